@@ -1,0 +1,198 @@
+/*
+ * The work queue's promises: one worker per key, no change lost, delays and back-off.
+ */
+#include "client/workqueue.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "base/metrics.h"
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <cmocka.h>
+
+static void expect_get(struct workqueue *q, const char *want)
+{
+    char *key = workqueue_get_timeout(q, 2000);
+    assert_non_null(key);
+    assert_string_equal(key, want);
+    workqueue_done(q, key);
+}
+
+static void test_added_twice_is_there_once(void **state)
+{
+    (void)state;
+    struct workqueue *q = workqueue_new("t", NULL);
+    workqueue_add(q, "a");
+    workqueue_add(q, "b");
+    workqueue_add(q, "a");
+    assert_int_equal(workqueue_depth(q), 2);
+    expect_get(q, "a");
+    expect_get(q, "b");
+    assert_null(workqueue_get_timeout(q, 1));
+    workqueue_free(q);
+}
+
+static void test_added_while_processed_comes_back_after_done(void **state)
+{
+    (void)state;
+    struct workqueue *q = workqueue_new("t", NULL);
+    workqueue_add(q, "a");
+    char *key = workqueue_get(q);
+    workqueue_add(q, "a");
+    workqueue_add(q, "a");
+    assert_null(workqueue_get_timeout(q, 1)); /* never two workers with one key */
+    workqueue_done(q, key);
+    expect_get(q, "a");
+    assert_null(workqueue_get_timeout(q, 1));
+    workqueue_free(q);
+}
+
+static void test_the_earlier_delay_wins(void **state)
+{
+    (void)state;
+    struct workqueue *q = workqueue_new("t", NULL);
+    workqueue_add_after(q, "slow", 60000);
+    workqueue_add_after(q, "a", 60000);
+    workqueue_add_after(q, "a", 20);
+    workqueue_add_after(q, "a", 60000);
+    uint64_t start = clock_mono_ns();
+    expect_get(q, "a");
+    assert_true(clock_mono_ns() - start >= 19 * NS_PER_MS);
+    assert_null(workqueue_get_timeout(q, 1));
+    workqueue_free(q);
+}
+
+static void test_failures_back_off_until_forgotten(void **state)
+{
+    (void)state;
+    struct workqueue *q = workqueue_new("t", NULL);
+    uint64_t start = clock_mono_ns();
+    for (unsigned i = 0; i < 4; i++) {
+        workqueue_add_rate_limited(q, "a"); /* 5, 10, 20, 40 ms */
+        expect_get(q, "a");
+        assert_int_equal(workqueue_retries(q, "a"), i + 1);
+    }
+    assert_true(clock_mono_ns() - start >= 75 * NS_PER_MS);
+    workqueue_forget(q, "a");
+    assert_int_equal(workqueue_retries(q, "a"), 0);
+    workqueue_free(q);
+}
+
+static void test_beyond_the_burst_ten_per_second(void **state)
+{
+    (void)state;
+    struct workqueue *q = workqueue_new("t", NULL);
+    char name[16];
+    for (int i = 0; i < 103; i++) {
+        snprintf(name, sizeof name, "k%d", i);
+        workqueue_add_rate_limited(q, name);
+    }
+    uint64_t start = clock_mono_ns();
+    int early = 0, all = 0;
+    char *key;
+    while (all < 103 && (key = workqueue_get_timeout(q, 2000)) != NULL) {
+        all++;
+        early += clock_mono_ns() - start < 80 * NS_PER_MS;
+        workqueue_done(q, key);
+    }
+    assert_int_equal(all, 103);
+    assert_true(early <= 100);
+    assert_true(clock_mono_ns() - start >= 250 * NS_PER_MS);
+    workqueue_free(q);
+}
+
+struct shared {
+    struct workqueue *q;
+    int running[8]; /* per key: workers inside */
+    int handled[8];
+    int clashes;
+    pthread_mutex_t lock;
+};
+
+static void *worker(void *arg)
+{
+    struct shared *s = arg;
+    char *key;
+    while ((key = workqueue_get(s->q)) != NULL) {
+        int k = key[0] - '0';
+        pthread_mutex_lock(&s->lock);
+        s->clashes += s->running[k]++ != 0;
+        s->handled[k]++;
+        pthread_mutex_unlock(&s->lock);
+        sched_yield();
+        pthread_mutex_lock(&s->lock);
+        s->running[k]--;
+        pthread_mutex_unlock(&s->lock);
+        workqueue_done(s->q, key);
+    }
+    return NULL;
+}
+
+static void test_many_workers_never_share_a_key(void **state)
+{
+    (void)state;
+    struct shared s = {.q = workqueue_new("t", NULL), .lock = PTHREAD_MUTEX_INITIALIZER};
+    pthread_t t[4];
+    for (int i = 0; i < 4; i++)
+        pthread_create(&t[i], NULL, worker, &s);
+    for (int i = 0; i < 4000; i++) {
+        char key[2] = {(char)('0' + i % 8), 0};
+        if (i % 3)
+            workqueue_add(s.q, key);
+        else
+            workqueue_add_after(s.q, key, (uint64_t)(i % 2));
+    }
+    /* Level-triggered: after the last add of a key it is handled at least once more. */
+    uint64_t deadline = clock_mono_ns() + 5 * NS_PER_S;
+    int before = 0;
+    for (int i = 0; i < 8; i++) {
+        pthread_mutex_lock(&s.lock);
+        before = s.handled[i];
+        pthread_mutex_unlock(&s.lock);
+        char key[2] = {(char)('0' + i), 0};
+        workqueue_add(s.q, key);
+        for (int now = before; now == before && clock_mono_ns() < deadline;) {
+            pthread_mutex_lock(&s.lock);
+            now = s.handled[i];
+            pthread_mutex_unlock(&s.lock);
+            sched_yield();
+        }
+        assert_true(clock_mono_ns() < deadline);
+    }
+    workqueue_shut_down(s.q);
+    for (int i = 0; i < 4; i++)
+        pthread_join(t[i], NULL);
+    assert_int_equal(s.clashes, 0);
+    workqueue_free(s.q);
+}
+
+static void test_metrics_count(void **state)
+{
+    (void)state;
+    struct metrics *m = metrics_new();
+    struct workqueue *q = workqueue_new("deployment", m);
+    workqueue_add(q, "a");
+    struct buf out;
+    buf_init(&out);
+    metrics_render(m, &out);
+    assert_non_null(strstr(buf_cstr(&out), "workqueue_depth{name=\"deployment\"} 1"));
+    buf_free(&out);
+    workqueue_free(q);
+    metrics_free(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_added_twice_is_there_once),
+        cmocka_unit_test(test_added_while_processed_comes_back_after_done),
+        cmocka_unit_test(test_the_earlier_delay_wins),
+        cmocka_unit_test(test_failures_back_off_until_forgotten),
+        cmocka_unit_test(test_beyond_the_burst_ten_per_second),
+        cmocka_unit_test(test_many_workers_never_share_a_key),
+        cmocka_unit_test(test_metrics_count),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
