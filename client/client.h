@@ -12,7 +12,7 @@
  * proto/ (`Core__V1__Pod *`, …), passed as `void *` where the resource decides the type.
  *
  *     struct error err;
- *     Core__V1__Pod *pod = client_get(c, &RESOURCE_PODS, "default", "web-0", NULL, &arena, &err);
+ *     Core__V1__Pod *pod = client_get(c, RESOURCE_PODS, "default", "web-0", NULL, &arena, &err);
  *     if (!pod && err.code == ERR_NOT_FOUND) …
  *
  * Errors: functions that return an object return NULL and set err->code, others return the negative
@@ -34,6 +34,8 @@
 #ifndef C8S_CLIENT_CLIENT_H
 #define C8S_CLIENT_CLIENT_H
 
+#include "api/kinds.h"
+#include "api/patch.h"
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/str.h"
@@ -46,28 +48,31 @@ struct loop;
 
 /* ------------------------------------------------------------------------------- resources --- */
 
-/* What the client must know of a resource. The constants below cover the built-in kinds; resources
- * found by discovery are made by hand (then only metadata and raw requests work). */
-struct resource {
-    const char *group;   /* "" for core */
-    const char *version; /* "v1" */
-    const char *plural;  /* "pods": the path segment */
-    const char *kind;    /* "Pod" */
-    bool namespaced;
-};
-
-extern const struct resource RESOURCE_PODS, RESOURCE_NODES, RESOURCE_NAMESPACES, RESOURCE_SERVICES,
-    RESOURCE_ENDPOINTS, RESOURCE_CONFIGMAPS, RESOURCE_SECRETS, RESOURCE_SERVICEACCOUNTS,
-    RESOURCE_EVENTS, RESOURCE_PERSISTENTVOLUMES, RESOURCE_PERSISTENTVOLUMECLAIMS,
-    RESOURCE_DEPLOYMENTS, RESOURCE_REPLICASETS, RESOURCE_DAEMONSETS, RESOURCE_STATEFULSETS,
-    RESOURCE_CONTROLLERREVISIONS, RESOURCE_JOBS, RESOURCE_CRONJOBS, RESOURCE_ENDPOINTSLICES,
-    RESOURCE_LEASES, RESOURCE_PRIORITYCLASSES, RESOURCE_RUNTIMECLASSES, RESOURCE_STORAGECLASSES,
-    RESOURCE_PODDISRUPTIONBUDGETS;
-
-/* "v1" or "apps/v1" into out (≥ 128 bytes). */
-const char *resource_api_version(const struct resource *r, char *out, size_t out_size);
-/* By group and kind among the constants; NULL when it is none of them. group "" is core. */
-const struct resource *resource_by_kind(const char *group, const char *kind);
+/* Resources are the rows of api/kinds.h; those that our components use often, by name. Resources found by
+ * discovery (custom ones) are made by hand: group, version, kind, plural, namespaced, message SCHEMA_NONE;
+ * then only metadata_only and raw requests work. */
+#define RESOURCE_PODS resource_of_message(Core__V1__Pod__SCHEMA)
+#define RESOURCE_NODES resource_of_message(Core__V1__Node__SCHEMA)
+#define RESOURCE_NAMESPACES resource_of_message(Core__V1__Namespace__SCHEMA)
+#define RESOURCE_SERVICES resource_of_message(Core__V1__Service__SCHEMA)
+#define RESOURCE_ENDPOINTS resource_of_message(Core__V1__Endpoints__SCHEMA)
+#define RESOURCE_CONFIGMAPS resource_of_message(Core__V1__ConfigMap__SCHEMA)
+#define RESOURCE_SECRETS resource_of_message(Core__V1__Secret__SCHEMA)
+#define RESOURCE_SERVICEACCOUNTS resource_of_message(Core__V1__ServiceAccount__SCHEMA)
+#define RESOURCE_EVENTS resource_of_message(Core__V1__Event__SCHEMA)
+#define RESOURCE_PERSISTENTVOLUMES resource_of_message(Core__V1__PersistentVolume__SCHEMA)
+#define RESOURCE_PERSISTENTVOLUMECLAIMS resource_of_message(Core__V1__PersistentVolumeClaim__SCHEMA)
+#define RESOURCE_DEPLOYMENTS resource_of_message(Apps__V1__Deployment__SCHEMA)
+#define RESOURCE_REPLICASETS resource_of_message(Apps__V1__ReplicaSet__SCHEMA)
+#define RESOURCE_DAEMONSETS resource_of_message(Apps__V1__DaemonSet__SCHEMA)
+#define RESOURCE_STATEFULSETS resource_of_message(Apps__V1__StatefulSet__SCHEMA)
+#define RESOURCE_CONTROLLERREVISIONS resource_of_message(Apps__V1__ControllerRevision__SCHEMA)
+#define RESOURCE_JOBS resource_of_message(Batch__V1__Job__SCHEMA)
+#define RESOURCE_CRONJOBS resource_of_message(Batch__V1__CronJob__SCHEMA)
+#define RESOURCE_ENDPOINTSLICES resource_of_message(Discovery__V1__EndpointSlice__SCHEMA)
+#define RESOURCE_LEASES resource_of_message(Coordination__V1__Lease__SCHEMA)
+#define RESOURCE_PRIORITYCLASSES resource_of_message(Scheduling__V1__PriorityClass__SCHEMA)
+#define RESOURCE_RUNTIMECLASSES resource_of_message(Node__V1__RuntimeClass__SCHEMA)
 
 /* ---------------------------------------------------------------------------------- client --- */
 
@@ -119,8 +124,7 @@ void *client_list(struct client *c, const struct resource *r, const char *ns,
 int client_list_all(struct client *c, const struct resource *r, const char *ns,
                     const struct client_options *o, bool (*each)(void *ctx, void *object), void *ctx,
                     struct error *err);
-/* Writes take name and namespace from the object's metadata and return the stored object. For a
- * create with o->subresource (binding, eviction) use client_create_sub. */
+/* Writes take name and namespace from the object's metadata and return the stored object. */
 void *client_create(struct client *c, const struct resource *r, const void *object,
                     const struct client_options *o, struct arena *a, struct error *err);
 /* Fails with ERR_CONFLICT when metadata.resourceVersion is set and no longer current. */
@@ -129,18 +133,12 @@ void *client_update(struct client *c, const struct resource *r, const void *obje
 void *client_update_status(struct client *c, const struct resource *r, const void *object,
                            const struct client_options *o, struct arena *a, struct error *err);
 
-enum patch_type {
-    PATCH_JSON,            /* application/json-patch+json */
-    PATCH_MERGE,           /* application/merge-patch+json */
-    PATCH_STRATEGIC,       /* application/strategic-merge-patch+json */
-    PATCH_APPLY,           /* application/apply-patch+yaml */
-};
 /* `patch` is JSON text (YAML for apply). */
 void *client_patch(struct client *c, const struct resource *r, const char *ns, const char *name,
                    enum patch_type type, struct str patch, const struct client_options *o,
                    struct arena *a, struct error *err);
 
-/* metadata.deletionTimestamp's counterpart in a request. */
+/* What a DELETE asks for. */
 struct delete_options {
     int64_t grace_period_s;           /* -1: the object's own */
     const char *propagation;          /* NULL, "Background", "Foreground", "Orphan" */
@@ -154,13 +152,19 @@ int client_delete_collection(struct client *c, const struct resource *r, const c
                              const struct delete_options *d, const struct client_options *o,
                              struct error *err);
 
+/* Without waiting: for controllers that write many objects at once. `done` runs on the I/O thread exactly
+ * once, also when the client is freed; err is NULL on success. The object is encoded before the call returns. */
+typedef void client_done_fn(void *ctx, const struct error *err);
+void client_create_async(struct client *c, const struct resource *r, const void *object,
+                         client_done_fn *done, void *ctx);
+void client_delete_async(struct client *c, const struct resource *r, const char *ns, const char *name,
+                         const struct delete_options *d, client_done_fn *done, void *ctx);
+
 /* Bind a pod to a node (POST pods/binding). ERR_CONFLICT: already bound or being deleted. */
 int client_bind(struct client *c, const char *ns, const char *pod, const char *uid, const char *node,
                 struct error *err);
-/* The same without waiting; `done` runs on the I/O thread, exactly once, also when the client is freed.
- * err is NULL on success. */
 void client_bind_async(struct client *c, const char *ns, const char *pod, const char *uid,
-                       const char *node, void (*done)(void *ctx, const struct error *err), void *ctx);
+                       const char *node, client_done_fn *done, void *ctx);
 /* POST policy/v1 Eviction. ERR_UNAVAILABLE (429): a disruption budget forbids it now. */
 int client_evict(struct client *c, const char *ns, const char *pod, const struct delete_options *d,
                  struct error *err);

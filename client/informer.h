@@ -36,11 +36,11 @@ struct object *object_ref(struct object *o);
 void object_unref(struct object *o); /* NULL is fine */
 
 /* A result list; each item holds a reference. */
-struct object_list {
+struct object_refs {
     struct object **items;
     size_t len, cap;
 };
-void object_list_free(struct object_list *l); /* drops the references */
+void object_refs_free(struct object_refs *l); /* drops the references */
 
 /* Index functions: call emit(emit_ctx, value) for each value the object is found under. */
 typedef void index_fn(const void *msg, void (*emit)(void *emit_ctx, const char *value), void *emit_ctx);
@@ -90,9 +90,9 @@ struct object *informer_get(struct informer *i, const char *ns, const char *name
 /* key "ns/name" or "name". */
 struct object *informer_get_key(struct informer *i, const char *key);
 /* Append to out. ns NULL: all. Unordered. */
-void informer_list(struct informer *i, const char *ns, struct object_list *out);
+void informer_list(struct informer *i, const char *ns, struct object_refs *out);
 void informer_list_index(struct informer *i, unsigned index, const char *value,
-                         struct object_list *out);
+                         struct object_refs *out);
 size_t informer_count(struct informer *i);
 /* Highest revision seen (of a list, an event or a bookmark). */
 uint64_t informer_revision(struct informer *i);
@@ -101,8 +101,7 @@ uint64_t informer_revision(struct informer *i);
 struct workqueue;
 void informer_enqueue(struct informer *i, struct workqueue *q);
 
-/* "ns/name", or "name" when ns is empty, into the arena; and back (ns "" when there is none). */
-char *object_key(struct arena *a, const char *ns, const char *name);
-void object_key_split(const char *key, struct arena *a, char **ns, char **name);
+/* "ns/name", or "name" when ns is empty, into the arena (back: object_key_split of api/meta.h). */
+char *informer_key(struct arena *a, const char *ns, const char *name);
 
 #endif
