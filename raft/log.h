@@ -1,0 +1,178 @@
+/*
+ * The store's LMDB environment: Raft's log, hard state and the state machine's trees, in one
+ * transaction, made durable by the journal.
+ *
+ *     data_dir/
+ *       LOCK              flock: one process at a time
+ *       CURRENT           names the directory below that counts; replaced by rename
+ *       db-<n>/           data.mdb, lock.mdb, and pin-0 / pin-1: copies of both meta pages
+ *       db-<n>.tmp/       a snapshot being received; removed at start
+ *       journal/          raft/journal.h
+ *       boot              which boot and mount last had the environment open (see below)
+ *
+ * The life of a batch:
+ *
+ *   journal thread   logdb_persist: append to the journal, flush. Now it may be acknowledged.
+ *   apply thread     logdb_begin; logdb_txn_append (flushed entries → `log` tree, MDB_APPEND); the state
+ *                    machine applies committed entries in the same MDB_txn; logdb_commit (no flush,
+ *                    visible at once). Log and state can never disagree.
+ *   checkpoint       every second or 64 MiB of journal: between two transactions, begin a read
+ *   thread           transaction (the new pin) and read both meta pages; then flush data.mdb, write the
+ *                    meta pages beside it (pin-0 and pin-1 in turn, checksummed), drop the old pin,
+ *                    recycle journal segments.
+ *
+ * Why the pin: LMDB overwrites pages that no reader and no newer snapshot needs. Without a flush on
+ * commit, the flushed snapshot's pages could be overwritten before a newer snapshot is whole on disk;
+ * then neither is readable after a power loss. The read transaction keeps the flushed snapshot's pages
+ * from being reused until the next one is flushed and its meta pages are kept.
+ *
+ * Recovery: `LMDB position` = the journal position stored in the meta tree by each transaction.
+ *   - Same boot, same mount as last time: LMDB's pages are as the dead process left them (they live in
+ *     the page cache): open, replay the journal behind the LMDB position.
+ *   - Else a power loss is assumed: put the meta pages of the last checkpoint back, open, replay.
+ * Replay appends entries to the log and takes over hard state. Committed entries are applied by
+ * the state machine afterwards as in normal running.
+ *
+ * After any failed write or sync, or a full map, the environment refuses everything and the process
+ * must stop (options.fail_stop of kvstore/kv.h). MDB_WRITEMAP is not used (a full disk would be a
+ * SIGBUS); the map size is fixed while open.
+ */
+#ifndef C8S_RAFT_LOG_H
+#define C8S_RAFT_LOG_H
+
+#include "base/error.h"
+#include "raft/entry.h"
+#include "raft/host.h"
+#include "raft/journal.h"
+#include "raft/raft.h"
+#include <lmdb.h>
+
+struct logdb;
+
+#define LOGDB_FORMAT 1      /* version of the data directory */
+#define LOGDB_TREES_MAX 16  /* named trees, the log's own included */
+
+struct logdb_options {
+    struct host *host;
+    const char *dir;
+    uint64_t map_bytes;
+    uint64_t journal_segment_bytes; /* 0: the journal's default */
+    /* Identifies the boot and the mount; NULL: ask the kernel. Tests pass a new one after a simulated
+     * power loss. */
+    const char *boot_id;
+    /* Create or open the state machine's trees; called for each environment opened, with a write
+     * transaction. */
+    int (*open_trees)(void *ctx, MDB_txn *txn, struct error *err);
+    void *ctx;
+};
+
+/*
+ * Open, lock, recover. ERR_EXISTS: another process holds the directory; ERR_CORRUPT; ERR_IO;
+ * ERR_UNSUPPORTED: written by a newer format.
+ */
+int logdb_open(const struct logdb_options *options, struct logdb **out, struct error *err);
+/* Nobody may be inside; writes no checkpoint (call logdb_checkpoint before). */
+void logdb_close(struct logdb *db);
+
+/* True when the directory held nothing before logdb_open. */
+bool logdb_is_new(const struct logdb *db);
+
+/* What the consensus core needs to start; owned by the caller, freed with logdb_boot_free. */
+int logdb_boot(struct logdb *db, struct raft_boot *boot, struct error *err);
+void logdb_boot_free(struct raft_boot *boot);
+
+/* ---- journal thread ---- */
+
+struct logdb_batch {
+    struct raft_hard_state hard;
+    const struct raft_entry *entries;
+    size_t entries_len;
+};
+/* Append the batches, flush once. `*end` is the journal position to pass to logdb_txn_append. */
+int logdb_persist(struct logdb *db, const struct logdb_batch *batches, size_t n,
+                  struct journal_pos *end, struct error *err);
+
+/* ---- apply thread: one write transaction at a time ---- */
+
+struct logdb_txn {
+    struct logdb *db;
+    MDB_txn *mdb;
+};
+int logdb_begin(struct logdb *db, struct logdb_txn *txn, struct error *err);
+/* Flushed batches, in order, each once: entries go to the log tree (cut back first where they
+ * overlap), hard state and journal position to the meta tree. `end` as given by logdb_persist for
+ * the last of them. */
+int logdb_txn_append(struct logdb_txn *txn, const struct logdb_batch *batches, size_t n,
+                     struct journal_pos end, struct error *err);
+/* The state now includes entry `index`. Needed before every commit that changed the state. */
+int logdb_txn_applied(struct logdb_txn *txn, uint64_t index, struct error *err);
+/* The configuration as of the applied index. */
+int logdb_txn_config(struct logdb_txn *txn, const struct raft_config *config, struct error *err);
+/* Drop log entries up to `base` (≤ applied), at most `max` of them. *base_now: where the log begins. */
+int logdb_txn_compact(struct logdb_txn *txn, uint64_t base, size_t max, uint64_t *base_now,
+                      struct error *err);
+int logdb_commit(struct logdb_txn *txn, struct error *err);
+void logdb_abort(struct logdb_txn *txn);
+
+/* Small values of the state machine that belong to the member (cluster id, name, …). */
+int logdb_get_meta(MDB_txn *txn, struct logdb *db, const char *key, struct str *out); /* ERR_NOT_FOUND */
+int logdb_put_meta(struct logdb_txn *txn, const char *key, struct str value, struct error *err);
+
+/* ---- any thread ---- */
+
+/*
+ * Borrow a read transaction on the newest committed state. Give it back within 100 ms: pages freed
+ * since cannot be reused while it lives, and the file grows. Taking one takes no lock that a writer
+ * holds while working.
+ */
+int logdb_read_begin(struct logdb *db, MDB_txn **txn, struct error *err);
+void logdb_read_end(struct logdb *db, MDB_txn *txn);
+
+/* Entries [lo, hi], stopping once bytes_max is reached (at least one), from the log tree. *entries and
+ * their data belong to the caller (logdb_entries_free). *n = 0 when lo is compacted or not there yet. */
+int logdb_entries(struct logdb *db, uint64_t lo, uint64_t hi, uint64_t bytes_max,
+                  struct raft_entry **entries, size_t *n, struct error *err);
+void logdb_entries_free(struct raft_entry *entries, size_t n);
+
+struct logdb_info {
+    uint64_t applied, base_index, last_index; /* as committed to LMDB */
+    uint64_t file_bytes;                      /* size of data.mdb's used part */
+    uint64_t in_use_bytes;                    /* without free pages */
+    uint64_t map_bytes;
+    uint64_t checkpoints;
+    uint64_t recovered_batches; /* replayed at open */
+    bool recovered_from_pin;    /* a power loss was assumed at open */
+};
+void logdb_info(struct logdb *db, struct logdb_info *out);
+
+/* ---- checkpoint thread ---- */
+
+/* One checkpoint, as above; at once if there is nothing new. Also prepares a spare journal segment. */
+int logdb_checkpoint(struct logdb *db, struct error *err);
+/* Journal bytes flushed since the last checkpoint began. */
+uint64_t logdb_checkpoint_lag(struct logdb *db);
+
+/* ---- snapshots ---- */
+
+/*
+ * A second environment beside the live one, filled by the state machine in bounded transactions and
+ * then swapped in. Begin removes what an earlier attempt left. Only one at a time.
+ */
+struct logdb_stage;
+int logdb_stage_begin(struct logdb *db, struct logdb_stage **out, struct error *err);
+int logdb_stage_txn(struct logdb_stage *stage, MDB_txn **txn, struct error *err);
+int logdb_stage_commit(struct logdb_stage *stage, MDB_txn *txn, struct error *err);
+/* Complete it: log base, configuration; flush; keep its meta pages. */
+int logdb_stage_finish(struct logdb_stage *stage, const struct raft_snapshot_meta *meta,
+                       struct error *err);
+/*
+ * On the apply thread, with journal and apply idle: write the hard state and the journal's end
+ * into the stage, flush, make CURRENT name it, swap. Waits for read transactions to end (≤ 100 ms).
+ * The stage is consumed.
+ */
+int logdb_stage_install(struct logdb_stage *stage, const struct raft_hard_state *hard,
+                        struct error *err);
+/* Give up: removes the files. */
+void logdb_stage_abort(struct logdb_stage *stage);
+
+#endif
