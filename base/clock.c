@@ -168,3 +168,120 @@ bool clock_parse_rfc3339(const char *s, size_t n, int64_t *seconds, int32_t *nan
     *nanos = fraction;
     return true;
 }
+
+/* --- durations --- */
+
+/* Nanoseconds in the unit that starts at *s, which moves past it; 0 when there is none. */
+static uint64_t duration_unit(struct str *s)
+{
+    static const struct {
+        const char *name;
+        uint64_t ns;
+    } units[] = {{"ns", 1},
+                 {"us", NS_PER_US},
+                 {"\xc2\xb5s", NS_PER_US}, /* micro sign */
+                 {"\xce\xbcs", NS_PER_US}, /* Greek mu */
+                 {"ms", NS_PER_MS},
+                 {"s", NS_PER_S},
+                 {"m", 60 * NS_PER_S},
+                 {"h", 3600 * NS_PER_S}};
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        struct str name = str_from(units[i].name);
+        if (str_has_prefix(*s, name)) {
+            *s = str_slice(*s, name.n, s->n);
+            return units[i].ns;
+        }
+    }
+    return 0;
+}
+
+/* One "number unit" at *s, added to *total. */
+static bool duration_term(struct str *s, uint64_t *total)
+{
+    uint64_t whole = 0, fraction = 0, scale = 1;
+    size_t digits = 0;
+    bool after_point = false;
+    for (; s->n && ((s->p[0] >= '0' && s->p[0] <= '9') || (s->p[0] == '.' && !after_point));
+         *s = str_slice(*s, 1, s->n)) {
+        if (s->p[0] == '.') {
+            after_point = true;
+            continue;
+        }
+        uint64_t digit = (uint64_t)(s->p[0] - '0');
+        digits++;
+        if (!after_point) {
+            if (__builtin_mul_overflow(whole, 10, &whole) ||
+                __builtin_add_overflow(whole, digit, &whole))
+                return false;
+        } else if (scale < 1000000000000000ull) { /* further digits are below a nanosecond */
+            fraction = fraction * 10 + digit;
+            scale *= 10;
+        }
+    }
+    uint64_t unit = digits ? duration_unit(s) : 0;
+    if (unit == 0 || __builtin_mul_overflow(whole, unit, &whole))
+        return false;
+    uint64_t part = (uint64_t)((unsigned __int128)fraction * unit / scale);
+    return !__builtin_add_overflow(*total, whole, total) &&
+           !__builtin_add_overflow(*total, part, total);
+}
+
+bool clock_parse_duration(struct str s, int64_t *ns)
+{
+    bool negative = s.n && s.p[0] == '-';
+    if (s.n && (s.p[0] == '-' || s.p[0] == '+'))
+        s = str_slice(s, 1, s.n);
+    if (s.n == 0)
+        return false;
+    uint64_t total = 0;
+    if (!str_eqz(s, "0"))
+        while (s.n)
+            if (!duration_term(&s, &total))
+                return false;
+    if (total > (uint64_t)INT64_MAX)
+        return false;
+    *ns = negative ? -(int64_t)total : (int64_t)total;
+    return true;
+}
+
+/* v / 10^digits with trailing zeros cut: "1.5", "250". */
+static int print_decimal(char *out, size_t size, uint64_t v, int digits)
+{
+    uint64_t scale = 1;
+    for (int i = 0; i < digits; i++)
+        scale *= 10;
+    int n = snprintf(out, size, "%llu", (unsigned long long)(v / scale));
+    uint64_t fraction = v % scale;
+    if (fraction == 0)
+        return n;
+    while (fraction % 10 == 0) {
+        fraction /= 10;
+        digits--;
+    }
+    return n + snprintf(out + n, size - (size_t)n, ".%0*llu", digits, (unsigned long long)fraction);
+}
+
+size_t clock_format_duration(int64_t ns, char out[CLOCK_DURATION_MAX])
+{
+    uint64_t v = ns < 0 ? 0 - (uint64_t)ns : (uint64_t)ns;
+    char *at = out;
+    char *end = out + CLOCK_DURATION_MAX;
+    if (ns < 0)
+        *at++ = '-';
+    if (v == 0)
+        return (size_t)snprintf(out, CLOCK_DURATION_MAX, "0s");
+    if (v < NS_PER_S) { /* one unit, below a second */
+        int digits = v < NS_PER_US ? 0 : v < NS_PER_MS ? 3 : 6;
+        at += print_decimal(at, (size_t)(end - at), v, digits);
+        at += snprintf(at, (size_t)(end - at), "%s", digits == 0 ? "ns" : digits == 3 ? "\xc2\xb5s" : "ms");
+        return (size_t)(at - out);
+    }
+    uint64_t minutes = v / (60 * NS_PER_S);
+    if (minutes >= 60)
+        at += snprintf(at, (size_t)(end - at), "%lluh", (unsigned long long)(minutes / 60));
+    if (minutes > 0)
+        at += snprintf(at, (size_t)(end - at), "%llum", (unsigned long long)(minutes % 60));
+    at += print_decimal(at, (size_t)(end - at), v % (60 * NS_PER_S), 9);
+    at += snprintf(at, (size_t)(end - at), "s");
+    return (size_t)(at - out);
+}
