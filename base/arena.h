@@ -15,11 +15,12 @@ struct arena_block;
 struct arena {
     struct arena_block *head; /* block being filled; NULL before the first allocation */
     size_t used;              /* bytes handed out since the last reset */
-    size_t limit;             /* 0: none. Past it arena_alloc returns NULL (see arena_init_limited) */
+    size_t limit; /* 0: none. Past it arena_alloc returns NULL (see arena_init_limited) */
 };
 
 void arena_init(struct arena *a);
-/* An arena that hands out at most `limit` bytes: for decoders of outside bytes, which check for NULL. */
+/* An arena that hands out at most `limit` bytes: for decoders of outside bytes, which check for
+ * NULL. */
 void arena_init_limited(struct arena *a, size_t limit);
 /* Free all but the newest block and start over. */
 void arena_reset(struct arena *a);

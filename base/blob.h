@@ -15,10 +15,10 @@ struct blob {
     char data[];
 };
 
-struct blob *blob_new(size_t len);                   /* one reference; bytes uninitialised */
+struct blob *blob_new(size_t len);                    /* one reference; bytes uninitialised */
 struct blob *blob_from(const void *data, size_t len); /* copies */
-struct blob *blob_ref(struct blob *b);               /* returns b; NULL is passed through */
-void blob_unref(struct blob *b);                     /* NULL is fine */
+struct blob *blob_ref(struct blob *b);                /* returns b; NULL is passed through */
+void blob_unref(struct blob *b);                      /* NULL is fine */
 static inline struct str blob_str(const struct blob *b)
 {
     return b ? str_make(b->data, b->len) : STR_NONE;

@@ -273,7 +273,10 @@ size_t clock_format_duration(int64_t ns, char out[CLOCK_DURATION_MAX])
     if (v < NS_PER_S) { /* one unit, below a second */
         int digits = v < NS_PER_US ? 0 : v < NS_PER_MS ? 3 : 6;
         at += print_decimal(at, (size_t)(end - at), v, digits);
-        at += snprintf(at, (size_t)(end - at), "%s", digits == 0 ? "ns" : digits == 3 ? "\xc2\xb5s" : "ms");
+        at += snprintf(at, (size_t)(end - at), "%s",
+                       digits == 0   ? "ns"
+                       : digits == 3 ? "\xc2\xb5s"
+                                     : "ms");
         return (size_t)(at - out);
     }
     uint64_t minutes = v / (60 * NS_PER_S);

@@ -25,8 +25,8 @@ size_t clock_format_rfc3339(int64_t seconds, int32_t nanos, int fraction_digits,
 /* Any RFC 3339 time, offset and fraction included; false on anything else. */
 bool clock_parse_rfc3339(const char *s, size_t n, int64_t *seconds, int32_t *nanos);
 
-/* A duration as Go writes it: "1h30m", "-1.5s", "250ms", "10us", "5ns", "0". A number without a unit is
- * refused, except 0. False on anything else, overflow of 64-bit nanoseconds included. */
+/* A duration as Go writes it: "1h30m", "-1.5s", "250ms", "10us", "5ns", "0". A number without a
+ * unit is refused, except 0. False on anything else, overflow of 64-bit nanoseconds included. */
 bool clock_parse_duration(struct str s, int64_t *ns);
 #define CLOCK_DURATION_MAX 32
 /* Go's canonical form: "1h30m0s", "1.5s", "250ms", "0s". Returns the length. */

@@ -16,7 +16,8 @@ void percent_encode(struct buf *out, struct str in); /* all but RFC 3986 unreser
 bool percent_decode(struct buf *out, struct str in, bool plus_is_space);
 /* Strict UTF-8: no overlong forms, surrogates or values past U+10FFFF. */
 bool utf8_valid(struct str s);
-/* CRC-32C (Castagnoli), SSE 4.2 where present. Chain by passing the previous value; start with 0. */
+/* CRC-32C (Castagnoli), SSE 4.2 where present. Chain by passing the previous value; start with 0.
+ */
 uint32_t crc32c(uint32_t crc, const void *p, size_t n);
 /* The same, always by table: the fallback, public so that tests compare the two. */
 uint32_t crc32c_table(uint32_t crc, const void *p, size_t n);

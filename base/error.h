@@ -40,7 +40,8 @@ struct error {
     char message[ERROR_MESSAGE_MAX];
 };
 
-/* Set code and message; returns `code`, so that `return error_set(…)` reads well. err may be NULL. */
+/* Set code and message; returns `code`, so that `return error_set(…)` reads well. err may be NULL.
+ */
 int error_set(struct error *err, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 int error_vset(struct error *err, int code, const char *format, va_list args);
@@ -49,7 +50,8 @@ int error_vset(struct error *err, int code, const char *format, va_list args);
 int error_errno(struct error *err, int code, int errno_value, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Prepend "format: " to the message; returns the code already set. err may be NULL (returns ERR_INTERNAL). */
+/* Prepend "format: " to the message; returns the code already set. err may be NULL (returns
+ * ERR_INTERNAL). */
 int error_wrap(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* A short constant name for a code: "invalid", "not found", … */

@@ -1,9 +1,9 @@
 /*
- * Command lines, driven by a table: parsing, --help, --version and a man page come from the same rows.
+ * Command lines, driven by a table: parsing, --help, --version and a man page come from the same
+ * rows.
  *
- *     static const char *name = "default";          // a preset target is the default that --help shows
- *     static int64_t heartbeat_ms = 100;
- *     const struct flag flags[] = {
+ *     static const char *name = "default";          // a preset target is the default that --help
+ * shows static int64_t heartbeat_ms = 100; const struct flag flags[] = {
  *         {.help = "Member:"},                                              // a heading in --help
  *         {"name", 0, FLAG_STRING, &name, "NAME", "Name of this member."},
  *         {"heartbeat-interval", 0, FLAG_MS, &heartbeat_ms, "MS", "Time between heartbeats."},
@@ -14,9 +14,10 @@
  *     struct flag_list args = {0};
  *     flags_parse_or_exit(&spec, argc, argv, &args, 2);
  *
- * Accepted: `--name value`, `--name=value`, `-name value` (Go's form), `-n value`, `-nvalue`, `-n=value`,
- * grouped one-letter booleans (`-it`), `--` ends the flags. Booleans take a value only as `--x=false`.
- * Flags may stand between positional arguments. A later flag overrides an earlier one, a list grows.
+ * Accepted: `--name value`, `--name=value`, `-name value` (Go's form), `-n value`, `-nvalue`,
+ * `-n=value`, grouped one-letter booleans (`-it`), `--` ends the flags. Booleans take a value only
+ * as `--x=false`. Flags may stand between positional arguments. A later flag overrides an earlier
+ * one, a list grows.
  */
 #ifndef C8S_BASE_FLAGS_H
 #define C8S_BASE_FLAGS_H
@@ -35,9 +36,11 @@ enum flag_type {
     FLAG_FLOAT,    /* double * */
     FLAG_DURATION, /* int64_t *, nanoseconds: Go's form, "1h30m", "250ms", "0" */
     FLAG_MS,       /* int64_t *, milliseconds: a plain number of them, or Go's form */
-    FLAG_SECONDS,  /* int64_t *, seconds: a plain number of them, or Go's form (cut to whole seconds) */
-    FLAG_COUNT,    /* int64_t *: "-v" adds one, "-v=4" and "--v=4" set */
-    FLAG_UNSUPPORTED, /* a known flag of the counterpart that we do not have: fails by name; help: why */
+    FLAG_SECONDS, /* int64_t *, seconds: a plain number of them, or Go's form (cut to whole seconds)
+                   */
+    FLAG_COUNT,   /* int64_t *: "-v" adds one, "-v=4" and "--v=4" set */
+    FLAG_UNSUPPORTED, /* a known flag of the counterpart that we do not have: fails by name; help:
+                         why */
 };
 
 /* Owned copies of the values, in order. Usable with vec.h. */
@@ -55,26 +58,27 @@ struct flag {
     const char *help;    /* one sentence or more; NULL hides the flag */
     const char *choices; /* "simple|json|table": other values are refused; NULL: any */
     const char *alias;   /* another long name, or NULL */
-    const char *implied; /* value when none is given: `--dry-run` for `--dry-run=client`; then a value
-                            needs the '=' */
-    bool *seen;          /* set to true when given on the command line or in the environment; or NULL */
+    const char *implied; /* value when none is given: `--dry-run` for `--dry-run=client`; then a
+                            value needs the '=' */
+    bool *seen; /* set to true when given on the command line or in the environment; or NULL */
 };
 
-#define FLAGS_END                                                                                  \
-    {                                                                                              \
-        .name = NULL                                                                               \
+#define FLAGS_END    \
+    {                \
+        .name = NULL \
     }
 
 struct flags_spec {
-    const char *program;    /* as typed: "c8s-apiserver", "c8s kv put" */
-    const char *summary;    /* one line */
-    const char *usage;      /* after the program: "[flags] KEY [VALUE]"; NULL: "[flags]" */
-    const char *details;    /* paragraphs for --help and the man page, or NULL */
+    const char *program; /* as typed: "c8s-apiserver", "c8s kv put" */
+    const char *summary; /* one line */
+    const char *usage;   /* after the program: "[flags] KEY [VALUE]"; NULL: "[flags]" */
+    const char *details; /* paragraphs for --help and the man page, or NULL */
     const struct flag *flags;
-    const char *env_prefix; /* "ETCD_": ETCD_DATA_DIR stands for --data-dir; the flag wins. NULL: none */
+    const char
+        *env_prefix; /* "ETCD_": ETCD_DATA_DIR stands for --data-dir; the flag wins. NULL: none */
     size_t args_min;
-    size_t args_max;        /* positional arguments allowed; FLAGS_ANY: no limit */
-    bool stop_at_argument;  /* everything from the first positional argument on is an argument */
+    size_t args_max;       /* positional arguments allowed; FLAGS_ANY: no limit */
+    bool stop_at_argument; /* everything from the first positional argument on is an argument */
 };
 
 #define FLAGS_ANY ((size_t)-1)
@@ -83,20 +87,22 @@ struct flags_spec {
 #define FLAGS_PRINTED 1
 
 /*
- * Parse. 0; FLAGS_PRINTED; or ERR_INVALID / ERR_UNSUPPORTED with a message that names the flag or the
- * variable ("unknown flag: --foo"). argv[0] is skipped. Positional arguments are appended to `args`
- * (may be NULL when args_max is 0). Targets may have been changed in part on failure.
+ * Parse. 0; FLAGS_PRINTED; or ERR_INVALID / ERR_UNSUPPORTED with a message that names the flag or
+ * the variable ("unknown flag: --foo"). argv[0] is skipped. Positional arguments are appended to
+ * `args` (may be NULL when args_max is 0). Targets may have been changed in part on failure.
  */
 int flags_parse(const struct flags_spec *spec, int argc, char **argv, struct flag_list *args,
                 struct error *err);
 
-/* As flags_parse; on failure prints "program: message" and ends with usage_exit, after --help with 0. */
+/* As flags_parse; on failure prints "program: message" and ends with usage_exit, after --help with
+ * 0. */
 void flags_parse_or_exit(const struct flags_spec *spec, int argc, char **argv,
                          struct flag_list *args, int usage_exit);
 
-/* Set one flag by its long name, as a configuration file does. `value` must outlive the program's use
- * of it; a list is replaced. ERR_NOT_FOUND for an unknown name. */
-int flags_set(const struct flags_spec *spec, const char *name, const char *value, struct error *err);
+/* Set one flag by its long name, as a configuration file does. `value` must outlive the program's
+ * use of it; a list is replaced. ERR_NOT_FOUND for an unknown name. */
+int flags_set(const struct flags_spec *spec, const char *name, const char *value,
+              struct error *err);
 
 void flags_print_help(const struct flags_spec *spec, FILE *out);
 /* The man page in section `section`, as roff. `--man` prints it with section 8. */

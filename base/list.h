@@ -1,6 +1,6 @@
 /*
- * Intrusive doubly linked circular list. A head and every element is a `struct list`; an element not
- * in any list points to itself after list_init.
+ * Intrusive doubly linked circular list. A head and every element is a `struct list`; an element
+ * not in any list points to itself after list_init.
  */
 #ifndef C8S_BASE_LIST_H
 #define C8S_BASE_LIST_H
@@ -64,8 +64,8 @@ static inline void list_splice_back(struct list *to, struct list *from)
 #define list_first(head, type, member) list_entry((head)->next, type, member)
 #define list_for_each(it, head) for (struct list *it = (head)->next; it != (head); it = it->next)
 /* The body may remove `it`. */
-#define list_for_each_safe(it, head)                                                               \
-    for (struct list *it = (head)->next, *it##_next = it->next; it != (head);                      \
+#define list_for_each_safe(it, head)                                          \
+    for (struct list *it = (head)->next, *it##_next = it->next; it != (head); \
          it = it##_next, it##_next = it->next)
 
 #endif

@@ -63,9 +63,9 @@ bool log_enabled(enum log_level level)
 }
 
 /*
- * The format is rewritten before it is printed, in one vsnprintf: a mark takes the place of the space
- * in front of each `key=` word, and the result is cut apart at the marks. The mark is a byte that UTF-8
- * text never holds; an argument that does hold it can at worst confuse its own line.
+ * The format is rewritten before it is printed, in one vsnprintf: a mark takes the place of the
+ * space in front of each `key=` word, and the result is cut apart at the marks. The mark is a byte
+ * that UTF-8 text never holds; an argument that does hold it can at worst confuse its own line.
  */
 #define FIELD_MARK '\xff'
 

@@ -1,8 +1,8 @@
 /*
  * Hash map from byte strings to pointers. Keys are copied in; values belong to the caller. Open
- * addressing, SipHash-1-3 keyed at random per process, so that chosen keys cannot collide on purpose.
- * Not thread-safe. Iteration order is unspecified; removing the current entry while iterating is allowed,
- * inserting is not.
+ * addressing, SipHash-1-3 keyed at random per process, so that chosen keys cannot collide on
+ * purpose. Not thread-safe. Iteration order is unspecified; removing the current entry while
+ * iterating is allowed, inserting is not.
  */
 #ifndef C8S_BASE_MAP_H
 #define C8S_BASE_MAP_H

@@ -12,23 +12,24 @@
 #include "base/mem.h"
 #include <string.h>
 
-#define VEC(type)                                                                                  \
-    struct {                                                                                       \
-        type *items;                                                                               \
-        size_t len, cap;                                                                           \
+#define VEC(type)        \
+    struct {             \
+        type *items;     \
+        size_t len, cap; \
     }
 
 /* Grow so that `n` items fit; `v` may be any VEC. */
-#define vec_reserve(v, n)                                                                          \
-    ((v)->cap >= (size_t)(n)                                                                       \
-         ? (void)0                                                                                 \
+#define vec_reserve(v, n)    \
+    ((v)->cap >= (size_t)(n) \
+         ? (void)0           \
          : (void)((v)->items = vec_grow_((v)->items, &(v)->cap, (size_t)(n), sizeof *(v)->items)))
-#define vec_push(v, ...) (vec_reserve(v, (v)->len + 1), (void)((v)->items[(v)->len++] = (__VA_ARGS__)))
+#define vec_push(v, ...) \
+    (vec_reserve(v, (v)->len + 1), (void)((v)->items[(v)->len++] = (__VA_ARGS__)))
 #define vec_pop(v) ((v)->items[--(v)->len])
 #define vec_clear(v) ((void)((v)->len = 0))
 /* Remove item i, keeping the order. */
-#define vec_remove(v, i)                                                                           \
-    (memmove(&(v)->items[i], &(v)->items[(i) + 1], ((v)->len - (i) - 1) * sizeof *(v)->items),     \
+#define vec_remove(v, i)                                                                     \
+    (memmove(&(v)->items[i], &(v)->items[(i) + 1], ((v)->len - (i)-1) * sizeof *(v)->items), \
      (void)(v)->len--)
 #define vec_free(v) (mem_free((v)->items), (void)((v)->items = NULL, (v)->len = (v)->cap = 0))
 
