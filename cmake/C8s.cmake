@@ -1,7 +1,9 @@
-# Shared build settings and the three helpers that every folder's CMakeLists.txt uses:
+# Shared build settings and the helpers that every folder's CMakeLists.txt uses:
 #   c8s_library(name SOURCES a.c b.c DEPS c8s_base PkgConfig::UV)
 #   c8s_executable(name SOURCES main.c DEPS …)
 #   c8s_test(name SOURCES test_x.c DEPS … [LABEL unit|sim|integration])   (cmocka, run by CTest)
+#   c8s_script(name LABEL … COMMAND tests/x.sh ARGS… [TIMEOUT s])         (a script, run by CTest)
+#   c8s_fuzz(name SOURCES tests/fuzz/fuzz_x.c DEPS …)                     (libFuzzer, preset fuzz only)
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
 pkg_check_modules(UV REQUIRED IMPORTED_TARGET libuv)
@@ -16,6 +18,7 @@ pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
 pkg_check_modules(NFTABLES REQUIRED IMPORTED_TARGET libnftables)
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 
+option(C8S_FUZZ "build the fuzz targets (clang)" OFF)
 set(C8S_SANITIZE "" CACHE STRING "sanitizers to build with, e.g. address,undefined")
 # Positional table rows (flags, kinds, cases) leave their last fields zero on purpose.
 set(C8S_WARNINGS -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
@@ -66,4 +69,41 @@ function(c8s_test name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS ${A_LABEL} TIMEOUT ${A_TIMEOUT})
+endfunction()
+
+# A script as a test. It finds the executables in C8S_BIN; exit code 77 means skipped (and it says why).
+function(c8s_script name)
+  cmake_parse_arguments(A "" "LABEL;TIMEOUT" "COMMAND" ${ARGN})
+  if(NOT A_TIMEOUT)
+    set(A_TIMEOUT 300)
+  endif()
+  list(POP_FRONT A_COMMAND script)
+  add_test(NAME ${name} COMMAND ${CMAKE_SOURCE_DIR}/${script} ${A_COMMAND}
+           WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(${name} PROPERTIES LABELS ${A_LABEL} TIMEOUT ${A_TIMEOUT} SKIP_RETURN_CODE 77
+                       ENVIRONMENT "C8S_BIN=${CMAKE_BINARY_DIR}/bin;C8S_BUILD_TYPE=${CMAKE_BUILD_TYPE}")
+  if(NOT A_LABEL STREQUAL unit)
+    # Clusters, namespaces and ports of the machine: one at a time.
+    set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
+  endif()
+endfunction()
+
+# A fuzz target; its seeds are the files in tests/fuzz/corpus/<name>/. CTest runs it for C8S_FUZZ_SECONDS.
+function(c8s_fuzz name)
+  if(NOT C8S_FUZZ)
+    return()
+  endif()
+  cmake_parse_arguments(A "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${A_SOURCES})
+  target_compile_options(${name} PRIVATE -Wall -Wextra -Werror)
+  target_link_libraries(${name} PRIVATE ${A_DEPS})
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  if(NOT TARGET fuzz_targets)
+    add_custom_target(fuzz_targets)
+  endif()
+  add_dependencies(fuzz_targets ${name})
+  add_test(NAME ${name} COMMAND ${CMAKE_SOURCE_DIR}/tests/fuzz/run.sh $<TARGET_FILE:${name}>
+           ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
+  set_tests_properties(${name} PROPERTIES LABELS fuzz TIMEOUT 120)
 endfunction()

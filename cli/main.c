@@ -1,0 +1,67 @@
+/*
+ * c8s: finds the subcommand in the table and runs it.
+ */
+#include "cli/cli.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int version_main(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    printf("c8s %s\n", C8S_VERSION);
+    return 0;
+}
+
+static int help_main(int argc, char **argv)
+{
+    const struct cli_command *command = argc > 1 ? cli_find(cli_commands, argv[1]) : NULL;
+    if (command && command->run != help_main) {
+        char *help_argv[] = {argv[1], "--help", NULL};
+        return command->run(2, help_argv);
+    }
+    printf("c8s: Kubernetes in C\n\nUsage: c8s COMMAND [ARGUMENTS]\n");
+    cli_print_commands(cli_commands);
+    printf("\n'c8s COMMAND --help' describes a command.\n");
+    return 0;
+}
+
+const struct cli_command cli_commands[] = {
+    {"help", help_main, "Show this text, or a command's", "Other"},
+    {"version", version_main, "Show the version", "Other"},
+    {NULL},
+};
+
+const struct cli_command *cli_find(const struct cli_command *table, const char *name)
+{
+    for (; table->name; table++)
+        if (strcmp(table->name, name) == 0)
+            return table;
+    return NULL;
+}
+
+void cli_print_commands(const struct cli_command *table)
+{
+    const char *group = NULL;
+    for (; table->name; table++) {
+        if (!group || strcmp(group, table->group) != 0)
+            printf("\n%s:\n", table->group);
+        group = table->group;
+        printf("  %-14s %s\n", table->name, table->help);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return help_main(1, argv);
+    if (strcmp(argv[1], "--version") == 0)
+        return version_main(1, argv);
+    const struct cli_command *command = cli_find(cli_commands, argv[1]);
+    if (!command) {
+        fprintf(stderr, "c8s: unknown command \"%s\"\nTry 'c8s help'.\n", argv[1]);
+        return 1;
+    }
+    return command->run(argc - 1, argv + 1);
+}
