@@ -73,6 +73,16 @@ struct group_version {
 extern const struct group_version group_versions[];
 extern const size_t group_versions_len;
 
+/* Top-level messages by apiVersion and kind (resources, lists, options, Status, …). */
+struct kind_name {
+    const char *api_version;
+    const char *kind;
+    uint16_t message;
+    bool any_version; /* a meta kind: clients send it with any apiVersion */
+};
+extern const struct kind_name kind_names[];
+extern const size_t kind_names_len;
+
 /* NULL when there is none. `group` "" is core. */
 const struct resource *resource_find(struct str group, struct str version, struct str plural);
 /* By apiVersion ("apps/v1") and kind. List kinds give the resource of their items, with *is_list

@@ -161,7 +161,8 @@ static inline const struct schema_message *schema_field_message(const struct sch
 const struct schema_field *schema_map_value(const struct schema_field *map);
 
 /* By full name ("core.v1.Pod"), field number, or JSON name; NULL when there is none. For members of
- * an inlined message, *via is the inline field that leads there, else NULL. */
+ * an inlined message *via is the inline field that leads there (look up again in its message, which
+ * may inline another), else NULL. */
 const struct schema_message *schema_find(const char *full_name);
 const struct schema_field *schema_field_by_number(const struct schema_message *m, uint32_t number);
 const struct schema_field *schema_field_by_json(const struct schema_message *m,
