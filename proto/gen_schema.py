@@ -146,9 +146,9 @@ def field_label(opt, f):
 def field_row(opt, strings, ids, m, i, f):
     member = c_member(f.name)
     if f.label == FD.LABEL_REPEATED:
-        count = f"offsetof({m.c}, n_{f.name})"
+        count = f"offsetof({m.c}, n_{member})"
     elif f.label == FD.LABEL_OPTIONAL and f.type not in (FD.TYPE_STRING, FD.TYPE_MESSAGE):
-        count = f"offsetof({m.c}, has_{f.name})"
+        count = f"offsetof({m.c}, has_{member})"
     else:
         count = "0"
     target = ids[f.type_name[1:]] if f.type == FD.TYPE_MESSAGE else 0
