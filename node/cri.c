@@ -1,6 +1,6 @@
 /*
- * CRI client (see cri.h): every function fills a request, makes one blocking gRPC call and picks the
- * answer apart.
+ * CRI client (see cri.h): every function fills a request, makes one blocking gRPC call and picks
+ * the answer apart.
  */
 #include "node/cri.h"
 #include "base/mem.h"
@@ -34,15 +34,14 @@ int cri_new(struct loop *loop, const char *endpoint, struct cri **out, struct er
                          endpoint);
     c = mem_zalloc(sizeof *c);
     target = mem_printf("unix:%.*s", STR_ARG(e));
-    c->channel = grpc_channel_new(
-        loop,
-        &(struct grpc_channel_options){
-            .targets = (const char *const[]){target, NULL},
-            .authority = "localhost",
-            .connections = 1,
-            .message_bytes_max = 32 << 20,
-        },
-        err);
+    c->channel = grpc_channel_new(loop,
+                                  &(struct grpc_channel_options){
+                                      .targets = (const char *const[]){target, NULL},
+                                      .authority = "localhost",
+                                      .connections = 1,
+                                      .message_bytes_max = 32 << 20,
+                                  },
+                                  err);
     mem_free(target);
     if (!c->channel) {
         mem_free(c);
@@ -65,7 +64,8 @@ static int call(struct cri *c, const char *path, const void *request,
                 void *out, struct error *err)
 {
     ProtobufCMessage *message = NULL;
-    int rc = grpc_call_wait(c->channel, path, request, response, timeout_ms, a, &message, NULL, err);
+    int rc =
+        grpc_call_wait(c->channel, path, request, response, timeout_ms, a, &message, NULL, err);
 
     if (rc < 0)
         return rc;
@@ -105,8 +105,8 @@ int cri_version(struct cri *c, struct arena *a, struct cri_version *out, struct 
     int rc;
 
     q.version = "v1";
-    rc = call(c, RUNTIME "Version", &q, &runtime__v1__version_response__descriptor, CALL_TIMEOUT_MS, a,
-              &r, err);
+    rc = call(c, RUNTIME "Version", &q, &runtime__v1__version_response__descriptor, CALL_TIMEOUT_MS,
+              a, &r, err);
     if (rc == 0)
         *out = (struct cri_version){r->runtime_name, r->runtime_version};
     return rc;
@@ -119,8 +119,8 @@ int cri_status(struct cri *c, struct arena *a, struct cri_status *out, struct er
     int rc;
 
     *out = (struct cri_status){.message = ""};
-    rc = call(c, RUNTIME "Status", &q, &runtime__v1__status_response__descriptor, CALL_TIMEOUT_MS, a,
-              &r, err);
+    rc = call(c, RUNTIME "Status", &q, &runtime__v1__status_response__descriptor, CALL_TIMEOUT_MS,
+              a, &r, err);
     if (rc < 0)
         return rc;
     for (size_t i = 0; r->status && i < r->status->n_conditions; i++) {
@@ -133,8 +133,9 @@ int cri_status(struct cri *c, struct arena *a, struct cri_status *out, struct er
         else
             continue;
         if (!k->status)
-            out->message = arena_printf(a, "container runtime %s is not ready: %s: %s",
-                                        k->type[0] == 'N' ? "network" : "status", k->reason, k->message);
+            out->message =
+                arena_printf(a, "container runtime %s is not ready: %s: %s",
+                             k->type[0] == 'N' ? "network" : "status", k->reason, k->message);
     }
     return 0;
 }
@@ -184,8 +185,8 @@ int cri_sandbox_status(struct cri *c, const char *id, struct arena *a, CriPodSan
     int rc;
 
     q.pod_sandbox_id = (char *)id;
-    rc = call(c, RUNTIME "PodSandboxStatus", &q, &runtime__v1__pod_sandbox_status_response__descriptor,
-              CALL_TIMEOUT_MS, a, &r, err);
+    rc = call(c, RUNTIME "PodSandboxStatus", &q,
+              &runtime__v1__pod_sandbox_status_response__descriptor, CALL_TIMEOUT_MS, a, &r, err);
     if (rc < 0)
         return rc;
     if (!r->status || !r->status->metadata)
@@ -311,7 +312,8 @@ int cri_container_status(struct cri *c, const char *id, struct arena *a, CriCont
     if (rc < 0)
         return rc;
     if (!r->status || !r->status->metadata)
-        return error_set(err, ERR_CORRUPT, "container %s: the runtime answered without a status", id);
+        return error_set(err, ERR_CORRUPT, "container %s: the runtime answered without a status",
+                         id);
     *out = r->status;
     return 0;
 }
@@ -322,7 +324,8 @@ int cri_reopen_log(struct cri *c, const char *id, struct error *err)
 
     q.container_id = (char *)id;
     return call_plain(c, RUNTIME "ReopenContainerLog", &q,
-                      &runtime__v1__reopen_container_log_response__descriptor, CALL_TIMEOUT_MS, err);
+                      &runtime__v1__reopen_container_log_response__descriptor, CALL_TIMEOUT_MS,
+                      err);
 }
 
 int cri_exec_sync(struct cri *c, const char *id, const char *const *argv, int64_t timeout_s,
@@ -366,7 +369,8 @@ int cri_image_status(struct cri *c, const char *image, struct arena *a, CriImage
     return rc;
 }
 
-int cri_list_images(struct cri *c, struct arena *a, CriImage ***items, size_t *len, struct error *err)
+int cri_list_images(struct cri *c, struct arena *a, CriImage ***items, size_t *len,
+                    struct error *err)
 {
     Runtime__V1__ListImagesRequest q = RUNTIME__V1__LIST_IMAGES_REQUEST__INIT;
     Runtime__V1__ListImagesResponse *r;
@@ -422,8 +426,8 @@ int cri_remove_image(struct cri *c, const char *image, struct error *err)
     spec.image = (char *)image;
     q.image = &spec;
     return gone_is_fine(call_plain(c, IMAGE "RemoveImage", &q,
-                                   &runtime__v1__remove_image_response__descriptor, START_TIMEOUT_MS,
-                                   err),
+                                   &runtime__v1__remove_image_response__descriptor,
+                                   START_TIMEOUT_MS, err),
                         err);
 }
 

@@ -2,9 +2,10 @@
  * CRI client: the container runtime (containerd, CRI-O) over its Unix socket.
  *
  * Thin: one blocking function per call the agent makes, with the generated messages of
- * proto/cri/api.proto as arguments. Any thread but the channel's loop may call them, also several at a time
- * (one HTTP/2 connection carries all). Answers live in the caller's arena. Every call has a time limit: the
- * runtime's answer to "run a sandbox" may take as long as its network plug-ins, an ordinary one 10 s.
+ * proto/cri/api.proto as arguments. Any thread but the channel's loop may call them, also several
+ * at a time (one HTTP/2 connection carries all). Answers live in the caller's arena. Every call has
+ * a time limit: the runtime's answer to "run a sandbox" may take as long as its network plug-ins,
+ * an ordinary one 10 s.
  *
  * Errors: ERR_NOT_FOUND (no such sandbox, container or image), ERR_UNAVAILABLE (runtime away),
  * ERR_TIMEOUT, others by the gRPC status; the message is the runtime's.
@@ -36,8 +37,8 @@ typedef Runtime__V1__Image CriImage;
 struct cri;
 struct loop;
 
-/* endpoint: "unix:///run/containerd/containerd.sock" or a plain path. No connection is made yet. The loop must
- * run, and outlive the client. */
+/* endpoint: "unix:///run/containerd/containerd.sock" or a plain path. No connection is made yet.
+ * The loop must run, and outlive the client. */
 int cri_new(struct loop *loop, const char *endpoint, struct cri **out, struct error *err);
 void cri_free(struct cri *c);
 
@@ -70,7 +71,8 @@ int cri_create_container(struct cri *c, const char *sandbox_id, CriContainerConf
                          CriPodSandboxConfig *sandbox, struct arena *a, const char **id,
                          struct error *err);
 int cri_start_container(struct cri *c, const char *id, struct error *err);
-/* Blocks for up to grace_s (SIGTERM, then SIGKILL). Success also when there is no such container. */
+/* Blocks for up to grace_s (SIGTERM, then SIGKILL). Success also when there is no such container.
+ */
 int cri_stop_container(struct cri *c, const char *id, int64_t grace_s, struct error *err);
 int cri_remove_container(struct cri *c, const char *id, struct error *err);
 int cri_list_containers(struct cri *c, const struct str (*labels)[2], size_t n, struct arena *a,
@@ -91,7 +93,8 @@ int cri_exec_sync(struct cri *c, const char *id, const char *const *argv, int64_
 /* Images. *out is NULL when the runtime does not have it. */
 int cri_image_status(struct cri *c, const char *image, struct arena *a, CriImage **out,
                      struct error *err);
-int cri_list_images(struct cri *c, struct arena *a, CriImage ***items, size_t *len, struct error *err);
+int cri_list_images(struct cri *c, struct arena *a, CriImage ***items, size_t *len,
+                    struct error *err);
 /* Registry credentials may be NULL. */
 struct cri_auth {
     const char *username, *password, *auth, *identity_token, *registry_token;
@@ -104,6 +107,7 @@ int cri_remove_image(struct cri *c, const char *image, struct error *err);
 /* Value of a label or annotation; NULL when absent. */
 const char *cri_value(CriKeyValue *const *items, size_t n, const char *key);
 /* Append to a list of pairs that is made in the arena (strings are borrowed). */
-void cri_add_value(struct arena *a, CriKeyValue ***items, size_t *n, const char *key, const char *value);
+void cri_add_value(struct arena *a, CriKeyValue ***items, size_t *n, const char *key,
+                   const char *value);
 
 #endif

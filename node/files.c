@@ -61,8 +61,13 @@ int file_read(const char *path, size_t limit, struct arena *a, struct str *out, 
         }
     }
     close(fd);
-    if (rc == 0)
-        *out = str_make(arena_strndup(a, b.data ? b.data : "", b.len), b.len);
+    if (rc == 0) {
+        char *copy = arena_alloc(a, b.len + 1);
+        if (b.len)
+            memcpy(copy, b.data, b.len);
+        copy[b.len] = 0;
+        *out = str_make(copy, b.len);
+    }
     buf_free(&b);
     return rc;
 }
@@ -133,8 +138,9 @@ static int remove_children(int fd, dev_t device, struct error *err)
     return rc;
 }
 
-/* Recursion goes as deep as the tree: what is removed here are the agent's own directories and volumes, where a
- * container may nest directories, but each level costs it a path component below PATH_MAX of its own. */
+/* Recursion goes as deep as the tree: what is removed here are the agent's own directories and
+ * volumes, where a container may nest directories, but each level costs it a path component below
+ * PATH_MAX of its own. */
 static int remove_at(int dir, const char *name, dev_t device, struct error *err)
 {
     struct stat st;

@@ -13,7 +13,8 @@
 int file_make_dirs(const char *path, unsigned mode, struct error *err);
 /* Write by temporary file and rename. Does nothing when the file has this content already. */
 int file_replace(const char *path, struct str content, unsigned mode, struct error *err);
-/* Whole file into the arena, NUL behind the last byte; ERR_LIMIT past `limit` bytes, ERR_NOT_FOUND. */
+/* Whole file into the arena, NUL behind the last byte; ERR_LIMIT past `limit` bytes, ERR_NOT_FOUND.
+ */
 int file_read(const char *path, size_t limit, struct arena *a, struct str *out, struct error *err);
 /* rm -rf that never crosses into another file system and follows no link; success when absent. */
 int file_remove_tree(const char *path, struct error *err);

@@ -52,14 +52,15 @@ int network_write_cni(const char *conf_dir, const char *ipam_dir, const char *po
     if (rc < 0)
         return error_wrap(err, "pod CIDR");
     buf_init(&text);
-    buf_printf(&text,
-               "{\n  \"cniVersion\": \"0.4.0\",\n  \"name\": \"c8s\",\n  \"plugins\": [\n    {\n"
-               "      \"type\": \"bridge\",\n      \"bridge\": \"" NETWORK_BRIDGE "\",\n"
-               "      \"isGateway\": true,\n      \"hairpinMode\": true,\n      \"ipMasq\": false,\n"
-               "      \"ipam\": {\n        \"type\": \"host-local\",\n"
-               "        \"ranges\": [[{\"subnet\": \"%s\"}]],\n"
-               "        \"routes\": [{\"dst\": \"0.0.0.0/0\"}],\n        \"dataDir\": ",
-               pod_cidr);
+    buf_printf(
+        &text,
+        "{\n  \"cniVersion\": \"0.4.0\",\n  \"name\": \"c8s\",\n  \"plugins\": [\n    {\n"
+        "      \"type\": \"bridge\",\n      \"bridge\": \"" NETWORK_BRIDGE "\",\n"
+        "      \"isGateway\": true,\n      \"hairpinMode\": true,\n      \"ipMasq\": false,\n"
+        "      \"ipam\": {\n        \"type\": \"host-local\",\n"
+        "        \"ranges\": [[{\"subnet\": \"%s\"}]],\n"
+        "        \"routes\": [{\"dst\": \"0.0.0.0/0\"}],\n        \"dataDir\": ",
+        pod_cidr);
     buf_append_json_string(&text, str_from(ipam_dir));
     buf_append_cstr(&text, "\n      }\n    }\n  ]\n}\n");
     rc = file_make_dirs(conf_dir, 0755, err);
@@ -96,7 +97,8 @@ struct route_request {
     char attributes[64];
 };
 
-static void attribute_add(struct route_request *q, unsigned short type, const void *data, size_t len)
+static void attribute_add(struct route_request *q, unsigned short type, const void *data,
+                          size_t len)
 {
     struct rtattr *a = (struct rtattr *)((char *)q + NLMSG_ALIGN(q->header.nlmsg_len));
 
@@ -112,15 +114,18 @@ static struct route_request route_request(uint16_t type, uint16_t flags)
         .header = {.nlmsg_len = NLMSG_LENGTH(sizeof(struct rtmsg)),
                    .nlmsg_type = type,
                    .nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags)},
-        .message = {.rtm_family = AF_INET, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = ROUTE_PROTOCOL},
+        .message = {.rtm_family = AF_INET,
+                    .rtm_table = RT_TABLE_MAIN,
+                    .rtm_protocol = ROUTE_PROTOCOL},
     };
 }
 
 /* Add or remove one route and wait for the kernel's verdict. */
 static int route_change(int fd, const struct route *r, bool add, struct error *err)
 {
-    struct route_request q = route_request(add ? RTM_NEWROUTE : RTM_DELROUTE,
-                                           add ? NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE : NLM_F_ACK);
+    struct route_request q =
+        route_request(add ? RTM_NEWROUTE : RTM_DELROUTE,
+                      add ? NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE : NLM_F_ACK);
     char answer[1024], to[INET_ADDRSTRLEN], via[INET_ADDRSTRLEN];
     struct nlmsghdr *h = (struct nlmsghdr *)answer;
     const struct nlmsgerr *e;
@@ -138,7 +143,8 @@ static int route_change(int fd, const struct route *r, bool add, struct error *e
     e = NLMSG_DATA(h);
     if (!NLMSG_OK(h, (size_t)n) || h->nlmsg_type != NLMSG_ERROR ||
         h->nlmsg_len < NLMSG_LENGTH(sizeof *e))
-        return error_set(err, ERR_IO, "route %s/%u via %s: unexpected answer", to, r->to.prefix, via);
+        return error_set(err, ERR_IO, "route %s/%u via %s: unexpected answer", to, r->to.prefix,
+                         via);
     if (e->error && !(e->error == -ESRCH && !add))
         return error_errno(err, ERR_IO, -e->error, "route %s/%u via %s", to, r->to.prefix, via);
     return 0;
@@ -279,8 +285,8 @@ static bool host_port_rule(struct buf *out, const struct host_port *p)
     return true;
 }
 
-void network_pod_rules(const char *pod_cidr, const char *cluster_cidr, const struct host_port *ports,
-                       size_t n, struct buf *out)
+void network_pod_rules(const char *pod_cidr, const char *cluster_cidr,
+                       const struct host_port *ports, size_t n, struct buf *out)
 {
     buf_append_cstr(out, "add table ip c8s-pods\ndelete table ip c8s-pods\ntable ip c8s-pods {\n"
                          "  chain host-ports {\n");
@@ -296,7 +302,8 @@ void network_pod_rules(const char *pod_cidr, const char *cluster_cidr, const str
                          "    fib daddr type local jump host-ports\n  }\n"
                          "  chain postrouting {\n"
                          "    type nat hook postrouting priority srcnat + 1; policy accept;\n");
-    buf_printf(out, "    ip saddr %s ip daddr != %s ip daddr != 224.0.0.0/4 masquerade fully-random\n",
+    buf_printf(out,
+               "    ip saddr %s ip daddr != %s ip daddr != 224.0.0.0/4 masquerade fully-random\n",
                pod_cidr, cluster_cidr && *cluster_cidr ? cluster_cidr : pod_cidr);
     buf_append_cstr(out, "  }\n}\n");
 }

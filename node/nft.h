@@ -1,6 +1,6 @@
 /*
- * Packet rules: one transaction of nftables commands through libnftables, in the network namespace of the
- * process. All of the text takes effect at once or none of it.
+ * Packet rules: one transaction of nftables commands through libnftables, in the network namespace
+ * of the process. All of the text takes effect at once or none of it.
  */
 #ifndef C8S_NODE_NFT_H
 #define C8S_NODE_NFT_H

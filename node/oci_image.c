@@ -123,14 +123,16 @@ static int tar_add_source(struct buf *out, const struct oci_file *f, struct erro
     int rc, fd = open(f->source, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0 || fstat(fd, &st) < 0) {
-        rc = error_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "open %s", f->source);
+        rc =
+            error_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "open %s", f->source);
         goto out;
     }
     if (!S_ISREG(st.st_mode)) {
         rc = error_set(err, ERR_INVALID, "%s: not a regular file", f->source);
         goto out;
     }
-    rc = tar_header(out, f->path, '0', f->mode ? f->mode : st.st_mode, (size_t)st.st_size, NULL, err);
+    rc = tar_header(out, f->path, '0', f->mode ? f->mode : st.st_mode, (size_t)st.st_size, NULL,
+                    err);
     if (rc < 0)
         goto out;
     room = buf_reserve(out, (size_t)st.st_size);
@@ -223,22 +225,24 @@ static const char *machine_architecture(void)
 
 static void config_write(struct buf *out, const struct oci_image *image, const struct digest *layer)
 {
-    buf_printf(out, "{\"created\":\"1970-01-01T00:00:00Z\",\"architecture\":\"%s\",\"os\":\"linux\","
-                    "\"config\":{\"Labels\":{}",
+    buf_printf(out,
+               "{\"created\":\"1970-01-01T00:00:00Z\",\"architecture\":\"%s\",\"os\":\"linux\","
+               "\"config\":{\"Labels\":{}",
                machine_architecture());
     json_list(out, "Entrypoint", image->entrypoint);
     json_list(out, "Cmd", image->cmd);
     json_list(out, "Env", image->env);
     json_member(out, "WorkingDir", image->working_dir);
     json_member(out, "User", image->user);
-    buf_printf(out, "},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"sha256:%s\"]},"
-                    "\"history\":[{\"created\":\"1970-01-01T00:00:00Z\",\"created_by\":\"c8s\"}]}",
+    buf_printf(out,
+               "},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"sha256:%s\"]},"
+               "\"history\":[{\"created\":\"1970-01-01T00:00:00Z\",\"created_by\":\"c8s\"}]}",
                layer->hex);
 }
 
 /* config, layer, manifest and index into the archive, each blob under its digest. */
-static int archive_write(struct buf *archive, const struct oci_image *image, const struct buf *layer,
-                         struct error *err)
+static int archive_write(struct buf *archive, const struct oci_image *image,
+                         const struct buf *layer, struct error *err)
 {
     struct digest layer_digest = digest_of(buf_str(layer)), config_digest, manifest_digest;
     struct buf config, manifest, index;
@@ -250,18 +254,20 @@ static int archive_write(struct buf *archive, const struct oci_image *image, con
     buf_init(&index);
     config_write(&config, image, &layer_digest);
     config_digest = digest_of(buf_str(&config));
-    buf_printf(&manifest,
-               "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\","
-               "\"config\":{\"mediaType\":\"application/vnd.oci.image.config.v1+json\","
-               "\"digest\":\"sha256:%s\",\"size\":%zu},\"layers\":[{\"mediaType\":"
-               "\"application/vnd.oci.image.layer.v1.tar\",\"digest\":\"sha256:%s\",\"size\":%zu}]}",
-               config_digest.hex, config.len, layer_digest.hex, layer->len);
+    buf_printf(
+        &manifest,
+        "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\","
+        "\"config\":{\"mediaType\":\"application/vnd.oci.image.config.v1+json\","
+        "\"digest\":\"sha256:%s\",\"size\":%zu},\"layers\":[{\"mediaType\":"
+        "\"application/vnd.oci.image.layer.v1.tar\",\"digest\":\"sha256:%s\",\"size\":%zu}]}",
+        config_digest.hex, config.len, layer_digest.hex, layer->len);
     manifest_digest = digest_of(buf_str(&manifest));
-    buf_printf(&index,
-               "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":"
-               "\"application/vnd.oci.image.manifest.v1+json\",\"digest\":\"sha256:%s\",\"size\":%zu,"
-               "\"annotations\":{\"io.containerd.image.name\":",
-               manifest_digest.hex, manifest.len);
+    buf_printf(
+        &index,
+        "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":"
+        "\"application/vnd.oci.image.manifest.v1+json\",\"digest\":\"sha256:%s\",\"size\":%zu,"
+        "\"annotations\":{\"io.containerd.image.name\":",
+        manifest_digest.hex, manifest.len);
     buf_append_json_string(&index, str_from(image->reference));
     buf_append_cstr(&index, ",\"org.opencontainers.image.ref.name\":");
     buf_append_json_string(&index, str_from(image->reference));

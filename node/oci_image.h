@@ -1,7 +1,8 @@
 /*
  * Container images made from files on this machine: an OCI image layout in a tar archive, as
- * `ctr images import` and `skopeo copy oci-archive:` read it. One layer, no registry, no base image. What is
- * written depends only on the input (times are zero), so that the same files give the same digest.
+ * `ctr images import` and `skopeo copy oci-archive:` read it. One layer, no registry, no base
+ * image. What is written depends only on the input (times are zero), so that the same files give
+ * the same digest.
  */
 #ifndef C8S_NODE_OCI_IMAGE_H
 #define C8S_NODE_OCI_IMAGE_H
@@ -25,7 +26,7 @@ struct oci_image {
     /* NULL-terminated lists, or NULL. */
     const char *const *entrypoint;
     const char *const *cmd;
-    const char *const *env; /* "NAME=value" */
+    const char *const *env;  /* "NAME=value" */
     const char *working_dir; /* or NULL */
     const char *user;        /* or NULL */
 };

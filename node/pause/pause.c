@@ -1,7 +1,7 @@
 /*
- * c8s-pause: the first process of every pod. It holds the pod's namespaces while containers come and
- * go, and, where the pod shares one process namespace, reaps what is orphaned to it. Static, so that
- * an image of this one file is enough.
+ * c8s-pause: the first process of every pod. It holds the pod's namespaces while containers come
+ * and go, and, where the pod shares one process namespace, reaps what is orphaned to it. Static, so
+ * that an image of this one file is enough.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -22,8 +22,8 @@ int main(int argc, char **argv)
     sigaddset(&wanted, SIGINT);
     sigaddset(&wanted, SIGTERM);
     sigaddset(&wanted, SIGCHLD);
-    /* Process 1 of a namespace gets no default actions: a signal that is blocked and waited for cannot
-     * be lost between two children, unlike one that a handler counts. */
+    /* Process 1 of a namespace gets no default actions: a signal that is blocked and waited for
+     * cannot be lost between two children, unlike one that a handler counts. */
     sigprocmask(SIG_BLOCK, &wanted, NULL);
     for (;;) {
         if (sigwait(&wanted, &sig) != 0)

@@ -94,8 +94,8 @@ static void element_add(struct ruleset *r, const char *verdict, const char *form
                      verdict ? mem_printf(" : %s", verdict) : mem_strdup("")));
 }
 
-/* The rule that picks an endpoint. Where a client is to stay with one, the choice is a hash of its address
- * instead of a random number: it holds as long as the endpoints do, without any state. */
+/* The rule that picks an endpoint. Where a client is to stay with one, the choice is a hash of its
+ * address instead of a random number: it holds as long as the endpoints do, without any state. */
 static void choice_rule(struct buf *out, const struct proxy_port *p, bool local_only)
 {
     size_t n = 0, i = 0;
@@ -107,7 +107,8 @@ static void choice_rule(struct buf *out, const struct proxy_port *p, bool local_
     for (size_t k = 0; k < p->endpoints_len; k++) {
         if (local_only && !p->endpoints[k].local)
             continue;
-        buf_printf(out, "%s %zu : %s . %u", i ? "," : "", i, p->endpoints[k].ip, p->endpoints[k].port);
+        buf_printf(out, "%s %zu : %s . %u", i ? "," : "", i, p->endpoints[k].ip,
+                   p->endpoints[k].port);
         i++;
     }
     buf_append_cstr(out, " }\n");
@@ -132,7 +133,8 @@ static void service_chain(struct ruleset *r, const char *name, const struct prox
 
     buf_init(&body);
     if (cluster_cidr[0])
-        buf_printf(&body, "ip daddr %s ip saddr != %s meta mark set meta mark or " MASQUERADE_MARK "\n",
+        buf_printf(&body,
+                   "ip daddr %s ip saddr != %s meta mark set meta mark or " MASQUERADE_MARK "\n",
                    p->cluster_ip, cluster_cidr);
     choice_rule(&body, p, false);
     chain_put(r, name, &body);
@@ -212,7 +214,8 @@ bool ruleset_add(struct ruleset *r, const struct proxy_port *p, const char *clus
         external_chain(r, external, service, local, local_len, p, cluster_cidr);
         verdict = mem_printf("goto %s", external);
         for (size_t i = 0; i < p->external_ips_len; i++)
-            element_add(r, verdict, "service-ips { %s . %s . %u", p->external_ips[i], proto, p->port);
+            element_add(r, verdict, "service-ips { %s . %s . %u", p->external_ips[i], proto,
+                        p->port);
         if (p->node_port)
             element_add(r, verdict, "service-ports { %s . %u", proto, p->node_port);
         mem_free(verdict);
@@ -244,7 +247,8 @@ static const char base_table[] =
     "  }\n"
     "  chain unserved {\n"
     "    ip daddr . meta l4proto . th dport vmap @no-endpoints\n"
-    "    fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap @no-endpoint-ports\n"
+    "    fib daddr type local ip daddr != 127.0.0.0/8 meta l4proto . th dport vmap "
+    "@no-endpoint-ports\n"
     "  }\n"
     "  chain filter-prerouting {\n"
     "    type filter hook prerouting priority dstnat - 10; policy accept;\n"
@@ -282,7 +286,8 @@ static void add_rules(struct buf *out, struct str chain, const char *body)
 
     while (str_split(&rest, '\n', &line)) {
         if (line.n)
-            buf_printf(out, "add rule ip " PROXY_TABLE " %.*s %.*s\n", STR_ARG(chain), STR_ARG(line));
+            buf_printf(out, "add rule ip " PROXY_TABLE " %.*s %.*s\n", STR_ARG(chain),
+                       STR_ARG(line));
     }
 }
 

@@ -11,9 +11,9 @@
  *     filter-prerouting, filter-output: @no-endpoints, @no-endpoint-ports ─▶ reject or drop
  *     postrouting: masquerade what is marked, and a pod that reaches itself (@hairpin)
  *
- * A packet of a new connection costs two map look-ups however many services there are; the rest of its
- * connection follows conntrack. A change of one service touches its own chains and elements only.
- * Pure text: nothing here talks to the kernel.
+ * A packet of a new connection costs two map look-ups however many services there are; the rest of
+ * its connection follows conntrack. A change of one service touches its own chains and elements
+ * only. Pure text: nothing here talks to the kernel.
  */
 #ifndef C8S_NODE_PROXY_RULES_H
 #define C8S_NODE_PROXY_RULES_H
@@ -37,7 +37,7 @@ struct proxy_port {
     const char *protocol;                 /* "TCP", "UDP", "SCTP" */
     const char *cluster_ip;
     uint16_t port;
-    uint16_t node_port; /* 0: none */
+    uint16_t node_port;              /* 0: none */
     const char *const *external_ips; /* external and load balancer addresses */
     size_t external_ips_len;
     const struct proxy_endpoint *endpoints; /* ready ones */
@@ -56,9 +56,9 @@ struct ruleset {
 void ruleset_init(struct ruleset *r);
 void ruleset_free(struct ruleset *r);
 
-/* Add one service port. cluster_cidr: sources outside of it are masqueraded on the way to a cluster IP; ""
- * when unknown (then none are). False, and nothing added, when a name or an address is not what it should be
- * (it would end up in the rule text). */
+/* Add one service port. cluster_cidr: sources outside of it are masqueraded on the way to a cluster
+ * IP; "" when unknown (then none are). False, and nothing added, when a name or an address is not
+ * what it should be (it would end up in the rule text). */
 bool ruleset_add(struct ruleset *r, const struct proxy_port *p, const char *cluster_cidr);
 
 /* The transaction that makes the table anew. */

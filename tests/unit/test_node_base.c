@@ -27,7 +27,7 @@ static char *in_dir(struct arena *a, const char *name)
 
 static void ranges_are_read_exactly(void **state)
 {
-    static const char *const bad[] = {"10.0.0.0",    "10.0.0.0/33", "10.0.0.1/24", "10.0.0/24", "",
+    static const char *const bad[] = {"10.0.0.0",    "10.0.0.0/33", "10.0.0.1/24", "10.0.0/24",  "",
                                       "10.0.0.0/-1", "::/0",        "x/8",         "10.0.0.0/8 "};
     struct cidr c;
     struct in_addr a;
@@ -145,13 +145,15 @@ static void pod_rules_leave_out_bad_ports(void **state)
     buf_init(&out);
     network_pod_rules("10.244.1.0/24", "10.244.0.0/16", ports, ARRAY_LEN(ports), &out);
     assert_non_null(strstr(buf_cstr(&out), "tcp dport 8080 dnat ip to 10.244.1.2:80\n"));
-    assert_non_null(strstr(buf_cstr(&out), "ip daddr 10.88.0.11 udp dport 53 dnat ip to 10.244.1.3:5353\n"));
+    assert_non_null(
+        strstr(buf_cstr(&out), "ip daddr 10.88.0.11 udp dport 53 dnat ip to 10.244.1.3:5353\n"));
     assert_null(strstr(buf_cstr(&out), "evil"));
     assert_null(strstr(buf_cstr(&out), "82"));
     buf_free(&out);
 }
 
-/* In a network namespace of our own: rules, sysctls and routes for real. Last: it leaves the namespace. */
+/* In a network namespace of our own: rules, sysctls and routes for real. Last: it leaves the
+ * namespace. */
 static void the_kernel_takes_routes_and_rules(void **state)
 {
     struct error err = {0};
@@ -166,8 +168,9 @@ static void the_kernel_takes_routes_and_rules(void **state)
         skip();
     }
     assert_int_equal(network_default_address(address, &err), ERR_NOT_FOUND);
-    if (system("ip link set lo up && ip link add br0 type bridge && ip addr add 10.88.0.11/24 dev br0 "
-               "&& ip link set br0 up && ip route add default via 10.88.0.1") != 0)
+    if (system(
+            "ip link set lo up && ip link add br0 type bridge && ip addr add 10.88.0.11/24 dev br0 "
+            "&& ip link set br0 up && ip route add default via 10.88.0.1") != 0)
         fail_msg("ip failed");
     assert_int_equal(network_default_address(address, &err), 0);
     assert_string_equal(address, "10.88.0.11");
@@ -193,7 +196,7 @@ static void the_kernel_takes_routes_and_rules(void **state)
     assert_int_equal(network_sync_routes(NULL, 0, &changed, &err), 0);
     assert_int_equal(changed, 2);
     assert_int_equal(system("ip route | grep -q '^default '"), 0); /* others' routes stay */
-    routes[0] = route("10.244.2.0/24", "203.0.113.9"); /* no such neighbour */
+    routes[0] = route("10.244.2.0/24", "203.0.113.9");             /* no such neighbour */
     assert_int_equal(system("ip route del default"), 0);
     assert_int_equal(network_sync_routes(routes, 1, &changed, &err), ERR_IO);
     assert_non_null(strstr(err.message, "10.244.2.0/24 via 203.0.113.9"));
