@@ -85,6 +85,8 @@ int client_new(const struct client_config *config, const char *user_agent, struc
 void client_free(struct client *c);
 /* The I/O thread's loop: loop_post to it to run something between callbacks. */
 struct loop *client_loop(struct client *c);
+/* The namespace of the configuration's context; "default" when it names none. */
+const char *client_namespace(const struct client *c);
 /* A second set of connections to the same servers with the same identity, on its own thread: for
  * lease renewal that must not queue behind bulk traffic. Free with client_free. */
 int client_clone(struct client *c, struct client **out, struct error *err);
