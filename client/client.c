@@ -82,12 +82,12 @@ static void token_timer_stop(void *arg)
 static int http_open(struct client *c, struct error *err)
 {
     const struct client_config *k = c->config;
-    struct tls_context *tls = tls_client_new(&(struct tls_options){.ca_pem = k->ca_pem,
-                                                                   .cert_pem = k->cert_pem,
-                                                                   .key_pem = k->key_pem,
-                                                                   .insecure_skip_verify =
-                                                                       k->insecure},
-                                             err);
+    struct tls_context *tls =
+        tls_client_new(&(struct tls_options){.ca_pem = k->ca_pem,
+                                             .cert_pem = k->cert_pem,
+                                             .key_pem = k->key_pem,
+                                             .insecure_skip_verify = k->insecure},
+                       err);
     if (!tls)
         return error_wrap(err, "client certificates of user %s", k->user ? k->user : "");
     char *file_token = NULL;
@@ -265,9 +265,9 @@ static int code_of_http(int http_status)
     static const struct {
         int http, code;
     } table[] = {
-        {400, ERR_INVALID},     {401, ERR_DENIED},      {403, ERR_DENIED},      {404, ERR_NOT_FOUND},
-        {405, ERR_UNSUPPORTED}, {406, ERR_UNSUPPORTED}, {409, ERR_CONFLICT},    {410, ERR_COMPACTED},
-        {413, ERR_LIMIT},       {415, ERR_UNSUPPORTED}, {422, ERR_INVALID},     {429, ERR_UNAVAILABLE},
+        {400, ERR_INVALID},     {401, ERR_DENIED},      {403, ERR_DENIED},   {404, ERR_NOT_FOUND},
+        {405, ERR_UNSUPPORTED}, {406, ERR_UNSUPPORTED}, {409, ERR_CONFLICT}, {410, ERR_COMPACTED},
+        {413, ERR_LIMIT},       {415, ERR_UNSUPPORTED}, {422, ERR_INVALID},  {429, ERR_UNAVAILABLE},
         {502, ERR_UNAVAILABLE}, {503, ERR_UNAVAILABLE}, {504, ERR_TIMEOUT},
     };
     for (size_t i = 0; i < ARRAY_LEN(table); i++)
@@ -446,9 +446,9 @@ static void async_send(struct loop_task *task)
     http_client_send(x->client->http, &q, &events, x);
 }
 
-void client_exchange_async(struct client *c, const char *method, struct str path, const char *accept,
-                           const char *content_type, struct str body, uint32_t timeout_ms,
-                           exchange_done_fn *done, void *ctx)
+void client_exchange_async(struct client *c, const char *method, struct str path,
+                           const char *accept, const char *content_type, struct str body,
+                           uint32_t timeout_ms, exchange_done_fn *done, void *ctx)
 {
     struct async_call *x = mem_zalloc(sizeof *x);
     x->task.fn = async_send;
@@ -571,8 +571,8 @@ static void stream_send(struct loop_task *task)
                                    .headers = headers,
                                    .headers_len = q->content_type ? 2 : 1,
                                    .body = q->body,
-                                   .header_timeout_ms = q->timeout_ms ? q->timeout_ms
-                                                                      : CALL_TIMEOUT_MS,
+                                   .header_timeout_ms =
+                                       q->timeout_ms ? q->timeout_ms : CALL_TIMEOUT_MS,
                                    .stream = true};
     static const struct http_call_events events = {
         .on_headers = stream_headers, .on_data = stream_data, .on_done = stream_done};

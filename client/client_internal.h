@@ -23,8 +23,8 @@ struct client {
     struct loop_timer token_timer; /* token_file is read again */
 };
 
-/* Path with query of a resource request; name NULL for the collection. Sticky failure of `out` only past
- * its limit. */
+/* Path with query of a resource request; name NULL for the collection. Sticky failure of `out` only
+ * past its limit. */
 void request_path(struct buf *out, const struct resource *r, const char *ns, const char *name,
                   const struct client_options *o, bool write);
 /* "key=value" with & or ? in front, value percent-encoded; nothing when value is NULL or "". */
@@ -41,13 +41,14 @@ int status_message_to_error(const Meta__V1__Status *s, struct client_status *sta
 int decode_body(struct arena *a, const struct schema_message *m, const char *content_type,
                 struct str body, void **out, struct error *err);
 
-/* One buffered HTTP exchange from a worker thread, with 429/503 Retry-After obeyed until the time-out. */
+/* One buffered HTTP exchange from a worker thread, with 429/503 Retry-After obeyed until the
+ * time-out. */
 int client_exchange(struct client *c, const struct http_request *request, uint32_t timeout_ms,
                     struct arena *a, struct http_response *out, struct error *err);
 /* One buffered HTTP exchange without waiting. path, body and content type are copied. */
 typedef void exchange_done_fn(void *ctx, const struct http_response *r, const struct error *err);
-void client_exchange_async(struct client *c, const char *method, struct str path, const char *accept,
-                           const char *content_type, struct str body, uint32_t timeout_ms,
-                           exchange_done_fn *done, void *ctx);
+void client_exchange_async(struct client *c, const char *method, struct str path,
+                           const char *accept, const char *content_type, struct str body,
+                           uint32_t timeout_ms, exchange_done_fn *done, void *ctx);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * REST client: the typed verbs (client/client.h). Each builds a path, sends a body in an envelope, and
- * decodes the answer into the caller's arena.
+ * REST client: the typed verbs (client/client.h). Each builds a path, sends a body in an envelope,
+ * and decodes the answer into the caller's arena.
  */
 #include "client/client_internal.h"
 
@@ -104,18 +104,15 @@ void *client_get(struct client *c, const struct resource *r, const char *ns, con
 void *client_list(struct client *c, const struct resource *r, const char *ns,
                   const struct client_options *o, struct arena *a, struct error *err)
 {
-    struct verb_call v = {.method = "GET",
-                          .resource = r,
-                          .ns = ns,
-                          .options = o,
-                          .answer = list_schema(r, o)};
+    struct verb_call v = {
+        .method = "GET", .resource = r, .ns = ns, .options = o, .answer = list_schema(r, o)};
     void *out = NULL;
     return verb_run(c, &v, a, &out, err) < 0 ? NULL : out;
 }
 
 int client_list_all(struct client *c, const struct resource *r, const char *ns,
-                    const struct client_options *o, bool (*each)(void *ctx, void *object), void *ctx,
-                    struct error *err)
+                    const struct client_options *o, bool (*each)(void *ctx, void *object),
+                    void *ctx, struct error *err)
 {
     struct client_options page = o ? *o : (struct client_options){0};
     if (page.limit == 0)
@@ -326,8 +323,9 @@ void client_create_async(struct client *c, const struct resource *r, const void 
     write_async(c, "POST", &path, &body, done, ctx);
 }
 
-void client_delete_async(struct client *c, const struct resource *r, const char *ns, const char *name,
-                         const struct delete_options *d, client_done_fn *done, void *ctx)
+void client_delete_async(struct client *c, const struct resource *r, const char *ns,
+                         const char *name, const struct delete_options *d, client_done_fn *done,
+                         void *ctx)
 {
     struct buf path, body;
     buf_init(&path);
@@ -375,8 +373,8 @@ static int post_sub(struct client *c, const char *ns, const char *pod, const cha
     return rc;
 }
 
-int client_bind(struct client *c, const char *ns, const char *pod, const char *uid, const char *node,
-                struct error *err)
+int client_bind(struct client *c, const char *ns, const char *pod, const char *uid,
+                const char *node, struct error *err)
 {
     struct arena a;
     arena_init(&a);

@@ -1,6 +1,7 @@
 /*
- * REST client: watches (client/client.h). A watch is one streamed answer; its bytes are cut into event
- * frames, each decoded into the watch's arena and handed to the callback. All on the I/O thread.
+ * REST client: watches (client/client.h). A watch is one streamed answer; its bytes are cut into
+ * event frames, each decoded into the watch's arena and handed to the callback. All on the I/O
+ * thread.
  */
 #include "client/client_internal.h"
 
@@ -241,8 +242,7 @@ static void run_start(struct loop_task *task)
 {
     struct watch_run *x = container_of(task, struct watch_run, task);
     static const struct watch_callbacks callbacks = {.event = run_event, .end = run_end};
-    x->watch =
-        client_watch_start(x->client, x->resource, x->ns, x->options, 0, &callbacks, x);
+    x->watch = client_watch_start(x->client, x->resource, x->ns, x->options, 0, &callbacks, x);
 }
 
 int client_watch_run(struct client *c, const struct resource *r, const char *ns,

@@ -1,13 +1,12 @@
 /*
  * Informer (client/informer.h): a state machine on the client's I/O thread.
  *
- *     start ──▶ LISTING ──all pages──▶ WATCHING ──ended──▶ (pause) ──▶ WATCHING from the last revision
- *                  ▲                      │
- *                  └──── (pause) ◀────────┴── 410 Gone, or refused
+ *     start ──▶ LISTING ──all pages──▶ WATCHING ──ended──▶ (pause) ──▶ WATCHING from the last
+ * revision ▲                      │ └──── (pause) ◀────────┴── 410 Gone, or refused
  *
  * Pages of a list are gathered beside the cache and replace it at once when the last is here; the
- * difference becomes handler calls. Every object is copied out of the answer into an arena of its own of
- * just its size, so that the cache holds no answer buffers.
+ * difference becomes handler calls. Every object is copied out of the answer into an arena of its
+ * own of just its size, so that the cache holds no answer buffers.
  */
 #include "client/client_internal.h"
 
@@ -125,8 +124,8 @@ static void call_delete(struct informer *i, struct object *old)
             i->handlers[h].on_delete(i->handlers[h].ctx, old);
 }
 
-/* Put an object into the cache and tell. Takes over the reference. An object that was deleted and made
- * again while nobody looked has another uid: that is two events. */
+/* Put an object into the cache and tell. Takes over the reference. An object that was deleted and
+ * made again while nobody looked has another uid: that is two events. */
 static void object_arrived(struct informer *i, struct object *o)
 {
     struct object *known = cache_get(&i->cache, o->ns, o->name);
@@ -169,7 +168,8 @@ static void pause_over(struct loop_timer *timer)
         watch_start(i);
 }
 
-/* Wait a little, longer each time, with jitter: all informers lose a dead server at the same moment. */
+/* Wait a little, longer each time, with jitter: all informers lose a dead server at the same
+ * moment. */
 static void pause_then(struct informer *i, bool list)
 {
     i->state = STATE_PAUSED;
@@ -372,9 +372,9 @@ static void watch_start(struct informer *i)
                                .resource_version = from,
                                .metadata_only = i->metadata_only};
     i->state = STATE_WATCHING;
-    i->watch =
-        client_watch_start(i->client, i->resource, i->ns, &o,
-                           WATCH_TIMEOUT_S + (uint32_t)(random_u64() % WATCH_TIMEOUT_S), &callbacks, i);
+    i->watch = client_watch_start(i->client, i->resource, i->ns, &o,
+                                  WATCH_TIMEOUT_S + (uint32_t)(random_u64() % WATCH_TIMEOUT_S),
+                                  &callbacks, i);
 }
 
 /* ----------------------------------------------------------------------------- construction --- */

@@ -3,17 +3,17 @@
  *
  *    API server ──list──▶ cache ◀──watch── API server        cache ──handlers──▶ work queues
  *
- * The cache holds immutable decoded objects with a reference count: an update puts a new object in place
- * of the old one, so a reader may keep what it got for as long as it holds its reference, on any thread.
- * Never change an object from a cache.
+ * The cache holds immutable decoded objects with a reference count: an update puts a new object in
+ * place of the old one, so a reader may keep what it got for as long as it holds its reference, on
+ * any thread. Never change an object from a cache.
  *
  * Order and time: handlers run on the client's I/O thread, one event after the other, and the cache
  * already shows the event when a handler runs. Handlers must not block (add a key to a queue).
  *
- * Never back in time: the informer remembers the highest revision it has seen and relists "at least as new
- * as" that one, so failing over to a member that lags waits instead of showing the past. A lost watch is
- * resumed from the last revision; 410 Gone leads to a relist, whose difference to the cache is delivered as
- * ordinary add/update/delete calls.
+ * Never back in time: the informer remembers the highest revision it has seen and relists "at least
+ * as new as" that one, so failing over to a member that lags waits instead of showing the past. A
+ * lost watch is resumed from the last revision; 410 Gone leads to a relist, whose difference to the
+ * cache is delivered as ordinary add/update/delete calls.
  */
 #ifndef C8S_CLIENT_INFORMER_H
 #define C8S_CLIENT_INFORMER_H
@@ -24,12 +24,12 @@
 /* One version of one object. Immutable; shared by reference. */
 struct object {
     atomic_uint refs;
-    const char *ns;   /* "" for cluster-scoped */
+    const char *ns; /* "" for cluster-scoped */
     const char *name;
     const char *uid;
     const char *resource_version;
-    uint64_t revision; /* resource_version as a number */
-    void *msg;         /* the decoded message: Core__V1__Pod *, … */
+    uint64_t revision;  /* resource_version as a number */
+    void *msg;          /* the decoded message: Core__V1__Pod *, … */
     struct arena arena; /* holds all of it */
 };
 struct object *object_ref(struct object *o);
@@ -43,11 +43,12 @@ struct object_refs {
 void object_refs_free(struct object_refs *l); /* drops the references */
 
 /* Index functions: call emit(emit_ctx, value) for each value the object is found under. */
-typedef void index_fn(const void *msg, void (*emit)(void *emit_ctx, const char *value), void *emit_ctx);
+typedef void index_fn(const void *msg, void (*emit)(void *emit_ctx, const char *value),
+                      void *emit_ctx);
 /* Ready-made ones. */
-index_fn index_by_node;  /* pods: spec.nodeName */
+index_fn index_by_node;       /* pods: spec.nodeName */
 index_fn index_by_controller; /* any kind: uid of the owner reference with controller=true */
-index_fn index_by_owner; /* any kind: uid of each owner reference */
+index_fn index_by_owner;      /* any kind: uid of each owner reference */
 
 #define INFORMER_INDEXES_MAX 4
 
@@ -59,15 +60,17 @@ struct informer_config {
     /* Drops what the cache need not hold, on the freshly decoded message, before it is shared.
      * metadata.managedFields is always dropped. May be NULL. */
     void (*trim)(void *msg);
-    index_fn *indexes[INFORMER_INDEXES_MAX]; /* numbered 0… in this order; by namespace is built in */
+    index_fn
+        *indexes[INFORMER_INDEXES_MAX]; /* numbered 0… in this order; by namespace is built in */
 };
 
-/* All members may be NULL. `old` and `new_object` are borrowed for the call (object_ref to keep). */
+/* All members may be NULL. `old` and `new_object` are borrowed for the call (object_ref to keep).
+ */
 struct informer_handler {
     void (*on_add)(void *ctx, struct object *new_object);
     void (*on_update)(void *ctx, struct object *old, struct object *new_object);
     void (*on_delete)(void *ctx, struct object *old); /* the last state known */
-    void (*on_synced)(void *ctx); /* once, after the first list was delivered */
+    void (*on_synced)(void *ctx);                     /* once, after the first list was delivered */
     void *ctx;
 };
 
@@ -97,7 +100,8 @@ size_t informer_count(struct informer *i);
 /* Highest revision seen (of a list, an event or a bookmark). */
 uint64_t informer_revision(struct informer *i);
 
-/* Handler that adds "ns/name" (or "name") of every changed object to a queue (client/workqueue.h). */
+/* Handler that adds "ns/name" (or "name") of every changed object to a queue (client/workqueue.h).
+ */
 struct workqueue;
 void informer_enqueue(struct informer *i, struct workqueue *q);
 

@@ -2,8 +2,8 @@
  * The store inside an informer (client/informer_cache.h), reference counts and index functions.
  *
  * An index is a map from value to a bucket, an unordered array of objects (borrowed from the map of
- * objects). Index functions are called again on removal: objects are immutable, so they give the same
- * values then.
+ * objects). Index functions are called again on removal: objects are immutable, so they give the
+ * same values then.
  */
 #include "client/informer_cache.h"
 
@@ -45,7 +45,8 @@ char *informer_key(struct arena *a, const char *ns, const char *name)
     return ns && *ns ? arena_printf(a, "%s/%s", ns, name) : arena_strdup(a, name);
 }
 
-/* --------------------------------------------------------------------------- index functions --- */
+/* --------------------------------------------------------------------------- index functions ---
+ */
 
 void index_by_node(const void *msg, void (*emit)(void *emit_ctx, const char *value), void *emit_ctx)
 {
@@ -63,7 +64,8 @@ void index_by_controller(const void *msg, void (*emit)(void *emit_ctx, const cha
             emit(emit_ctx, meta->owner_references[i]->uid);
 }
 
-void index_by_owner(const void *msg, void (*emit)(void *emit_ctx, const char *value), void *emit_ctx)
+void index_by_owner(const void *msg, void (*emit)(void *emit_ctx, const char *value),
+                    void *emit_ctx)
 {
     const Meta__V1__ObjectMeta *meta = object_meta(msg);
     for (size_t i = 0; i < meta->n_owner_references; i++)
@@ -158,7 +160,8 @@ static void index_all(struct informer_cache *c, struct object *o,
 
 static struct str key_text(char *out, const char *ns, const char *name)
 {
-    int n = ns && *ns ? snprintf(out, KEY_MAX, "%s/%s", ns, name) : snprintf(out, KEY_MAX, "%s", name);
+    int n =
+        ns && *ns ? snprintf(out, KEY_MAX, "%s/%s", ns, name) : snprintf(out, KEY_MAX, "%s", name);
     return str_make(out, MIN((size_t)n, KEY_MAX - 1));
 }
 

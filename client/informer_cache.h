@@ -1,5 +1,6 @@
 /*
- * The store inside an informer: objects by key, and by index values. One lock; reads return references.
+ * The store inside an informer: objects by key, and by index values. One lock; reads return
+ * references.
  */
 #ifndef C8S_CLIENT_INFORMER_CACHE_H
 #define C8S_CLIENT_INFORMER_CACHE_H
@@ -19,7 +20,8 @@ struct informer_cache {
 
 void cache_init(struct informer_cache *c, index_fn *const functions[INFORMER_INDEXES_MAX]);
 void cache_free(struct informer_cache *c);
-/* Takes a reference of its own; returns the object replaced (its reference is the caller's now) or NULL. */
+/* Takes a reference of its own; returns the object replaced (its reference is the caller's now) or
+ * NULL. */
 struct object *cache_put(struct informer_cache *c, struct object *o);
 /* Returns the object removed, with its reference, or NULL. */
 struct object *cache_remove(struct informer_cache *c, const char *ns, const char *name);

@@ -88,12 +88,12 @@ static int pem_of(struct reader *r, yyjson_val *object, const char *key, struct 
 }
 
 /* The `entry` of the list `list` whose name is `name`: {name: …, <entry>: {…}}. */
-static yyjson_val *find_named(yyjson_val *root, const char *list, const char *entry, const char *name)
+static yyjson_val *find_named(yyjson_val *root, const char *list, const char *entry,
+                              const char *name)
 {
     yyjson_val *items = yyjson_obj_get(root, list), *item;
     size_t i, max;
-    yyjson_arr_foreach(items, i, max, item)
-    {
+    yyjson_arr_foreach (items, i, max, item) {
         if (cstr_eq(text_of(item, "name"), name))
             return yyjson_obj_get(item, entry);
     }
@@ -120,7 +120,8 @@ static void servers_of_extension(struct reader *r, yyjson_val *cluster, struct c
         extension = yyjson_obj_get(extension, "servers");
     yyjson_val *server;
     size_t i, max;
-    yyjson_arr_foreach(extension, i, max, server) add_server(r, out, yyjson_get_str(server));
+    yyjson_arr_foreach (extension, i, max, server)
+        add_server(r, out, yyjson_get_str(server));
 }
 
 static int read_cluster(struct reader *r, yyjson_val *cluster, const char *server_override,
@@ -152,13 +153,14 @@ static int read_user(struct reader *r, yyjson_val *user, struct client_config *o
         pem_of(r, user, "client-key", &out->key_pem) < 0)
         return r->err ? r->err->code : ERR_INVALID;
     if (!out->cert_pem.n != !out->key_pem.n)
-        return error_set(r->err, ERR_INVALID, "client-certificate and client-key: one without the other");
+        return error_set(r->err, ERR_INVALID,
+                         "client-certificate and client-key: one without the other");
     if (out->token || out->token_file || out->cert_pem.n)
         return 0;
     for (size_t i = 0; i < ARRAY_LEN(unsupported); i++)
         if (yyjson_obj_get(user, unsupported[i]))
-            return error_set(r->err, ERR_UNSUPPORTED, "%s: this way to authenticate is not supported",
-                             unsupported[i]);
+            return error_set(r->err, ERR_UNSUPPORTED,
+                             "%s: this way to authenticate is not supported", unsupported[i]);
     return 0; /* anonymous */
 }
 
@@ -169,7 +171,8 @@ static int read_config(struct reader *r, yyjson_val *root, const struct kubeconf
     if (!o)
         o = &none;
     const char *context_name = o->context ? o->context : text_of(root, "current-context");
-    yyjson_val *context = context_name ? find_named(root, "contexts", "context", context_name) : NULL;
+    yyjson_val *context =
+        context_name ? find_named(root, "contexts", "context", context_name) : NULL;
     if (o->context && !context)
         return error_set(r->err, ERR_NOT_FOUND, "context \"%s\" does not exist", o->context);
     if (!context && !o->cluster && !o->server)
@@ -177,7 +180,8 @@ static int read_config(struct reader *r, yyjson_val *root, const struct kubeconf
                          context_name && *context_name ? "no such context" : "not set");
     const char *cluster_name = o->cluster ? o->cluster : text_of(context, "cluster");
     const char *user_name = o->user ? o->user : text_of(context, "user");
-    yyjson_val *cluster = cluster_name ? find_named(root, "clusters", "cluster", cluster_name) : NULL;
+    yyjson_val *cluster =
+        cluster_name ? find_named(root, "clusters", "cluster", cluster_name) : NULL;
     yyjson_val *user = user_name ? find_named(root, "users", "user", user_name) : NULL;
     if (!cluster && !o->server)
         return error_set(r->err, ERR_INVALID, "cluster \"%s\" does not exist",
@@ -232,8 +236,8 @@ int kubeconfig_in_cluster(struct arena *a, struct client_config *out, struct err
     return 0;
 }
 
-static int load_file(const char *path, const struct kubeconfig_overrides *overrides, struct arena *a,
-                     struct client_config *out, struct error *err)
+static int load_file(const char *path, const struct kubeconfig_overrides *overrides,
+                     struct arena *a, struct client_config *out, struct error *err)
 {
     struct str text;
     int rc = read_file(a, path, &text, err);

@@ -2,9 +2,9 @@
  * How to reach a cluster and as whom: from a kubeconfig file, or from a pod's service account.
  *
  * Of a kubeconfig we read clusters (server, certificate-authority[-data], tls-server-name,
- * insecure-skip-tls-verify, extensions), users (client-certificate[-data], client-key[-data], token,
- * tokenFile), contexts and current-context. A cluster may name more servers, tried in order and failed
- * over to, in an extension of ours:
+ * insecure-skip-tls-verify, extensions), users (client-certificate[-data], client-key[-data],
+ * token, tokenFile), contexts and current-context. A cluster may name more servers, tried in order
+ * and failed over to, in an extension of ours:
  *
  *     clusters:
  *     - name: prod
@@ -15,8 +15,8 @@
  *           extension:
  *             servers: [https://10.0.0.1:6443, https://10.0.0.2:6443, https://10.0.0.3:6443]
  *
- * (a bare list as `extension` is read, too). What we do not support (exec plug-ins, proxies, passwords)
- * is an error that names the field, when the chosen context needs it.
+ * (a bare list as `extension` is read, too). What we do not support (exec plug-ins, proxies,
+ * passwords) is an error that names the field, when the chosen context needs it.
  */
 #ifndef C8S_CLIENT_KUBECONFIG_H
 #define C8S_CLIENT_KUBECONFIG_H
@@ -30,10 +30,10 @@
 struct client_config {
     const char **servers; /* "https://host:port", at least one */
     size_t servers_len;
-    struct str ca_pem;          /* empty: the system's roots */
+    struct str ca_pem;            /* empty: the system's roots */
     struct str cert_pem, key_pem; /* client certificate, both or neither */
-    const char *token;      /* bearer token, or NULL */
-    const char *token_file; /* read again every minute (in-cluster tokens rotate), or NULL */
+    const char *token;            /* bearer token, or NULL */
+    const char *token_file;       /* read again every minute (in-cluster tokens rotate), or NULL */
     const char *server_name; /* expected in the server's certificate instead of the URL's host */
     bool insecure;           /* no verification of the server */
     const char *ns;          /* the context's namespace; "default" when it names none */
@@ -45,8 +45,8 @@ struct kubeconfig_overrides {
     const char *context, *cluster, *user, *server, *ns, *token;
 };
 
-/* path NULL: $KUBECONFIG (first existing of the list), then ~/.kube/config, then in-cluster, then an error
- * that tells the user what was looked for. */
+/* path NULL: $KUBECONFIG (first existing of the list), then ~/.kube/config, then in-cluster, then
+ * an error that tells the user what was looked for. */
 int kubeconfig_load(const char *path, const struct kubeconfig_overrides *overrides, struct arena *a,
                     struct client_config *out, struct error *err);
 /* From text; `dir` is what relative file names are relative to. */

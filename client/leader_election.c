@@ -1,11 +1,12 @@
 /*
- * Leader election by Lease (client/leader_election.h): one thread that tries to acquire or renew every
- * retry period.
+ * Leader election by Lease (client/leader_election.h): one thread that tries to acquire or renew
+ * every retry period.
  *
- * Safety. Let D be the lease duration and R < D the renew deadline. A leader's last successful renewal was
- * sent at its time t; it stops by t + R. A candidate saw that renewal at its own time t' ≥ t and waits until
- * t' + D > t + R. Clocks only measure durations, so they need equal speed, not equal time. The compare-and-swap on
- * resourceVersion makes two candidates' updates exclude each other.
+ * Safety. Let D be the lease duration and R < D the renew deadline. A leader's last successful
+ * renewal was sent at its time t; it stops by t + R. A candidate saw that renewal at its own time
+ * t' ≥ t and waits until t' + D > t + R. Clocks only measure durations, so they need equal speed,
+ * not equal time. The compare-and-swap on resourceVersion makes two candidates' updates exclude
+ * each other.
  */
 #include "client/leader_election.h"
 
@@ -32,10 +33,10 @@ struct leader_election {
     bool leader; /* under lock */
 
     /* The thread's own. */
-    char *seen_holder;       /* last observed record … */
-    char *seen_version;      /* … its resourceVersion … */
-    uint64_t seen_ns;        /* … and when it changed last, by our clock */
-    uint64_t renewed_ns;     /* when our last successful renewal was sent */
+    char *seen_holder;   /* last observed record … */
+    char *seen_version;  /* … its resourceVersion … */
+    uint64_t seen_ns;    /* … and when it changed last, by our clock */
+    uint64_t renewed_ns; /* when our last successful renewal was sent */
     uint32_t seen_duration_ms;
 };
 
@@ -78,7 +79,8 @@ static void fill(struct leader_election *e, struct arena *a, Coordination__V1__L
             transitions++;
     }
     lease->spec->holder_identity = e->identity;
-    api_set(lease->spec, lease_duration_seconds, (int32_t)((e->config.lease_duration_ms + 999) / 1000));
+    api_set(lease->spec, lease_duration_seconds,
+            (int32_t)((e->config.lease_duration_ms + 999) / 1000));
     api_set(lease->spec, lease_transitions, transitions);
     lease->spec->renew_time = micro_time_now(a);
 }

@@ -1,6 +1,6 @@
 /*
- * Event recorder (client/recorder.h): a bounded queue, a thread that writes, and a bounded memory of what
- * was written lately, from which repeated events become patches of a count.
+ * Event recorder (client/recorder.h): a bounded queue, a thread that writes, and a bounded memory
+ * of what was written lately, from which repeated events become patches of a count.
  */
 #include "client/recorder.h"
 
@@ -77,9 +77,9 @@ static struct pending_event *event_new(const struct event_target *t, const char 
     struct pending_event *e = mem_zalloc(sizeof *e);
     struct arena *a = &e->arena;
     arena_init(a);
-    e->about = (struct event_target){or_empty(a, t->api_version),      or_empty(a, t->kind),
-                                     or_empty(a, t->ns),               or_empty(a, t->name),
-                                     or_empty(a, t->uid),              or_empty(a, t->resource_version),
+    e->about = (struct event_target){or_empty(a, t->api_version), or_empty(a, t->kind),
+                                     or_empty(a, t->ns),          or_empty(a, t->name),
+                                     or_empty(a, t->uid),         or_empty(a, t->resource_version),
                                      or_empty(a, t->field_path)};
     char message[MESSAGE_MAX];
     vsnprintf(message, sizeof message, format, args);
@@ -165,8 +165,8 @@ static void *remembered(struct map *m, const char *key, size_t size)
 
 static bool is_spam(struct recorder *r, const struct pending_event *e, struct arena *a)
 {
-    const char *key = arena_printf(a, "%s/%s/%s/%s", e->about.kind, e->about.ns, e->about.name,
-                                   e->about.uid);
+    const char *key =
+        arena_printf(a, "%s/%s/%s/%s", e->about.kind, e->about.ns, e->about.name, e->about.uid);
     bool known = map_has(&r->spam, str_from(key));
     struct spam *s = remembered(&r->spam, key, sizeof *s);
     uint64_t now = clock_mono_ns();
@@ -184,7 +184,8 @@ static bool is_spam(struct recorder *r, const struct pending_event *e, struct ar
 }
 
 /* Many different messages of one reason become one text. */
-static const char *folded_message(struct recorder *r, const struct pending_event *e, struct arena *a)
+static const char *folded_message(struct recorder *r, const struct pending_event *e,
+                                  struct arena *a)
 {
     const char *key = arena_printf(a, "%s/%s/%s/%s/%s", e->about.kind, e->about.ns, e->about.name,
                                    e->about.uid, e->reason);
@@ -286,8 +287,8 @@ static void write_event(struct recorder *r, const struct pending_event *e)
                 s->count = 1;
                 map_put(&r->series, str_from(key), s);
             } else {
-                log_warn("events", "cannot write event reason=%s about=%s/%s error=\"%s\"", e->reason,
-                         e->about.ns, e->about.name, err.message);
+                log_warn("events", "cannot write event reason=%s about=%s/%s error=\"%s\"",
+                         e->reason, e->about.ns, e->about.name, err.message);
             }
         }
     }
@@ -351,7 +352,8 @@ void recorder_free(struct recorder *r)
     pthread_cond_signal(&r->cond);
     pthread_mutex_unlock(&r->lock);
     pthread_join(r->thread, NULL);
-    list_for_each_safe(it, &r->queue) event_free(list_entry(it, struct pending_event, link));
+    list_for_each_safe (it, &r->queue)
+        event_free(list_entry(it, struct pending_event, link));
     series_clear(&r->series);
     plain_clear(&r->similar);
     plain_clear(&r->spam);

@@ -7,8 +7,9 @@
  *     processing  with a worker; an add meanwhile sets `again`, and done moves it to `ready`
  *     delayed     in the heap by due time; when due it is added like any other
  *
- * and with a count of failures. An item in none of these states and without failures is freed. Workers
- * waiting in workqueue_get time their sleep to the heap's first item, so no timer thread is needed.
+ * and with a count of failures. An item in none of these states and without failures is freed.
+ * Workers waiting in workqueue_get time their sleep to the heap's first item, so no timer thread is
+ * needed.
  */
 #include "client/workqueue.h"
 
@@ -63,7 +64,8 @@ struct workqueue *workqueue_new(const char *name, struct metrics *metrics)
     map_init(&q->items);
     if (metrics) {
         char *labels = mem_printf("name=\"%s\"", name);
-        q->depth = metrics_gauge(metrics, "workqueue_depth", labels, "Keys that are due and waiting.");
+        q->depth =
+            metrics_gauge(metrics, "workqueue_depth", labels, "Keys that are due and waiting.");
         q->adds = metrics_counter(metrics, "workqueue_adds_total", labels, "Keys made due.");
         q->retries =
             metrics_counter(metrics, "workqueue_retries_total", labels, "Keys that came back.");
@@ -163,7 +165,8 @@ void workqueue_add_after(struct workqueue *q, const char *key, uint64_t delay_ms
 
 static uint64_t item_backoff_ms(unsigned failures)
 {
-    return failures >= 18 ? BACKOFF_MAX_MS : MIN((uint64_t)BACKOFF_BASE_MS << failures, BACKOFF_MAX_MS);
+    return failures >= 18 ? BACKOFF_MAX_MS
+                          : MIN((uint64_t)BACKOFF_BASE_MS << failures, BACKOFF_MAX_MS);
 }
 
 /* A token bucket over all keys, kept as the time at which the bucket would be full again. */
@@ -226,7 +229,8 @@ static void wait_until(struct workqueue *q, uint64_t deadline)
         pthread_cond_wait(&q->cond, &q->lock);
         return;
     }
-    struct timespec ts = {.tv_sec = (time_t)(deadline / NS_PER_S), .tv_nsec = (long)(deadline % NS_PER_S)};
+    struct timespec ts = {.tv_sec = (time_t)(deadline / NS_PER_S),
+                          .tv_nsec = (long)(deadline % NS_PER_S)};
     pthread_cond_timedwait(&q->cond, &q->lock, &ts);
 }
 

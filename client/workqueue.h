@@ -1,10 +1,10 @@
 /*
  * A queue of keys for level-triggered workers.
  *
- * A key that is added while it waits is there once; one that is added while a worker has it becomes due
- * again when the worker is done, so no two workers ever have the same key and no change is lost. Keys
- * that failed come back after an exponential delay (5 ms · 2ⁿ, at most 1000 s; all together at most 10 per second
- * beyond a burst of 100, as upstream's controllers do).
+ * A key that is added while it waits is there once; one that is added while a worker has it becomes
+ * due again when the worker is done, so no two workers ever have the same key and no change is
+ * lost. Keys that failed come back after an exponential delay (5 ms · 2ⁿ, at most 1000 s; all
+ * together at most 10 per second beyond a burst of 100, as upstream's controllers do).
  *
  *     char *key;
  *     while ((key = workqueue_get(q)) != NULL) {
@@ -35,7 +35,8 @@ void workqueue_add_after(struct workqueue *q, const char *key, uint64_t delay_ms
 void workqueue_add_rate_limited(struct workqueue *q, const char *key);
 /* The key succeeded: its delay starts over. */
 void workqueue_forget(struct workqueue *q, const char *key);
-unsigned workqueue_retries(struct workqueue *q, const char *key); /* failures since the last forget */
+unsigned workqueue_retries(struct workqueue *q,
+                           const char *key); /* failures since the last forget */
 
 /* Blocks; the caller owns the key until workqueue_done. NULL after workqueue_shut_down. */
 char *workqueue_get(struct workqueue *q);

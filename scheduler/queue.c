@@ -1,9 +1,9 @@
 /*
  * The scheduling queue (scheduler/queue.h).
  *
- * One map by key finds every pod the queue knows; its place tells in which structure it is: two heaps
- * (active by priority and arrival, backoff by time) or the list of unschedulable ones, oldest first. Pods in
- * flight are in the map only.
+ * One map by key finds every pod the queue knows; its place tells in which structure it is: two
+ * heaps (active by priority and arrival, backoff by time) or the list of unschedulable ones, oldest
+ * first. Pods in flight are in the map only.
  */
 #include "scheduler/queue.h"
 
@@ -106,7 +106,8 @@ static void gauges_changed(struct queue *q)
 /* Higher priority first, then earlier arrival: 32 bits of each in one key. */
 static uint64_t active_order(const struct queued_pod *p)
 {
-    uint32_t priority = (uint32_t)p->facts->priority ^ 0x80000000u; /* order-preserving to unsigned */
+    uint32_t priority =
+        (uint32_t)p->facts->priority ^ 0x80000000u; /* order-preserving to unsigned */
     return (uint64_t)~priority << 32 | (uint32_t)p->sequence;
 }
 
@@ -264,8 +265,7 @@ static void release_leftovers(struct queue *q, uint64_t now)
     if (now < q->leftover_check_ns)
         return;
     q->leftover_check_ns = now + LEFTOVER_CHECK_NS;
-    list_for_each_safe(it, &q->unschedulable)
-    {
+    list_for_each_safe (it, &q->unschedulable) {
         struct queued_pod *p = list_entry(it, struct queued_pod, link);
         if (now - p->queued_ns < UNSCHEDULABLE_MAX_NS)
             break; /* oldest first */
@@ -310,7 +310,8 @@ static struct queued_pod *take(struct queue *q)
 
 struct queued_pod *queue_pop(struct queue *q, uint32_t timeout_ms)
 {
-    uint64_t deadline = timeout_ms == UINT32_MAX ? UINT64_MAX : clock_mono_ns() + timeout_ms * NS_PER_MS;
+    uint64_t deadline =
+        timeout_ms == UINT32_MAX ? UINT64_MAX : clock_mono_ns() + timeout_ms * NS_PER_MS;
     struct queued_pod *p = NULL;
     pthread_mutex_lock(&q->lock);
     while (!q->shut_down) {
@@ -407,8 +408,7 @@ void queue_event(struct queue *q, uint32_t events)
     pthread_mutex_lock(&q->lock);
     q->event_cycle++;
     uint64_t now = now_of(q);
-    list_for_each_safe(it, &q->unschedulable)
-    {
+    list_for_each_safe (it, &q->unschedulable) {
         struct queued_pod *p = list_entry(it, struct queued_pod, link);
         if (p->events & events) {
             leave(q, p);

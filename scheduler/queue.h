@@ -2,16 +2,18 @@
  * The scheduling queue: which pod next, and when to try a pod again that found no place.
  *
  *     add ──▶ active ──pop──▶ (being tried) ──no node fits──▶ unschedulable ─┐
- *               ▲  ▲                 │                                       │ an event that may help
- *               │  └─ back-off over ─┴─error, or an event meanwhile─▶ backoff ◀┘
- *               └────────────────────────────────────────────────────────────  (or active, when its back-off is over)
+ *               ▲  ▲                 │                                       │ an event that may
+ * help │  └─ back-off over ─┴─error, or an event meanwhile─▶ backoff ◀┘
+ *               └────────────────────────────────────────────────────────────  (or active, when its
+ * back-off is over)
  *
- * active is ordered by priority, then by time of arrival. The back-off is 1 s, doubling with each attempt to
- * 10 s. A pod that found no place waits until something changes in the cluster that one of the plugins that
- * rejected it has named as possibly helpful (enum cluster_event), or five minutes.
+ * active is ordered by priority, then by time of arrival. The back-off is 1 s, doubling with each
+ * attempt to 10 s. A pod that found no place waits until something changes in the cluster that one
+ * of the plugins that rejected it has named as possibly helpful (enum cluster_event), or five
+ * minutes.
  *
- * No change is lost: an event that arrives while a pod is being tried may already be too late for the snapshot the
- * attempt works on, so such a pod goes to backoff instead of unschedulable.
+ * No change is lost: an event that arrives while a pod is being tried may already be too late for
+ * the snapshot the attempt works on, so such a pod goes to backoff instead of unschedulable.
  *
  * Thread-safe. The queue holds one reference to each pod's facts (struct pod_facts).
  */
@@ -32,11 +34,11 @@ struct queued_pod {
     char *key;               /* "ns/name" */
     enum queue_place place;
     unsigned attempts;
-    uint64_t sequence;        /* of arrival; keeps its place among equals through back-off */
-    uint64_t queued_ns;       /* when it entered its place */
-    uint64_t event_cycle;     /* the queue's event count when it was popped */
-    uint32_t events;          /* bits of enum cluster_event that may help it */
-    bool deleted;             /* removed while in flight */
+    uint64_t sequence;    /* of arrival; keeps its place among equals through back-off */
+    uint64_t queued_ns;   /* when it entered its place */
+    uint64_t event_cycle; /* the queue's event count when it was popped */
+    uint32_t events;      /* bits of enum cluster_event that may help it */
+    bool deleted;         /* removed while in flight */
     struct heap_item heap;
     struct list link; /* in unschedulable */
 };
