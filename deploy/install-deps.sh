@@ -1,0 +1,150 @@
+#!/usr/bin/env bash
+# Install what c8s needs on Debian 12 or 13 or Ubuntu 24.04. Run as root; running it again does nothing.
+#
+#   deploy/install-deps.sh [--build-only | --run | --all]
+#
+#   --build-only   compiler and libraries
+#   --run          and what a cluster on this machine runs: containerd, runc, CNI plugins, nftables
+#   --all          and what the tests use: real clients, etcd, clang's fuzzer (the default)
+#
+# Everything comes from the distribution's packages. Debian 12 lacks yyjson and llhttp: these two come
+# from the next Debian release, on the mirror that apt is configured with (they need only libc ≥ 2.14).
+set -euo pipefail
+
+build=(build-essential cmake ninja-build ccache pkg-config python3
+    libuv1-dev libprotobuf-c-dev protobuf-compiler protobuf-c-compiler python3-protobuf liblmdb-dev
+    libssl-dev libyaml-dev libnghttp2-dev libwslay-dev zlib1g-dev libnftables-dev libcrypt-dev
+    libcmocka-dev libyyjson-dev libllhttp-dev)
+run=(containerd runc containernetworking-plugins nftables iproute2 umoci busybox-static
+    ca-certificates curl procps util-linux openssl xz-utils)
+tests=(etcd-server etcd-client skopeo jq wrk nghttp2-client lmdb-utils faketime libfuse3-dev fuse3
+    iptables conntrack socat clang zstd unzip psmisc man-db git)
+# Used by a test where the distribution has them; that test says so where it does not.
+tests_optional=(python3-kubernetes python3-etcd3)
+# Of those above, what Debian 12 lacks, with the library that each needs, both from the next release.
+declare -A from_next_release=([libyyjson-dev]=libyyjson0 [libllhttp-dev]=libllhttp9.2)
+# Debian starts these on installation; c8s runs its own, so they stay off.
+services=(containerd etcd)
+
+say() { printf '%s\n' "install-deps: $*"; }
+die() { say "$*" >&2; exit 1; }
+
+level=--all
+case "${1:-}" in
+'') ;;
+--build-only | --run | --all) level=$1 ;;
+-h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
+*) die "unknown option: $1 (--build-only, --run or --all)" ;;
+esac
+wanted=("${build[@]}")
+[ "$level" = --build-only ] || wanted+=("${run[@]}")
+if [ "$level" = --all ]; then
+    wanted+=("${tests[@]}")
+    command -v npm >/dev/null || wanted+=(npm)
+fi
+
+installed() { [ "$(dpkg-query -W -f '${db:Status-Abbrev}' "$1" 2>/dev/null)" = "ii " ]; }
+candidate() { [[ "$(LC_ALL=C apt-cache policy "$1" 2>/dev/null)" =~ Candidate:\ [^\(] ]]; }
+missing() { # PACKAGE…: those not installed
+    local p
+    for p in "$@"; do [ -z "$p" ] || installed "$p" || printf '%s\n' "$p"; done
+}
+# clang's fuzzer and sanitizers are a package named after the version that `clang` stands for.
+clang_runtime() {
+    local version
+    version=$(LC_ALL=C apt-cache depends clang 2>/dev/null | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p')
+    [ -z "$version" ] || printf 'libclang-rt-%s-dev\n' "${version%%$'\n'*}"
+}
+
+mapfile -t need < <(missing "${wanted[@]}")
+if [ "$level" = --all ] && installed clang; then
+    mapfile -t -O "${#need[@]}" need < <(missing "$(clang_runtime)")
+fi
+[ "${#need[@]}" -gt 0 ] || { say "everything is installed already"; exit 0; }
+[ "$(id -u)" = 0 ] || die "run as root, to install: ${need[*]}"
+command -v apt-get >/dev/null || die "needs apt (Debian or Ubuntu)"
+
+export DEBIAN_FRONTEND=noninteractive
+work=$(mktemp -d)
+policy=/usr/sbin/policy-rc.d
+made_policy=
+cleanup() {
+    [ -z "$made_policy" ] || rm -f "$policy"
+    rm -rf "$work"
+}
+trap cleanup EXIT
+
+say "update the package lists"
+apt-get -q -o Acquire::Retries=3 update >"$work/update.log" 2>&1 || { cat "$work/update.log" >&2; die "apt-get update failed"; }
+
+# --- what this release lacks, from the next one ---
+
+next_release() { # codename of the release after this one
+    . /etc/os-release
+    case "${ID:-}-${VERSION_CODENAME:-}" in
+    debian-bookworm) echo trixie ;;
+    *) die "${PRETTY_NAME:-this system} has no package for: $*; known are Debian 12 and 13 and Ubuntu 24.04" ;;
+    esac
+}
+# The mirror of this release's main archive, as apt itself names it.
+mirror() {
+    . /etc/os-release
+    apt-get indextargets --no-release-info --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
+        awk -v suite="$VERSION_CODENAME" '$1 == suite && !uri { uri = $2 } END { print uri }'
+}
+install_from_next_release() { # PACKAGE…
+    local suite uri keyring=/usr/share/keyrings/debian-archive-keyring.gpg signed=
+    suite=$(next_release "$@") || exit 1
+    uri=$(mirror)
+    [ -n "$uri" ] || die "apt has no source for this release's main archive"
+    [ ! -e "$keyring" ] || signed="[signed-by=$keyring] "
+    say "take from $suite: $*"
+    mkdir -p "$work/next/lists/partial" "$work/next/cache/archives/partial" "$work/next/debs"
+    printf 'deb %s%s %s main\n' "$signed" "$uri" "$suite" >"$work/next/sources.list"
+    local apt=(apt-get -q -o Acquire::Retries=3 -o APT::Sandbox::User=root
+        -o "Dir::Etc::sourcelist=$work/next/sources.list" -o Dir::Etc::sourceparts=-
+        -o "Dir::State::lists=$work/next/lists" -o "Dir::Cache=$work/next/cache")
+    "${apt[@]}" update >"$work/next.log" 2>&1 || { cat "$work/next.log" >&2; die "no package lists of $suite"; }
+    (cd "$work/next/debs" && "${apt[@]}" download "$@") >"$work/next.log" 2>&1 || { cat "$work/next.log" >&2; die "no packages of $suite"; }
+    dpkg -i "$work/next/debs"/*.deb >"$work/next.log" 2>&1 || { cat "$work/next.log" >&2; die "dpkg failed"; }
+}
+
+here=() next=()
+for p in "${need[@]}"; do
+    if candidate "$p"; then
+        here+=("$p")
+    elif [ -n "${from_next_release[$p]:-}" ]; then
+        next+=("$p" "${from_next_release[$p]}")
+    else
+        die "no package named $p in this system's sources"
+    fi
+done
+if [ "$level" = --all ]; then
+    mapfile -t -O "${#here[@]}" here < <(missing "$(clang_runtime)")
+    for p in $(missing "${tests_optional[@]}"); do
+        if candidate "$p"; then here+=("$p"); else say "no package $p here: tests that use it are skipped"; fi
+    done
+fi
+
+if [ "${#here[@]}" -gt 0 ]; then
+    if [ ! -e "$policy" ]; then # no service is started by its installation
+        made_policy=1
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
+    say "install: ${here[*]}"
+    apt-get -q -o Acquire::Retries=3 install -y --no-install-recommends "${here[@]}" >"$work/install.log" 2>&1 ||
+        { tail -40 "$work/install.log" >&2; die "apt-get install failed"; }
+    if [ -d /run/systemd/system ]; then # nor at the next boot
+        for s in "${services[@]}"; do
+            case " ${here[*]} " in
+            *" $s "* | *" $s-server "*) systemctl disable --now "$s" >/dev/null 2>&1 || say "could not disable service $s" ;;
+            esac
+        done
+    fi
+fi
+[ "${#next[@]}" -eq 0 ] || install_from_next_release "${next[@]}"
+
+mapfile -t need < <(missing "${wanted[@]}")
+[ "${#need[@]}" -eq 0 ] || die "still missing: ${need[*]}"
+say "done"

@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# Build and run the tests that CI runs; the last line is "N passed, N failed".
+#
+#   deploy/test.sh [unit | sim | integration | e2e | partition | fuzz]…     (default: all, in this order)
+#
+# unit, sim and integration run in the debug build (AddressSanitizer, UBSan) and in the release build;
+# e2e and partition, which start whole clusters and need root, in the release build; fuzz builds the
+# decoders with clang's fuzzer and runs each for C8S_FUZZ_SECONDS (5). Exit code 0 when all passed.
+set -uo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root" || exit 1
+
+kinds=("$@")
+[ $# -gt 0 ] || kinds=(unit sim integration e2e partition fuzz)
+for kind in "${kinds[@]}"; do
+    case $kind in
+    unit | sim | integration | e2e | partition | fuzz) ;;
+    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "test.sh: unknown kind of test: $kind (unit, sim, integration, e2e, partition, fuzz)" >&2; exit 2 ;;
+    esac
+done
+case " ${kinds[*]} " in
+*" e2e "* | *" partition "* | *" integration "*)
+    [ "$(id -u)" = 0 ] || { echo "test.sh: integration, e2e and partition tests need root" >&2; exit 2; } ;;
+esac
+
+launcher=()
+command -v ccache >/dev/null && launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache)
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
+runs=0
+declare -A built
+
+# Configure and build a preset once; TARGET… restricts it.
+build() { # PRESET [TARGET…]
+    local preset=$1 only=()
+    shift
+    [ -z "${built[$preset]:-}" ] || return 0
+    [ $# -eq 0 ] || only=(--target "$@")
+    echo "== build $preset"
+    if ! cmake --preset "$preset" "${launcher[@]}" >"$results/log" 2>&1 ||
+        ! cmake --build --preset "$preset" "${only[@]}" >"$results/log" 2>&1; then
+        grep -E 'error:|FAILED|CMake Error' "$results/log" | head -30
+        tail -5 "$results/log"
+        echo "test.sh: the $preset build failed (missing packages? deploy/install-deps.sh installs them)" >&2
+        echo "0 passed, 1 failed"
+        exit 1
+    fi
+    built[$preset]=1
+}
+
+# Run the tests of a label in a preset's build.
+run() { # PRESET LABEL [JOBS]
+    echo "== $2 ($1)"
+    runs=$((runs + 1))
+    ctest --test-dir "build/$1" -L "^$2\$" -j "${3:-1}" --output-on-failure --no-tests=error \
+        --output-junit "$results/$runs-$1-$2.xml" 2>&1 | grep -vE '^(Internal ctest|Test project|    Start )'
+    [ "${PIPESTATUS[0]}" -eq 0 ] || touch "$results/failed"
+    [ -e "$results/$runs-$1-$2.xml" ] || echo "$2 ($1)" >>"$results/did-not-run"
+}
+
+jobs=$(nproc)
+for kind in "${kinds[@]}"; do
+    case $kind in
+    unit)
+        build debug && run debug unit "$jobs"
+        build release && run release unit "$jobs"
+        ;;
+    sim)
+        # The sanitizers make a seed several times slower: fewer of them there.
+        build debug && C8S_SIM_SEEDS=${C8S_SIM_SEEDS_DEBUG:-200} run debug sim "$jobs"
+        build release && run release sim "$jobs"
+        ;;
+    integration)
+        build debug && run debug integration
+        build release && run release integration
+        ;;
+    e2e | partition) build release && run release "$kind" ;;
+    fuzz) build fuzz fuzz_targets && run fuzz fuzz "$jobs" ;;
+    esac
+done
+
+# Whatever runs from our build directories now was left behind by a test.
+left=0
+for exe in /proc/[0-9]*/exe; do
+    target=$(readlink "$exe" 2>/dev/null) || continue
+    case ${target% (deleted)} in
+    "$root"/build/*)
+        pid=${exe#/proc/} pid=${pid%/exe}
+        echo "test.sh: left running by a test: $pid $(tr '\0' ' ' <"/proc/$pid/cmdline" | cut -c1-120)"
+        kill -9 "$pid"
+        left=$((left + 1))
+        ;;
+    esac
+done
+
+python3 - "$results" "$left" <<'PY'
+import glob, os, sys
+import xml.etree.ElementTree as xml
+
+results, left = sys.argv[1], int(sys.argv[2])
+passed = failed = 0
+for path in sorted(glob.glob(os.path.join(results, "*.xml"))):
+    run = os.path.basename(path)[:-4].split("-", 1)[1]
+    for case in xml.parse(path).getroot().iter("testcase"):
+        status = case.get("status")
+        if status == "run":
+            passed += 1
+        elif status in ("notrun", "disabled"):
+            print(f"skipped: {case.get('name')} ({run})")
+        else:
+            failed += 1
+            print(f"FAILED: {case.get('name')} ({run})")
+did_not_run = os.path.join(results, "did-not-run")
+if os.path.exists(did_not_run):
+    for line in open(did_not_run):
+        failed += 1
+        print(f"FAILED: no result of {line.strip()}")
+if os.path.exists(os.path.join(results, "failed")) and not failed:
+    failed = 1
+failed += left
+print(f"{passed} passed, {failed} failed")
+sys.exit(1 if failed or not passed else 0)
+PY
