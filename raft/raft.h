@@ -126,10 +126,10 @@ int raft_transfer(struct raft *r, uint64_t to, struct error *err);
 void raft_persisted(struct raft *r, uint64_t seq);
 
 /*
- * The state machine has applied up to `applied`, and the stored log (what fetches read) holds entries
- * up to `logged`. Configurations take effect here.
+ * The state machine has applied up to `applied`, and the stored log (what fetches read) holds the
+ * entries up to there. Configurations take effect here.
  */
-void raft_applied(struct raft *r, uint64_t applied, uint64_t logged);
+void raft_applied(struct raft *r, uint64_t applied);
 
 /* The stored log now begins after `base_index` (≤ applied). Ignored when not above the present base. */
 void raft_compacted(struct raft *r, uint64_t base_index);
@@ -156,7 +156,6 @@ void raft_peer_unreachable(struct raft *r, uint64_t peer);
 struct raft_persist {
     uint64_t seq; /* 0: nothing to persist; else ascending by one */
     struct raft_hard_state hard;
-    bool urgent; /* false: only the commit index moved; may ride along with a later batch */
     /* Append these. entries[0].index may be at or below the last one appended: the log is first cut
      * back to entries[0].index − 1. Never below a committed index. */
     const struct raft_entry *entries;
@@ -188,9 +187,9 @@ struct raft_ready {
     size_t fetches_len;
     const uint64_t *snapshots; /* peers that need a snapshot with index ≥ first − 1 */
     size_t snapshots_len;
-    /* Not NULL: a snapshot already received and staged shall replace log and state, together with
-     * `persist.hard` semantics of install_hard. Until raft_snapshot_installed no persist batch and
-     * nothing to apply comes out. Batches before it are to be finished first. */
+    /* Not NULL: a snapshot already received and staged shall replace log and state, and install_hard
+     * the hard state, all durable together. Batches and applies handed out before are finished
+     * (and reported) first; until raft_snapshot_installed no new ones come out. */
     const struct raft_snapshot_meta *install;
     struct raft_hard_state install_hard;
 };
