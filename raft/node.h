@@ -47,11 +47,11 @@ struct raft_apply {
 
 /* Everything for one transaction of log and state. At least one of the parts is not empty. */
 struct raft_apply_batch {
-    /* Flushed entries for the stored log. append[0].index may be at or below the log's last: the log
-     * is cut back to append[0].index − 1 first. */
-    const struct raft_entry *append;
-    size_t append_len;
-    struct raft_hard_state hard; /* the latest that is flushed */
+    /* Flushed batches for the stored log, in order, each exactly once. A batch's entries[0].index may
+     * be at or below the log's last: the log is cut back to entries[0].index − 1 first. The last one
+     * is always the last of an ops->persist call (that call's journal position belongs to it). */
+    const struct raft_persist *persisted;
+    size_t persisted_len;
     const struct raft_apply *apply; /* committed, flushed, in the log by now, contiguous */
     size_t apply_len;
 };

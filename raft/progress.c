@@ -3,6 +3,7 @@
  */
 #include "raft/progress.h"
 
+#include "base/mem.h"
 #include <assert.h>
 
 void raft_progress_init(struct raft_progress *p, uint64_t id, uint64_t next, uint32_t inflight_max)
