@@ -22,4 +22,12 @@ const struct cli_command *cli_find(const struct cli_command *table, const char *
 /* Print the names and help lines of a table, grouped. */
 void cli_print_commands(const struct cli_command *table);
 
+/* Local clusters: cluster_up.c, cluster_status.c */
+int cluster_up_main(int argc, char **argv);
+int cluster_down_main(int argc, char **argv);
+int cluster_pause_main(int argc, char **argv);
+int cluster_unpause_main(int argc, char **argv);
+int cluster_status_main(int argc, char **argv);
+int cluster_kubeconfig_main(int argc, char **argv);
+
 #endif

@@ -2,14 +2,13 @@
  * A local cluster: control-plane members and nodes, each a host of its own in a network namespace,
  * joined by a bridge. This header is shared by the cluster_*.c files; users see cli/cli.h.
  *
- *   machine ── c8sbr0 10.88.0.1 ─┬─ c8s-<name>-cp1    10.88.0.11    apiserver, scheduler, controllers
- *      routes to pods and        ├─ c8s-<name>-cp2    10.88.0.12
- *      service addresses         ├─ c8s-<name>-cp3    10.88.0.13
- *      by way of the nodes       ├─ c8s-<name>-node1  10.88.0.101   containerd, c8s-node, pods
- *                                └─ c8s-<name>-node2  10.88.0.102
+ *   machine ── c8sbr0 10.88.0.1 ─┬─ c8s-<name>-cp1    10.88.0.11    apiserver, scheduler,
+ * controllers routes to pods and        ├─ c8s-<name>-cp2    10.88.0.12 service addresses ├─
+ * c8s-<name>-cp3    10.88.0.13 by way of the nodes       ├─ c8s-<name>-node1  10.88.0.101
+ * containerd, c8s-node, pods └─ c8s-<name>-node2  10.88.0.102
  *
- * Clusters on one machine differ in their slot (0…7), the lowest one free when they are made. It gives
- * the bridge's name and every range: hosts 10.88.S.0/24, pods 10.(244+S).0.0/16, services
+ * Clusters on one machine differ in their slot (0…7), the lowest one free when they are made. It
+ * gives the bridge's name and every range: hosts 10.88.S.0/24, pods 10.(244+S).0.0/16, services
  * 10.(96+16·S).0.0/12.
  *
  * Files: /var/lib/c8s/clusters/<name>/ holds cluster.conf (what `up` was told), pki/ (the cluster's
@@ -60,7 +59,8 @@ struct cluster {
     const char *dns_ip;       /* "10.96.0.10" */
     const char *api_name;     /* name in /etc/hosts with every member's address */
     const char *admin_conf;
-    const char *forward_before; /* net.ipv4.ip_forward of the machine before the first up: "0" or "1" */
+    const char
+        *forward_before; /* net.ipv4.ip_forward of the machine before the first up: "0" or "1" */
     struct host hosts[CLUSTER_HOSTS_MAX]; /* members first */
     size_t hosts_len;
 };
@@ -117,5 +117,33 @@ int cluster_start_apiserver(struct cluster *c, const struct host *h, struct erro
 int cluster_start_managers(struct cluster *c, const struct host *h, struct error *err);
 /* Fill in what cluster_node.h wants to know. */
 struct cluster_node cluster_node_of(struct cluster *c, const struct host *h);
+
+/* --- cluster_image.c --- */
+
+/* The example application's image, made from busybox: an archive below the state directory that
+ * holds c8s.io/web:1. It answers HTTP on port 8080 with $MESSAGE and its host name. */
+int cluster_make_image(struct cluster *c, const char **archive, struct error *err);
+
+/* --- cluster_observe.c --- */
+
+/* What one process is doing. */
+struct process_view {
+    const struct host *host;
+    enum cluster_role role;
+    pid_t pid; /* 0: does not run */
+    bool paused;
+    bool ready;        /* answers its health check; a node agent: its Node is Ready */
+    bool leader;       /* an API server: leads the store */
+    char why[256];     /* why it is not ready */
+    char pod_cidr[64]; /* a node agent's, "" until it has one */
+};
+#define CLUSTER_VIEWS_MAX (CLUSTER_MEMBERS_MAX * 3 + CLUSTER_NODES_MAX * 2)
+
+/* The processes with host, role, pid and paused filled in, from pid files alone. A member's three
+ * stand together, members first. */
+size_t cluster_list_processes(struct cluster *c, struct process_view views[CLUSTER_VIEWS_MAX]);
+/* Look at every process at once, for at most timeout_ms each; returns their number. */
+size_t cluster_observe(struct cluster *c, unsigned timeout_ms,
+                       struct process_view views[CLUSTER_VIEWS_MAX]);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * The network of a local cluster, by `ip -batch` and `nft -f`: one process each, however many hosts.
+ * The network of a local cluster, by `ip -batch` and `nft -f`: one process each, however many
+ * hosts.
  */
 #include "base/mem.h"
 #include "cli/cluster.h"
@@ -189,7 +190,8 @@ int cluster_network_up(struct cluster *c, struct error *err)
 int cluster_route_pods(const struct cluster *c, const struct host *node, const char *cidr,
                        struct error *err)
 {
-    const char *argv[] = {"ip", "route", "replace", cidr, "via", node->address, "dev", c->bridge, NULL};
+    const char *argv[] = {"ip",          "route", "replace", cidr, "via",
+                          node->address, "dev",   c->bridge, NULL};
     return command_run(argv, STR_NONE, NULL, err);
 }
 

@@ -1,9 +1,9 @@
 /*
  * Certificates and kubeconfigs of a local cluster, with kubeadm's file names.
  *
- * The cluster's CAs and the service-account key are made once in <state>/pki/; each host gets a pki/ of
- * its own with copies of what it may see and certificates in its own name. Files that exist are kept,
- * so that `up` on an existing cluster issues only what a new host lacks.
+ * The cluster's CAs and the service-account key are made once in <state>/pki/; each host gets a
+ * pki/ of its own with copies of what it may see and certificates in its own name. Files that exist
+ * are kept, so that `up` on an existing cluster issues only what a new host lacks.
  */
 #include "base/encode.h"
 #include "base/mem.h"
@@ -112,9 +112,17 @@ static int make_member_pki(struct cluster *c, const struct host *h, const struct
                            struct error *err)
 {
     const char *dir = cluster_path(c, h->state_dir, "pki");
-    const char *api_names[] = {h->name, c->api_name, "kubernetes", "kubernetes.default",
-                               "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
-                               "localhost", "127.0.0.1", c->service_ip, h->address, NULL};
+    const char *api_names[] = {h->name,
+                               c->api_name,
+                               "kubernetes",
+                               "kubernetes.default",
+                               "kubernetes.default.svc",
+                               "kubernetes.default.svc.cluster.local",
+                               "localhost",
+                               "127.0.0.1",
+                               c->service_ip,
+                               h->address,
+                               NULL};
     const char *host_names[] = {h->name, h->short_name, "localhost", h->address, "127.0.0.1", NULL};
     const unsigned both = X509_USAGE_SERVER | X509_USAGE_CLIENT;
     const struct {
@@ -123,14 +131,22 @@ static int make_member_pki(struct cluster *c, const struct host *h, const struct
         struct x509_spec spec;
     } certificates[] = {
         {&all->cluster, "apiserver", {"kube-apiserver", NULL, api_names, X509_USAGE_SERVER}},
-        {&all->cluster, "apiserver-kubelet-client", {"kube-apiserver-kubelet-client", masters, NULL, X509_USAGE_CLIENT}},
+        {&all->cluster,
+         "apiserver-kubelet-client",
+         {"kube-apiserver-kubelet-client", masters, NULL, X509_USAGE_CLIENT}},
         {&all->cluster, "scheduler", {h->name, NULL, host_names, X509_USAGE_SERVER}},
         {&all->cluster, "controller-manager", {h->name, NULL, host_names, X509_USAGE_SERVER}},
-        {&all->front_proxy, "front-proxy-client", {"front-proxy-client", NULL, NULL, X509_USAGE_CLIENT}},
-        {&all->etcd, "apiserver-etcd-client", {"kube-apiserver-etcd-client", masters, NULL, X509_USAGE_CLIENT}},
+        {&all->front_proxy,
+         "front-proxy-client",
+         {"front-proxy-client", NULL, NULL, X509_USAGE_CLIENT}},
+        {&all->etcd,
+         "apiserver-etcd-client",
+         {"kube-apiserver-etcd-client", masters, NULL, X509_USAGE_CLIENT}},
         {&all->etcd, "etcd/server", {h->name, NULL, host_names, both}},
         {&all->etcd, "etcd/peer", {h->name, NULL, host_names, both}},
-        {&all->etcd, "etcd/healthcheck-client", {"kube-etcd-healthcheck-client", masters, NULL, X509_USAGE_CLIENT}},
+        {&all->etcd,
+         "etcd/healthcheck-client",
+         {"kube-etcd-healthcheck-client", masters, NULL, X509_USAGE_CLIENT}},
     };
     int rc = cluster_mkdirs(cluster_path(c, dir, "etcd"), 0700, err);
     if (rc == 0)
@@ -178,7 +194,8 @@ static void render_kubeconfig(const struct cluster *c, const struct host *first,
     buf_printf(out, "apiVersion: v1\nkind: Config\nclusters:\n- name: %s\n  cluster:\n", c->name);
     buf_printf(out, "    server: https://%s:6443\n", first ? first->address : c->api_name);
     append_data(out, "certificate-authority-data", ca_pem);
-    buf_printf(out, "    extensions:\n    - name: c8s.io/servers\n      extension:\n        servers:\n");
+    buf_printf(out,
+               "    extensions:\n    - name: c8s.io/servers\n      extension:\n        servers:\n");
     if (first)
         buf_printf(out, "        - https://%s:6443\n", first->address);
     for (size_t i = 0; i < c->hosts_len; i++)

@@ -161,6 +161,9 @@ static void __attribute__((noreturn)) child_execute(const struct process_spec *s
         if (ns < 0 || setns(ns, CLONE_NEWNET) < 0)
             child_fail(fd, "enter the network namespace");
     }
+    if (spec->hostname &&
+        (unshare(CLONE_NEWUTS) < 0 || sethostname(spec->hostname, strlen(spec->hostname)) < 0))
+        child_fail(fd, "set the host name");
     redirect(fd, spec->log_file);
     for (const char *const *e = spec->environment; e && *e; e++)
         putenv((char *)*e);

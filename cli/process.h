@@ -17,6 +17,7 @@
 struct process_spec {
     const char *const *argv; /* NULL-terminated; argv[0] is an absolute path */
     const char *netns;       /* "/run/netns/x" to start in, or NULL */
+    const char *hostname;    /* in a UTS namespace of its own, or NULL: the machine's */
     const char *log_file;    /* standard output and error are appended to it */
     const char *pid_file;
     const char *const *environment; /* NULL-terminated "NAME=value" added to ours; or NULL */
