@@ -14,8 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CLUSTERS_DIR "/var/lib/c8s/clusters"
+#define STATE_DIR "/var/lib/c8s"
+#define CLUSTERS_DIR STATE_DIR "/clusters"
 #define RUN_DIR "/run/c8s"
+#define LOCK_FILE RUN_DIR "/lock"
 
 const char *cluster_path(struct cluster *c, const char *dir, const char *below)
 {
@@ -192,17 +194,46 @@ int cluster_new(const char *name, int members, int nodes, struct cluster *c, str
     return 0;
 }
 
+/* Is the locked file still the one at that path? A `down` that ended meanwhile has removed it. */
+static bool same_file(int fd, const char *path)
+{
+    struct stat mine, there;
+    return fstat(fd, &mine) == 0 && stat(path, &there) == 0 && mine.st_ino == there.st_ino &&
+           mine.st_dev == there.st_dev;
+}
+
 int cluster_lock(struct error *err)
 {
-    int rc = cluster_mkdirs(RUN_DIR, 0755, err);
-    if (rc < 0)
-        return rc;
-    int fd = open(RUN_DIR "/lock", O_CREAT | O_RDWR | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return error_errno(err, ERR_IO, errno, "open %s", RUN_DIR "/lock");
-    if (flock(fd, LOCK_EX) < 0) /* the descriptor stays open: the lock ends with the process */
-        return error_errno(err, ERR_IO, errno, "lock %s", RUN_DIR "/lock");
-    return 0;
+    for (;;) {
+        int rc = cluster_mkdirs(RUN_DIR, 0755, err);
+        if (rc < 0)
+            return rc;
+        int fd = open(LOCK_FILE, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+        if (fd < 0)
+            return error_errno(err, ERR_IO, errno, "open %s", LOCK_FILE);
+        if (flock(fd, LOCK_EX) < 0)
+            return error_errno(err, ERR_IO, errno, "lock %s", LOCK_FILE);
+        if (same_file(fd, LOCK_FILE))
+            return 0; /* the descriptor stays open: the lock ends with the process */
+        close(fd);
+    }
+}
+
+void cluster_remove_shared(void)
+{
+    /* Each of these only when nothing is in it any more. */
+    rmdir(CLUSTERS_DIR);
+    rmdir(STATE_DIR);
+    DIR *dir = opendir(RUN_DIR);
+    bool others = false;
+    for (struct dirent *e; dir && (e = readdir(dir));)
+        others |= e->d_name[0] != '.' && !cstr_eq(e->d_name, "lock");
+    if (dir)
+        closedir(dir);
+    if (!others) {
+        unlink(LOCK_FILE);
+        rmdir(RUN_DIR);
+    }
 }
 
 /* --- files --- */

@@ -79,6 +79,8 @@ void cluster_layout(struct cluster *c);
 void cluster_close(struct cluster *c);
 /* One `up` or `down` at a time on a machine: an flock held until the process ends. */
 int cluster_lock(struct error *err);
+/* Remove the directories and the lock that all clusters share, if this was the last of them. */
+void cluster_remove_shared(void);
 
 /* A path below a directory, in the cluster's arena. */
 const char *cluster_path(struct cluster *c, const char *dir, const char *below);

@@ -193,7 +193,7 @@ static void observe_nodes(struct cluster *c, const struct client_config *admin, 
 
 /* --- all --- */
 
-size_t cluster_list_processes(struct cluster *c, struct process_view *views)
+size_t cluster_list_processes(struct cluster *c, struct process_view views[CLUSTER_VIEWS_MAX])
 {
     size_t n = 0;
     for (size_t i = 0; i < c->hosts_len; i++) {

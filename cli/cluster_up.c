@@ -339,6 +339,8 @@ static int tear_down(struct cluster *c, struct error *err)
     keep_first(&rc, err, cluster_remove_tree(c->run_dir, &step), &step);
     if (rc == 0)
         rc = cluster_remove_tree(c->state_dir, err);
+    if (rc == 0)
+        cluster_remove_shared();
     return rc;
 }
 
