@@ -38,15 +38,19 @@ deploy/install-deps.sh --run
 title "Build"
 launcher=()
 ! command -v ccache >/dev/null || launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache)
-cmake --preset release "${launcher[@]}" >build.log 2>&1 &&
-    cmake --build --preset release --target c8s c8s-apiserver c8s-scheduler c8s-controllers c8s-node c8s-pause >>build.log 2>&1 ||
-    { tail -30 build.log >&2; fail "the build failed (build.log)"; }
-rm -f build.log
+log=$(mktemp)
+programs=(c8s c8s-apiserver c8s-scheduler c8s-controllers c8s-node c8s-pause)
+if ! cmake --preset release "${launcher[@]}" >"$log" 2>&1 ||
+    ! cmake --build --preset release --target "${programs[@]}" >>"$log" 2>&1; then
+    tail -30 "$log" >&2
+    fail "the build failed (all of its output: $log)"
+fi
+rm -f "$log"
 if [ ! -e /usr/local/bin/c8s ] || [ -L /usr/local/bin/c8s ]; then
     ln -sfn "$bin/c8s" /usr/local/bin/c8s
 fi
 export PATH=$bin:$PATH
-ls -l "$bin" | awk 'NR > 1 { printf "  %-16s %7.1f MB\n", $9, $5 / 1e6 }'
+(cd "$bin" && wc -c "${programs[@]}" | awk '$2 != "total" { printf "  %-16s %6.1f MB\n", $2, $1 / 1e6 }')
 
 title "Cluster: 3 control-plane members, 2 nodes"
 run c8s up
