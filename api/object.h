@@ -21,9 +21,9 @@
 void *object_new(struct arena *a, const struct schema_message *m);
 #define api_new(arena, Type) ((Type *)object_new((arena), schema_get(Type##__SCHEMA)))
 
-/* Append to a repeated member: api_append(arena, pod->spec, containers, c). The array is copied
- * when it grows (capacity is a power of two), so other structs that share it are untouched only if
- * they keep their own count. */
+/* Append to a repeated member: api_append(arena, pod->spec, containers, c). The array grows in
+ * place when it was the arena's last allocation, else it is copied (never written past its end,
+ * wherever it came from): for long lists, allocate the array once with arena_array instead. */
 #define api_append(arena, owner, member, ...)                                                     \
     do {                                                                                          \
         (owner)->member =                                                                         \

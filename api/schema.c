@@ -35,7 +35,8 @@ const struct schema_field *schema_field_by_number(const struct schema_message *m
     return NULL;
 }
 
-const struct schema_field *schema_field_by_json(const struct schema_message *m, struct str json_name,
+const struct schema_field *schema_field_by_json(const struct schema_message *m,
+                                                struct str json_name,
                                                 const struct schema_field **via)
 {
     unsigned low = 0, high = m->member_count;

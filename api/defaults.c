@@ -1,0 +1,10 @@
+/*
+ * Defaults, by kind.
+ */
+#include "api/defaults.h"
+
+void defaults_apply(struct arena *a, void *object)
+{
+    (void)a;
+    (void)object;
+}

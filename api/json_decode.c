@@ -1,0 +1,682 @@
+/*
+ * JSON → struct, by way of a yyjson tree whose numbers keep their text (so that integers are exact
+ * and quantities lose no digit).
+ *
+ * Type errors use the wording clients know from Go's decoder, which names the struct, the path and
+ * the type. The path is kept as a chain of stack frames and printed only when something is wrong.
+ */
+#include "api/codec_internal.h"
+#include "api/quantity.h"
+#include "base/clock.h"
+#include "base/encode.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define BUDGET_BASE (256 * 1024)
+#define BUDGET_PER_VALUE 256 /* a key counts as a value too */
+
+/* One step of the path from the root; lives on the decoder's stack. */
+struct frame {
+    const struct frame *up;
+    struct str name; /* member or map key; p NULL: an index */
+    size_t index;
+};
+
+struct decoder {
+    struct arena *arena;
+    struct field_problems *problems; /* may be NULL */
+    struct error *err;
+    size_t budget;
+};
+
+/* --- yyjson in an arena -------------------------------------------------------------------------
+ */
+
+static void *alc_malloc(void *ctx, size_t size)
+{
+    return arena_alloc(ctx, size);
+}
+
+static void *alc_realloc(void *ctx, void *p, size_t old_size, size_t size)
+{
+    return arena_grow(ctx, p, old_size, size);
+}
+
+static void alc_free(void *ctx, void *p)
+{
+    (void)ctx;
+    (void)p;
+}
+
+static yyjson_alc arena_allocator(struct arena *a)
+{
+    return (yyjson_alc){alc_malloc, alc_realloc, alc_free, a};
+}
+
+yyjson_mut_doc *json_doc_new(struct arena *a)
+{
+    yyjson_alc alc = arena_allocator(a);
+    return yyjson_mut_doc_new(&alc);
+}
+
+int json_read(struct arena *a, struct str json, yyjson_val **out, struct error *err)
+{
+    yyjson_alc alc = arena_allocator(a);
+    yyjson_read_err e;
+    if (json.n == 0)
+        return error_set(err, ERR_INVALID, "unexpected end of JSON input");
+    yyjson_doc *doc = yyjson_read_opts((char *)json.p, json.n, YYJSON_READ_NUMBER_AS_RAW, &alc, &e);
+    if (!doc)
+        return error_set(err, ERR_INVALID, "invalid JSON at byte %zu: %s", e.pos, e.msg);
+    *out = yyjson_doc_get_root(doc);
+    return 0;
+}
+
+void json_type_meta(yyjson_val *value, struct str *api_version, struct str *kind)
+{
+    yyjson_val *v = yyjson_obj_get(value, "apiVersion"), *k = yyjson_obj_get(value, "kind");
+    *api_version = str_make(yyjson_get_str(v), yyjson_get_len(v));
+    *kind = str_make(yyjson_get_str(k), yyjson_get_len(k));
+    if (!yyjson_is_str(v))
+        *api_version = STR_NONE;
+    if (!yyjson_is_str(k))
+        *kind = STR_NONE;
+}
+
+/* --- errors -------------------------------------------------------------------------------------
+ */
+
+static void path_append(struct buf *out, const struct frame *frame, bool indexes)
+{
+    if (!frame)
+        return;
+    path_append(out, frame->up, indexes);
+    if (!frame->name.p) {
+        if (indexes)
+            buf_printf(out, "[%zu]", frame->index);
+        return;
+    }
+    if (out->len)
+        buf_append_char(out, '.');
+    buf_append_str(out, frame->name);
+}
+
+static const char *type_of_value(yyjson_val *v)
+{
+    if (yyjson_is_str(v))
+        return "string";
+    if (yyjson_is_raw(v) || yyjson_is_num(v))
+        return "number";
+    if (yyjson_is_bool(v))
+        return "bool";
+    return yyjson_is_arr(v) ? "array" : "object";
+}
+
+/* Go's name of a field's type, near enough to recognise: []v1.Container, map[string]string, int32.
+ */
+static void type_name(const struct schema_field *f, bool element, char out[128])
+{
+    static const char *const scalars[] = {"bool", "int32", "int64", "float64", "string", "[]uint8"};
+    const char *prefix = "", *name;
+    const struct schema_field *of = f;
+    if (!element && f->label == SCHEMA_REPEATED)
+        prefix = "[]";
+    if (f->label == SCHEMA_MAP) {
+        prefix = element ? "" : "map[string]";
+        of = schema_map_value(f);
+    }
+    if (of->type != SCHEMA_MESSAGE) {
+        snprintf(out, 128, "%s%s", prefix, scalars[of->type]);
+        return;
+    }
+    name = schema_string(schema_field_message(of)->full_name);
+    const char *dot = strchr(name, '.');
+    snprintf(out, 128, "%s%s", prefix, dot ? dot + 1 : name);
+}
+
+static int type_error(struct decoder *d, const struct schema_message *m, const struct frame *frame,
+                      const struct schema_field *f, bool element, yyjson_val *v)
+{
+    struct buf path;
+    char type[128];
+    const char *owner = strrchr(schema_string(m->full_name), '.');
+    buf_init(&path);
+    path_append(&path, frame, false);
+    type_name(f, element, type);
+    bool number = yyjson_is_raw(v);
+    error_set(d->err, ERR_INVALID,
+              "json: cannot unmarshal %s%s%.*s into Go struct field %s.%s of type %s",
+              type_of_value(v), number ? " " : "",
+              number ? (int)(yyjson_get_len(v) < 40 ? yyjson_get_len(v) : 40) : 0,
+              number ? yyjson_get_raw(v) : "", owner ? owner + 1 : "", buf_cstr(&path), type);
+    buf_free(&path);
+    return ERR_INVALID;
+}
+
+/* "spec.x: message" */
+static int path_error(struct decoder *d, const struct frame *frame, const char *message)
+{
+    struct buf path;
+    buf_init(&path);
+    path_append(&path, frame, true);
+    error_set(d->err, ERR_INVALID, "%s: %s", buf_cstr(&path), message);
+    buf_free(&path);
+    return ERR_INVALID;
+}
+
+static void problem_add(struct decoder *d, const struct frame *frame, bool duplicate)
+{
+    struct field_problems *p = d->problems;
+    if (!p || p->len >= FIELD_PROBLEMS_MAX)
+        return;
+    if (p->len == p->cap) {
+        size_t cap = p->cap ? 2 * p->cap : 8;
+        p->items =
+            arena_grow(d->arena, p->items, p->cap * sizeof *p->items, cap * sizeof *p->items);
+        p->cap = cap;
+    }
+    struct buf path;
+    buf_init(&path);
+    path_append(&path, frame, true);
+    p->items[p->len++] =
+        (struct field_problem){duplicate, arena_strndup(d->arena, path.data, path.len)};
+    buf_free(&path);
+}
+
+const char *field_problem_message(struct arena *a, const struct field_problem *p)
+{
+    return arena_printf(a, "%s field \"%s\"", p->duplicate ? "duplicate" : "unknown", p->path);
+}
+
+static int spend(struct decoder *d, size_t bytes)
+{
+    if (bytes > d->budget)
+        return error_set(d->err, ERR_LIMIT, "object takes too much memory for its size");
+    d->budget -= bytes;
+    return 0;
+}
+
+/* --- scalars ------------------------------------------------------------------------------------
+ */
+
+static bool read_int(yyjson_val *v, int64_t *out)
+{
+    if (yyjson_is_raw(v))
+        return str_to_i64(str_make(yyjson_get_raw(v), yyjson_get_len(v)), out);
+    if (yyjson_is_int(v)) {
+        *out = yyjson_get_sint(v);
+        return yyjson_is_sint(v) || yyjson_get_uint(v) <= INT64_MAX;
+    }
+    return false;
+}
+
+static bool read_double(yyjson_val *v, double *out)
+{
+    if (yyjson_is_raw(v)) {
+        char text[64];
+        size_t n = yyjson_get_len(v);
+        if (n >= sizeof text)
+            n = sizeof text - 1;
+        memcpy(text, yyjson_get_raw(v), n);
+        text[n] = 0;
+        *out = strtod(text, NULL);
+        return isfinite(*out);
+    }
+    *out = yyjson_get_num(v);
+    return yyjson_is_num(v);
+}
+
+static int read_bytes(struct decoder *d, const struct frame *frame, yyjson_val *v,
+                      ProtobufCBinaryData *out)
+{
+    struct str text = str_make(yyjson_get_str(v), yyjson_get_len(v));
+    struct buf clean, decoded;
+    buf_init(&clean);
+    buf_init(&decoded);
+    for (size_t i = 0; i < text.n; i++) { /* line breaks are ignored, as Go does */
+        if (text.p[i] != '\n' && text.p[i] != '\r')
+            buf_append_char(&clean, text.p[i]);
+    }
+    int rc = 0;
+    if (clean.len % 4 != 0 || !base64_decode(&decoded, buf_str(&clean)))
+        rc = path_error(d, frame, "illegal base64 data");
+    else
+        *out = (ProtobufCBinaryData){
+            decoded.len, decoded.len ? arena_dup(d->arena, decoded.data, decoded.len) : NULL};
+    buf_free(&clean);
+    buf_free(&decoded);
+    return rc;
+}
+
+static int decode_string(struct decoder *d, const struct frame *frame, yyjson_val *v, char **out)
+{
+    size_t n = yyjson_get_len(v);
+    const char *s = yyjson_get_str(v);
+    if (n == 0) {
+        *out = (char *)"";
+        return 0;
+    }
+    if (memchr(s, 0, n))
+        return path_error(d, frame, "string contains NUL");
+    *out = arena_strndup(d->arena, s, n);
+    return 0;
+}
+
+static int decode_message(struct decoder *d, const struct schema_message *m, void *object,
+                          yyjson_val *v, const struct frame *frame, int depth, bool root);
+
+/* One value that is not null into *to. */
+static int decode_value(struct decoder *d, const struct schema_message *m,
+                        const struct schema_field *f, void *to, yyjson_val *v,
+                        const struct frame *frame, int depth)
+{
+    int64_t i;
+    switch ((enum schema_type)f->type) {
+    case SCHEMA_BOOL:
+        if (!yyjson_is_bool(v))
+            return type_error(d, m, frame, f, true, v);
+        *(protobuf_c_boolean *)to = yyjson_get_bool(v);
+        return 0;
+    case SCHEMA_INT32:
+        if (!read_int(v, &i) || i > INT32_MAX || i < INT32_MIN)
+            return type_error(d, m, frame, f, true, v);
+        *(int32_t *)to = (int32_t)i;
+        return 0;
+    case SCHEMA_INT64:
+        if (!read_int(v, &i))
+            return type_error(d, m, frame, f, true, v);
+        *(int64_t *)to = i;
+        return 0;
+    case SCHEMA_DOUBLE:
+        return read_double(v, to) ? 0 : type_error(d, m, frame, f, true, v);
+    case SCHEMA_STRING:
+        if (!yyjson_is_str(v))
+            return type_error(d, m, frame, f, true, v);
+        return decode_string(d, frame, v, to);
+    case SCHEMA_BYTES:
+        if (!yyjson_is_str(v))
+            return type_error(d, m, frame, f, true, v);
+        return read_bytes(d, frame, v, to);
+    case SCHEMA_MESSAGE: {
+        const struct schema_message *child = schema_field_message(f);
+        int rc = spend(d, 2 * (size_t)child->size); /* and the value messages in it */
+        if (rc < 0)
+            return rc;
+        if (child->special == SCHEMA_PLAIN && !yyjson_is_obj(v))
+            return type_error(d, m, frame, f, true, v);
+        void **slot = to;
+        if (!*slot)
+            *slot = object_alloc(d->arena, child);
+        return decode_message(d, child, *slot, v, frame, depth + 1, false);
+    }
+    }
+    return ERR_INTERNAL;
+}
+
+/* --- lists and maps -----------------------------------------------------------------------------
+ */
+
+static int decode_list(struct decoder *d, const struct schema_message *m,
+                       const struct schema_field *f, void *object, yyjson_val *v,
+                       const struct frame *up, int depth)
+{
+    if (!yyjson_is_arr(v))
+        return type_error(d, m, up, f, false, v);
+    size_t n = yyjson_arr_size(v), size = element_size(f);
+    int rc = spend(d, n * size);
+    if (rc < 0 || n == 0)
+        return rc;
+    char *items = arena_zalloc(d->arena, n * size);
+    size_t i, max;
+    yyjson_val *item;
+    yyjson_arr_foreach (v, i, max, item) {
+        struct frame frame = {up, STR_NONE, i};
+        void *to = items + i * size;
+        if (yyjson_is_null(item)) { /* Go leaves the zero value */
+            if (f->type == SCHEMA_STRING)
+                *(const char **)to = "";
+            else if (f->type == SCHEMA_MESSAGE)
+                *(void **)to = object_new(d->arena, schema_field_message(f));
+            continue;
+        }
+        if ((rc = decode_value(d, m, f, to, item, &frame, depth)) < 0)
+            return rc;
+    }
+    MEMBER(object, f, void *) = items;
+    *member_count(object, f) = n;
+    return 0;
+}
+
+/* Rare, so slow is fine; bounded all the same. */
+static void report_duplicate_keys(struct decoder *d, yyjson_val *object, const struct frame *up)
+{
+    size_t i, max, limit = 1000;
+    yyjson_val *key, *item;
+    yyjson_obj_foreach (object, i, max, key, item) {
+        struct str name = str_make(yyjson_get_str(key), yyjson_get_len(key));
+        if (i < limit && yyjson_obj_getn(object, name.p, name.n) != item) {
+            struct frame frame = {up, name, 0};
+            problem_add(d, &frame, true);
+        }
+    }
+}
+
+static int decode_map(struct decoder *d, const struct schema_message *m,
+                      const struct schema_field *f, void *object, yyjson_val *v,
+                      const struct frame *up, int depth)
+{
+    if (!yyjson_is_obj(v))
+        return type_error(d, m, up, f, false, v);
+    const struct schema_message *entry_message = schema_field_message(f);
+    const struct schema_field *value = schema_map_value(f);
+    size_t n = yyjson_obj_size(v);
+    int rc = spend(d, n * (sizeof(void *) + entry_message->size));
+    if (rc < 0 || n == 0)
+        return rc;
+    void **entries = arena_zalloc(d->arena, n * sizeof *entries);
+    size_t i, max;
+    yyjson_val *key, *item;
+    yyjson_obj_foreach (v, i, max, key, item) {
+        struct frame frame = {up, str_make(yyjson_get_str(key), yyjson_get_len(key)), 0};
+        StringEntry *entry = object_alloc(d->arena, entry_message);
+        entries[i] = entry;
+        if ((rc = decode_string(d, &frame, key, &entry->key)) < 0)
+            return rc;
+        void *to = (char *)entry + value->offset;
+        if (!yyjson_is_null(item)) {
+            member_set_has(entry, value);
+            if ((rc = decode_value(d, m, value, to, item, &frame, depth)) < 0)
+                return rc;
+        }
+        object_fill(d->arena, entry_message, entry);
+    }
+    map_normalize(entries, &n);
+    if (n < max && d->problems)
+        report_duplicate_keys(d, v, up);
+    MEMBER(object, f, void *) = entries;
+    *member_count(object, f) = n;
+    return 0;
+}
+
+/* --- messages with a JSON form of their own ------------------------------------------------------
+ */
+
+static int special_error(struct decoder *d, const struct frame *frame, const char *what)
+{
+    return path_error(d, frame, what);
+}
+
+static int decode_time(struct decoder *d, Meta__V1__MicroTime *t, yyjson_val *v, bool micro,
+                       const struct frame *frame)
+{
+    if (!yyjson_is_str(v) ||
+        !clock_parse_rfc3339(yyjson_get_str(v), yyjson_get_len(v), &t->seconds, &t->nanos) ||
+        t->seconds < TIME_SECONDS_MIN || t->seconds > TIME_SECONDS_MAX)
+        return special_error(d, frame, "must be a time in RFC 3339 form (2006-01-02T15:04:05Z)");
+    t->nanos = micro ? t->nanos / 1000 * 1000 : 0;
+    return 0;
+}
+
+static int decode_quantity(struct decoder *d, Meta__V1__Quantity *q, yyjson_val *v,
+                           const struct frame *frame)
+{
+    struct quantity parsed;
+    struct error err;
+    struct str text = yyjson_is_raw(v)   ? str_make(yyjson_get_raw(v), yyjson_get_len(v))
+                      : yyjson_is_str(v) ? str_make(yyjson_get_str(v), yyjson_get_len(v))
+                                         : STR_NONE;
+    if (!text.p)
+        return special_error(d, frame, "must be a quantity: a number or a string");
+    if (quantity_parse(str_trim(text), &parsed, &err) < 0)
+        return special_error(d, frame, err.message);
+    q->string = quantity_text(d->arena, parsed);
+    return 0;
+}
+
+static int decode_int_or_string(struct decoder *d, Meta__V1__IntOrString *out, yyjson_val *v,
+                                const struct frame *frame)
+{
+    int64_t i;
+    if (yyjson_is_str(v)) {
+        out->type = 1;
+        return decode_string(d, frame, v, &out->str_val);
+    }
+    if (!read_int(v, &i) || i > INT32_MAX || i < INT32_MIN)
+        return special_error(d, frame, "must be an integer (32 bits) or a string");
+    out->type = 0;
+    out->int_val = (int32_t)i;
+    return 0;
+}
+
+static int decode_raw(struct decoder *d, Meta__V1__RawExtension *out, yyjson_val *v)
+{
+    size_t n;
+    char *text = yyjson_val_write(v, YYJSON_WRITE_ALLOW_INVALID_UNICODE, &n);
+    if (!text)
+        return error_set(d->err, ERR_INTERNAL, "cannot write a JSON value");
+    int rc = spend(d, n);
+    if (rc == 0) {
+        out->has_raw = 1;
+        out->raw = (ProtobufCBinaryData){n, arena_dup(d->arena, text, n)};
+    }
+    free(text);
+    return rc;
+}
+
+static int decode_strings(struct decoder *d, const struct schema_message *m, void *out,
+                          yyjson_val *v, const struct frame *frame, int depth)
+{
+    return decode_list(d, m, schema_field_at(m, 0), out, v, frame, depth);
+}
+
+/* JSONSchemaPropsOr*: the schema's form or the other one. */
+static int decode_props_or(struct decoder *d, const struct schema_message *m, void *object,
+                           yyjson_val *v, const struct frame *frame, int depth)
+{
+    const struct schema_field *first = schema_field_at(m, 0), *second = schema_field_at(m, 1);
+    if (m->special == SCHEMA_PROPS_OR_BOOL) {
+        if (yyjson_is_bool(v)) {
+            MEMBER(object, first, protobuf_c_boolean) = yyjson_get_bool(v);
+            return 0;
+        }
+        MEMBER(object, first, protobuf_c_boolean) = 1;
+        return decode_value(d, m, second, (char *)object + second->offset, v, frame, depth);
+    }
+    if (yyjson_is_arr(v))
+        return decode_list(d, m, second, object, v, frame, depth);
+    return decode_value(d, m, first, (char *)object + first->offset, v, frame, depth);
+}
+
+static int decode_special(struct decoder *d, const struct schema_message *m, void *object,
+                          yyjson_val *v, const struct frame *frame, int depth)
+{
+    int64_t ns;
+    switch ((enum schema_special)m->special) {
+    case SCHEMA_TIME:
+    case SCHEMA_MICRO_TIME:
+        return decode_time(d, object, v, m->special == SCHEMA_MICRO_TIME, frame);
+    case SCHEMA_DURATION:
+        if (!yyjson_is_str(v) ||
+            !clock_parse_duration(str_make(yyjson_get_str(v), yyjson_get_len(v)), &ns))
+            return special_error(d, frame, "must be a duration, such as \"1h30m\"");
+        ((Meta__V1__Duration *)object)->duration = ns;
+        return 0;
+    case SCHEMA_QUANTITY:
+        return decode_quantity(d, object, v, frame);
+    case SCHEMA_INT_OR_STRING:
+        return decode_int_or_string(d, object, v, frame);
+    case SCHEMA_RAW:
+        return decode_raw(d, object, v);
+    case SCHEMA_STRINGS:
+        return decode_strings(d, m, object, v, frame, depth);
+    default:
+        return decode_props_or(d, m, object, v, frame, depth);
+    }
+}
+
+/* --- messages ------------------------------------------------------------------------------------
+ */
+
+/* A null: pointers, lists and value messages stay as they are; only RawExtension would keep it, and
+ * upstream drops it there too. */
+static int decode_member(struct decoder *d, const struct schema_message *m, void *object,
+                         const struct schema_field *f, yyjson_val *v, const struct frame *frame,
+                         int depth)
+{
+    if (yyjson_is_null(v))
+        return 0;
+    if (f->label == SCHEMA_MAP)
+        return decode_map(d, m, f, object, v, frame, depth);
+    if (f->label == SCHEMA_REPEATED)
+        return decode_list(d, m, f, object, v, frame, depth);
+    member_set_has(object, f);
+    return decode_value(d, m, f, (char *)object + f->offset, v, frame, depth);
+}
+
+/* Find the struct that holds a member, making inlined messages on the way. */
+static const struct schema_field *locate(struct decoder *d, const struct schema_message **m,
+                                         void **object, struct str name)
+{
+    const struct schema_field *via, *f = schema_field_by_json(*m, name, &via);
+    while (f && via) {
+        const struct schema_message *inner = schema_field_message(via);
+        if (!MEMBER(*object, via, void *))
+            MEMBER(*object, via, void *) = object_alloc(d->arena, inner);
+        *object = MEMBER(*object, via, void *);
+        *m = inner;
+        f = schema_field_by_json(inner, name, &via);
+    }
+    return f;
+}
+
+/* Which members were seen, for duplicates: by their index in the member table. */
+static bool seen_before(uint64_t seen[4], const struct schema_message *m,
+                        const struct schema_field *f)
+{
+    for (unsigned i = 0; i < m->member_count && i < 256; i++) {
+        if (&schema_fields[schema_members[m->members + i].field] == f) {
+            bool before = seen[i / 64] >> (i % 64) & 1;
+            seen[i / 64] |= 1ull << (i % 64);
+            return before;
+        }
+    }
+    return false;
+}
+
+/* Value messages reached through inlining may lack their own fill: do it from the inside out. */
+static void fill_inline(struct arena *a, const struct schema_message *m, void *object)
+{
+    for (unsigned i = 0; i < m->field_count; i++) {
+        const struct schema_field *f = schema_field_at(m, i);
+        if (f->flags & SCHEMA_INLINE && MEMBER(object, f, void *))
+            fill_inline(a, schema_field_message(f), MEMBER(object, f, void *));
+    }
+    object_fill(a, m, object);
+}
+
+static int decode_message(struct decoder *d, const struct schema_message *m, void *object,
+                          yyjson_val *v, const struct frame *up, int depth, bool root)
+{
+    if (depth > CODEC_DEPTH_MAX)
+        return error_set(d->err, ERR_LIMIT, "JSON: nested more than %d deep", CODEC_DEPTH_MAX);
+    if (m->special != SCHEMA_PLAIN) {
+        int rc = decode_special(d, m, object, v, up, depth);
+        object_fill(d->arena, m, object);
+        return rc;
+    }
+    uint64_t seen[4] = {0};
+    bool type_meta = m->flags & SCHEMA_HAS_TYPE_META;
+    size_t i, max;
+    yyjson_val *key, *item;
+    yyjson_obj_foreach (v, i, max, key, item) {
+        struct frame frame = {up, str_make(yyjson_get_str(key), yyjson_get_len(key)), 0};
+        const struct schema_message *at = m;
+        void *holder = object;
+        const struct schema_field *f = locate(d, &at, &holder, frame.name);
+        if (!f) {
+            bool known = (type_meta || root) &&
+                         (str_eq(frame.name, STR("kind")) || str_eq(frame.name, STR("apiVersion")));
+            if (!known)
+                problem_add(d, &frame, false);
+            continue;
+        }
+        if (d->problems && seen_before(seen, m, f))
+            problem_add(d, &frame, true);
+        int rc = decode_member(d, at, holder, f, item, &frame, depth);
+        if (rc < 0)
+            return rc;
+    }
+    fill_inline(d->arena, m, object);
+    return 0;
+}
+
+/* Does the text's apiVersion and kind fit the message asked for? Absent ones do. */
+static int check_type_meta(const struct schema_message *m, struct str api_version, struct str kind,
+                           struct error *err)
+{
+    if (!(m->flags & SCHEMA_HAS_TYPE_META) || (!api_version.n && !kind.n))
+        return 0;
+    bool kind_fits = !kind.n || str_eqz(kind, message_kind(m));
+    if (kind_fits && (!api_version.n || str_eqz(api_version, message_api_version(m))))
+        return 0;
+    if (kind_message(api_version, kind) == m->id) /* a meta kind with a group's apiVersion */
+        return 0;
+    return error_set(
+        err, ERR_INVALID,
+        "the API version in the data (%.*s, Kind=%.*s) does not match the expected API "
+        "version (%s, Kind=%s)",
+        STR_ARG(api_version), STR_ARG(kind), message_api_version(m), message_kind(m));
+}
+
+int json_decode_value(struct arena *a, const struct schema_message *m, yyjson_val *value,
+                      struct field_problems *problems, void **out, struct error *err)
+{
+    if (!yyjson_is_obj(value) && (!m || m->special == SCHEMA_PLAIN))
+        return error_set(err, ERR_INVALID, "json: cannot unmarshal %s into Go value of type %s",
+                         type_of_value(value), m ? message_kind(m) : "struct");
+    struct str api_version = STR_NONE, kind = STR_NONE;
+    if (yyjson_is_obj(value))
+        json_type_meta(value, &api_version, &kind);
+    if (!m) {
+        if (!kind.n)
+            return error_set(err, ERR_INVALID, "Object 'Kind' is missing");
+        int id = kind_message(api_version, kind);
+        if (id == SCHEMA_NONE)
+            return error_set(err, ERR_UNSUPPORTED,
+                             "no kind \"%.*s\" is registered for version \"%.*s\"", STR_ARG(kind),
+                             STR_ARG(api_version));
+        m = schema_get(id);
+    } else {
+        int rc = check_type_meta(m, api_version, kind, err);
+        if (rc < 0)
+            return rc;
+    }
+    size_t values = (size_t)(unsafe_yyjson_get_next(value) - value); /* of the whole subtree */
+    struct decoder d = {a, problems, err, BUDGET_BASE + BUDGET_PER_VALUE * values};
+    *out = object_alloc(a, m);
+    return decode_message(&d, m, *out, value, NULL, 1, true);
+}
+
+int json_decode(struct arena *a, const struct schema_message *m, struct str json,
+                struct field_problems *problems, void **out, struct error *err)
+{
+    yyjson_val *root;
+    int rc = json_read(a, json, &root, err);
+    if (rc < 0)
+        return rc;
+    return json_decode_value(a, m, root, problems, out, err);
+}
+
+yyjson_mut_val *json_tree(struct arena *a, yyjson_mut_doc *doc, const void *object)
+{
+    struct buf text;
+    yyjson_val *root;
+    buf_init(&text);
+    json_encode(object, JSON_DEFAULT, &text);
+    int rc = json_read(a, buf_str(&text), &root, NULL);
+    assert(rc == 0); /* our own output */
+    (void)rc;
+    buf_free(&text);
+    return yyjson_val_mut_copy(doc, root);
+}

@@ -1,0 +1,448 @@
+/*
+ * Emitters of JSON values, and struct → JSON.
+ *
+ * Output matches what the published servers write: members in declaration order, maps by key, Go's
+ * escapes, null where Go has a nil without omitempty.
+ */
+#include "api/codec_internal.h"
+#include "base/clock.h"
+#include "base/encode.h"
+#include <math.h>
+#include <stdio.h>
+
+/* --- values ------------------------------------------------------------------------------------
+ */
+
+/* 0: as it is; 1: \u00xx; else the letter after the backslash. */
+static const char escapes[256] = {
+    ['"'] = '"',  ['\\'] = '\\', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't', ['\b'] = 'b',
+    ['\f'] = 'f', ['<'] = 1,     ['>'] = 1,    ['&'] = 1,    [0] = 1,      [1] = 1,
+    [2] = 1,      [3] = 1,       [4] = 1,      [5] = 1,      [6] = 1,      [7] = 1,
+    [11] = 1,     [14] = 1,      [15] = 1,     [16] = 1,     [17] = 1,     [18] = 1,
+    [19] = 1,     [20] = 1,      [21] = 1,     [22] = 1,     [23] = 1,     [24] = 1,
+    [25] = 1,     [26] = 1,      [27] = 1,     [28] = 1,     [29] = 1,     [30] = 1,
+    [31] = 1,
+};
+
+void emit_string(struct buf *out, struct str s)
+{
+    buf_append_char(out, '"');
+    size_t from = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        uint8_t c = (uint8_t)s.p[i];
+        char escape = escapes[c];
+        /* U+2028 and U+2029 (e2 80 a8, e2 80 a9) are line ends in JavaScript. */
+        bool line_end = c == 0xe2 && i + 2 < s.n && (uint8_t)s.p[i + 1] == 0x80 &&
+                        ((uint8_t)s.p[i + 2] & 0xfe) == 0xa8;
+        if (!escape && !line_end)
+            continue;
+        buf_append(out, s.p + from, i - from);
+        if (line_end) {
+            buf_append_cstr(out, (uint8_t)s.p[i + 2] == 0xa8 ? "\\u2028" : "\\u2029");
+            i += 2;
+        } else if (escape == 1) {
+            char text[8];
+            snprintf(text, sizeof text, "\\u%04x", c);
+            buf_append(out, text, 6);
+        } else {
+            char text[2] = {'\\', escape};
+            buf_append(out, text, 2);
+        }
+        from = i + 1;
+    }
+    buf_append(out, s.p + from, s.n - from);
+    buf_append_char(out, '"');
+}
+
+void emit_i64(struct buf *out, int64_t v)
+{
+    char text[24], *p = text + sizeof text;
+    uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
+    do {
+        *--p = (char)('0' + u % 10);
+    } while (u /= 10);
+    if (v < 0)
+        *--p = '-';
+    buf_append(out, p, (size_t)(text + sizeof text - p));
+}
+
+/* The shortest text that reads back the same; exponents below 1e-6 and from 1e21 on, as Go. */
+void emit_double(struct buf *out, double v)
+{
+    char text[40];
+    if (!isfinite(v)) {
+        buf_append_cstr(out, "null");
+        return;
+    }
+    double magnitude = fabs(v);
+    bool exponent = v != 0 && (magnitude < 1e-6 || magnitude >= 1e21);
+    int precision = 1;
+    do {
+        snprintf(text, sizeof text, "%.*e", precision - 1, v);
+    } while (strtod(text, NULL) != v && ++precision < 18);
+    if (!exponent) {
+        int power = atoi(strchr(text, 'e') + 1);
+        int decimals = precision - 1 - power;
+        snprintf(text, sizeof text, "%.*f", decimals > 0 ? decimals : 0, v);
+        buf_append_cstr(out, text);
+        return;
+    }
+    char *e = strchr(text, 'e');
+    if (e[2] == '0') /* Go writes e-7, not e-07 */
+        memmove(e + 2, e + 3, strlen(e + 3) + 1);
+    buf_append_cstr(out, text);
+}
+
+void emit_base64(struct buf *out, struct str s)
+{
+    buf_append_char(out, '"');
+    base64_encode(out, s);
+    buf_append_char(out, '"');
+}
+
+void emit_time(struct buf *out, int64_t seconds, int32_t nanos, bool micro)
+{
+    if ((seconds == 0 && nanos == 0) || seconds < TIME_SECONDS_MIN || seconds > TIME_SECONDS_MAX) {
+        buf_append_cstr(out, "null");
+        return;
+    }
+    char text[CLOCK_RFC3339_MAX];
+    size_t n = clock_format_rfc3339(seconds, nanos, micro ? 6 : 0, text);
+    buf_append_char(out, '"');
+    buf_append(out, text, n);
+    buf_append_char(out, '"');
+}
+
+void emit_duration(struct buf *out, int64_t ns)
+{
+    char text[CLOCK_DURATION_MAX];
+    size_t n = clock_format_duration(ns, text);
+    emit_string(out, str_make(text, n));
+}
+
+void emit_raw(struct buf *out, struct str raw)
+{
+    if (raw.n == 0)
+        buf_append_cstr(out, "null");
+    else
+        buf_append_str(out, raw);
+}
+
+void emit_name(struct buf *out, const char *json_name, bool *first)
+{
+    if (!*first)
+        buf_append_char(out, ',');
+    *first = false;
+    buf_append_char(out, '"');
+    buf_append_cstr(out, json_name); /* names of the schema need no escapes */
+    buf_append(out, "\":", 2);
+}
+
+/* --- struct → JSON -----------------------------------------------------------------------------
+ */
+
+static void emit_message(struct buf *out, const struct schema_message *m, const void *object);
+
+static void emit_strings(struct buf *out, char *const *items, size_t n)
+{
+    buf_append_char(out, '[');
+    for (size_t i = 0; i < n; i++) {
+        if (i)
+            buf_append_char(out, ',');
+        emit_string(out, str_from(items[i]));
+    }
+    buf_append_char(out, ']');
+}
+
+/* Members of JSONSchemaPropsOr*: field 1 and 2 by position (see apiextensions_v1.proto). */
+static void emit_props_or(struct buf *out, const struct schema_message *m, const void *object)
+{
+    const struct schema_field *first = schema_field_at(m, 0), *second = schema_field_at(m, 1);
+    if (m->special == SCHEMA_PROPS_OR_BOOL) {
+        const void *schema = MEMBER_CONST(object, second, void *);
+        if (schema)
+            emit_message(out, schema_field_message(second), schema);
+        else
+            buf_append_cstr(out,
+                            MEMBER_CONST(object, first, protobuf_c_boolean) ? "true" : "false");
+        return;
+    }
+    size_t n = member_count_get(object, second);
+    const void *schema = MEMBER_CONST(object, first, void *);
+    if (n == 0 && (schema || m->special == SCHEMA_PROPS_OR_ARRAY)) {
+        if (schema)
+            emit_message(out, schema_field_message(first), schema);
+        else
+            buf_append_cstr(out, "null");
+    } else if (m->special == SCHEMA_PROPS_OR_STRINGS) {
+        if (n == 0)
+            buf_append_cstr(out, "null");
+        else
+            emit_strings(out, MEMBER_CONST(object, second, char **), n);
+    } else {
+        buf_append_char(out, '[');
+        for (size_t i = 0; i < n; i++) {
+            if (i)
+                buf_append_char(out, ',');
+            emit_message(out, schema_field_message(second),
+                         MEMBER_CONST(object, second, void **)[i]);
+        }
+        buf_append_char(out, ']');
+    }
+}
+
+static void emit_special(struct buf *out, const struct schema_message *m, const void *object)
+{
+    switch ((enum schema_special)m->special) {
+    case SCHEMA_TIME:
+    case SCHEMA_MICRO_TIME: {
+        const Meta__V1__MicroTime *t = object; /* Time has the same layout */
+        emit_time(out, t->seconds, t->nanos, m->special == SCHEMA_MICRO_TIME);
+        return;
+    }
+    case SCHEMA_DURATION:
+        emit_duration(out, ((const Meta__V1__Duration *)object)->duration);
+        return;
+    case SCHEMA_QUANTITY: {
+        const char *text = ((const Meta__V1__Quantity *)object)->string;
+        emit_string(out, text && *text ? str_from(text) : STR("0"));
+        return;
+    }
+    case SCHEMA_INT_OR_STRING: {
+        const Meta__V1__IntOrString *v = object;
+        if (v->type == 1)
+            emit_string(out, str_from(v->str_val));
+        else
+            emit_i64(out, v->int_val);
+        return;
+    }
+    case SCHEMA_RAW: {
+        const Meta__V1__RawExtension *raw = object; /* FieldsV1 and JSON have the same layout */
+        emit_raw(out, str_make(raw->raw.data, raw->has_raw ? raw->raw.len : 0));
+        return;
+    }
+    case SCHEMA_STRINGS: {
+        const Meta__V1__Verbs *list = object;
+        emit_strings(out, list->items, list->n_items);
+        return;
+    }
+    default:
+        emit_props_or(out, m, object);
+    }
+}
+
+static void emit_value(struct buf *out, const struct schema_field *f, const void *p)
+{
+    switch ((enum schema_type)f->type) {
+    case SCHEMA_BOOL:
+        buf_append_cstr(out, *(const protobuf_c_boolean *)p ? "true" : "false");
+        return;
+    case SCHEMA_INT32:
+        emit_i64(out, *(const int32_t *)p);
+        return;
+    case SCHEMA_INT64:
+        emit_i64(out, *(const int64_t *)p);
+        return;
+    case SCHEMA_DOUBLE:
+        emit_double(out, *(const double *)p);
+        return;
+    case SCHEMA_STRING:
+        emit_string(out, str_from(*(char *const *)p));
+        return;
+    case SCHEMA_BYTES: {
+        const ProtobufCBinaryData *b = p;
+        emit_base64(out, str_make(b->data, b->len));
+        return;
+    }
+    case SCHEMA_MESSAGE:
+        emit_message(out, schema_field_message(f), *(void *const *)p);
+        return;
+    }
+}
+
+static void emit_map(struct buf *out, const struct schema_field *f, void *const *entries, size_t n)
+{
+    const struct schema_field *value = schema_map_value(f);
+    buf_append_char(out, '{');
+    for (size_t i = 0; i < n; i++) {
+        if (i)
+            buf_append_char(out, ',');
+        emit_string(out, str_from(entry_key(entries[i])));
+        buf_append_char(out, ':');
+        emit_value(out, value, (const char *)entries[i] + value->offset);
+    }
+    buf_append_char(out, '}');
+}
+
+static void emit_list(struct buf *out, const struct schema_field *f, const void *object)
+{
+    size_t n = member_count_get(object, f), size = element_size(f);
+    const char *items = MEMBER_CONST(object, f, char *);
+    if (f->label == SCHEMA_MAP) {
+        emit_map(out, f, (void *const *)(const void *)items, n);
+        return;
+    }
+    buf_append_char(out, '[');
+    for (size_t i = 0; i < n; i++) {
+        if (i)
+            buf_append_char(out, ',');
+        emit_value(out, f, items + i * size);
+    }
+    buf_append_char(out, ']');
+}
+
+/* Zero in the sense of omitempty: scalars and bytes. */
+static bool scalar_is_empty(const struct schema_field *f, const void *object)
+{
+    const void *p = (const char *)object + f->offset;
+    switch ((enum schema_type)f->type) {
+    case SCHEMA_BOOL:
+        return !*(const protobuf_c_boolean *)p;
+    case SCHEMA_INT32:
+        return *(const int32_t *)p == 0;
+    case SCHEMA_INT64:
+        return *(const int64_t *)p == 0;
+    case SCHEMA_DOUBLE:
+        return *(const double *)p == 0;
+    case SCHEMA_STRING:
+        return !*(char *const *)p || !**(char *const *)p;
+    case SCHEMA_BYTES:
+        return ((const ProtobufCBinaryData *)p)->len == 0;
+    case SCHEMA_MESSAGE:
+        return *(void *const *)p == NULL;
+    }
+    return false;
+}
+
+/* Only times are published as omitzero. */
+static bool message_is_zero(const struct schema_field *f, const void *object)
+{
+    const Meta__V1__Time *t = MEMBER_CONST(object, f, void *);
+    return !t ||
+           (schema_field_message(f)->special == SCHEMA_TIME && t->seconds == 0 && t->nanos == 0);
+}
+
+static bool is_present(const struct schema_field *f, const void *object)
+{
+    if (field_is_list(f))
+        return member_count_get(object, f) > 0;
+    if (f->type == SCHEMA_BYTES)
+        return member_has(object, f) &&
+               !(f->flags & SCHEMA_OMIT_EMPTY && scalar_is_empty(f, object));
+    if (f->label == SCHEMA_POINTER)
+        return f->type == SCHEMA_STRING || f->type == SCHEMA_MESSAGE
+                   ? MEMBER_CONST(object, f, void *) != NULL
+                   : member_has(object, f);
+    if (f->type == SCHEMA_MESSAGE)
+        return f->flags & SCHEMA_OMIT_ZERO ? !message_is_zero(f, object) : true;
+    return !(f->flags & SCHEMA_OMIT_EMPTY && scalar_is_empty(f, object));
+}
+
+void emit_absent(struct buf *out, const struct schema_message *m, const struct schema_field *f)
+{
+    bool is_items = m->flags & SCHEMA_HAS_LIST_META && f->number == 2;
+    if (is_items)
+        buf_append_cstr(out, "[]");
+    else if (f->label != SCHEMA_VALUE)
+        buf_append_cstr(out, "null");
+    else
+        emit_value(out, f, (const char *)zero_struct);
+}
+
+static void emit_members(struct buf *out, const struct schema_message *m, const void *object,
+                         bool *first)
+{
+    object = object ? object : zero_struct;
+    for (unsigned i = 0; i < m->field_count; i++) {
+        const struct schema_field *f = schema_field_at(m, i);
+        if (f->flags & SCHEMA_INLINE) {
+            emit_members(out, schema_field_message(f), MEMBER_CONST(object, f, void *), first);
+        } else if (is_present(f, object)) {
+            emit_name(out, schema_string(f->json_name), first);
+            if (field_is_list(f))
+                emit_list(out, f, object);
+            else
+                emit_value(out, f, (const char *)object + f->offset);
+        } else if (field_always(f)) {
+            emit_name(out, schema_string(f->json_name), first);
+            emit_absent(out, m, f);
+        }
+    }
+}
+
+static void emit_message(struct buf *out, const struct schema_message *m, const void *object)
+{
+    if (m->special != SCHEMA_PLAIN) {
+        emit_special(out, m, object ? object : zero_struct);
+        return;
+    }
+    bool first = true;
+    buf_append_char(out, '{');
+    emit_members(out, m, object, &first);
+    buf_append_char(out, '}');
+}
+
+/* Indent compact JSON by two spaces, as `json.MarshalIndent` does. */
+static void indent_json(struct str json, struct buf *out)
+{
+    int depth = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < json.n; i++) {
+        char c = json.p[i];
+        bool empty = i + 1 < json.n && (c == '{' || c == '[') && json.p[i + 1] == c + 2;
+        if (in_string) {
+            buf_append_char(out, c);
+            if (c == '\\')
+                buf_append_char(out, json.p[++i]);
+            else if (c == '"')
+                in_string = false;
+            continue;
+        }
+        if (empty) {
+            buf_append(out, json.p + i++, 2);
+            continue;
+        }
+        if (c == '}' || c == ']')
+            buf_printf(out, "\n%*s", 2 * --depth, "");
+        buf_append_char(out, c);
+        if (c == '"')
+            in_string = true;
+        else if (c == '{' || c == '[')
+            buf_printf(out, "\n%*s", 2 * ++depth, "");
+        else if (c == ',')
+            buf_printf(out, "\n%*s", 2 * depth, "");
+        else if (c == ':')
+            buf_append_char(out, ' ');
+    }
+}
+
+static void encode_compact(const void *object, bool type_meta, struct buf *out)
+{
+    const struct schema_message *m = schema_of(object);
+    if (!type_meta || !(m->flags & SCHEMA_HAS_TYPE_META)) {
+        emit_message(out, m, object);
+        return;
+    }
+    bool first = true;
+    buf_append_char(out, '{');
+    emit_name(out, "kind", &first);
+    emit_string(out, str_from(message_kind(m)));
+    emit_name(out, "apiVersion", &first);
+    emit_string(out, str_from(message_api_version(m)));
+    emit_members(out, m, object, &first);
+    buf_append_char(out, '}');
+}
+
+void json_encode(const void *object, enum json_flag flags, struct buf *out)
+{
+    bool type_meta = !(flags & JSON_NO_TYPE_META);
+    if (!(flags & JSON_PRETTY)) {
+        encode_compact(object, type_meta, out);
+        return;
+    }
+    struct buf compact;
+    buf_init(&compact);
+    encode_compact(object, type_meta, &compact);
+    indent_json(buf_str(&compact), out);
+    buf_free(&compact);
+}
