@@ -49,7 +49,9 @@ void stream_write(struct stream *s, const void *data, size_t n);
 /* The same without a copy when it is worth it; takes its own reference. `from` bytes are left out.
  */
 void stream_write_blob(struct stream *s, struct blob *b, size_t from, size_t n);
-size_t stream_queued(const struct stream *s);              /* bytes not yet taken by the kernel */
+size_t stream_queued(const struct stream *s); /* bytes not yet taken by the kernel */
+/* How long the kernel has taken nothing of it; 0 when nothing is queued. */
+uint64_t stream_write_stalled_ms(const struct stream *s);
 void stream_set_low_water(struct stream *s, size_t bytes); /* default 64 KiB */
 
 /* Stop reading (backpressure); the kernel's window then closes on the peer. */

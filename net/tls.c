@@ -1,0 +1,469 @@
+/*
+ * TLS contexts. See tls.h.
+ *
+ * A context keeps its options and an SSL_CTX made from them; a reload makes another SSL_CTX and
+ * swaps it in. Connections hold a reference of their own on the SSL_CTX they began with.
+ */
+#include "net/tls_internal.h"
+#include "net/x509_internal.h"
+#include "base/buf.h"
+#include "base/map.h"
+#include "base/mem.h"
+
+#include <assert.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <time.h>
+
+#define SESSION_LIFETIME_S 7200
+#define SESSIONS_MAX 64 /* addresses a client context remembers sessions for */
+
+struct tls_context {
+    atomic_uint refs;
+    bool server;
+    char *cert_file, *key_file, *ca_file, *crl_file;
+    char *cert_pem, *key_pem, *ca_pem; /* NULL: from the file */
+    char *min_version, *cipher_suites, *allowed_cn;
+    enum tls_client_auth client_auth;
+    bool insecure_skip_verify;
+    unsigned char alpn[64]; /* wire format: length-prefixed names, most wanted first */
+    unsigned alpn_len;
+    pthread_mutex_t lock; /* guards ssl_ctx and sessions */
+    SSL_CTX *ssl_ctx;
+    struct map sessions; /* address → SSL_SESSION */
+};
+
+static int session_address_index =
+    -1; /* ex_data of an SSL: the address its sessions are filed under */
+static pthread_once_t session_address_once = PTHREAD_ONCE_INIT;
+
+static void free_address(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl,
+                         void *argp)
+{
+    (void)parent, (void)ad, (void)idx, (void)argl, (void)argp;
+    mem_free(ptr);
+}
+
+static void make_session_address_index(void)
+{
+    session_address_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_address);
+}
+
+static char *dup_or_null(const char *s)
+{
+    return s && *s ? mem_strdup(s) : NULL;
+}
+
+static char *dup_pem(struct str s)
+{
+    return s.n ? mem_strndup(s.p, s.n) : NULL;
+}
+
+static void set_alpn(struct tls_context *ctx, const char *const *names)
+{
+    static const char *const standard[] = {"h2", "http/1.1", NULL};
+    for (names = names ? names : standard; *names; names++) {
+        size_t n = strlen(*names);
+        assert(n > 0 && ctx->alpn_len + 1 + n <= sizeof ctx->alpn);
+        ctx->alpn[ctx->alpn_len++] = (unsigned char)n;
+        memcpy(ctx->alpn + ctx->alpn_len, *names, n);
+        ctx->alpn_len += (unsigned)n;
+    }
+}
+
+/* The server chooses by its own preference; no common name fails the handshake (RFC 7301 §3.2). */
+static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                       const unsigned char *in, unsigned in_len, void *arg)
+{
+    (void)ssl;
+    struct tls_context *ctx = arg;
+    int rc =
+        SSL_select_next_proto((unsigned char **)out, out_len, ctx->alpn, ctx->alpn_len, in, in_len);
+    return rc == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+/* TLS_CLIENT_AUTH_REQUEST takes any certificate; SSL_get_verify_result still tells the truth. */
+static int accept_any(int ok, X509_STORE_CTX *store)
+{
+    (void)ok, (void)store;
+    return 1;
+}
+
+static int use_certificate(SSL_CTX *ssl_ctx, struct str cert, struct str key, const char *name,
+                           struct error *err)
+{
+    BIO *bio = BIO_new_mem_buf(cert.p, (int)cert.n);
+    X509 *leaf = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+    int rc = 0;
+    if (!leaf || SSL_CTX_use_certificate(ssl_ctx, leaf) != 1)
+        rc = openssl_error(err, ERR_INVALID, "certificate %s", name);
+    X509 *next;
+    while (rc == 0 && (next = PEM_read_bio_X509(bio, NULL, NULL, NULL)))
+        SSL_CTX_add0_chain_cert(ssl_ctx, next);
+    ERR_clear_error();
+    X509_free(leaf);
+    BIO_free(bio);
+    if (rc < 0)
+        return rc;
+    bio = BIO_new_mem_buf(key.p, (int)key.n);
+    EVP_PKEY *pkey = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
+    if (!pkey || SSL_CTX_use_PrivateKey(ssl_ctx, pkey) != 1 ||
+        SSL_CTX_check_private_key(ssl_ctx) != 1)
+        rc = openssl_error(err, ERR_INVALID, "private key of %s", name);
+    EVP_PKEY_free(pkey);
+    BIO_free(bio);
+    return rc;
+}
+
+/* CAs for verifying, and on a server the names it hints to clients. */
+static int use_cas(struct tls_context *ctx, SSL_CTX *ssl_ctx, struct str pem, const char *name,
+                   struct error *err)
+{
+    BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.n);
+    X509_STORE *store = SSL_CTX_get_cert_store(ssl_ctx);
+    int count = 0;
+    X509 *ca;
+    while (bio && (ca = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+        X509_STORE_add_cert(store, ca);
+        if (ctx->server)
+            SSL_CTX_add_client_CA(ssl_ctx, ca);
+        X509_free(ca);
+        count++;
+    }
+    BIO_free(bio);
+    if (count == 0)
+        return openssl_error(err, ERR_INVALID, "CA file %s: no certificate in it", name);
+    ERR_clear_error();
+    return 0;
+}
+
+static int use_crl(SSL_CTX *ssl_ctx, const char *path, struct error *err)
+{
+    char *pem = NULL;
+    int rc = x509_read_pem(path, &pem, err);
+    if (rc < 0)
+        return rc;
+    BIO *bio = BIO_new_mem_buf(pem, -1);
+    X509_STORE *store = SSL_CTX_get_cert_store(ssl_ctx);
+    int count = 0;
+    X509_CRL *crl;
+    while (bio && (crl = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL))) {
+        X509_STORE_add_crl(store, crl);
+        X509_CRL_free(crl);
+        count++;
+    }
+    BIO_free(bio);
+    mem_free(pem);
+    if (count == 0)
+        return openssl_error(err, ERR_INVALID, "CRL file %s: no list in it", path);
+    ERR_clear_error();
+    X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
+    return 0;
+}
+
+static int use_ciphers(SSL_CTX *ssl_ctx, const char *suites, struct error *err)
+{
+    static const char ours[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
+                               "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
+                               "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
+    /* AES-128 first: half the rounds, and no attack on it matters here. */
+    if (SSL_CTX_set_ciphersuites(ssl_ctx, "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:"
+                                          "TLS_CHACHA20_POLY1305_SHA256") != 1 ||
+        SSL_CTX_set_cipher_list(ssl_ctx, ours) != 1)
+        return openssl_error(err, ERR_INTERNAL, "cipher suites");
+    if (!suites)
+        return 0;
+    struct buf list;
+    buf_init(&list);
+    struct str rest = str_from(suites), part;
+    int rc = 0;
+    while (rc == 0 && str_split(&rest, ',', &part)) {
+        char *name = mem_strndup(part.p, part.n);
+        const SSL_CIPHER *found = NULL;
+        STACK_OF(SSL_CIPHER) *all = SSL_CTX_get_ciphers(ssl_ctx);
+        for (int i = 0; !found && i < sk_SSL_CIPHER_num(all); i++) {
+            const SSL_CIPHER *c = sk_SSL_CIPHER_value(all, i);
+            if (cstr_eq(SSL_CIPHER_standard_name(c), name) || cstr_eq(SSL_CIPHER_get_name(c), name))
+                found = c;
+        }
+        if (!found)
+            rc = error_set(err, ERR_INVALID, "cipher suite `%s` is unknown or too weak", name);
+        else if (!str_has_prefix(str_from(SSL_CIPHER_get_name(found)), STR("TLS_")))
+            buf_printf(&list, "%s%s", list.len ? ":" : "", SSL_CIPHER_get_name(found));
+        mem_free(name);
+    }
+    if (rc == 0 && list.len && SSL_CTX_set_cipher_list(ssl_ctx, buf_cstr(&list)) != 1)
+        rc = openssl_error(err, ERR_INVALID, "cipher suites `%s`", suites);
+    buf_free(&list);
+    return rc;
+}
+
+static int set_min_version(SSL_CTX *ssl_ctx, const char *version, struct error *err)
+{
+    if (!version || str_eqz(STR("TLS1.2"), version) || str_eqz(STR("VersionTLS12"), version))
+        SSL_CTX_set_min_proto_version(ssl_ctx, TLS1_2_VERSION);
+    else if (str_eqz(STR("TLS1.3"), version) || str_eqz(STR("VersionTLS13"), version))
+        SSL_CTX_set_min_proto_version(ssl_ctx, TLS1_3_VERSION);
+    else
+        return error_set(err, ERR_INVALID, "TLS version `%s`: must be TLS1.2 or TLS1.3", version);
+    return 0;
+}
+
+static int file_or_pem(const char *pem, const char *file, char **owned, struct str *out,
+                       struct error *err)
+{
+    *owned = NULL;
+    if (!pem && file) {
+        int rc = x509_read_pem(file, owned, err);
+        if (rc < 0)
+            return rc;
+        pem = *owned;
+    }
+    *out = str_from(pem);
+    return 0;
+}
+
+static int load_files(struct tls_context *ctx, SSL_CTX *ssl_ctx, struct error *err)
+{
+    char *cert_owned = NULL, *key_owned = NULL, *ca_owned = NULL;
+    struct str cert, key, ca;
+    int rc = file_or_pem(ctx->cert_pem, ctx->cert_file, &cert_owned, &cert, err);
+    if (rc == 0)
+        rc = file_or_pem(ctx->key_pem, ctx->key_file, &key_owned, &key, err);
+    if (rc == 0)
+        rc = file_or_pem(ctx->ca_pem, ctx->ca_file, &ca_owned, &ca, err);
+    if (rc == 0 && cert.n)
+        rc = use_certificate(ssl_ctx, cert, key, ctx->cert_file ? ctx->cert_file : "(PEM)", err);
+    else if (rc == 0 && ctx->server)
+        rc = error_set(err, ERR_INVALID, "a TLS server needs a certificate and a key");
+    if (rc == 0 && ca.n)
+        rc = use_cas(ctx, ssl_ctx, ca, ctx->ca_file ? ctx->ca_file : "(PEM)", err);
+    else if (rc == 0 && !ctx->server)
+        SSL_CTX_set_default_verify_paths(ssl_ctx);
+    if (rc == 0 && ctx->crl_file)
+        rc = use_crl(ssl_ctx, ctx->crl_file, err);
+    if (key_owned)
+        OPENSSL_cleanse(key_owned, strlen(key_owned));
+    mem_free(key_owned);
+    mem_free(cert_owned);
+    mem_free(ca_owned);
+    return rc;
+}
+
+/* A client keeps the newest session of each address. Called with a session reference for us. */
+static int remember_session(SSL *ssl, SSL_SESSION *session)
+{
+    struct tls_context *ctx = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+    const char *address = SSL_get_ex_data(ssl, session_address_index);
+    if (!address)
+        return 0;
+    pthread_mutex_lock(&ctx->lock);
+    bool room = ctx->sessions.len < SESSIONS_MAX || map_has(&ctx->sessions, str_from(address));
+    SSL_SESSION *old = room ? map_put(&ctx->sessions, str_from(address), session) : NULL;
+    pthread_mutex_unlock(&ctx->lock);
+    SSL_SESSION_free(old);
+    return room ? 1 : 0;
+}
+
+static SSL_CTX *make_ssl_ctx(struct tls_context *ctx, struct error *err)
+{
+    SSL_CTX *ssl_ctx = SSL_CTX_new(ctx->server ? TLS_server_method() : TLS_client_method());
+    if (!ssl_ctx) {
+        openssl_error(err, ERR_INTERNAL, "TLS context");
+        return NULL;
+    }
+    SSL_CTX_set_app_data(ssl_ctx, ctx);
+    /* A peer that just closes the connection is no attack for us: HTTP says where a message ends.
+     */
+    SSL_CTX_set_options(ssl_ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                     SSL_OP_IGNORE_UNEXPECTED_EOF |
+                                     SSL_OP_CIPHER_SERVER_PREFERENCE);
+    SSL_CTX_set_mode(ssl_ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_read_ahead(ssl_ctx, 1); /* header and body of a record with one recv */
+    SSL_CTX_set_timeout(ssl_ctx, SESSION_LIFETIME_S);
+    if (ctx->server) {
+        /* Tickets carry the session, so no cache shared between threads is needed. */
+        SSL_CTX_set_session_cache_mode(ssl_ctx, SSL_SESS_CACHE_OFF);
+        SSL_CTX_set_num_tickets(ssl_ctx, 1);
+        SSL_CTX_set_session_id_context(ssl_ctx, (const unsigned char *)"c8s", 3);
+        SSL_CTX_set_alpn_select_cb(ssl_ctx, select_alpn, ctx);
+        if (ctx->client_auth == TLS_CLIENT_AUTH_REQUEST)
+            SSL_CTX_set_verify(ssl_ctx, SSL_VERIFY_PEER, accept_any);
+        else if (ctx->client_auth == TLS_CLIENT_AUTH_REQUIRE)
+            SSL_CTX_set_verify(ssl_ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    } else {
+        SSL_CTX_set_session_cache_mode(ssl_ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+        SSL_CTX_sess_set_new_cb(ssl_ctx, remember_session);
+        SSL_CTX_set_alpn_protos(ssl_ctx, ctx->alpn, ctx->alpn_len);
+        SSL_CTX_set_verify(ssl_ctx, ctx->insecure_skip_verify ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,
+                           NULL);
+    }
+    int rc = set_min_version(ssl_ctx, ctx->min_version, err);
+    if (rc == 0)
+        rc = use_ciphers(ssl_ctx, ctx->cipher_suites, err);
+    if (rc == 0)
+        rc = load_files(ctx, ssl_ctx, err);
+    if (rc < 0) {
+        SSL_CTX_free(ssl_ctx);
+        return NULL;
+    }
+    return ssl_ctx;
+}
+
+static struct tls_context *context_new(const struct tls_options *o, bool server, struct error *err)
+{
+    pthread_once(&session_address_once, make_session_address_index);
+    struct tls_context *ctx = mem_zalloc(sizeof *ctx);
+    atomic_init(&ctx->refs, 1);
+    ctx->server = server;
+    ctx->cert_file = dup_or_null(o->cert_file);
+    ctx->key_file = dup_or_null(o->key_file);
+    ctx->ca_file = dup_or_null(o->ca_file);
+    ctx->crl_file = dup_or_null(o->crl_file);
+    ctx->cert_pem = dup_pem(o->cert_pem);
+    ctx->key_pem = dup_pem(o->key_pem);
+    ctx->ca_pem = dup_pem(o->ca_pem);
+    ctx->min_version = dup_or_null(o->min_version);
+    ctx->cipher_suites = dup_or_null(o->cipher_suites);
+    ctx->allowed_cn = dup_or_null(o->allowed_cn);
+    ctx->client_auth = o->client_auth;
+    ctx->insecure_skip_verify = o->insecure_skip_verify;
+    set_alpn(ctx, o->alpn);
+    pthread_mutex_init(&ctx->lock, NULL);
+    map_init(&ctx->sessions);
+    ctx->ssl_ctx = make_ssl_ctx(ctx, err);
+    if (!ctx->ssl_ctx) {
+        tls_context_unref(ctx);
+        return NULL;
+    }
+    return ctx;
+}
+
+struct tls_context *tls_server_new(const struct tls_options *options, struct error *err)
+{
+    return context_new(options, true, err);
+}
+
+struct tls_context *tls_client_new(const struct tls_options *options, struct error *err)
+{
+    return context_new(options, false, err);
+}
+
+struct tls_context *tls_context_ref(struct tls_context *ctx)
+{
+    if (ctx)
+        atomic_fetch_add_explicit(&ctx->refs, 1, memory_order_relaxed);
+    return ctx;
+}
+
+static void drop_sessions(struct tls_context *ctx)
+{
+    struct map_iter it = {0};
+    while (map_next(&ctx->sessions, &it))
+        SSL_SESSION_free(it.value);
+    map_clear(&ctx->sessions);
+}
+
+void tls_context_unref(struct tls_context *ctx)
+{
+    if (!ctx || atomic_fetch_sub_explicit(&ctx->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    drop_sessions(ctx);
+    map_free(&ctx->sessions);
+    SSL_CTX_free(ctx->ssl_ctx);
+    pthread_mutex_destroy(&ctx->lock);
+    if (ctx->key_pem)
+        OPENSSL_cleanse(ctx->key_pem, strlen(ctx->key_pem));
+    char *strings[] = {ctx->cert_file,     ctx->key_file,  ctx->ca_file, ctx->crl_file,
+                       ctx->cert_pem,      ctx->key_pem,   ctx->ca_pem,  ctx->min_version,
+                       ctx->cipher_suites, ctx->allowed_cn};
+    for (size_t i = 0; i < ARRAY_LEN(strings); i++)
+        mem_free(strings[i]);
+    mem_free(ctx);
+}
+
+int tls_context_reload(struct tls_context *ctx, struct error *err)
+{
+    SSL_CTX *fresh = make_ssl_ctx(ctx, err);
+    if (!fresh)
+        return error_wrap(err, "reload TLS files");
+    pthread_mutex_lock(&ctx->lock);
+    SSL_CTX *old = ctx->ssl_ctx;
+    ctx->ssl_ctx = fresh;
+    drop_sessions(ctx);
+    pthread_mutex_unlock(&ctx->lock);
+    SSL_CTX_free(old);
+    return 0;
+}
+
+SSL *tls_ssl_new(struct tls_context *ctx)
+{
+    pthread_mutex_lock(&ctx->lock);
+    SSL *ssl = SSL_new(ctx->ssl_ctx);
+    pthread_mutex_unlock(&ctx->lock);
+    return ssl;
+}
+
+bool tls_context_is_server(const struct tls_context *ctx)
+{
+    return ctx->server;
+}
+
+void tls_session_offer(struct tls_context *ctx, SSL *ssl, const char *address)
+{
+    SSL_set_ex_data(ssl, session_address_index, mem_strdup(address));
+    pthread_mutex_lock(&ctx->lock);
+    SSL_SESSION *session = map_get(&ctx->sessions, str_from(address));
+    if (session)
+        SSL_set_session(ssl, session);
+    pthread_mutex_unlock(&ctx->lock);
+}
+
+struct tls_peer_owner *tls_peer_read(struct tls_context *ctx, SSL *ssl)
+{
+    X509 *cert = SSL_get0_peer_certificate(ssl);
+    if (!cert)
+        return NULL;
+    struct tls_peer_owner *owner = mem_zalloc(sizeof *owner);
+    struct tls_peer *p = &owner->peer;
+    bool clean = x509_info_from_cert(cert, &owner->info);
+    long verify = SSL_get_verify_result(ssl);
+    /* A resumed session keeps the old verdict; the certificate may have expired since. */
+    bool expired = owner->info.not_after_s < (int64_t)time(NULL);
+    bool checked =
+        ctx->server ? ctx->client_auth != TLS_CLIENT_AUTH_NONE : !ctx->insecure_skip_verify;
+    p->verified = checked && verify == X509_V_OK && clean && !expired;
+    if (!p->verified)
+        p->verify_error = !checked              ? "not checked"
+                          : verify != X509_V_OK ? X509_verify_cert_error_string(verify)
+                          : !clean              ? "a name holds a NUL or is not text"
+                                                : "certificate has expired";
+    p->common_name = owner->info.common_name;
+    p->organizations = (const char *const *)owner->info.organizations;
+    p->organizations_len = owner->info.organizations_len;
+    p->dns_names = (const char *const *)owner->info.dns_names;
+    p->dns_names_len = owner->info.dns_names_len;
+    p->uris = (const char *const *)owner->info.uris;
+    p->uris_len = owner->info.uris_len;
+    p->ip_addresses = (const char *const *)owner->info.ip_addresses;
+    p->ip_addresses_len = owner->info.ip_addresses_len;
+    memcpy(p->fingerprint_sha256, owner->info.fingerprint_sha256, sizeof p->fingerprint_sha256);
+    p->not_after_s = owner->info.not_after_s;
+    return owner;
+}
+
+void tls_peer_free(struct tls_peer_owner *owner)
+{
+    if (!owner)
+        return;
+    x509_info_free(&owner->info);
+    mem_free(owner);
+}
+
+bool tls_peer_allowed(const struct tls_context *ctx, const struct tls_peer *peer)
+{
+    return !ctx->allowed_cn ||
+           (peer && peer->verified && cstr_eq(peer->common_name, ctx->allowed_cn));
+}
