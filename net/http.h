@@ -99,7 +99,7 @@ struct http_server_options {
 /* Strings and loops array are copied. */
 struct http_server *http_server_new(const struct http_server_options *options);
 /* Listen on "host:port", "[v6]:port", ":port" or "unix:/path"; may be called several times. tls
- * NULL: plain. Before the loops run, or on loops[0]'s thread. */
+ * NULL: plain. Any thread, before http_server_stop. */
 int http_server_listen(struct http_server *s, const char *address, struct tls_context *tls,
                        struct error *err);
 int http_server_port(const struct http_server *s, size_t listen_index); /* for port 0 */

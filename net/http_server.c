@@ -332,18 +332,32 @@ struct http_server *http_server_new(const struct http_server_options *options)
     return s;
 }
 
+struct listen_call {
+    struct http_listen *listen;
+    const char *address;
+    struct error *err;
+};
+
+static void run_listen(void *arg)
+{
+    struct listen_call *call = arg;
+    const struct http_server_options *o = &call->listen->server->options;
+    call->listen->listener = listener_new(o->loops, o->loops_len, call->address, accept_connection,
+                                          call->listen, call->err);
+}
+
 int http_server_listen(struct http_server *s, const char *address, struct tls_context *tls,
                        struct error *err)
 {
     struct http_listen *l = mem_zalloc(sizeof *l);
     l->server = s;
-    l->listener =
-        listener_new(s->options.loops, s->options.loops_len, address, accept_connection, l, err);
+    l->tls = tls_context_ref(tls);
+    loop_call(s->options.loops[0], run_listen, &(struct listen_call){l, address, err});
     if (!l->listener) {
+        tls_context_unref(tls);
         mem_free(l);
         return ERR_IO;
     }
-    l->tls = tls_context_ref(tls);
     l->port = listener_port(l->listener);
     s->listens = mem_realloc_array(s->listens, s->listens_len + 1, sizeof *s->listens);
     s->listens[s->listens_len++] = l;

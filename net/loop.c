@@ -13,10 +13,12 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-#define DEFER_ROUNDS_MAX 64 /* deferred work that defers more work: then let the loop poll first \
-                             */
+#define DEFER_ROUNDS_MAX                                                    \
+    64 /* deferred work that defers more work: then let the loop poll first \
+        */
 
 struct loop {
     uv_loop_t uv;
@@ -187,6 +189,7 @@ void loop_stop(struct loop *loop)
 struct start_args {
     struct loop *loop;
     char name[16];
+    uv_sem_t up;
 };
 
 static void *thread_main(void *arg)
@@ -194,23 +197,28 @@ static void *thread_main(void *arg)
     struct start_args *args = arg;
     struct loop *loop = args->loop;
     pthread_setname_np(pthread_self(), args->name);
-    mem_free(args);
+    loop->owner = pthread_self();
+    atomic_store(&loop->running, true);
+    uv_sem_post(&args->up);
     loop_run(loop);
     return NULL;
 }
 
 struct loop *loop_start(const char *name)
 {
-    struct start_args *args = mem_zalloc(sizeof *args);
-    args->loop = loop_new();
-    strncpy(args->name, name, sizeof args->name - 1);
-    struct loop *loop = args->loop;
+    struct loop *loop = loop_new();
+    struct start_args args = {.loop = loop};
+    snprintf(args.name, sizeof args.name, "%s", name);
+    if (uv_sem_init(&args.up, 0) != 0)
+        abort();
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    if (pthread_create(&loop->thread, NULL, thread_main, args) != 0)
+    if (pthread_create(&loop->thread, NULL, thread_main, &args) != 0)
         abort();
     pthread_sigmask(SIG_SETMASK, &old, NULL);
+    uv_sem_wait(&args.up); /* from here on loop_call knows that it runs */
+    uv_sem_destroy(&args.up);
     return loop;
 }
 
@@ -252,7 +260,7 @@ static void run_blocking_call(struct loop_task *task)
 
 void loop_call(struct loop *loop, void (*fn)(void *arg), void *arg)
 {
-    if (loop_is_current(loop)) {
+    if (!atomic_load(&loop->running) || loop_is_current(loop)) {
         fn(arg);
         return;
     }

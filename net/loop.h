@@ -49,7 +49,7 @@ void loop_join(struct loop *loop);
 /* Any thread: run task->fn on the loop's thread. The task must stay alive until then. */
 void loop_post(struct loop *loop, struct loop_task *task);
 /* Any other thread: run fn(arg) on the loop's thread and wait for it. On the loop's own thread it
- * is a plain call. The loop must be running. */
+ * and while the loop does not run it is a plain call. */
 void loop_call(struct loop *loop, void (*fn)(void *arg), void *arg);
 
 uv_loop_t *loop_uv(struct loop *loop);

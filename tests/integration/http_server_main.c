@@ -1,11 +1,10 @@
 /*
- * A small server for http_curl_test.sh: serves fixed paths over net/http.h on a plain and a TLS port, so
- * that curl and h2load drive the real thing.
+ * A small server for http_curl_test.sh: serves fixed paths over net/http.h on a plain and a TLS
+ * port, so that curl and h2load drive the real thing.
  *
- *   http_server_main CERT_DIR      prints "plain=PORT tls=PORT mtls=PORT", runs until standard input ends
- *   /hello     "hello\n"           /echo   the request's body
- *   /big?n=N   N bytes             /slow   three chunks, 50 ms apart
- *   /who       the client certificate's common name
+ *   http_server_main CERT_DIR      prints "plain=PORT tls=PORT mtls=PORT", runs until standard
+ * input ends /hello     "hello\n"           /echo   the request's body /big?n=N   N bytes /slow
+ * three chunks, 50 ms apart /who       the client certificate's common name
  */
 #include "base/mem.h"
 #include "net/http.h"
@@ -67,7 +66,8 @@ static void handle(void *ctx, struct http_exchange *x)
         http_stream_start(x, 200, &text, 1);
         loop_timer_start(&s->timer, 0);
     } else if (str_eqz(x->path, "/who")) {
-        http_respond(x, 200, &text, 1, str_from(x->peer && x->peer->verified ? x->peer->common_name : "-"));
+        http_respond(x, 200, &text, 1,
+                     str_from(x->peer && x->peer->verified ? x->peer->common_name : "-"));
     } else {
         http_respond(x, 404, &text, 1, STR("no such path\n"));
     }
