@@ -127,7 +127,7 @@ static void kubeconfigs_name_who_and_every_server(void **state)
     static const struct {
         const char *file, *common_name, *group, *first;
     } cases[] = {
-        {"admin.conf", "kubernetes-admin", "system:masters", "https://unit-api.c8s.internal:6443"},
+        {"admin.conf", "kubernetes-admin", "system:masters", "https://10.88.0.11:6443"},
         {"cp2/admin.conf", "kubernetes-admin", "system:masters", "https://10.88.0.12:6443"},
         {"cp2/scheduler.conf", "system:kube-scheduler", NULL, "https://10.88.0.12:6443"},
         {"cp1/controller-manager.conf", "system:kube-controller-manager", NULL,
@@ -142,7 +142,7 @@ static void kubeconfigs_name_who_and_every_server(void **state)
         arena_init(&a);
         if (kubeconfig_load(cluster_path(c, root, cases[i].file), NULL, &a, &config, &err) < 0)
             fail_msg("%s: %s", cases[i].file, err.message);
-        /* Beside the members, the name in the hosts file that stands for all of them. */
+        /* After the members, the name in the hosts file that stands for all of them. */
         assert_int_equal(config.servers_len, i == 0 ? 3 : 2);
         assert_string_equal(config.servers[0], cases[i].first);
         assert_int_equal(x509_parse(config.cert_pem, &info, &err), 0);
