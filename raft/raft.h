@@ -66,9 +66,16 @@ struct raft_term_run {
 /*
  * What storage holds at start. The log is (base_index, last_index]; the entry at base_index is gone
  * (compacted, or covered by a snapshot) but its term is known. base_index ≤ applied ≤ last_index,
- * applied ≤ hard.commit ≤ last_index. A new cluster's first members all start with the same `config`
- * and an empty log; a member that joins starts with an empty config and learns it.
+ * applied ≤ hard.commit ≤ last_index.
+ *
+ * A new cluster's founding members all start from the same `config` as if from a snapshot at index 1
+ * of term 1 (RAFT_FOUNDING_*: base_index = applied = last_index = hard.commit = 1, base_term =
+ * hard.term = 1). A member that joins later starts with everything zero and an empty config: since
+ * entry 1 is nowhere to be had, the leader sends it a snapshot, which brings the configuration.
  */
+#define RAFT_FOUNDING_INDEX 1
+#define RAFT_FOUNDING_TERM 1
+
 struct raft_boot {
     struct raft_hard_state hard;
     struct raft_config config; /* as of `applied` */
