@@ -116,6 +116,32 @@ void raft_self_vote_flushed(struct raft *r)
     record_vote(r, r->params.id, true);
 }
 
+/* ---- news ---- */
+
+/*
+ * Election messages tell what the sender knows to be committed, and the receiver takes it over where
+ * its own log agrees: that an entry of a term is committed is true for ever, whoever says it.
+ *
+ * Without it an election can get stuck for good. Voters 3 and 4, leader 3 removes itself (entry 99):
+ *   1. 99 is committed by both; 3 applies it, goes on with entries 100…104, and the news that 99 is
+ *      committed never reaches 4.
+ *   2. 3 has no vote any more and does not campaign. 4, still in the configuration {3, 4}, asks 3,
+ *      which must refuse since its log is longer.
+ * With it the refusal tells 4 that 99 is committed; 4 applies it and elects itself.
+ */
+void raft_add_news(const struct raft *r, struct raft_message *m)
+{
+    m->commit = r->commit;
+    m->hint = raft_log_term(&r->log, r->commit);
+}
+
+void raft_learn_commit(struct raft *r, const struct raft_message *m)
+{
+    if (!r->installing && m->commit > r->commit && m->commit <= r->log.last_index && m->hint != 0 &&
+        raft_log_term(&r->log, m->commit) == m->hint)
+        raft_set_commit(r, m->commit);
+}
+
 /* ---- campaigning ---- */
 
 /* A member that knows of a committed change it has not applied would count with a configuration more
@@ -137,6 +163,7 @@ static void ask_for_votes(struct raft *r, bool pre_vote, bool transfer)
         m.index = r->log.last_index;
         m.log_term = raft_log_last_term(&r->log);
         m.flags = transfer ? RAFT_MSG_TRANSFER : 0;
+        raft_add_news(r, &m);
         if (pre_vote) {
             m.term = r->term + 1;
             raft_send(r, &m);
@@ -238,6 +265,7 @@ void raft_recv_vote_request(struct raft *r, const struct raft_message *m)
     struct raft_message reply = raft_message_to(
         r, m->from, pre_vote ? RAFT_MSG_PRE_VOTE_REPLY : RAFT_MSG_VOTE_REPLY);
     reply.reject = !grant;
+    raft_add_news(r, &reply);
     if (pre_vote) {
         if (grant)
             reply.term = m->term;

@@ -2,7 +2,8 @@
  * Messages between cores, and their wire form.
  *
  * Fields not named for a type are zero. `term` is the sender's term, except in pre-vote requests and
- * granted pre-vote answers, where it is the term the election would have.
+ * granted pre-vote answers, where it is the term the election would have. `news` of election messages:
+ * commit and, in hint, the term of the entry there (see raft_learn_commit).
  */
 #ifndef C8S_RAFT_MESSAGE_H
 #define C8S_RAFT_MESSAGE_H
@@ -10,10 +11,10 @@
 #include "raft/entry.h"
 
 enum raft_message_type {
-    RAFT_MSG_PRE_VOTE = 1,    /* index, log_term: candidate's last entry; flags TRANSFER */
-    RAFT_MSG_PRE_VOTE_REPLY,  /* reject */
+    RAFT_MSG_PRE_VOTE = 1,    /* index, log_term: candidate's last entry; flags TRANSFER; news */
+    RAFT_MSG_PRE_VOTE_REPLY,  /* reject; news */
     RAFT_MSG_VOTE,            /* as PRE_VOTE */
-    RAFT_MSG_VOTE_REPLY,      /* reject */
+    RAFT_MSG_VOTE_REPLY,      /* reject; news */
     RAFT_MSG_APPEND,          /* index, log_term: the entry before entries[0]; commit; entries */
     RAFT_MSG_APPEND_REPLY,    /* index: highest entry known to agree and flushed; or reject: index is
                                * the refused previous index, hint and log_term where to try next */

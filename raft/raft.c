@@ -253,6 +253,7 @@ static void recv_old_term(struct raft *r, const struct raft_message *m)
         reply = raft_message_to(r, m->from,
                                 m->type == RAFT_MSG_VOTE ? RAFT_MSG_VOTE_REPLY
                                                          : RAFT_MSG_PRE_VOTE_REPLY);
+        raft_add_news(r, &reply);
         break;
     default:
         return;
@@ -326,6 +327,8 @@ void raft_step(struct raft *r, const struct raft_message *m)
 {
     if (m->to != r->params.id || m->from == r->params.id || m->from == 0 || m->term == 0)
         return;
+    if (m->type <= RAFT_MSG_VOTE_REPLY)
+        raft_learn_commit(r, m);
     if (m->term < r->term) {
         recv_old_term(r, m);
         return;

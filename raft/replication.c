@@ -288,8 +288,13 @@ void raft_recv_append(struct raft *r, const struct raft_message *m)
         reject_append(r, m);
         return;
     }
-    /* Too much waits for our disk or state machine: let the leader ask again later. */
-    if (m->entries_len > 0 && r->log.pinned_bytes > 2 * r->params.unstable_bytes_max)
+    /* When too much waits for our disk or state machine, learn no more than what is committed of it,
+     * and say nothing: the leader asks again with its next heartbeat, not at once. While nothing
+     * committed waits, entries must be taken however many there are: they may be just what a new
+     * leader needs on a quorum to commit the rest. (Leaders bound that tail, see may_propose.) */
+    raft_set_commit(r, MIN(m->commit, m->index));
+    if (m->entries_len > 0 && r->commit > r->applied &&
+        r->log.pinned_bytes > 2 * r->params.unstable_bytes_max)
         return;
     append_entries(r, m);
     uint64_t agreed = m->index + m->entries_len;

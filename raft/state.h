@@ -130,6 +130,8 @@ void raft_recv_vote_request(struct raft *r, const struct raft_message *m);
 void raft_recv_vote_reply(struct raft *r, const struct raft_message *m);
 void raft_recv_timeout_now(struct raft *r, const struct raft_message *m);
 void raft_reset_election_timer(struct raft *r);
+void raft_add_news(const struct raft *r, struct raft_message *m);
+void raft_learn_commit(struct raft *r, const struct raft_message *m);
 
 /* replication.c */
 struct raft_progress *raft_peer(struct raft *r, uint64_t id); /* NULL: not a peer */

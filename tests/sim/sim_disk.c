@@ -165,6 +165,8 @@ void sim_disk_recover(struct sim *s, struct sim_member *m)
                  (unsigned long long)d->promised_last,
                  (unsigned long long)d->promised_last_term);
     replay(s, m, d->written);
+    d->promised_last = sim_db_last(&d->live);
+    d->promised_last_term = sim_db_term(&d->live, d->promised_last);
     d->live.hard.commit = MAX(d->live.hard.commit, d->live.applied);
     d->flushed = d->written; /* what survived is flushed before anything is promised on it */
     if (d->live.applied > sim_db_last(&d->live))

@@ -32,7 +32,8 @@ void sim_weather_draw(struct sim *s)
     w->retain = PICK(s, 2, 10, 60);
     w->storm_us = PICK(s, 8000 * SIM_MS, 15000 * SIM_MS, 25000 * SIM_MS);
     s->members_len = (uint32_t)PICK(s, 3, 4, 5, 5, 6, 7);
-    uint64_t voters = MIN(PICK(s, 1, 2, 3, 3, 3, 4, 5), s->members_len);
+    uint64_t voters = PICK(s, 1, 2, 3, 3, 3, 4, 5);
+    voters = MIN(voters, s->members_len);
     for (uint64_t id = 1; id <= voters; id++)
         raft_ids_add(&s->first_config.voters, id);
     if (voters < s->members_len && sim_chance(s, 300))
