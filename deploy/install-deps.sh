@@ -7,12 +7,14 @@
 #   --run          and what a cluster on this machine runs: containerd, runc, CNI plugins, nftables
 #   --all          and what the tests use: real clients, etcd, clang's fuzzer (the default)
 #
-# Everything comes from the distribution's packages. Debian 12 lacks yyjson and llhttp: these two come
-# from the next Debian release, on the mirror that apt is configured with (they need only libc ≥ 2.14).
+# Everything comes from the distribution's packages. Debian 12 and Ubuntu 24.04 lack yyjson and llhttp:
+# these two come from the next (long-term) release, on the mirror that apt is configured with; they need
+# nothing but libc ≥ 2.14.
 set -euo pipefail
 
 build=(build-essential cmake ninja-build ccache pkg-config python3
-    libuv1-dev libprotobuf-c-dev protobuf-compiler protobuf-c-compiler python3-protobuf liblmdb-dev
+    libuv1-dev libprotobuf-c-dev libprotobuf-dev protobuf-compiler
+    protobuf-c-compiler python3-protobuf liblmdb-dev
     libssl-dev libyaml-dev libnghttp2-dev libwslay-dev zlib1g-dev libnftables-dev libcrypt-dev
     libcmocka-dev libyyjson-dev libllhttp-dev)
 run=(containerd runc containernetworking-plugins nftables iproute2 umoci busybox-static
@@ -21,8 +23,8 @@ tests=(etcd-server etcd-client skopeo jq wrk nghttp2-client lmdb-utils faketime 
     iptables conntrack socat clang zstd unzip psmisc man-db git)
 # Used by a test where the distribution has them; that test says so where it does not.
 tests_optional=(python3-kubernetes python3-etcd3)
-# Of those above, what Debian 12 lacks, with the library that each needs, both from the next release.
-declare -A from_next_release=([libyyjson-dev]=libyyjson0 [libllhttp-dev]=libllhttp9.2)
+# Of those above, what Debian 12 and Ubuntu 24.04 lack and a later release has.
+from_later_release=" libyyjson-dev libllhttp-dev "
 # Debian starts these on installation; c8s runs its own, so they stay off.
 services=(containerd etcd)
 
@@ -33,7 +35,7 @@ level=--all
 case "${1:-}" in
 '') ;;
 --build-only | --run | --all) level=$1 ;;
--h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
+-h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 0 ;;
 *) die "unknown option: $1 (--build-only, --run or --all)" ;;
 esac
 wanted=("${build[@]}")
@@ -74,47 +76,58 @@ cleanup() {
 }
 trap cleanup EXIT
 
+quietly() { # run a command; its output only when it fails
+    "$@" >"$work/log" 2>&1 || { tail -40 "$work/log" >&2; die "failed: $*"; }
+}
 say "update the package lists"
-apt-get -q -o Acquire::Retries=3 update >"$work/update.log" 2>&1 || { cat "$work/update.log" >&2; die "apt-get update failed"; }
+quietly apt-get -q -o Acquire::Retries=3 update
 
-# --- what this release lacks, from the next one ---
+# --- what this release lacks, from a later one ---
 
-next_release() { # codename of the release after this one
+later_release() { # PACKAGE…: "suite components keyring"
     . /etc/os-release
     case "${ID:-}-${VERSION_CODENAME:-}" in
-    debian-bookworm) echo trixie ;;
+    debian-bookworm) echo "trixie main debian-archive-keyring" ;;
+    ubuntu-noble) echo "resolute universe ubuntu-archive-keyring" ;;
     *) die "${PRETTY_NAME:-this system} has no package for: $*; known are Debian 12 and 13 and Ubuntu 24.04" ;;
     esac
 }
-# The mirror of this release's main archive, as apt itself names it.
+# The mirror of this release's archive, as apt itself names it.
 mirror() {
     . /etc/os-release
     apt-get indextargets --no-release-info --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
         awk -v suite="$VERSION_CODENAME" '$1 == suite && !uri { uri = $2 } END { print uri }'
 }
-install_from_next_release() { # PACKAGE…
-    local suite uri keyring=/usr/share/keyrings/debian-archive-keyring.gpg signed=
-    suite=$(next_release "$@") || exit 1
+install_from_later_release() { # PACKAGE…
+    local release suite component keyring uri signed='' apt p libraries=()
+    release=$(later_release "$@") || exit 1
+    read -r suite component keyring <<<"$release"
     uri=$(mirror)
-    [ -n "$uri" ] || die "apt has no source for this release's main archive"
+    [ -n "$uri" ] || die "apt has no source for this release's archive"
+    keyring=/usr/share/keyrings/$keyring.gpg
     [ ! -e "$keyring" ] || signed="[signed-by=$keyring] "
     say "take from $suite: $*"
-    mkdir -p "$work/next/lists/partial" "$work/next/cache/archives/partial" "$work/next/debs"
-    printf 'deb %s%s %s main\n' "$signed" "$uri" "$suite" >"$work/next/sources.list"
-    local apt=(apt-get -q -o Acquire::Retries=3 -o APT::Sandbox::User=root
-        -o "Dir::Etc::sourcelist=$work/next/sources.list" -o Dir::Etc::sourceparts=-
-        -o "Dir::State::lists=$work/next/lists" -o "Dir::Cache=$work/next/cache")
-    "${apt[@]}" update >"$work/next.log" 2>&1 || { cat "$work/next.log" >&2; die "no package lists of $suite"; }
-    (cd "$work/next/debs" && "${apt[@]}" download "$@") >"$work/next.log" 2>&1 || { cat "$work/next.log" >&2; die "no packages of $suite"; }
-    dpkg -i "$work/next/debs"/*.deb >"$work/next.log" 2>&1 || { cat "$work/next.log" >&2; die "dpkg failed"; }
+    mkdir -p "$work/later/lists/partial" "$work/later/cache/archives/partial" "$work/later/debs"
+    printf 'deb %s%s %s %s\n' "$signed" "$uri" "$suite" "$component" >"$work/later/sources.list"
+    apt=(-o Acquire::Retries=3 -o APT::Sandbox::User=root
+        -o "Dir::Etc::sourcelist=$work/later/sources.list" -o Dir::Etc::sourceparts=-
+        -o "Dir::State::lists=$work/later/lists" -o "Dir::Cache=$work/later/cache")
+    quietly apt-get "${apt[@]}" update
+    for p in "$@"; do # each -dev package depends on just the library of the same version
+        libraries+=("$(apt-cache "${apt[@]}" show "$p" | awk '/^Depends: / && !done { print $2; done = 1 }')")
+    done
+    cd "$work/later/debs"
+    quietly apt-get "${apt[@]}" download "$@" "${libraries[@]}"
+    quietly dpkg -i ./*.deb
+    cd /
 }
 
-here=() next=()
+here=() later=()
 for p in "${need[@]}"; do
     if candidate "$p"; then
         here+=("$p")
-    elif [ -n "${from_next_release[$p]:-}" ]; then
-        next+=("$p" "${from_next_release[$p]}")
+    elif [[ $from_later_release == *" $p "* ]]; then
+        later+=("$p")
     else
         die "no package named $p in this system's sources"
     fi
@@ -133,8 +146,7 @@ if [ "${#here[@]}" -gt 0 ]; then
         chmod 755 "$policy"
     fi
     say "install: ${here[*]}"
-    apt-get -q -o Acquire::Retries=3 install -y --no-install-recommends "${here[@]}" >"$work/install.log" 2>&1 ||
-        { tail -40 "$work/install.log" >&2; die "apt-get install failed"; }
+    quietly apt-get -q -o Acquire::Retries=3 install -y --no-install-recommends "${here[@]}"
     if [ -d /run/systemd/system ]; then # nor at the next boot
         for s in "${services[@]}"; do
             case " ${here[*]} " in
@@ -143,7 +155,7 @@ if [ "${#here[@]}" -gt 0 ]; then
         done
     fi
 fi
-[ "${#next[@]}" -eq 0 ] || install_from_next_release "${next[@]}"
+[ "${#later[@]}" -eq 0 ] || install_from_later_release "${later[@]}"
 
 mapfile -t need < <(missing "${wanted[@]}")
 [ "${#need[@]}" -eq 0 ] || die "still missing: ${need[*]}"
