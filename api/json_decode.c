@@ -661,7 +661,7 @@ int json_decode_value(struct arena *a, const struct schema_message *m, yyjson_va
 int json_decode(struct arena *a, const struct schema_message *m, struct str json,
                 struct field_problems *problems, void **out, struct error *err)
 {
-    yyjson_val *root;
+    yyjson_val *root = NULL;
     int rc = json_read(a, json, &root, err);
     if (rc < 0)
         return rc;
