@@ -293,12 +293,15 @@ static void linger(struct stream *s)
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
     struct stream *s = poll->data;
-    if (status < 0) {
-        stream_close(s, ERR_IO, uv_strerror(status));
-        return;
-    }
     if (s->state == STREAM_CONNECTING) {
         stream_connect_writable(s);
+        return;
+    }
+    if (status < 0) { /* libuv says EBADF for any error of the socket's */
+        int e = 0;
+        socklen_t n = sizeof e;
+        getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &e, &n);
+        stream_close(s, ERR_IO, e ? strerror(e) : "connection lost");
         return;
     }
     if (events & UV_WRITABLE) {

@@ -124,8 +124,13 @@ int stream_tls_start(struct stream *s, const char *server_name, const char *sess
             SSL_set1_host(s->ssl, server_name);
         }
     }
-    if (session_address)
-        tls_session_offer(s->tls, s->ssl, session_address);
+    if (session_address) {
+        /* A resumed handshake shows no certificate: it is only for whom the first one was checked.
+         */
+        char *key = mem_printf("%s %s", session_address, server_name ? server_name : "");
+        tls_session_offer(s->tls, s->ssl, key);
+        mem_free(key);
+    }
     return 0;
 }
 

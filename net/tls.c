@@ -252,16 +252,17 @@ static int load_files(struct tls_context *ctx, SSL_CTX *ssl_ctx, struct error *e
     return rc;
 }
 
-/* A client keeps the newest session of each address. Called with a session reference for us. */
+/* A client keeps the newest session of each address and name. Called with a session reference for
+ * us. */
 static int remember_session(SSL *ssl, SSL_SESSION *session)
 {
     struct tls_context *ctx = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
-    const char *address = SSL_get_ex_data(ssl, session_address_index);
-    if (!address)
+    const char *key = SSL_get_ex_data(ssl, session_key_index);
+    if (!key)
         return 0;
     pthread_mutex_lock(&ctx->lock);
-    bool room = ctx->sessions.len < SESSIONS_MAX || map_has(&ctx->sessions, str_from(address));
-    SSL_SESSION *old = room ? map_put(&ctx->sessions, str_from(address), session) : NULL;
+    bool room = ctx->sessions.len < SESSIONS_MAX || map_has(&ctx->sessions, str_from(key));
+    SSL_SESSION *old = room ? map_put(&ctx->sessions, str_from(key), session) : NULL;
     pthread_mutex_unlock(&ctx->lock);
     SSL_SESSION_free(old);
     return room ? 1 : 0;
@@ -411,11 +412,11 @@ bool tls_context_is_server(const struct tls_context *ctx)
     return ctx->server;
 }
 
-void tls_session_offer(struct tls_context *ctx, SSL *ssl, const char *address)
+void tls_session_offer(struct tls_context *ctx, SSL *ssl, const char *key)
 {
-    SSL_set_ex_data(ssl, session_address_index, mem_strdup(address));
+    SSL_set_ex_data(ssl, session_address_index, mem_strdup(key));
     pthread_mutex_lock(&ctx->lock);
-    SSL_SESSION *session = map_get(&ctx->sessions, str_from(address));
+    SSL_SESSION *session = map_get(&ctx->sessions, str_from(key));
     if (session)
         SSL_set_session(ssl, session);
     pthread_mutex_unlock(&ctx->lock);

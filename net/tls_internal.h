@@ -20,7 +20,7 @@ struct tls_peer_owner *tls_peer_read(struct tls_context *ctx, SSL *ssl);
 void tls_peer_free(struct tls_peer_owner *owner);
 /* false: the context's allowed_cn refuses this peer. */
 bool tls_peer_allowed(const struct tls_context *ctx, const struct tls_peer *peer);
-/* Sessions of a client context by address, for resumption. */
-void tls_session_offer(struct tls_context *ctx, SSL *ssl, const char *address);
+/* Offer the session filed under `key` (address and server name), and file new ones there. */
+void tls_session_offer(struct tls_context *ctx, SSL *ssl, const char *key);
 
 #endif
