@@ -35,9 +35,9 @@ struct tls_context {
     struct map sessions; /* address → SSL_SESSION */
 };
 
-static int session_address_index =
-    -1; /* ex_data of an SSL: the address its sessions are filed under */
-static pthread_once_t session_address_once = PTHREAD_ONCE_INIT;
+static int session_key_index =
+    -1; /* ex_data of an SSL: what its sessions are filed under */
+static pthread_once_t session_key_once = PTHREAD_ONCE_INIT;
 
 static void free_address(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl,
                          void *argp)
@@ -46,9 +46,9 @@ static void free_address(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, l
     mem_free(ptr);
 }
 
-static void make_session_address_index(void)
+static void make_session_key_index(void)
 {
-    session_address_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_address);
+    session_key_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_address);
 }
 
 static char *dup_or_null(const char *s)
@@ -315,7 +315,7 @@ static SSL_CTX *make_ssl_ctx(struct tls_context *ctx, struct error *err)
 
 static struct tls_context *context_new(const struct tls_options *o, bool server, struct error *err)
 {
-    pthread_once(&session_address_once, make_session_address_index);
+    pthread_once(&session_key_once, make_session_key_index);
     struct tls_context *ctx = mem_zalloc(sizeof *ctx);
     atomic_init(&ctx->refs, 1);
     ctx->server = server;
@@ -414,7 +414,7 @@ bool tls_context_is_server(const struct tls_context *ctx)
 
 void tls_session_offer(struct tls_context *ctx, SSL *ssl, const char *key)
 {
-    SSL_set_ex_data(ssl, session_address_index, mem_strdup(key));
+    SSL_set_ex_data(ssl, session_key_index, mem_strdup(key));
     pthread_mutex_lock(&ctx->lock);
     SSL_SESSION *session = map_get(&ctx->sessions, str_from(key));
     if (session)
