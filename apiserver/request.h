@@ -1,0 +1,56 @@
+/*
+ * What a request is about: the verb and resource that authorization, admission, audit and routing
+ * speak of, taken from method, path and query exactly as kube-apiserver takes them.
+ *
+ *   GET  /api/v1/namespaces/ns/pods/web/log   get,  group "", version v1, resource pods,
+ *                                             subresource log, namespace ns, name web
+ *   GET  /apis/apps/v1/deployments?watch=1    watch, group apps, resource deployments
+ *   POST /healthz                             not a resource; verb "post"
+ */
+#ifndef C8S_APISERVER_REQUEST_H
+#define C8S_APISERVER_REQUEST_H
+
+#include "base/arena.h"
+#include "base/str.h"
+
+/* Verbs as a bit set, as the registry declares them. */
+enum verb {
+    VERB_NONE = 0,
+    VERB_GET = 1 << 0,
+    VERB_LIST = 1 << 1,
+    VERB_WATCH = 1 << 2,
+    VERB_CREATE = 1 << 3,
+    VERB_UPDATE = 1 << 4,
+    VERB_PATCH = 1 << 5,
+    VERB_DELETE = 1 << 6,
+    VERB_DELETECOLLECTION = 1 << 7,
+};
+
+const char *verb_name(enum verb v);
+
+/* All slices are NUL-terminated strings in the arena, "" where absent (never NULL). */
+struct request_info {
+    bool is_resource;     /* under /api/<v>/… or /apis/<g>/<v>/… */
+    enum verb verb;       /* VERB_NONE for non-resource requests and unknown methods */
+    const char *verb_str; /* "get", "list", …; for non-resource requests the method in lower case */
+    const char *path;     /* decoded, without the query */
+    const char *group, *version, *resource, *subresource, *ns, *name;
+    const char *rest;     /* what follows the subresource (proxy paths), without a leading slash */
+    struct str query;     /* undecoded */
+};
+
+/*
+ * Fill *out. Returns 0, or ERR_INVALID when the path or query has a bad percent escape or a NUL byte.
+ */
+struct error;
+int request_info_parse(struct arena *a, struct str method, struct str path, struct str query,
+                       struct request_info *out, struct error *err);
+
+/* The decoded value of the first `key` in a query string; NULL when absent, "" for "key" and "key=". */
+const char *query_get(struct arena *a, struct str query, const char *key);
+/* As Go's ParseBool plus presence: absent, "0", "false" (any case) give false. */
+bool query_bool(struct arena *a, struct str query, const char *key);
+/* 0 absent, 1 found, -1 not a number. */
+int query_i64(struct arena *a, struct str query, const char *key, int64_t *out);
+
+#endif
