@@ -11,22 +11,6 @@
 
 #define PATH_PARTS_MAX 64
 
-const char *verb_name(enum verb v)
-{
-    switch (v) {
-    case VERB_GET: return "get";
-    case VERB_LIST: return "list";
-    case VERB_WATCH: return "watch";
-    case VERB_CREATE: return "create";
-    case VERB_UPDATE: return "update";
-    case VERB_PATCH: return "patch";
-    case VERB_DELETE: return "delete";
-    case VERB_DELETECOLLECTION: return "deletecollection";
-    case VERB_NONE: break;
-    }
-    return "";
-}
-
 /* Decoded copy in the arena; NULL on a bad escape or a NUL. */
 static char *decode(struct arena *a, struct str s, bool plus_is_space)
 {
@@ -83,7 +67,7 @@ static enum verb verb_of_method(struct str m)
         return VERB_PATCH;
     if (str_eqz(m, "DELETE"))
         return VERB_DELETE;
-    return VERB_NONE;
+    return 0;
 }
 
 /* The namespaces resource is cluster-scoped but carries its own name as namespace. */
@@ -158,7 +142,8 @@ static void parse_resource(struct arena *a, char **part, size_t n, struct reques
     }
     if (r->verb != VERB_WATCH)
         refine_collection_verb(a, r);
-    r->verb_str = verb_name(r->verb);
+    if (r->verb)
+        r->verb_str = verb_name(r->verb);
 }
 
 int request_info_parse(struct arena *a, struct str method, struct str path, struct str query,

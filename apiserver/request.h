@@ -10,28 +10,14 @@
 #ifndef C8S_APISERVER_REQUEST_H
 #define C8S_APISERVER_REQUEST_H
 
+#include "api/kinds.h"
 #include "base/arena.h"
 #include "base/str.h"
-
-/* Verbs as a bit set, as the registry declares them. */
-enum verb {
-    VERB_NONE = 0,
-    VERB_GET = 1 << 0,
-    VERB_LIST = 1 << 1,
-    VERB_WATCH = 1 << 2,
-    VERB_CREATE = 1 << 3,
-    VERB_UPDATE = 1 << 4,
-    VERB_PATCH = 1 << 5,
-    VERB_DELETE = 1 << 6,
-    VERB_DELETECOLLECTION = 1 << 7,
-};
-
-const char *verb_name(enum verb v);
 
 /* All slices are NUL-terminated strings in the arena, "" where absent (never NULL). */
 struct request_info {
     bool is_resource;     /* under /api/<v>/… or /apis/<g>/<v>/… */
-    enum verb verb;       /* VERB_NONE for non-resource requests and unknown methods */
+    enum verb verb;       /* 0 for non-resource requests and unknown methods */
     const char *verb_str; /* "get", "list", …; for non-resource requests the method in lower case */
     const char *path;     /* decoded, without the query */
     const char *group, *version, *resource, *subresource, *ns, *name;

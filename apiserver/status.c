@@ -3,7 +3,7 @@
  * nothing else works, and the message is small and never changes.
  */
 #include "apiserver/status.h"
-#include <stdio.h>
+#include "api/validation.h"
 
 static struct status *status_vnew(struct arena *a, int code, const char *reason, const char *format,
                                   va_list args)
@@ -141,6 +141,34 @@ void status_invalid_finish(struct arena *a, struct status *s)
     buf_append_cstr(&b, s->causes->next ? "]" : "");
     s->message = arena_strdup(a, buf_cstr(&b));
     buf_free(&b);
+}
+
+static const char *cause_reason(enum field_error_type type)
+{
+    switch (type) {
+    case FIELD_REQUIRED: return "FieldValueRequired";
+    case FIELD_INVALID: return "FieldValueInvalid";
+    case FIELD_NOT_SUPPORTED: return "FieldValueNotSupported";
+    case FIELD_DUPLICATE: return "FieldValueDuplicate";
+    case FIELD_FORBIDDEN: return "FieldValueForbidden";
+    case FIELD_NOT_FOUND: return "FieldValueNotFound";
+    case FIELD_TOO_LONG: return "FieldValueTooLong";
+    case FIELD_TOO_MANY: return "FieldValueTooMany";
+    case FIELD_INTERNAL: break;
+    }
+    return "InternalError";
+}
+
+struct status *status_invalid_fields(struct arena *a, const struct status_about *o,
+                                     const struct field_errors *errors)
+{
+    struct status *s = status_invalid(a, o);
+    for (size_t i = 0; i < errors->len; i++) {
+        const struct field_error *e = &errors->items[i];
+        status_cause_add(a, s, cause_reason(e->type), e->field, "%s", e->detail);
+    }
+    status_invalid_finish(a, s);
+    return s;
 }
 
 struct status *status_expired(struct arena *a, const char *message)

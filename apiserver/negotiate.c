@@ -1,0 +1,122 @@
+/*
+ * Content negotiation: see negotiate.h.
+ */
+#include "apiserver/negotiate.h"
+#include <stdlib.h>
+
+struct clause {
+    struct str type, as, version, group, stream;
+    double q;
+};
+
+static struct clause clause_parse(struct str text)
+{
+    struct clause c = {.q = 1};
+    struct str part;
+    if (!str_split(&text, ';', &part))
+        return c;
+    c.type = str_trim(part);
+    while (str_split(&text, ';', &part)) {
+        struct str value = part, key;
+        str_split(&value, '=', &key);
+        key = str_trim(key);
+        value = str_trim(value);
+        if (str_ieq(key, STR("as")))
+            c.as = value;
+        else if (str_ieq(key, STR("v")))
+            c.version = value;
+        else if (str_ieq(key, STR("g")))
+            c.group = value;
+        else if (str_ieq(key, STR("stream")))
+            c.stream = value;
+        else if (str_ieq(key, STR("q"))) {
+            char digits[16] = {0};
+            memcpy(digits, value.p ? value.p : "", value.n < 15 ? value.n : 15);
+            c.q = atof(digits);
+        }
+    }
+    return c;
+}
+
+static bool media_of(struct str type, enum media *out)
+{
+    if (str_ieq(type, STR("application/json")) || str_eqz(type, "*/*") || str_ieq(type, STR("application/*")))
+        *out = MEDIA_JSON;
+    else if (str_ieq(type, STR("application/vnd.kubernetes.protobuf")))
+        *out = MEDIA_PROTOBUF;
+    else if (str_ieq(type, STR("application/yaml")))
+        *out = MEDIA_YAML;
+    else
+        return false;
+    return true;
+}
+
+static bool clause_serves(const struct clause *c, bool discovery, struct accept *out)
+{
+    *out = (struct accept){0};
+    if (!media_of(c->type, &out->media))
+        return false;
+    out->stream_watch = str_eqz(c->stream, "watch");
+    if (c->as.n == 0)
+        return true;
+    if (discovery) {
+        if (!str_eqz(c->as, "APIGroupDiscoveryList") || !str_eqz(c->group, "apidiscovery.k8s.io") ||
+            out->media != MEDIA_JSON)
+            return false;
+        out->aggregated_v2 = str_eqz(c->version, "v2");
+        out->aggregated_v2beta1 = str_eqz(c->version, "v2beta1");
+        return out->aggregated_v2 || out->aggregated_v2beta1;
+    }
+    if (!str_eqz(c->group, "meta.k8s.io"))
+        return false;
+    out->v1beta1 = str_eqz(c->version, "v1beta1");
+    if (!out->v1beta1 && !str_eqz(c->version, "v1"))
+        return false;
+    if (str_eqz(c->as, "Table") && out->media == MEDIA_JSON)
+        out->transform = TRANSFORM_TABLE;
+    else if (str_eqz(c->as, "PartialObjectMetadata") || str_eqz(c->as, "PartialObjectMetadataList"))
+        out->transform = TRANSFORM_METADATA;
+    else
+        return false;
+    return true;
+}
+
+bool negotiate_accept(struct str header, bool discovery, struct accept *out)
+{
+    *out = (struct accept){0};
+    if (str_trim(header).n == 0)
+        return true;
+    struct str part;
+    double best = 0;
+    bool found = false;
+    while (str_split(&header, ',', &part)) {
+        struct clause c = clause_parse(part);
+        struct accept candidate;
+        if (c.q > best && clause_serves(&c, discovery, &candidate)) {
+            best = c.q;
+            *out = candidate;
+            found = true;
+        }
+    }
+    return found;
+}
+
+bool negotiate_content_type(struct str header, enum media *out)
+{
+    *out = MEDIA_JSON;
+    struct str type;
+    if (str_trim(header).n == 0 || !str_split(&header, ';', &type))
+        return true;
+    type = str_trim(type);
+    return str_find_char(type, '*') < 0 && media_of(type, out);
+}
+
+const char *media_type(enum media media)
+{
+    switch (media) {
+    case MEDIA_JSON: return "application/json";
+    case MEDIA_PROTOBUF: return "application/vnd.kubernetes.protobuf";
+    case MEDIA_YAML: return "application/yaml";
+    }
+    return "application/json";
+}

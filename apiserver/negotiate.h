@@ -1,0 +1,35 @@
+/*
+ * Content negotiation: what the client accepts (Accept) and what it sends (Content-Type).
+ *
+ *     application/json;as=Table;v=v1;g=meta.k8s.io,application/json     a table, as JSON
+ *     application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;…    metadata, as protobuf
+ */
+#ifndef C8S_APISERVER_NEGOTIATE_H
+#define C8S_APISERVER_NEGOTIATE_H
+
+#include "api/codec.h"
+
+enum transform { TRANSFORM_NONE, TRANSFORM_METADATA, TRANSFORM_TABLE };
+#define TRANSFORM_COUNT 3
+
+struct accept {
+    enum media media;
+    enum transform transform;
+    bool stream_watch;     /* the clause carried stream=watch, which the answer's type repeats */
+    bool v1beta1;          /* tables and metadata of meta.k8s.io/v1beta1 */
+    bool aggregated_v2;    /* as=APIGroupDiscoveryList;v=v2;g=apidiscovery.k8s.io */
+    bool aggregated_v2beta1;
+};
+
+/*
+ * Pick the most wanted clause that can be served. False: none (406). An empty header takes JSON.
+ * `discovery` allows the aggregated forms and forbids tables.
+ */
+bool negotiate_accept(struct str header, bool discovery, struct accept *out);
+/* Media of a request body; an empty type is JSON. False: 415. */
+bool negotiate_content_type(struct str header, enum media *out);
+const char *media_type(enum media media);
+/* What a 406 or 415 lists. */
+#define ACCEPTED_MEDIA "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+
+#endif

@@ -1,0 +1,326 @@
+/*
+ * Answers, bodies and keys: see rest.h.
+ */
+#include "apiserver/rest.h"
+#include "apiserver/table.h"
+#include "base/random.h"
+#include <stdio.h>
+#include <yyjson.h>
+
+#define HEADERS_MAX (6 + REST_WARNINGS_MAX)
+
+/* ---- answering ---- */
+
+static size_t common_headers(struct rest *rq, const char *content_type, struct http_header *h)
+{
+    size_t n = 0;
+    char *audit = arena_alloc(rq->a, 37);
+    random_uuid(audit);
+    h[n++] = (struct http_header){STR("audit-id"), str_from(audit)};
+    h[n++] = (struct http_header){STR("cache-control"), STR("no-cache, private")};
+    h[n++] = (struct http_header){STR("content-type"), str_from(content_type)};
+    for (size_t i = 0; i < rq->warnings_len; i++)
+        h[n++] = (struct http_header){STR("warning"), str_from(rq->warnings[i])};
+    return n;
+}
+
+void rest_respond(struct rest *rq, int code, const char *content_type, struct str body)
+{
+    struct http_header h[HEADERS_MAX];
+    size_t n = common_headers(rq, content_type, h);
+    rq->code = code;
+    http_respond(rq->x, code, h, n, body);
+}
+
+void rest_stream_start(struct rest *rq, const char *content_type)
+{
+    struct http_header h[HEADERS_MAX];
+    size_t n = common_headers(rq, content_type, h);
+    rq->code = 200;
+    http_stream_start(rq->x, 200, h, n);
+}
+
+void rest_status(struct rest *rq, const struct status *s)
+{
+    struct buf b;
+    buf_init(&b);
+    bool protobuf = rq->accept.media == MEDIA_PROTOBUF;
+    if (protobuf) {
+        struct buf raw;
+        buf_init(&raw);
+        status_encode_wire(s, &raw);
+        envelope_write(&b, STR("v1"), STR("Status"), buf_str(&raw));
+        buf_free(&raw);
+    } else {
+        status_encode_json(s, &b);
+    }
+    struct http_header h[HEADERS_MAX];
+    size_t n = common_headers(rq, media_type(protobuf ? MEDIA_PROTOBUF : MEDIA_JSON), h);
+    if (s->retry_after_s)
+        h[n++] = (struct http_header){STR("retry-after"), str_from(arena_printf(rq->a, "%d", s->retry_after_s))};
+    rq->code = s->code;
+    http_respond(rq->x, s->code, h, n, buf_str(&b));
+    buf_free(&b);
+}
+
+/* JSON text re-indented, for ?pretty=true. */
+static void prettify(struct buf *b)
+{
+    yyjson_doc *doc = yyjson_read(b->data, b->len, YYJSON_READ_NUMBER_AS_RAW);
+    size_t n;
+    char *text = doc ? yyjson_write(doc, YYJSON_WRITE_PRETTY_TWO_SPACES, &n) : NULL;
+    if (text) {
+        buf_clear(b);
+        buf_append(b, text, n);
+    }
+    free(text);
+    yyjson_doc_free(doc);
+}
+
+/* Finish a JSON answer and send it in the negotiated media. */
+static void respond_json(struct rest *rq, int code, struct buf *b)
+{
+    if (rq->accept.media == MEDIA_YAML) {
+        yyjson_val *v;
+        struct error err;
+        struct buf y;
+        buf_init(&y);
+        if (json_read(rq->a, buf_str(b), &v, &err) == 0)
+            yaml_write(v, &y);
+        rest_respond(rq, code, media_type(MEDIA_YAML), buf_str(&y));
+        buf_free(&y);
+        return;
+    }
+    if (rq->pretty)
+        prettify(b);
+    if (b->len && b->data[b->len - 1] != '\n')
+        buf_append_char(b, '\n');
+    rest_respond(rq, code, media_type(MEDIA_JSON), buf_str(b));
+}
+
+void rest_json_or_wire(struct rest *rq, int code, struct buf *b)
+{
+    if (rq->accept.media == MEDIA_PROTOBUF)
+        rest_respond(rq, code, media_type(MEDIA_PROTOBUF), buf_str(b));
+    else
+        respond_json(rq, code, b);
+}
+
+void rest_object(struct rest *rq, int code, const void *object)
+{
+    struct buf b;
+    buf_init(&b);
+    if (rq->accept.media == MEDIA_PROTOBUF) {
+        envelope_encode(object, &b);
+    } else {
+        json_encode(object, JSON_DEFAULT, &b);
+    }
+    rest_json_or_wire(rq, code, &b);
+    buf_free(&b);
+}
+
+void rest_stored(struct rest *rq, int code, struct str stored, int64_t revision)
+{
+    struct buf b;
+    struct error err;
+    int rc;
+    buf_init(&b);
+    enum media media = rq->accept.media == MEDIA_PROTOBUF ? MEDIA_PROTOBUF : MEDIA_JSON;
+    if (rq->accept.transform == TRANSFORM_TABLE)
+        rc = table_write_object(rq->r, stored, revision, table_options(rq), &b, &err);
+    else
+        rc = stored_answer(rq->r, stored, revision, media,
+                           rq->accept.transform == TRANSFORM_METADATA ? FORM_METADATA : FORM_FULL, false, &b,
+                           &err);
+    if (rc < 0)
+        rest_status(rq, status_internal(rq->a, "%s", err.message));
+    else
+        rest_json_or_wire(rq, code, &b);
+    buf_free(&b);
+}
+
+void rest_warn(struct rest *rq, const char *text)
+{
+    if (rq->warnings_len == REST_WARNINGS_MAX)
+        return;
+    struct buf b;
+    buf_init(&b);
+    buf_append_cstr(&b, "299 - ");
+    buf_append_char(&b, '"');
+    for (const char *p = text; *p; p++) {
+        if (*p == '"' || *p == '\\')
+            buf_append_char(&b, '\\');
+        buf_append_char(&b, (unsigned char)*p < 0x20 ? ' ' : *p);
+    }
+    buf_append_char(&b, '"');
+    rq->warnings[rq->warnings_len++] = arena_strndup(rq->a, b.data, b.len);
+    buf_free(&b);
+}
+
+/* ---- bodies ---- */
+
+bool rest_write_options(struct rest *rq)
+{
+    const char *dry = query_get(rq->a, rq->info.query, "dryRun");
+    if (dry && *dry) {
+        if (strcmp(dry, "All") != 0) {
+            struct status *s = status_new(rq->a, 422, "Invalid",
+                                          " \"\" is invalid: dryRun: Unsupported value: \"%s\": supported values: \"All\"",
+                                          dry);
+            rest_status(rq, s);
+            return false;
+        }
+        rq->dry_run = true;
+    }
+    const char *v = query_get(rq->a, rq->info.query, "fieldValidation");
+    if (!v || !*v || strcmp(v, "Warn") == 0) {
+        rq->field_validation = FIELD_VALIDATION_WARN;
+    } else if (strcmp(v, "Strict") == 0) {
+        rq->field_validation = FIELD_VALIDATION_STRICT;
+    } else if (strcmp(v, "Ignore") == 0) {
+        rq->field_validation = FIELD_VALIDATION_IGNORE;
+    } else {
+        rest_status(rq, status_new(rq->a, 422, "Invalid",
+                                   " \"\" is invalid: fieldValidation: Unsupported value: \"%s\": supported values: "
+                                   "\"Ignore\", \"Strict\", \"Warn\"", v));
+        return false;
+    }
+    return true;
+}
+
+struct status *rest_field_problems(struct rest *rq, const struct field_problems *problems)
+{
+    if (problems->len == 0 || rq->field_validation == FIELD_VALIDATION_IGNORE)
+        return NULL;
+    if (rq->field_validation == FIELD_VALIDATION_WARN) {
+        for (size_t i = 0; i < problems->len; i++)
+            rest_warn(rq, field_problem_message(rq->a, &problems->items[i]));
+        return NULL;
+    }
+    struct buf b;
+    buf_init(&b);
+    for (size_t i = 0; i < problems->len; i++)
+        buf_printf(&b, "%s%s", i ? ", " : "", field_problem_message(rq->a, &problems->items[i]));
+    struct status *s = status_bad_request(
+        rq->a, "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s", rq->r->kind,
+        rq->r->version, rq->r->kind, buf_cstr(&b));
+    buf_free(&b);
+    return s;
+}
+
+void *rest_decode(struct rest *rq, const struct schema_message *m)
+{
+    enum media media;
+    if (!negotiate_content_type(http_header_get(rq->x, "content-type"), &media)) {
+        rest_status(rq, status_unsupported_media(rq->a, ACCEPTED_MEDIA));
+        return NULL;
+    }
+    if (rq->x->body.n == 0) {
+        rest_status(rq, status_bad_request(rq->a, "the request has no body"));
+        return NULL;
+    }
+    struct field_problems problems = {0};
+    struct error err = {0};
+    void *object;
+    if (body_decode(rq->a, media, m, rq->x->body, &problems, &object, &err) < 0) {
+        rest_status(rq, status_bad_request(rq->a, "%s in version \"%s\" cannot be handled as a %s: %s",
+                                           message_kind(m), rq->info.version, message_kind(m), err.message));
+        return NULL;
+    }
+    struct status *s = rest_field_problems(rq, &problems);
+    if (s) {
+        rest_status(rq, s);
+        return NULL;
+    }
+    return object;
+}
+
+/* ---- keys and local reads ---- */
+
+struct str rest_key(struct arena *a, const struct resource *r, const char *ns, const char *name)
+{
+    return str_from(r->namespaced ? arena_printf(a, "%s/%s/%s", r->storage_prefix, ns, name)
+                                  : arena_printf(a, "%s/%s", r->storage_prefix, name));
+}
+
+struct str rest_prefix(struct arena *a, const struct resource *r, const char *ns)
+{
+    return str_from(r->namespaced && *ns ? arena_printf(a, "%s/%s/", r->storage_prefix, ns)
+                                         : arena_printf(a, "%s/", r->storage_prefix));
+}
+
+static int read_pair(struct kv *kv, struct arena *a, struct str key, struct kv_pair *out, struct error *err)
+{
+    struct kv_range_request rq = {.key = key};
+    struct kv_range_result result;
+    if (kv_range(kv, &rq, a, &result, err) < 0)
+        return err->code < 0 ? err->code : ERR_INTERNAL;
+    if (result.pairs_len == 0)
+        return 0;
+    *out = result.pairs[0];
+    return 1;
+}
+
+int rest_read(struct rest *rq, struct str key, struct kv_pair *out, struct error *err)
+{
+    return read_pair(rq->server->kv, rq->a, key, out, err);
+}
+
+int rest_load(struct apiserver *s, struct arena *a, const struct resource *r, const char *ns,
+              const char *name, void **out, struct error *err)
+{
+    struct kv_pair pair;
+    int rc = read_pair(s->kv, a, rest_key(a, r, ns, name), &pair, err);
+    if (rc <= 0)
+        return rc;
+    rc = stored_decode(a, pair.value, pair.mod_rev, NULL, out, err);
+    return rc < 0 ? rc : 1;
+}
+
+/* ---- reading at the right moment ---- */
+
+struct await {
+    struct rest *rq;
+    rest_ready_fn *ready;
+    int64_t wanted;
+};
+
+static void awaited(void *ctx, int code, int64_t rev)
+{
+    struct await *w = ctx;
+    struct rest *rq = w->rq;
+    if (code == 0) {
+        w->ready(rq);
+        return;
+    }
+    if (code == ERR_TIMEOUT && w->wanted) {
+        rest_status(rq, status_too_large_version(rq->a, w->wanted, rev ? rev : kv_current_revision(rq->server->kv)));
+        return;
+    }
+    struct error err;
+    error_set(&err, code, "no quorum");
+    rest_status(rq, status_from_error(rq->a, &err));
+}
+
+#define FUTURE_REVISION_WAIT_MS 3000
+
+void rest_await(struct rest *rq, const char *rv, rest_ready_fn *ready)
+{
+    struct await *w = arena_new(rq->a, struct await);
+    *w = (struct await){rq, ready, 0};
+    struct kv *kv = rq->server->kv;
+    if (!rv || !*rv) {
+        kv_read_index(kv, rq->x->loop, awaited, w);
+        return;
+    }
+    if (!str_to_i64(str_from(rv), &w->wanted) || w->wanted < 0) {
+        struct status *s = status_bad_request(rq->a, "resourceVersion: Invalid value: \"%s\": must be a number", rv);
+        rest_status(rq, s);
+        return;
+    }
+    if (w->wanted <= kv_current_revision(kv)) {
+        ready(rq);
+        return;
+    }
+    kv_wait_revision(kv, w->wanted, FUTURE_REVISION_WAIT_MS, rq->x->loop, awaited, w);
+}

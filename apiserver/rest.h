@@ -1,0 +1,111 @@
+/*
+ * One API request on its way: what was asked, by whom, in which form, and the ways to answer.
+ *
+ * A `struct rest` lives in the exchange's arena. Handlers answer exactly once with one of rest_*;
+ * afterwards neither is touched.
+ */
+#ifndef C8S_APISERVER_REST_H
+#define C8S_APISERVER_REST_H
+
+#include "apiserver/negotiate.h"
+#include "apiserver/request.h"
+#include "apiserver/server.h"
+#include "apiserver/status.h"
+
+enum field_validation { FIELD_VALIDATION_WARN, FIELD_VALIDATION_STRICT, FIELD_VALIDATION_IGNORE };
+
+#define REST_WARNINGS_MAX 16
+
+struct rest {
+    struct apiserver *server;
+    struct worker *worker;
+    struct http_exchange *x;
+    struct arena *a; /* = &x->arena */
+    struct request_info info;
+    const struct user *user;
+    const struct resource *r;        /* NULL for non-resource requests */
+    const struct subresource *sub;   /* NULL: the resource itself */
+    struct status_about about;
+    struct accept accept;
+    bool pretty;
+    bool dry_run;
+    enum field_validation field_validation;
+    const char *warnings[REST_WARNINGS_MAX];
+    size_t warnings_len;
+    bool counted, counted_mutating; /* holds a place among the requests in flight */
+    uint64_t started_ns;
+    int code;
+    struct list event_link; /* waiting for worker.event_lease */
+    void (*resume)(struct rest *rq, int code);
+    size_t budget; /* bytes of kv_budget held until the exchange ends */
+    void *op;      /* the handler's own state */
+};
+
+/* Route an authorised resource request. Takes over answering. */
+void rest_dispatch(struct rest *rq);
+
+/* Headers: content-type, cache-control, audit-id, warnings. Body is copied. */
+void rest_respond(struct rest *rq, int code, const char *content_type, struct str body);
+void rest_status(struct rest *rq, const struct status *s);
+/* A struct of any kind, in the negotiated media (tables are only made of stored objects). */
+void rest_object(struct rest *rq, int code, const void *object);
+/* A stored object in the negotiated form. */
+void rest_stored(struct rest *rq, int code, struct str stored, int64_t revision);
+/* An encoded answer in *b: JSON (re-written as YAML or indented when asked for) or an envelope. */
+void rest_json_or_wire(struct rest *rq, int code, struct buf *b);
+/* Headers of a streamed answer; writes what content_type says. */
+void rest_stream_start(struct rest *rq, const char *content_type);
+void rest_warn(struct rest *rq, const char *text); /* past the maximum: dropped */
+
+/*
+ * Decode the body as message `m` with the request's field validation. NULL: answered already with the
+ * published error.
+ */
+void *rest_decode(struct rest *rq, const struct schema_message *m);
+/* Strict: a status; Warn: warnings are added and NULL returned. */
+struct status *rest_field_problems(struct rest *rq, const struct field_problems *problems);
+/* dryRun and fieldValidation from the query; false: answered with 400. */
+bool rest_write_options(struct rest *rq);
+
+/* Handlers, by file. */
+void rest_get(struct rest *rq);               /* rest_get.c */
+void rest_list(struct rest *rq);              /* rest_list.c */
+void rest_watch(struct rest *rq);             /* rest_watch.c */
+void rest_create(struct rest *rq);            /* rest_create.c */
+void rest_update(struct rest *rq);            /* rest_update.c */
+void rest_patch(struct rest *rq);
+void rest_delete(struct rest *rq);            /* rest_delete.c */
+void rest_delete_collection(struct rest *rq);
+void rest_binding(struct rest *rq);           /* rest_pod.c */
+void rest_eviction(struct rest *rq);
+void rest_log(struct rest *rq);               /* rest_log.c */
+void rest_token(struct rest *rq);             /* rest_token.c */
+void rest_scale_get(struct rest *rq);         /* rest_scale.c */
+void rest_scale_update(struct rest *rq);
+void rest_review(struct rest *rq);            /* rest_review.c */
+
+/* ---- stored objects ---- */
+
+/* "/registry/pods/ns/name"; ns "" for cluster-scoped resources. */
+struct str rest_key(struct arena *a, const struct resource *r, const char *ns, const char *name);
+/* Prefix of all objects of a resource, or of those in a namespace (ns ""): "/registry/pods/ns/". */
+struct str rest_prefix(struct arena *a, const struct resource *r, const char *ns);
+/* Local read of one object into the arena. 1 found, 0 absent, <0 with *err. */
+int rest_read(struct rest *rq, struct str key, struct kv_pair *out, struct error *err);
+/* Local read and decode of one object of a resource. Same result. */
+int rest_load(struct apiserver *s, struct arena *a, const struct resource *r, const char *ns,
+              const char *name, void **out, struct error *err);
+/* The schema message a resource speaks, and the one it is stored as. */
+static inline const struct schema_message *rest_message(const struct resource *r)
+{
+    return schema_get(r->message);
+}
+
+/*
+ * Bring this member to the version a read wants ("": linearizable, "0": as it is, N: at least N), then
+ * call `ready` with *err (code 0: go on). An unparsable version is answered here.
+ */
+typedef void rest_ready_fn(struct rest *rq);
+void rest_await(struct rest *rq, const char *resource_version, rest_ready_fn *ready);
+
+#endif

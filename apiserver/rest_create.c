@@ -1,0 +1,56 @@
+/*
+ * POST of an object.
+ */
+#include "api/meta.h"
+#include "apiserver/write.h"
+
+static struct status *create_change(struct write *w)
+{
+    void *body = w->ctx;
+    w->name = object_meta(body)->name;
+    if (w->old) {
+        struct status_about about = {w->r->group, w->r->plural, w->r->kind, w->name};
+        return status_already_exists(w->rq->a, &about);
+    }
+    return change_create(w, object_clone(w->rq->a, body));
+}
+
+/* Namespace and resourceVersion of the body must fit the request. */
+static bool body_fits(struct rest *rq, void *body)
+{
+    Meta__V1__ObjectMeta *meta = object_meta(body);
+    if (rq->r->namespaced && *meta->namespace_ && strcmp(meta->namespace_, rq->info.ns) != 0) {
+        rest_status(rq, status_bad_request(rq->a, "the namespace of the provided object does not match the namespace "
+                                                  "sent on the request"));
+        return false;
+    }
+    if (*meta->resource_version) {
+        rest_status(rq, status_bad_request(rq->a, "resourceVersion should not be set on objects to be created"));
+        return false;
+    }
+    return true;
+}
+
+void rest_create(struct rest *rq)
+{
+    if (!rest_write_options(rq))
+        return;
+    void *body = rest_decode(rq, rest_message(rq->r));
+    if (!body || !body_fits(rq, body))
+        return;
+    rq->about.name = object_meta(body)->name;
+    if (rq->r->namespaced && !*rq->info.ns) {
+        rest_status(rq, status_bad_request(rq->a, "namespace is required"));
+        return;
+    }
+    struct write *w = arena_new(rq->a, struct write);
+    w->rq = rq;
+    w->r = rq->r;
+    w->ns = rq->info.ns;
+    w->name = object_meta(body)->name;
+    w->change = create_change;
+    w->done = write_answer;
+    w->ctx = body;
+    w->dry_run = rq->dry_run;
+    write_run(w);
+}

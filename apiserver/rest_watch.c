@@ -1,0 +1,352 @@
+/*
+ * WATCH: the stream of one client. Optionally the current objects first (as ADDED events, and a bookmark
+ * that says where they end), then what changes.
+ *
+ * A client that does not take its events is bounded: initial objects wait for it (on_drain), and live
+ * events past WATCH_QUEUE_MAX end its stream; it starts again from the last version it saw.
+ */
+#include "api/meta.h"
+#include "apiserver/table.h"
+#include "apiserver/watch_hub.h"
+#include "base/random.h"
+
+#define WATCH_QUEUE_MAX (4u << 20)
+#define INITIAL_QUEUE_MAX (1u << 20)
+#define PAGE_BYTES (512u << 10)
+#define INITIAL_END "k8s.io/initial-events-end"
+
+struct watch {
+    struct watcher watcher; /* first: callbacks get it */
+    struct rest *rq;
+    struct selection select;
+    struct loop_timer deadline;
+    uint64_t timeout_ms;
+    enum media media;
+    bool bookmarks;      /* allowWatchBookmarks */
+    bool initial;        /* objects first */
+    bool initial_marked; /* …and the annotated bookmark after them */
+    bool finished;
+    int64_t start;       /* deliver what comes after this revision */
+    /* While the initial objects are sent. */
+    bool listing;
+    int64_t rev;
+    struct str next, end;
+    struct error err;
+};
+
+static struct watch *watch_of(struct watcher *w)
+{
+    return container_of(w, struct watch, watcher);
+}
+
+/* ---- the end ---- */
+
+static void end(struct watch *w, bool abort)
+{
+    if (w->finished)
+        return;
+    w->finished = true;
+    struct rest *rq = w->rq;
+    watcher_stop(&w->watcher);
+    loop_timer_stop(&w->deadline);
+    atomic_fetch_sub(&rq->server->watchers, 1);
+    rq->x->on_close = NULL;
+    rq->x->on_drain = NULL;
+    if (abort)
+        http_abort(rq->x);
+    else
+        http_stream_end(rq->x, NULL, 0);
+}
+
+static void on_deadline(struct loop_timer *timer)
+{
+    end(container_of(timer, struct watch, deadline), false);
+}
+
+static void on_close(struct http_exchange *x)
+{
+    struct rest *rq = x->user;
+    end(rq->op, false);
+}
+
+void rest_watch_end(struct watcher *w)
+{
+    end(watch_of(w), false);
+}
+
+static void send_error(struct watch *w, const struct status *s)
+{
+    struct buf object, event;
+    buf_init(&object);
+    buf_init(&event);
+    if (w->media == MEDIA_PROTOBUF) {
+        struct buf raw;
+        buf_init(&raw);
+        status_encode_wire(s, &raw);
+        envelope_write(&object, STR("v1"), STR("Status"), buf_str(&raw));
+        buf_free(&raw);
+    } else {
+        status_encode_json(s, &object);
+        object.len--; /* the newline */
+    }
+    watch_event_write(&event, w->media, "ERROR", buf_str(&object));
+    http_stream_write(w->rq->x, buf_str(&event));
+    buf_free(&object);
+    buf_free(&event);
+}
+
+/* ---- events ---- */
+
+static void on_event(struct watcher *watcher, enum watch_type type, struct kv_event *event, struct str stored,
+                     int64_t rev)
+{
+    struct watch *w = watch_of(watcher);
+    struct rest *rq = w->rq;
+    struct error err;
+    struct blob *b = watch_event_blob(rq->r, event, type, stored, rev, w->media, rq->accept.transform, &err);
+    if (!b) {
+        send_error(w, status_internal(rq->a, "%s", err.message));
+        end(w, false);
+        return;
+    }
+    http_stream_write_blob(rq->x, b);
+    blob_unref(b);
+    if (http_stream_queued(rq->x) > WATCH_QUEUE_MAX)
+        end(w, true);
+}
+
+/* An object of the kind that holds nothing but a resourceVersion. */
+static void bookmark_object(struct watch *w, int64_t rev, bool initial_end, struct buf *out)
+{
+    struct rest *rq = w->rq;
+    struct arena a;
+    arena_init(&a);
+    if (rq->accept.transform == TRANSFORM_TABLE) {
+        struct table_writer t;
+        table_begin(&t, rq->r, table_options(rq), out);
+        table_end(&t, rev, "", -1);
+    } else {
+        void *object = rq->accept.transform == TRANSFORM_METADATA
+                           ? object_new(&a, schema_get(Meta__V1__PartialObjectMetadata__SCHEMA))
+                           : object_new(&a, rest_message(rq->r));
+        Meta__V1__ObjectMeta *meta = object_meta(object);
+        meta->resource_version = arena_printf(&a, "%lld", (long long)rev);
+        if (initial_end)
+            annotations_set(&a, meta, INITIAL_END, "true");
+        if (w->media == MEDIA_PROTOBUF)
+            envelope_encode(object, out);
+        else
+            json_encode(object, JSON_DEFAULT, out);
+    }
+    arena_free(&a);
+}
+
+static void send_bookmark(struct watch *w, int64_t rev, bool initial_end)
+{
+    struct buf object, event;
+    buf_init(&object);
+    buf_init(&event);
+    bookmark_object(w, rev, initial_end, &object);
+    watch_event_write(&event, w->media, "BOOKMARK", buf_str(&object));
+    http_stream_write(w->rq->x, buf_str(&event));
+    buf_free(&object);
+    buf_free(&event);
+}
+
+static void on_progress(struct watcher *watcher, int64_t rev)
+{
+    struct watch *w = watch_of(watcher);
+    if (w->bookmarks)
+        send_bookmark(w, rev, false);
+}
+
+static void on_closed(struct watcher *watcher, int code)
+{
+    struct watch *w = watch_of(watcher);
+    struct rest *rq = w->rq;
+    if (code == ERR_COMPACTED)
+        send_error(w, status_expired(rq->a, arena_printf(rq->a, "too old resource version: %lld (%lld)",
+                                                         (long long)w->start,
+                                                         (long long)kv_compacted_revision(rq->server->kv) + 1)));
+    else if (code != ERR_CANCELLED)
+        send_error(w, status_internal(rq->a, "watch ended: %s", error_code_name(code)));
+    end(w, false);
+}
+
+static const struct watcher_events watcher_events = {
+    .event = on_event, .progress = on_progress, .closed = on_closed};
+
+static void go_live(struct watch *w, int64_t seen)
+{
+    w->watcher.select = &w->select;
+    w->watcher.events = &watcher_events;
+    w->start = seen;
+    watcher_start(w->rq->worker->hubs, &w->watcher, seen);
+}
+
+/* ---- initial objects ---- */
+
+static int send_initial(void *ctx, const struct kv_pair *pair)
+{
+    struct watch *w = ctx;
+    struct rest *rq = w->rq;
+    if (!selection_matches(&w->select, pair->value))
+        return 0;
+    struct buf object, event;
+    buf_init(&object);
+    buf_init(&event);
+    int rc;
+    if (rq->accept.transform == TRANSFORM_TABLE)
+        rc = table_write_object(rq->r, pair->value, pair->mod_rev, table_options(rq), &object, &w->err);
+    else
+        rc = stored_answer(rq->r, pair->value, pair->mod_rev, w->media,
+                           rq->accept.transform == TRANSFORM_METADATA ? FORM_METADATA : FORM_FULL, false, &object,
+                           &w->err);
+    if (rc == 0) {
+        watch_event_write(&event, w->media, "ADDED", buf_str(&object));
+        http_stream_write(rq->x, buf_str(&event));
+    }
+    buf_free(&object);
+    buf_free(&event);
+    return rc;
+}
+
+/* Pages of the list at w->rev, as fast as the peer takes them. */
+static void list_on(struct watch *w)
+{
+    struct rest *rq = w->rq;
+    while (w->listing && http_stream_queued(rq->x) < INITIAL_QUEUE_MAX) {
+        struct kv_range_request range = {
+            .key = w->next, .end = w->end, .rev = w->rev, .no_count = true, .bytes_max = PAGE_BYTES};
+        struct kv_range_result result;
+        struct arena page;
+        arena_init(&page);
+        int rc = kv_scan(rq->server->kv, &range, send_initial, w, &page, &result, &w->err);
+        w->listing = rc == 0 && result.more;
+        if (w->listing)
+            w->next = str_make(arena_dup(rq->a, result.next.p, result.next.n), result.next.n);
+        arena_free(&page);
+        if (rc < 0) {
+            if (rc == ERR_COMPACTED)
+                send_error(w, status_expired(rq->a, "The resourceVersion for the provided watch is too old."));
+            else
+                send_error(w, status_internal(rq->a, "%s", w->err.message));
+            end(w, false);
+            return;
+        }
+    }
+    if (w->listing)
+        return;
+    if (w->initial_marked)
+        send_bookmark(w, w->rev, true);
+    go_live(w, w->rev);
+}
+
+static void on_drain(struct http_exchange *x)
+{
+    struct rest *rq = x->user;
+    struct watch *w = rq->op;
+    if (w->listing)
+        list_on(w);
+}
+
+/* ---- the request ---- */
+
+static void stream(struct watch *w)
+{
+    struct rest *rq = w->rq;
+    loop_timer_init(rq->x->loop, &w->deadline, on_deadline);
+    loop_timer_start(&w->deadline, w->timeout_ms);
+    rest_stream_start(rq, w->media == MEDIA_PROTOBUF ? "application/vnd.kubernetes.protobuf;stream=watch"
+                          : rq->accept.stream_watch  ? "application/json;stream=watch"
+                                                     : "application/json");
+    atomic_fetch_add(&rq->server->watchers, 1);
+    rq->x->on_close = on_close;
+    rq->x->on_drain = on_drain;
+}
+
+static void watch_ready(struct rest *rq)
+{
+    struct watch *w = rq->op;
+    stream(w);
+    if (http_closed(rq->x)) {
+        end(w, false);
+        return;
+    }
+    if (!w->initial) {
+        go_live(w, w->start ? w->start : kv_current_revision(rq->server->kv));
+        return;
+    }
+    w->rev = kv_current_revision(rq->server->kv);
+    w->next = w->select.prefix;
+    w->end = w->select.exact ? STR_NONE : kv_prefix_end(rq->a, w->select.prefix);
+    w->listing = true;
+    list_on(w);
+}
+
+/* Which of the documented combinations is it? NULL or the error. */
+static struct status *parse_mode(struct watch *w, const char **await)
+{
+    struct rest *rq = w->rq;
+    struct str q = rq->info.query;
+    const char *rv = query_get(rq->a, q, "resourceVersion");
+    const char *match = query_get(rq->a, q, "resourceVersionMatch");
+    const char *send = query_get(rq->a, q, "sendInitialEvents");
+    bool send_value = query_bool(rq->a, q, "sendInitialEvents");
+    struct status_about about = {"meta.k8s.io", "", "ListOptions", ""};
+    struct status *s = status_invalid(rq->a, &about);
+    if (send && (!match || strcmp(match, "NotOlderThan") != 0))
+        status_cause_add(rq->a, s, "FieldValueForbidden", "resourceVersionMatch",
+                         "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+    else if (!send && match && *match)
+        status_cause_add(rq->a, s, "FieldValueForbidden", "resourceVersionMatch",
+                         "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+    if (s->causes) {
+        status_invalid_finish(rq->a, s);
+        return s;
+    }
+    int64_t n = 0;
+    if (rv && *rv && (!str_to_i64(str_from(rv), &n) || n < 0))
+        return status_bad_request(rq->a, "resourceVersion: Invalid value: \"%s\": must be a number", rv);
+    w->initial_marked = send && send_value && w->bookmarks;
+    w->initial = (send && send_value) || (!send && n == 0);
+    if (w->initial) {
+        *await = rv ? rv : "";
+    } else {
+        w->start = n;
+        *await = n == 0 && !(rv && *rv) ? "" : "0";
+    }
+    return NULL;
+}
+
+static uint64_t timeout_ms(struct rest *rq, int64_t seconds)
+{
+    if (seconds > 0)
+        return (uint64_t)MIN(seconds, 1000000) * 1000;
+    uint64_t base = rq->server->config.min_request_timeout_s * 1000;
+    return base + (base ? random_u64() % base : 0);
+}
+
+void rest_watch(struct rest *rq)
+{
+    struct watch *w = arena_new(rq->a, struct watch);
+    w->rq = rq;
+    rq->op = w;
+    w->media = rq->accept.media == MEDIA_PROTOBUF ? MEDIA_PROTOBUF : MEDIA_JSON;
+    w->bookmarks = query_bool(rq->a, rq->info.query, "allowWatchBookmarks");
+    int64_t seconds = 0;
+    const char *await = "0";
+    struct status *bad = selection_parse(rq, &w->select);
+    if (!bad)
+        bad = parse_mode(w, &await);
+    if (!bad && query_i64(rq->a, rq->info.query, "timeoutSeconds", &seconds) < 0)
+        bad = status_bad_request(rq->a, "timeoutSeconds: Invalid value: must be a number");
+    if (!bad && atomic_load(&rq->server->watchers) >= rq->server->config.watchers_max)
+        bad = status_too_many_requests(rq->a, 1);
+    if (bad) {
+        rest_status(rq, bad);
+        return;
+    }
+    w->timeout_ms = timeout_ms(rq, seconds);
+    rest_await(rq, await, watch_ready);
+}

@@ -1,0 +1,107 @@
+/*
+ * The API server as a whole: what it is made of, and where its pieces find each other.
+ *
+ *     http_server ─▶ server.c (limits, authn, authz) ─▶ rest handlers ─▶ kvstore
+ *
+ * A request lives on one loop from its first byte to its last; everything below runs on that loop's
+ * thread unless a header says otherwise. A `struct worker` holds what belongs to one loop.
+ */
+#ifndef C8S_APISERVER_SERVER_H
+#define C8S_APISERVER_SERVER_H
+
+#include "apiserver/authn.h"
+#include "apiserver/authz.h"
+#include "base/list.h"
+#include "base/metrics.h"
+#include "kvstore/kv.h"
+#include "net/http.h"
+#include "net/http_client.h"
+#include "net/loop.h"
+
+struct apiserver_config {
+    /* Serving. */
+    const char *bind_address;      /* "0.0.0.0" */
+    unsigned secure_port;          /* 6443; 0: any free port */
+    const char *advertise_address; /* this member's address in Endpoints; NULL: none is published */
+    const char *tls_cert_file, *tls_key_file, *client_ca_file;
+    size_t loops_len;
+    /* Authentication. */
+    const char *token_file;
+    const char *const *sa_key_files; /* NULL-terminated; public or private keys */
+    const char *sa_signing_key_file;
+    const char *sa_issuer;
+    const char *const *audiences; /* NULL-terminated; NULL: the issuer */
+    bool anonymous;
+    bool always_allow; /* --authorization-mode=AlwaysAllow */
+    /* Services. */
+    const char *service_cidr;  /* "10.96.0.0/12" */
+    unsigned node_port_min, node_port_max;
+    /* Nodes. */
+    const char *kubelet_ca_file, *kubelet_cert_file, *kubelet_key_file;
+    /* Limits and times. */
+    unsigned inflight_max, mutating_inflight_max; /* 400, 200 */
+    unsigned watchers_max;                        /* per member; default 100000 */
+    uint64_t min_request_timeout_s;               /* 1800: watches last this long up to twice */
+    uint64_t compaction_interval_s;               /* 300; 0: never */
+    uint64_t event_ttl_s;                         /* 3600 */
+    uint64_t member_ttl_s; /* this member's entry in Endpoints outlives it by at most this long; 15 */
+    struct metrics *metrics; /* may be NULL */
+};
+
+void apiserver_config_init(struct apiserver_config *c); /* the defaults above */
+
+struct apiserver;
+struct watch_hubs;
+struct rest;
+
+/* The lease that this minute's events hang on. */
+struct event_lease {
+    int64_t id;
+    uint64_t granted_ms;
+    bool granting;
+    struct list waiting; /* struct rest.event_link */
+};
+
+struct worker {
+    struct apiserver *server;
+    struct loop *loop;
+    size_t index;
+    struct watch_hubs *hubs;
+    struct event_lease event_lease;
+    struct map *node_clients; /* "host:port" → struct http_client, made on demand */
+};
+
+struct apiserver {
+    struct apiserver_config config;
+    struct kv *kv;
+    struct worker *workers;
+    size_t workers_len;
+    struct http_server *http;
+    struct tls_context *tls;
+    struct tls_context *node_tls;
+    struct authn *authn;
+    struct authz *authz;
+    struct jwt_keys *sa_keys;
+    struct jwt_signer *sa_signer;
+    struct service_net *service_net; /* allocator.h */
+    struct discovery *discovery;
+    struct keeper *keeper; /* self-maintained objects, compaction (keeper.h) */
+    struct http_metrics *metrics;
+    atomic_uint inflight, mutating_inflight, watchers;
+    atomic_bool bootstrapped; /* the self-made objects are there: ready */
+    atomic_bool stopping;
+};
+
+/*
+ * Start serving on the loops given (config.loops_len of them, running). Strings are not copied: they
+ * must outlive the server. NULL with *err: the message names the flag or file.
+ */
+struct apiserver *apiserver_start(const struct apiserver_config *config, struct kv *kv,
+                                  struct loop *const *loops, struct error *err);
+int apiserver_port(const struct apiserver *s);
+/* Stop taking requests, let running ones end for at most grace_ms, free. Not on a loop's thread. */
+void apiserver_stop(struct apiserver *s, uint64_t grace_ms);
+
+struct worker *apiserver_worker(struct apiserver *s, const struct loop *loop);
+
+#endif

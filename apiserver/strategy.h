@@ -1,0 +1,58 @@
+/*
+ * Strategies: what is special about a resource when its objects change. A row per resource that has
+ * something special; all others take the generic way (rest/write do the rest).
+ *
+ * Hooks work on decoded structs in the request's arena and report errors as a Status. They may read
+ * the store (local reads) and add compares and operations to the write's transaction; they run again
+ * when the transaction lost a race.
+ */
+#ifndef C8S_APISERVER_STRATEGY_H
+#define C8S_APISERVER_STRATEGY_H
+
+#include "apiserver/write.h"
+
+enum strategy_flag {
+    STRATEGY_GENERATION = 1,        /* metadata.generation counts changes of spec */
+    STRATEGY_KEEP_STATUS = 2,       /* status may be set on create (nodes) */
+    STRATEGY_CREATE_ON_UPDATE = 4,  /* PUT of an absent object creates it */
+    STRATEGY_NEEDS_VERSION = 8,     /* PUT must name the resourceVersion */
+    STRATEGY_RETURN_DELETED = 16,   /* DELETE answers with the object, not with a Status */
+    STRATEGY_ANNOTATIONS_COUNT = 32, /* changed annotations count for generation too (deployments) */
+};
+
+struct strategy {
+    int message; /* schema id of the stored kind */
+    unsigned flags;
+    /* Reset what clients may not choose; before defaults. */
+    void (*prepare_create)(struct write *w, void *obj);
+    void (*prepare_update)(struct write *w, void *obj, const void *old);
+    /* Status updates keep spec; what else is kept or taken. */
+    void (*prepare_status)(struct write *w, void *obj, const void *old);
+    /* Admission after defaults, before validation: changes the object, or refuses. */
+    struct status *(*admit)(struct write *w, void *obj, const void *old);
+    /* After validation: claim what must be unique. obj NULL: the object is being removed. */
+    struct status *(*claim)(struct write *w, void *obj, const void *old);
+    /* The grace period of a deletion in seconds; 0: at once. */
+    int64_t (*grace)(const void *old, const struct delete_options *o);
+};
+
+/* Never NULL: the generic one for resources without a row. */
+const struct strategy *strategy_of(const struct resource *r);
+
+/* Rows, by file. */
+extern const struct strategy strategy_pod;        /* strategy_pod.c */
+extern const struct strategy strategy_node;       /* strategy_core.c */
+extern const struct strategy strategy_namespace;
+extern const struct strategy strategy_secret, strategy_service_account, strategy_event;
+extern const struct strategy strategy_service;    /* strategy_service.c */
+extern const struct strategy strategy_role, strategy_cluster_role, strategy_role_binding,
+    strategy_cluster_role_binding; /* strategy_rbac.c */
+
+/* ---- admission that several share (admission.c) ---- */
+
+/* The namespace must exist and, for creations, not be terminating; pins it for the transaction. */
+struct status *admit_namespace(struct write *w);
+/* Service account, token volume, tolerations and priority of a new pod. */
+struct status *admit_pod(struct write *w, void *pod);
+
+#endif

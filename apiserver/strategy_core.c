@@ -1,0 +1,95 @@
+/*
+ * Strategies of nodes, namespaces, secrets, service accounts and events.
+ */
+#include "api/meta.h"
+#include "apiserver/strategy.h"
+#include "proto/core_v1.pb-c.h"
+
+/* ---- nodes: clients register them with a status, and a status update may set labels ---- */
+
+static void node_prepare_status(struct write *w, void *obj, const void *old)
+{
+    (void)w;
+    (void)obj;
+    (void)old;
+}
+
+const struct strategy strategy_node = {
+    .message = Core__V1__Node__SCHEMA, .flags = STRATEGY_KEEP_STATUS, .prepare_status = node_prepare_status};
+
+/* ---- namespaces: held by the finalizer "kubernetes" until they are empty ---- */
+
+static void namespace_prepare_create(struct write *w, void *obj)
+{
+    Core__V1__Namespace *ns = obj;
+    ns->status->phase = (char *)"Active";
+    for (size_t i = 0; i < ns->spec->n_finalizers; i++)
+        if (strcmp(ns->spec->finalizers[i], "kubernetes") == 0)
+            return;
+    api_append(w->rq->a, ns->spec, finalizers, (char *)"kubernetes");
+}
+
+static void namespace_prepare_update(struct write *w, void *obj, const void *old)
+{
+    (void)w;
+    Core__V1__Namespace *ns = obj;
+    ns->spec = ((const Core__V1__Namespace *)old)->spec;
+}
+
+const struct strategy strategy_namespace = {.message = Core__V1__Namespace__SCHEMA,
+                                            .prepare_create = namespace_prepare_create,
+                                            .prepare_update = namespace_prepare_update};
+
+/* ---- secrets: stringData is another way to write data ---- */
+
+static void secret_set(struct arena *a, Core__V1__Secret *s, const char *key, const char *value)
+{
+    Meta__V1__BytesEntry *entry = NULL;
+    for (size_t i = 0; i < s->n_data; i++)
+        if (strcmp(s->data[i]->key, key) == 0)
+            entry = s->data[i];
+    if (!entry) {
+        entry = api_new(a, Meta__V1__BytesEntry);
+        entry->key = (char *)key;
+        api_append(a, s, data, entry);
+    }
+    entry->has_value = 1;
+    entry->value.len = strlen(value);
+    entry->value.data = (uint8_t *)value;
+}
+
+static void secret_prepare(struct write *w, void *obj)
+{
+    Core__V1__Secret *s = obj;
+    for (size_t i = 0; i < s->n_string_data; i++)
+        secret_set(w->rq->a, s, s->string_data[i]->key, s->string_data[i]->value);
+    s->n_string_data = 0;
+}
+
+static void secret_prepare_update(struct write *w, void *obj, const void *old)
+{
+    Core__V1__Secret *s = obj;
+    secret_prepare(w, obj);
+    if (!*s->type)
+        s->type = ((const Core__V1__Secret *)old)->type;
+}
+
+const struct strategy strategy_secret = {.message = Core__V1__Secret__SCHEMA,
+                                         .prepare_create = secret_prepare,
+                                         .prepare_update = secret_prepare_update};
+
+const struct strategy strategy_service_account = {.message = Core__V1__ServiceAccount__SCHEMA,
+                                                  .flags = STRATEGY_RETURN_DELETED};
+
+/* ---- events live for an hour: they hang on this minute's lease ---- */
+
+static struct status *event_admit(struct write *w, void *obj, const void *old)
+{
+    (void)obj;
+    (void)old;
+    w->lease = w->rq->worker->event_lease.id;
+    return NULL;
+}
+
+const struct strategy strategy_event = {
+    .message = Core__V1__Event__SCHEMA, .flags = STRATEGY_CREATE_ON_UPDATE, .admit = event_admit};

@@ -1,0 +1,96 @@
+/*
+ * Pods: phase and quality of service of new ones, grace of deleted ones.
+ */
+#include "api/meta.h"
+#include "api/quantity.h"
+#include "apiserver/strategy.h"
+#include "proto/core_v1.pb-c.h"
+
+/* ---- quality of service ---- */
+
+struct qos {
+    bool any, guaranteed;
+};
+
+static bool positive(const char *q)
+{
+    return q && !quantity_is_zero(quantity_of(q));
+}
+
+static void qos_add(struct qos *q, const Core__V1__Container *c)
+{
+    static const char *const names[] = {"cpu", "memory"};
+    const Core__V1__ResourceRequirements *r = c->resources;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        const char *request = r ? quantity_map_get(r->requests, r->n_requests, names[i]) : NULL;
+        const char *limit = r ? quantity_map_get(r->limits, r->n_limits, names[i]) : NULL;
+        q->any |= positive(request) || positive(limit);
+        if (!positive(limit))
+            q->guaranteed = false;
+        else if (request && quantity_cmp(quantity_of(request), quantity_of(limit)) != 0)
+            q->guaranteed = false;
+    }
+}
+
+static const char *qos_class(const Core__V1__PodSpec *spec)
+{
+    struct qos q = {.guaranteed = true};
+    for (size_t i = 0; i < spec->n_containers; i++)
+        qos_add(&q, spec->containers[i]);
+    for (size_t i = 0; i < spec->n_init_containers; i++)
+        qos_add(&q, spec->init_containers[i]);
+    return !q.any ? "BestEffort" : q.guaranteed ? "Guaranteed" : "Burstable";
+}
+
+/* ---- hooks ---- */
+
+static void prepare_create(struct write *w, void *obj)
+{
+    Core__V1__Pod *pod = obj;
+    (void)w;
+    pod->status->phase = (char *)"Pending";
+}
+
+static void prepare_status(struct write *w, void *obj, const void *old)
+{
+    Core__V1__Pod *pod = obj;
+    const Core__V1__Pod *before = old;
+    (void)w;
+    pod->status->qos_class = before->status->qos_class;
+}
+
+static struct status *admit(struct write *w, void *obj, const void *old)
+{
+    Core__V1__Pod *pod = obj;
+    if (old)
+        return NULL;
+    struct status *s = admit_pod(w, pod);
+    pod->status->qos_class = (char *)qos_class(pod->spec);
+    return s;
+}
+
+/* Unscheduled and finished pods have nothing to end gracefully. */
+static int64_t grace(const void *old, const struct delete_options *o)
+{
+    const Core__V1__Pod *pod = old;
+    int64_t s = 30;
+    if (o->has_grace)
+        s = o->grace_s;
+    else if (pod->spec->has_termination_grace_period_seconds)
+        s = pod->spec->termination_grace_period_seconds;
+    if (s < 0)
+        s = 1;
+    if (!*pod->spec->node_name || strcmp(pod->status->phase, "Failed") == 0 ||
+        strcmp(pod->status->phase, "Succeeded") == 0)
+        s = 0;
+    return s;
+}
+
+const struct strategy strategy_pod = {
+    .message = Core__V1__Pod__SCHEMA,
+    .flags = STRATEGY_GENERATION | STRATEGY_RETURN_DELETED,
+    .prepare_create = prepare_create,
+    .prepare_status = prepare_status,
+    .admit = admit,
+    .grace = grace,
+};

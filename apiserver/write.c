@@ -1,0 +1,193 @@
+/*
+ * The compare-and-swap loop: see write.h.
+ */
+#include "apiserver/write.h"
+#include "apiserver/strategy.h"
+
+static void attempt(struct write *w);
+
+static struct str buf_to_arena(struct arena *a, struct buf *b)
+{
+    struct str s = str_make(arena_dup(a, b->data ? b->data : "", b->len), b->len);
+    buf_free(b);
+    return s;
+}
+
+static void finish(struct write *w, struct status *s)
+{
+    w->done(w, s);
+}
+
+static void confirmed(void *ctx, int code, int64_t rev)
+{
+    struct write *w = ctx;
+    (void)rev;
+    if (code < 0) {
+        struct error err;
+        error_set(&err, code, "no quorum");
+        finish(w, status_from_error(w->rq->a, &err));
+        return;
+    }
+    w->confirmed = true;
+    attempt(w);
+}
+
+/* Read again, linearizably, and try once more. */
+static void retry(struct write *w)
+{
+    kv_read_index(w->rq->server->kv, w->rq->x->loop, confirmed, w);
+}
+
+/* The error holds for what was read: is that current? */
+static void fail(struct write *w, struct status *s)
+{
+    if (w->confirmed || s->code == 400 || s->code == 415)
+        finish(w, s);
+    else
+        retry(w);
+}
+
+static void lost(struct write *w)
+{
+    struct arena *a = w->rq->a;
+    struct status_about about = {w->r->group, w->r->plural, w->r->kind, w->name};
+    if (w->attempts >= WRITE_ATTEMPTS_MAX) {
+        finish(w, status_conflict(a, &about, STATUS_MODIFIED));
+        return;
+    }
+    w->confirmed = false;
+    retry(w);
+}
+
+static void applied(void *ctx, struct kv_txn_result *result)
+{
+    struct write *w = ctx;
+    int code = result->code;
+    bool ok = result->succeeded;
+    w->rev = result->rev;
+    struct error err;
+    if (code < 0)
+        error_set(&err, code, "%s", result->message);
+    kv_txn_result_free(result);
+    if (code == KV_ERR_TOO_LARGE) {
+        finish(w, status_new(w->rq->a, 413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728"));
+        return;
+    }
+    if (code < 0)
+        finish(w, status_from_error(w->rq->a, &err));
+    else if (ok)
+        finish(w, NULL);
+    else
+        lost(w);
+}
+
+static void commit(struct write *w)
+{
+    struct kv_compare compares[WRITE_EXTRAS_MAX + 1];
+    struct kv_op ops[WRITE_EXTRAS_MAX + 1];
+    compares[0] = (struct kv_compare){.target = KV_COMPARE_MOD, .result = KV_EQUAL, .key = w->key,
+                                      .number = w->old ? w->old_pair.mod_rev : 0};
+    if (w->remove)
+        ops[0] = (struct kv_op){.type = KV_OP_DELETE, .del = {.key = w->key}};
+    else
+        ops[0] = (struct kv_op){.type = KV_OP_PUT, .put = {.key = w->key, .value = w->stored, .lease = w->lease}};
+    memcpy(compares + 1, w->compares, w->compares_len * sizeof *compares);
+    memcpy(ops + 1, w->ops, w->ops_len * sizeof *ops);
+    struct kv_txn_request txn = {.compares = compares, .compares_len = w->compares_len + 1,
+                                 .then = ops, .then_len = w->ops_len + 1};
+    kv_txn(w->rq->server->kv, &txn, w->rq->x->loop, applied, w);
+}
+
+static int read_old(struct write *w, struct error *err)
+{
+    w->old = NULL;
+    w->old_pair = (struct kv_pair){0};
+    int rc = rest_read(w->rq, w->key, &w->old_pair, err);
+    if (rc <= 0)
+        return rc;
+    return stored_decode(w->rq->a, w->old_pair.value, w->old_pair.mod_rev, NULL, &w->old, err);
+}
+
+static void encode(struct write *w)
+{
+    struct buf b;
+    buf_init(&b);
+    stored_encode(w->obj, &b);
+    w->stored = buf_to_arena(w->rq->a, &b);
+}
+
+static void attempt(struct write *w)
+{
+    struct error err;
+    w->attempts++;
+    w->key = rest_key(w->rq->a, w->r, w->ns, w->name);
+    if (read_old(w, &err) < 0) {
+        finish(w, status_from_error(w->rq->a, &err));
+        return;
+    }
+    w->obj = NULL;
+    w->remove = w->unchanged = w->created = false;
+    w->compares_len = w->ops_len = 0;
+    w->lease = w->old_pair.lease;
+    struct status *s = w->change(w);
+    if (s) {
+        fail(w, s);
+        return;
+    }
+    w->key = rest_key(w->rq->a, w->r, w->ns, w->name); /* generateName has chosen one */
+    w->created = !w->old && !w->remove;
+    if (w->unchanged || w->remove) {
+        w->stored = w->old_pair.value;
+        w->rev = w->old_pair.mod_rev;
+    }
+    if (w->obj)
+        encode(w);
+    if (w->unchanged && !w->confirmed && !w->dry_run) {
+        retry(w); /* a no-op must be one on the current object */
+        return;
+    }
+    if (w->unchanged || w->dry_run) {
+        if (!w->unchanged && !w->remove)
+            w->rev = w->old_pair.mod_rev;
+        finish(w, NULL);
+        return;
+    }
+    commit(w);
+}
+
+void write_run(struct write *w)
+{
+    w->attempts = 0;
+    w->confirmed = false;
+    attempt(w);
+}
+
+void write_extra_unchanged(struct write *w, struct str key, int64_t mod_rev)
+{
+    if (w->compares_len < WRITE_EXTRAS_MAX)
+        w->compares[w->compares_len++] = (struct kv_compare){
+            .target = KV_COMPARE_MOD, .result = KV_EQUAL, .key = key, .number = mod_rev};
+}
+
+void write_extra_create(struct write *w, struct str key, struct str value)
+{
+    write_extra_unchanged(w, key, 0);
+    if (w->ops_len < WRITE_EXTRAS_MAX)
+        w->ops[w->ops_len++] = (struct kv_op){.type = KV_OP_PUT, .put = {.key = key, .value = value}};
+}
+
+void write_extra_delete(struct write *w, struct str key)
+{
+    if (w->ops_len < WRITE_EXTRAS_MAX)
+        w->ops[w->ops_len++] = (struct kv_op){.type = KV_OP_DELETE, .del = {.key = key}};
+}
+
+void write_answer(struct write *w, struct status *s)
+{
+    struct rest *rq = w->rq;
+    if (s) {
+        rest_status(rq, s);
+        return;
+    }
+    rest_stored(rq, w->created ? 201 : 200, w->stored, w->rev);
+}

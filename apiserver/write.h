@@ -1,0 +1,92 @@
+/*
+ * Writes: every change of a stored object is a read, a pure change and a compare-and-swap, repeated on
+ * conflict.
+ *
+ *     read (local) ──▶ change(w): obj / remove / unchanged ──▶ txn: if mod_rev is as read, put or delete
+ *        ▲                    │ error                                  │ somebody was first
+ *        └── once linearizable, before an error is believed ◀──────────┘
+ *
+ * The local read may lag behind the other members; that costs a retry, never a wrong result: success
+ * is decided by the compare in the log, and an error that comes from what was read is only reported
+ * after a linearizable read has confirmed it.
+ */
+#ifndef C8S_APISERVER_WRITE_H
+#define C8S_APISERVER_WRITE_H
+
+#include "apiserver/rest.h"
+
+#define WRITE_EXTRAS_MAX 24
+#define WRITE_ATTEMPTS_MAX 12
+
+struct write {
+    /* Set by the caller. */
+    struct rest *rq;
+    const struct resource *r;
+    const char *ns, *name;
+    /*
+     * Compute the change from w->old (NULL: absent). Sets w->obj (to be stored), w->remove or
+     * w->unchanged; returns NULL, or the error. Runs again on every attempt.
+     */
+    struct status *(*change)(struct write *w);
+    /* NULL s: done; w->stored and w->rev are the object as it is now (as it was, after a removal). */
+    void (*done)(struct write *w, struct status *s);
+    void *ctx;
+    bool dry_run;
+    bool pinned; /* the caller named a resourceVersion: losing the race is the answer (409) */
+
+    /* For `change`. */
+    void *old; /* decoded in stored version, resourceVersion set; shared: clone before changing */
+    struct kv_pair old_pair;
+
+    /* Set by `change`. */
+    void *obj; /* of the stored version's message */
+    bool remove, unchanged;
+    int64_t lease;
+    /* More that must hold, and more that is done, in the same transaction (allocations). Slices must
+     * live until the callback (the request's arena). */
+    struct kv_compare compares[WRITE_EXTRAS_MAX];
+    size_t compares_len;
+    struct kv_op ops[WRITE_EXTRAS_MAX];
+    size_t ops_len;
+
+    /* Result. */
+    struct str stored;
+    int64_t rev;
+    bool created;
+
+    /* Internal. */
+    struct str key;
+    int attempts;
+    bool confirmed; /* the last read was linearizable */
+};
+
+/* Start; w lives in the request's arena. */
+void write_run(struct write *w);
+/* Add a compare "key does not exist" and a put; or a delete. For change functions. */
+void write_extra_create(struct write *w, struct str key, struct str value);
+void write_extra_delete(struct write *w, struct str key);
+/* The transaction fails unless the key still has this modification revision (0: does not exist). */
+void write_extra_unchanged(struct write *w, struct str key, int64_t mod_rev);
+
+/* ---- the changes ---- */
+
+/* Fill in what the server owns on a new object, run strategy, defaults, admission and validation. */
+struct status *change_create(struct write *w, void *object);
+/* The same for a changed one; `object` must be a fresh copy. Handles conflict, no-op and the removal of
+ * objects whose last finalizer goes. `sub`: NULL or the subresource being updated. */
+struct status *change_update(struct write *w, void *object, const struct subresource *sub);
+
+struct delete_options {
+    bool has_grace;
+    int64_t grace_s;
+    const char *propagation; /* NULL, "Orphan", "Background", "Foreground" */
+    const char *uid, *resource_version; /* preconditions, or NULL */
+    bool dry_run;
+};
+/* Mark or remove w->old. */
+struct status *change_delete(struct write *w, const struct delete_options *o);
+
+/* Answer a finished write with its object: 201 when created, else 200. */
+void write_answer(struct write *w, struct status *s);
+
+#endif
