@@ -1,0 +1,19 @@
+/*
+ * Objects that a cluster has from the start. Blocking: on the keeper's thread.
+ */
+#ifndef C8S_APISERVER_BOOTSTRAP_H
+#define C8S_APISERVER_BOOTSTRAP_H
+
+#include "apiserver/server.h"
+
+/* Create what is missing: namespaces, priority classes, RBAC, Service kubernetes. What exists stays. */
+int bootstrap_objects(struct apiserver *s, struct error *err);
+/* Make Endpoints and EndpointSlice `kubernetes` name these addresses (sorted). ERR_CONFLICT: somebody
+ * else was writing them. */
+int bootstrap_endpoints(struct apiserver *s, struct arena *a, const char *const *ips, size_t ips_len, struct error *err);
+
+/* bootstrap_rbac.json, embedded. */
+extern const char bootstrap_rbac_json[];
+extern const unsigned long bootstrap_rbac_json_len;
+
+#endif

@@ -1,0 +1,547 @@
+/*
+ * The way into the API server: limits, authentication, authorization, and the paths that are not
+ * resources. See server.h.
+ */
+#include "apiserver/server.h"
+#include "apiserver/allocator.h"
+#include "apiserver/discovery.h"
+#include "apiserver/keeper.h"
+#include "apiserver/node_client.h"
+#include "apiserver/watch_hub.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include <stdio.h>
+
+#define BODY_MAX (3u << 20)
+#define GIT_VERSION "v1.35.0+c8s." C8S_VERSION
+
+void apiserver_config_init(struct apiserver_config *c)
+{
+    *c = (struct apiserver_config){
+        .bind_address = "0.0.0.0",
+        .secure_port = 6443,
+        .loops_len = 2,
+        .sa_issuer = "https://kubernetes.default.svc.cluster.local",
+        .anonymous = true,
+        .service_cidr = "10.96.0.0/12",
+        .node_port_min = 30000,
+        .node_port_max = 32767,
+        .inflight_max = 400,
+        .mutating_inflight_max = 200,
+        .watchers_max = 100000,
+        .min_request_timeout_s = 1800,
+        .compaction_interval_s = 300,
+        .event_ttl_s = 3600,
+        .member_ttl_s = 15,
+    };
+}
+
+struct worker *apiserver_worker(struct apiserver *s, const struct loop *loop)
+{
+    for (size_t i = 0; i < s->workers_len; i++)
+        if (s->workers[i].loop == loop)
+            return &s->workers[i];
+    return NULL;
+}
+
+/* ---- counting ---- */
+
+struct http_metrics {
+    struct histogram *seconds[8][2]; /* verb bit, resource or not */
+    struct counter *codes[6];        /* 1xx … 5xx */
+    struct counter *rejected;
+};
+
+static const double second_bounds[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
+
+static struct http_metrics *metrics_make(struct metrics *m)
+{
+    struct http_metrics *h = mem_zalloc(sizeof *h);
+    char labels[64];
+    if (!m)
+        return h;
+    for (unsigned v = 0; v < 8; v++) {
+        snprintf(labels, sizeof labels, "verb=\"%s\"", verb_name((enum verb)(1u << v)));
+        h->seconds[v][1] = metrics_histogram(m, "apiserver_request_duration_seconds", labels,
+                                             "Time from request to answer, watches and logs apart.", second_bounds,
+                                             ARRAY_LEN(second_bounds));
+    }
+    for (unsigned c = 1; c < 6; c++) {
+        snprintf(labels, sizeof labels, "code=\"%uxx\"", c);
+        h->codes[c] = metrics_counter(m, "apiserver_request_total", labels, "Requests answered, by class of status.");
+    }
+    h->rejected = metrics_counter(m, "apiserver_rejected_requests_total", NULL, "Requests refused with 429.");
+    return h;
+}
+
+static double inflight_now(void *ctx)
+{
+    struct apiserver *s = ctx;
+    return (double)(atomic_load(&s->inflight) + atomic_load(&s->mutating_inflight));
+}
+
+static double watchers_now(void *ctx)
+{
+    return (double)atomic_load(&((struct apiserver *)ctx)->watchers);
+}
+
+static bool is_long_running(const struct rest *rq)
+{
+    return rq->info.verb == VERB_WATCH || strcmp(rq->info.subresource, "log") == 0;
+}
+
+/* Take a place among the requests in flight; false: answered 429. */
+static bool admit_inflight(struct rest *rq)
+{
+    struct apiserver *s = rq->server;
+    if (is_long_running(rq) || !rq->info.is_resource)
+        return true;
+    bool mutating = !(rq->info.verb & (VERB_GET | VERB_LIST));
+    atomic_uint *n = mutating ? &s->mutating_inflight : &s->inflight;
+    unsigned max = mutating ? s->config.mutating_inflight_max : s->config.inflight_max;
+    if (atomic_fetch_add(n, 1) >= max && max) {
+        atomic_fetch_sub(n, 1);
+        if (s->metrics->rejected)
+            counter_add(s->metrics->rejected, 1);
+        rest_status(rq, status_too_many_requests(rq->a, 1));
+        return false;
+    }
+    rq->counted = true;
+    rq->counted_mutating = mutating;
+    return true;
+}
+
+static void on_done(struct http_exchange *x)
+{
+    struct rest *rq = x->user;
+    struct apiserver *s = rq->server;
+    if (rq->counted)
+        atomic_fetch_sub(rq->counted_mutating ? &s->mutating_inflight : &s->inflight, 1);
+    if (rq->budget)
+        kv_budget_give(s->kv, rq->budget);
+    unsigned class = (unsigned)rq->code / 100;
+    if (class >= 1 && class <= 5 && s->metrics->codes[class])
+        counter_add(s->metrics->codes[class], 1);
+    if (rq->info.verb && !is_long_running(rq)) {
+        struct histogram *h = s->metrics->seconds[__builtin_ctz(rq->info.verb)][1];
+        if (h)
+            histogram_observe(h, (double)(clock_mono_ns() - rq->started_ns) / 1e9);
+    }
+}
+
+/* ---- who and whether ---- */
+
+static const struct user *authenticate(struct rest *rq, struct error *err)
+{
+    const struct tls_peer *p = rq->x->peer;
+    struct authn_peer peer = {0};
+    if (p)
+        peer = (struct authn_peer){p->verified, p->common_name, p->organizations, p->organizations_len};
+    return authn_request(rq->server->authn, &peer, http_header_get(rq->x, "authorization"), rq->a, err);
+}
+
+static void attributes_of(const struct rest *rq, struct authz_attributes *at)
+{
+    const struct request_info *i = &rq->info;
+    *at = (struct authz_attributes){.user = rq->user, .verb = i->verb_str, .is_resource = i->is_resource,
+                                    .group = i->group, .resource = i->resource, .subresource = i->subresource,
+                                    .ns = i->ns, .name = i->name, .path = i->path};
+}
+
+static bool may_impersonate(struct rest *rq, const char *resource, const char *ns, const char *name)
+{
+    struct authz_attributes at = {.user = rq->user, .verb = "impersonate", .is_resource = true, .group = "",
+                                  .resource = resource, .subresource = "", .ns = ns, .name = name, .path = ""};
+    return authz_allowed(rq->server->authz, &at, rq->a, NULL);
+}
+
+static struct status *refuse_impersonation(struct rest *rq, const char *resource, const char *name)
+{
+    struct status_about about = {"", resource, "", name};
+    return status_forbidden(rq->a, &about, "User \"%s\" cannot impersonate resource \"%s\" in API group \"\" at the cluster scope",
+                            rq->user->name, resource);
+}
+
+/* Impersonate-User and -Group: become somebody else, if allowed to. */
+static struct status *impersonate(struct rest *rq)
+{
+    struct str name = http_header_get(rq->x, "impersonate-user");
+    if (!name.p)
+        return NULL;
+    struct user *u = arena_new(rq->a, struct user);
+    u->name = arena_strndup(rq->a, name.p, name.n);
+    u->uid = "";
+    struct str account = name, ns;
+    if (str_has_prefix(name, STR("system:serviceaccount:"))) {
+        account = str_slice(name, strlen("system:serviceaccount:"), name.n);
+        str_split(&account, ':', &ns);
+        const char *ns_text = arena_strndup(rq->a, ns.p, ns.n);
+        const char *sa = arena_strndup(rq->a, account.p ? account.p : "", account.n);
+        if (!may_impersonate(rq, "serviceaccounts", ns_text, sa))
+            return refuse_impersonation(rq, "serviceaccounts", sa);
+    } else if (!may_impersonate(rq, "users", "", u->name)) {
+        return refuse_impersonation(rq, "users", u->name);
+    }
+    u->groups = arena_array(rq->a, const char *, rq->x->headers_len + 1);
+    for (size_t i = 0; i < rq->x->headers_len; i++) {
+        if (!str_eqz(rq->x->headers[i].name, "impersonate-group"))
+            continue;
+        const char *g = arena_strndup(rq->a, rq->x->headers[i].value.p, rq->x->headers[i].value.n);
+        if (!may_impersonate(rq, "groups", "", g))
+            return refuse_impersonation(rq, "groups", g);
+        u->groups[u->groups_len++] = g;
+    }
+    if (strcmp(u->name, "system:anonymous") != 0)
+        u->groups[u->groups_len++] = "system:authenticated";
+    rq->user = u;
+    return NULL;
+}
+
+static struct status *forbidden(struct rest *rq)
+{
+    const struct request_info *i = &rq->info;
+    struct status_about about = {i->group, i->resource, "", i->name};
+    if (!i->is_resource) {
+        about = (struct status_about){"", "", "", ""};
+        return status_forbidden(rq->a, &about, "User \"%s\" cannot %s path \"%s\"", rq->user->name, i->verb_str, i->path);
+    }
+    const char *where = *i->ns && strcmp(i->resource, "namespaces") != 0
+                            ? arena_printf(rq->a, " in the namespace \"%s\"", i->ns)
+                        : *i->ns ? arena_printf(rq->a, " in the namespace \"%s\"", i->ns)
+                                 : " at the cluster scope";
+    return status_forbidden(rq->a, &about, "User \"%s\" cannot %s resource \"%s%s%s\" in API group \"%s\"%s",
+                            rq->user->name, i->verb_str, i->resource, *i->subresource ? "/" : "", i->subresource,
+                            i->group, where);
+}
+
+/* ---- paths that are no resources ---- */
+
+static void respond_text(struct rest *rq, int code, const char *text)
+{
+    rest_respond(rq, code, "text/plain; charset=utf-8", str_from(text));
+}
+
+static bool is_health(const char *path)
+{
+    return strcmp(path, "/healthz") == 0 || strcmp(path, "/livez") == 0 || strcmp(path, "/readyz") == 0 ||
+           strncmp(path, "/readyz/", 8) == 0 || strncmp(path, "/livez/", 7) == 0 || strncmp(path, "/healthz/", 9) == 0;
+}
+
+static void serve_health(struct rest *rq)
+{
+    struct apiserver *s = rq->server;
+    struct kv_status st;
+    kv_status(s->kv, &st);
+    bool ready_path = strncmp(rq->info.path, "/readyz", 7) == 0;
+    bool store = !st.failed, leader = st.leader_id != 0, boot = atomic_load(&s->bootstrapped);
+    bool shutdown = atomic_load(&s->stopping);
+    bool ok = store && (!ready_path || (leader && boot && !shutdown));
+    bool verbose = query_get(rq->a, rq->info.query, "verbose") != NULL;
+    if (ok && !verbose) {
+        respond_text(rq, 200, "ok");
+        return;
+    }
+    const char *name = ready_path ? "readyz" : strncmp(rq->info.path, "/livez", 6) == 0 ? "livez" : "healthz";
+    const char *text = arena_printf(rq->a, "[%s]ping %s\n[%s]etcd %s\n", "+", "ok", store ? "+" : "-", store ? "ok" : "failed");
+    if (ready_path)
+        text = arena_printf(rq->a, "%s[%s]leader %s\n[%s]poststarthook/bootstrap %s\n[%s]shutdown %s\n", text,
+                            leader ? "+" : "-", leader ? "ok" : "failed", boot ? "+" : "-", boot ? "ok" : "failed",
+                            shutdown ? "-" : "+", shutdown ? "failed" : "ok");
+    respond_text(rq, ok ? 200 : 500, arena_printf(rq->a, "%s%s check %s\n", text, name, ok ? "passed" : "failed"));
+}
+
+static void serve_version(struct rest *rq)
+{
+    rest_respond(rq, 200, "application/json",
+                 STR("{\n  \"major\": \"1\",\n  \"minor\": \"35\",\n  \"gitVersion\": \"" GIT_VERSION "\",\n"
+                     "  \"gitCommit\": \"\",\n  \"gitTreeState\": \"clean\",\n  \"buildDate\": \"1970-01-01T00:00:00Z\",\n"
+                     "  \"goVersion\": \"none\",\n  \"compiler\": \"gcc\",\n  \"platform\": \"linux/amd64\"\n}"));
+}
+
+static void serve_metrics(struct rest *rq)
+{
+    struct buf b;
+    buf_init(&b);
+    if (rq->server->config.metrics)
+        metrics_render(rq->server->config.metrics, &b);
+    rest_respond(rq, 200, "text/plain; version=0.0.4; charset=utf-8", buf_str(&b));
+    buf_free(&b);
+}
+
+static void serve_openid(struct rest *rq)
+{
+    struct apiserver *s = rq->server;
+    struct buf b;
+    buf_init(&b);
+    if (strcmp(rq->info.path, "/openid/v1/jwks") == 0) {
+        jwt_keys_jwks(s->sa_keys, &b);
+        rest_respond(rq, 200, "application/jwk-set+json", buf_str(&b));
+    } else {
+        buf_printf(&b, "{\"issuer\":\"%s\",\"jwks_uri\":\"https://%s:%d/openid/v1/jwks\",\"response_types_supported\":[\"id_token\"],"
+                       "\"subject_types_supported\":[\"public\"],\"id_token_signing_alg_values_supported\":[\"RS256\",\"ES256\"]}",
+                   s->config.sa_issuer, s->config.advertise_address ? s->config.advertise_address : "127.0.0.1",
+                   apiserver_port(s));
+        rest_respond(rq, 200, "application/json", buf_str(&b));
+    }
+    buf_free(&b);
+}
+
+static void serve_path(struct rest *rq)
+{
+    const char *path = rq->info.path;
+    bool get = strcmp(rq->info.verb_str, "get") == 0 || strcmp(rq->info.verb_str, "head") == 0;
+    if (!get)
+        rest_status(rq, status_new(rq->a, 405, "MethodNotAllowed", "the server does not allow this method on the requested resource"));
+    else if (is_health(path))
+        serve_health(rq);
+    else if (strcmp(path, "/version") == 0 || strcmp(path, "/version/") == 0)
+        serve_version(rq);
+    else if (strcmp(path, "/metrics") == 0)
+        serve_metrics(rq);
+    else if (rq->server->sa_keys && (strcmp(path, "/openid/v1/jwks") == 0 || strcmp(path, "/.well-known/openid-configuration") == 0))
+        serve_openid(rq);
+    else if (strcmp(path, "/") == 0)
+        rest_respond(rq, 200, "application/json",
+                     STR("{\"paths\":[\"/api\",\"/api/v1\",\"/apis\",\"/healthz\",\"/livez\",\"/metrics\",\"/openapi/v3\","
+                         "\"/readyz\",\"/version\"]}\n"));
+    else if (!discovery_serve(rq->server->discovery, rq))
+        rest_status(rq, status_path_not_found(rq->a));
+}
+
+/* ---- a request ---- */
+
+static struct rest *rest_new(struct apiserver *s, struct http_exchange *x)
+{
+    struct rest *rq = arena_new(&x->arena, struct rest);
+    rq->server = s;
+    rq->worker = apiserver_worker(s, x->loop);
+    rq->x = x;
+    rq->a = &x->arena;
+    rq->started_ns = clock_mono_ns();
+    rq->info = (struct request_info){.verb_str = "", .path = "", .group = "", .version = "", .resource = "",
+                                     .subresource = "", .ns = "", .name = "", .rest = ""};
+    list_init(&rq->event_link);
+    x->user = rq;
+    x->on_done = on_done;
+    return rq;
+}
+
+static void on_request(void *ctx, struct http_exchange *x)
+{
+    struct rest *rq = rest_new(ctx, x);
+    struct error err = {0};
+    if (request_info_parse(rq->a, x->method, x->path, x->query, &rq->info, &err) < 0) {
+        rest_status(rq, status_bad_request(rq->a, "%s", err.message));
+        return;
+    }
+    if (!rq->info.is_resource && is_health(rq->info.path)) {
+        serve_path(rq);
+        return;
+    }
+    /* Errors are answered as the client wants its answers. */
+    if (!negotiate_accept(http_header_get(x, "accept"), !rq->info.is_resource, &rq->accept))
+        rq->accept = (struct accept){0};
+    rq->user = authenticate(rq, &err);
+    if (!rq->user) {
+        log_debug("authn", "request refused reason=\"%s\" remote=%s", err.message, x->remote);
+        rest_status(rq, err.code == ERR_DENIED ? status_unauthorized(rq->a) : status_from_error(rq->a, &err));
+        return;
+    }
+    struct status *s = impersonate(rq);
+    struct authz_attributes at;
+    attributes_of(rq, &at);
+    if (!s && !authz_allowed(rq->server->authz, &at, rq->a, NULL))
+        s = forbidden(rq);
+    if (s)
+        rest_status(rq, s);
+    else if (!rq->info.is_resource)
+        serve_path(rq);
+    else if (admit_inflight(rq))
+        rest_dispatch(rq);
+}
+
+/* Too long a body is refused before it is read. */
+static void on_headers(void *ctx, struct http_exchange *x)
+{
+    if (x->content_length <= (int64_t)BODY_MAX)
+        return;
+    struct rest *rq = rest_new(ctx, x);
+    rest_status(rq, status_new(rq->a, 413, "RequestEntityTooLarge", "Request entity too large: limit is %u", BODY_MAX));
+}
+
+/* ---- life ---- */
+
+static int lookup_uid(void *ctx, const char *resource, const char *ns, const char *name, char uid[64], bool *deleting)
+{
+    struct apiserver *s = ctx;
+    struct arena a;
+    struct error err;
+    struct kv_range_result out;
+    arena_init(&a);
+    struct kv_range_request rq = {.key = str_from(arena_printf(&a, "/registry/%s/%s/%s", resource, ns, name))};
+    int rc = kv_range(s->kv, &rq, &a, &out, &err);
+    struct stored_meta m;
+    if (rc == 0 && out.pairs_len == 1 && stored_meta(out.pairs[0].value, &m)) {
+        snprintf(uid, 64, "%.*s", STR_ARG(m.uid));
+        *deleting = m.deletion_timestamp != 0;
+        rc = 1;
+    }
+    arena_free(&a);
+    return rc;
+}
+
+static int load_keys(struct apiserver *s, struct error *err)
+{
+    const struct apiserver_config *c = &s->config;
+    if (c->sa_signing_key_file && !(s->sa_signer = jwt_signer_load(c->sa_signing_key_file, err)))
+        return error_wrap(err, "--service-account-signing-key-file");
+    if (!c->sa_key_files && !c->sa_signing_key_file)
+        return 0;
+    s->sa_keys = jwt_keys_new();
+    for (const char *const *f = c->sa_key_files; f && *f; f++)
+        if (jwt_keys_load(s->sa_keys, *f, err) < 0)
+            return error_wrap(err, "--service-account-key-file");
+    if (!c->sa_key_files && jwt_keys_load(s->sa_keys, c->sa_signing_key_file, err) < 0)
+        return error_wrap(err, "--service-account-signing-key-file");
+    return 0;
+}
+
+static int setup(struct apiserver *s, struct error *err)
+{
+    const struct apiserver_config *c = &s->config;
+    s->service_net = mem_zalloc(sizeof *s->service_net);
+    if (service_net_parse(c->service_cidr, c->node_port_min, c->node_port_max, s->service_net, err) < 0 ||
+        load_keys(s, err) < 0)
+        return err->code;
+    struct authn_config authn = {.token_file = c->token_file, .sa_keys = s->sa_keys, .sa_issuer = c->sa_issuer,
+                                 .anonymous = c->anonymous, .lookup_uid = lookup_uid, .lookup_ctx = s,
+                                 .audiences = (const char **)c->audiences};
+    for (const char *const *a = c->audiences; a && *a; a++)
+        authn.audiences_len++;
+    if (!(s->authn = authn_new(&authn, err)))
+        return err->code;
+    struct tls_options tls = {.cert_file = c->tls_cert_file, .key_file = c->tls_key_file, .ca_file = c->client_ca_file,
+                              .client_auth = c->client_ca_file ? TLS_CLIENT_AUTH_REQUEST : TLS_CLIENT_AUTH_NONE};
+    if (!(s->tls = tls_server_new(&tls, err)))
+        return error_wrap(err, "--tls-cert-file");
+    struct tls_options node = {.cert_file = c->kubelet_cert_file, .key_file = c->kubelet_key_file,
+                               .ca_file = c->kubelet_ca_file, .insecure_skip_verify = !c->kubelet_ca_file};
+    if (!(s->node_tls = tls_client_new(&node, err)))
+        return error_wrap(err, "--kubelet-client-certificate");
+    s->discovery = discovery_new();
+    s->metrics = metrics_make(c->metrics);
+    if (c->metrics) {
+        metrics_gauge_fn(c->metrics, "apiserver_current_inflight_requests", NULL, "Requests being served.", inflight_now, s);
+        metrics_gauge_fn(c->metrics, "apiserver_registered_watchers", NULL, "Open watches.", watchers_now, s);
+    }
+    return 0;
+}
+
+/* Made on each loop's own thread. */
+static void worker_open(void *arg)
+{
+    struct worker *w = arg;
+    list_init(&w->event_lease.waiting);
+    w->hubs = watch_hubs_new(w);
+    w->node_clients = mem_zalloc(sizeof *w->node_clients);
+    map_init(w->node_clients);
+    if (w->index == 0)
+        w->server->authz = authz_new(w->server->kv, w->loop, w->server->config.always_allow);
+}
+
+static void worker_close(void *arg)
+{
+    struct worker *w = arg;
+    if (w->index == 0)
+        authz_close(w->server->authz);
+    watch_hubs_free(w->hubs);
+}
+
+static void end_watches(void *arg)
+{
+    watch_hubs_each(((struct worker *)arg)->hubs, rest_watch_end);
+}
+
+struct listen_call {
+    struct apiserver *s;
+    struct error *err;
+    int rc;
+};
+
+static void listen_on_loop(void *arg)
+{
+    struct listen_call *l = arg;
+    char address[256];
+    snprintf(address, sizeof address, strchr(l->s->config.bind_address, ':') ? "[%s]:%u" : "%s:%u",
+             l->s->config.bind_address, l->s->config.secure_port);
+    l->rc = http_server_listen(l->s->http, address, l->s->tls, l->err);
+}
+
+static void free_all(struct apiserver *s)
+{
+    if (s->http)
+        http_server_free(s->http);
+    for (size_t i = 0; i < s->workers_len; i++) {
+        if (s->workers[i].node_clients) {
+            node_clients_free(s->workers[i].node_clients);
+            mem_free(s->workers[i].node_clients);
+        }
+        loop_call(s->workers[i].loop, worker_close, &s->workers[i]);
+    }
+    tls_context_unref(s->tls);
+    tls_context_unref(s->node_tls);
+    authn_free(s->authn);
+    jwt_keys_free(s->sa_keys);
+    jwt_signer_free(s->sa_signer);
+    discovery_free(s->discovery);
+    mem_free(s->metrics);
+    mem_free(s->service_net);
+    mem_free(s->workers);
+    mem_free(s);
+}
+
+struct apiserver *apiserver_start(const struct apiserver_config *config, struct kv *kv, struct loop *const *loops,
+                                  struct error *err)
+{
+    struct apiserver *s = mem_zalloc(sizeof *s);
+    s->config = *config;
+    s->kv = kv;
+    if (setup(s, err) < 0) {
+        free_all(s);
+        return NULL;
+    }
+    s->workers = mem_zalloc(config->loops_len * sizeof *s->workers);
+    s->workers_len = config->loops_len;
+    for (size_t i = 0; i < s->workers_len; i++) {
+        s->workers[i] = (struct worker){.server = s, .loop = loops[i], .index = i};
+        loop_call(loops[i], worker_open, &s->workers[i]);
+    }
+    struct http_server_options http = {.loops = loops, .loops_len = config->loops_len, .ctx = s,
+                                       .on_request = on_request, .on_headers = on_headers, .body_bytes_max = BODY_MAX};
+    s->http = http_server_new(&http);
+    struct listen_call l = {s, err, 0};
+    loop_call(loops[0], listen_on_loop, &l);
+    if (l.rc < 0) {
+        error_wrap(err, "--secure-port");
+        free_all(s);
+        return NULL;
+    }
+    s->keeper = keeper_start(s);
+    return s;
+}
+
+int apiserver_port(const struct apiserver *s)
+{
+    return http_server_port(s->http, 0);
+}
+
+void apiserver_stop(struct apiserver *s, uint64_t grace_ms)
+{
+    atomic_store(&s->stopping, true);
+    keeper_stop(s->keeper);
+    for (size_t i = 0; i < s->workers_len; i++)
+        loop_call(s->workers[i].loop, end_watches, &s->workers[i]);
+    http_server_stop_wait(s->http, grace_ms);
+    free_all(s);
+}
