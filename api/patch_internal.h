@@ -1,0 +1,42 @@
+/*
+ * Shared by the patch files: objects as arrays of pairs with a key index.
+ */
+#ifndef C8S_API_PATCH_INTERNAL_H
+#define C8S_API_PATCH_INTERNAL_H
+
+#include "api/patch.h"
+#include "base/map.h"
+#include "base/mem.h"
+
+#define PATCH_DEPTH_MAX 200
+
+/* The members of an object, taken out so that they can be put into another (a value of yyjson's
+ * mutable trees is in one container at a time). With duplicate keys the last counts. */
+struct members {
+    struct member {
+        yyjson_mut_val *key, *value;
+        bool used;
+    } * items;
+    size_t len;
+    struct map index; /* key → item */
+};
+
+void members_take(struct members *m, yyjson_mut_val *object); /* NULL or no object: none */
+void members_free(struct members *m);
+struct member *members_find(const struct members *m, struct str key);
+
+static inline struct str mut_str(yyjson_mut_val *v)
+{
+    return str_make(yyjson_mut_get_str(v), yyjson_mut_get_len(v));
+}
+
+/* The items of an array, taken out. Free with mem_free. */
+yyjson_mut_val **items_take(yyjson_mut_val *array, size_t *n);
+/* Text that is equal for equal scalars: a merge key's value, a primitive list's item. p NULL for
+ * others. */
+struct str scalar_key(yyjson_mut_val *v);
+/* Nested no deeper than PATCH_DEPTH_MAX? Patches recurse. */
+bool depth_is_fine(yyjson_val *v, int depth);
+bool mut_depth_is_fine(yyjson_mut_val *v, int depth);
+
+#endif
