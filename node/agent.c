@@ -1,0 +1,79 @@
+/*
+ * Paths, control groups and events that the parts of the agent share (see agent.h).
+ */
+#include "node/agent.h"
+#include "base/mem.h"
+#include "node/cgroup.h"
+#include "node/pod_spec.h"
+#include <stdio.h>
+
+char *agent_pod_dir(const struct agent *g, struct arena *a, const char *uid)
+{
+    return arena_printf(a, "%s/pods/%s", g->options.root_dir, uid);
+}
+
+char *agent_log_dir(const struct agent *g, struct arena *a, const char *ns, const char *name,
+                    const char *uid)
+{
+    return arena_printf(a, "%s/%s_%s_%s", g->options.pod_log_dir, ns, name, uid);
+}
+
+/* The root without a final '/', so that "%s/x" is right for "/" too. */
+static const char *cgroup_base(const struct agent *g, struct arena *a)
+{
+    const char *root = g->options.cgroup_root ? g->options.cgroup_root : "";
+    size_t n = strlen(root);
+
+    while (n && root[n - 1] == '/')
+        n--;
+    return arena_printf(a, "%.*s/kubepods", (int)n, root);
+}
+
+char *agent_cgroup_parent(const struct agent *g, struct arena *a, const Core__V1__Pod *pod)
+{
+    const char *qos = pod_qos(pod), *base = cgroup_base(g, a), *uid = pod->metadata->uid;
+
+    if (strcmp(qos, "Guaranteed") == 0)
+        return arena_printf(a, "%s/pod%s", base, uid);
+    return arena_printf(a, "%s/%s/pod%s", base,
+                        strcmp(qos, "BestEffort") == 0 ? "besteffort" : "burstable", uid);
+}
+
+void agent_remove_cgroups(const struct agent *g, const char *uid)
+{
+    static const char *const classes[] = {"", "/besteffort", "/burstable"};
+    struct arena a;
+
+    arena_init(&a);
+    for (size_t i = 0; i < ARRAY_LEN(classes); i++)
+        cgroup_remove(arena_printf(&a, "%s%s/pod%s", cgroup_base(g, &a), classes[i], uid), NULL);
+    arena_free(&a);
+}
+
+void agent_event(struct agent *g, const Core__V1__Pod *pod, const char *container, const char *type,
+                 const char *reason, const char *format, ...)
+{
+    struct event_target about = {.api_version = "v1",
+                                 .kind = "Pod",
+                                 .ns = pod->metadata->namespace_,
+                                 .name = pod->metadata->name,
+                                 .uid = pod->metadata->uid,
+                                 .resource_version = pod->metadata->resource_version};
+    struct arena a;
+    va_list args;
+    char *text;
+
+    arena_init(&a);
+    va_start(args, format);
+    text = arena_vprintf(&a, format, args);
+    va_end(args);
+    if (container) {
+        bool init = false;
+        for (size_t i = 0; i < pod->spec->n_init_containers; i++)
+            init |= cstr_eq(pod->spec->init_containers[i]->name, container);
+        about.field_path =
+            arena_printf(&a, "spec.%s{%s}", init ? "initContainers" : "containers", container);
+    }
+    recorder_event(g->recorder, &about, type, reason, "%s", text);
+    arena_free(&a);
+}

@@ -1,0 +1,127 @@
+/*
+ * Control groups (see cgroup.h).
+ */
+#include "node/cgroup.h"
+#include "base/mem.h"
+#include "base/str.h"
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MOUNT "/sys/fs/cgroup"
+
+/* Call fn with the directory of `path` in every hierarchy that has it. */
+static void each_hierarchy(const char *path, void (*fn)(void *ctx, const char *dir), void *ctx)
+{
+    DIR *d = opendir(MOUNT);
+    struct dirent *e;
+
+    while (d && (e = readdir(d)) != NULL) {
+        char *dir;
+
+        if (strcmp(e->d_name, "..") == 0)
+            continue;
+        /* "." is version 2, where MOUNT itself is the hierarchy. */
+        dir = mem_printf(MOUNT "/%s%s", e->d_name, path);
+        if (access(dir, F_OK) == 0)
+            fn(ctx, dir);
+        mem_free(dir);
+    }
+    if (d)
+        closedir(d);
+}
+
+/* Call fn for a group and all below it, deepest first. */
+static void each_below(const char *dir, void (*fn)(void *ctx, const char *dir), void *ctx)
+{
+    DIR *d = opendir(dir);
+    struct dirent *e;
+
+    while (d && (e = readdir(d)) != NULL) {
+        char *sub;
+        struct stat st;
+
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        sub = mem_printf("%s/%s", dir, e->d_name);
+        if (lstat(sub, &st) == 0 && S_ISDIR(st.st_mode))
+            each_below(sub, fn, ctx);
+        mem_free(sub);
+    }
+    if (d)
+        closedir(d);
+    fn(ctx, dir);
+}
+
+static void kill_one(void *ctx, const char *dir)
+{
+    char *path = mem_printf("%s/cgroup.procs", dir);
+    FILE *f = fopen(path, "re");
+    int pid;
+
+    while (f && fscanf(f, "%d", &pid) == 1) {
+        ++*(size_t *)ctx;
+        if (pid > 1)
+            kill(pid, SIGKILL);
+    }
+    if (f)
+        fclose(f);
+    mem_free(path);
+}
+
+static void kill_below(void *ctx, const char *dir)
+{
+    each_below(dir, kill_one, ctx);
+}
+
+size_t cgroup_kill(const char *path)
+{
+    size_t found = 0;
+
+    each_hierarchy(path, kill_below, &found);
+    return found;
+}
+
+struct removal {
+    int rc;
+    struct error *err;
+};
+
+static void remove_one(void *ctx, const char *dir)
+{
+    struct removal *r = ctx;
+
+    if (rmdir(dir) < 0 && errno != ENOENT && r->rc == 0)
+        r->rc = error_errno(r->err, ERR_UNAVAILABLE, errno, "remove control group %s", dir);
+}
+
+static void remove_below(void *ctx, const char *dir)
+{
+    each_below(dir, remove_one, ctx);
+}
+
+int cgroup_remove(const char *path, struct error *err)
+{
+    struct removal r = {.err = err};
+
+    each_hierarchy(path, remove_below, &r);
+    return r.rc;
+}
+
+static void remove_quietly(void *ctx, const char *dir)
+{
+    (void)ctx;
+    rmdir(dir);
+}
+
+void cgroup_remove_empty(const char *parent, const char *name)
+{
+    char *path = mem_printf("%s/%s", parent, name);
+
+    each_hierarchy(path, remove_quietly, NULL);
+    each_hierarchy(parent, remove_quietly, NULL);
+    mem_free(path);
+}
