@@ -74,9 +74,10 @@ static const char *cni_bin_dir(void)
 }
 
 /*
- * Everything containerd and runc keep is below the node's own directories, mounted network namespaces too:
- * two nodes on one machine do not see each other, and removing the directories removes all.
- * restrict_oom_score_adj: without the right to lower the score (as inside a container) pods start all the same.
+ * Everything containerd and runc keep is below the node's own directories, mounted network
+ * namespaces too: two nodes on one machine do not see each other, and removing the directories
+ * removes all. restrict_oom_score_adj: without the right to lower the score (as inside a container)
+ * pods start all the same.
  */
 static int write_config(const struct cluster_node *n, const struct paths *p, struct error *err)
 {
@@ -236,7 +237,8 @@ static int start_agent(const struct cluster_node *n, struct paths *p, struct err
 
 static int make_dirs(const struct cluster_node *n, struct paths *p, struct error *err)
 {
-    const char *dirs[] = {n->run_dir, p->containerd, arena_printf(&p->a, "%s/cni/net.d", n->state_dir),
+    const char *dirs[] = {n->run_dir, p->containerd,
+                          arena_printf(&p->a, "%s/cni/net.d", n->state_dir),
                           arena_printf(&p->a, "%s/agent/log/pods", n->state_dir)};
     int rc = 0;
 
@@ -311,8 +313,8 @@ static const char *argument(const char *cmdline, size_t n, const char *name)
     return NULL;
 }
 
-/* A shim's socket is named by a hash of containerd's address, the namespace and the sandbox; a shim that is
- * killed leaves it behind. */
+/* A shim's socket is named by a hash of containerd's address, the namespace and the sandbox; a shim
+ * that is killed leaves it behind. */
 static void remove_shim_socket(const char *address, const char *ns, const char *id)
 {
     unsigned char sum[SHA256_DIGEST_LENGTH];
@@ -369,8 +371,8 @@ static void keep(int *rc, int step, struct error *err, const struct error *why)
 }
 
 /*
- * The containers are ended by SIGKILL, all at once: what runs in a cluster that is taken down has no
- * tomorrow. Nothing is asked of containerd, so that a broken one can be cleaned up, too.
+ * The containers are ended by SIGKILL, all at once: what runs in a cluster that is taken down has
+ * no tomorrow. Nothing is asked of containerd, so that a broken one can be cleaned up, too.
  */
 int cluster_node_stop(const struct cluster_node *n, struct error *err)
 {

@@ -5,15 +5,16 @@
  *                           │ handlers: "ns/name" into the pod queue
  *   runtime ──poll, 1 s───▶ │
  *   probes, timers ───────▶ ▼
- *                        pod workers (pod_worker.h): one at a time per pod; read what should be and what
- *                        is, do the difference, write the status
+ *                        pod workers (pod_worker.h): one at a time per pod; read what should be and
+ * what is, do the difference, write the status
  *
- * Threads: the client's I/O thread (informers), the agent's loop (CRI channel, HTTPS server, HTTP probes),
- * pod workers (started when all are busy, at most WORKERS_MAX), the poll of the runtime, the heartbeat, the proxy, a
- * few probe threads, the event recorder. Pod state is touched by the worker that has the pod's key.
+ * Threads: the client's I/O thread (informers), the agent's loop (CRI channel, HTTPS server, HTTP
+ * probes), pod workers (started when all are busy, at most WORKERS_MAX), the poll of the runtime,
+ * the heartbeat, the proxy, a few probe threads, the event recorder. Pod state is touched by the
+ * worker that has the pod's key.
  *
- * The agent holds no truth: pods come from the API, containers from the runtime, volumes from the disk. Killed and
- * started again it finds everything and touches no container.
+ * The agent holds no truth: pods come from the API, containers from the runtime, volumes from the
+ * disk. Killed and started again it finds everything and touches no container.
  */
 #ifndef C8S_NODE_AGENT_H
 #define C8S_NODE_AGENT_H
@@ -61,7 +62,7 @@ struct agent {
     struct cri *cri;
     struct recorder *recorder;
     struct informer *pods, *nodes, *services, *slices;
-    struct workqueue *queue; /* keys of pods */
+    struct workqueue *queue;  /* keys of pods */
     struct backoff *restarts; /* uid/container */
     struct backoff *pulls;    /* uid/image */
     struct pod_table *table;

@@ -28,8 +28,8 @@ bool atomic_path_ok(const char *path)
     return true;
 }
 
-/* The version in place has these files with this content and mode. (Files it has more do not matter for
- * the comparison of each, so the number is compared too.) */
+/* The version in place has these files with this content and mode. (Files it has more do not matter
+ * for the comparison of each, so the number is compared too.) */
 static size_t count_files(const char *dir)
 {
     DIR *d = opendir(dir);
@@ -72,8 +72,8 @@ static bool in_place(const char *data, const struct atomic_file *files, size_t n
     return same && access(data, F_OK) == 0 && count_files(data) == n;
 }
 
-static int write_version(const char *version, const struct atomic_file *files, size_t n, int64_t gid,
-                         struct error *err)
+static int write_version(const char *version, const struct atomic_file *files, size_t n,
+                         int64_t gid, struct error *err)
 {
     int rc = file_make_dirs(version, 0755, err);
 
@@ -102,7 +102,8 @@ static struct str first_part(const char *path)
 }
 
 /* dir/a -> ..data/a for the first part of every path. */
-static int link_visible(const char *dir, const struct atomic_file *files, size_t n, struct error *err)
+static int link_visible(const char *dir, const struct atomic_file *files, size_t n,
+                        struct error *err)
 {
     for (size_t i = 0; i < n; i++) {
         struct str part = first_part(files[i].path);

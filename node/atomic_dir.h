@@ -1,6 +1,6 @@
 /*
- * A directory whose files change all at once: what configMap, secret, downwardAPI and projected volumes
- * are. A reader that opened ..data sees one whole version.
+ * A directory whose files change all at once: what configMap, secret, downwardAPI and projected
+ * volumes are. A reader that opened ..data sees one whole version.
  *
  *     dir/..2026_11_21_08_47_27.1234/a        the version
  *     dir/..data -> ..2026_11_21_08_47_27.1234
@@ -27,7 +27,8 @@ struct atomic_file {
 bool atomic_path_ok(const char *path);
 
 /* Make `dir` (which must exist) hold exactly these files. Nothing is written when it does already.
- * gid ≥ 0: the group that may read the files. *changed (may be NULL) says whether a new version was put in place. */
+ * gid ≥ 0: the group that may read the files. *changed (may be NULL) says whether a new version was
+ * put in place. */
 int atomic_dir_write(const char *dir, const struct atomic_file *files, size_t n, int64_t gid,
                      bool *changed, struct error *err);
 

@@ -77,8 +77,9 @@ static void dns_option(struct arena *a, struct pod_dns *out, const char *name, c
     text_add(a, (char ***)&out->options, &out->options_len, text);
 }
 
-void pod_dns(const Core__V1__Pod *pod, const struct flag_list *cluster_dns, const char *cluster_domain,
-             struct str resolv_conf, struct arena *a, struct pod_dns *out)
+void pod_dns(const Core__V1__Pod *pod, const struct flag_list *cluster_dns,
+             const char *cluster_domain, struct str resolv_conf, struct arena *a,
+             struct pod_dns *out)
 {
     const Core__V1__PodSpec *s = pod->spec;
     const char *policy = s->dns_policy && *s->dns_policy ? s->dns_policy : "ClusterFirst";
@@ -113,8 +114,8 @@ void pod_dns(const Core__V1__Pod *pod, const struct flag_list *cluster_dns, cons
 
 const char *pod_hostname(const Core__V1__Pod *pod, const char *node_name, struct arena *a)
 {
-    const char *name = pod->spec->hostname && *pod->spec->hostname ? pod->spec->hostname
-                                                                   : pod->metadata->name;
+    const char *name =
+        pod->spec->hostname && *pod->spec->hostname ? pod->spec->hostname : pod->metadata->name;
     size_t n = MIN(strlen(name), HOSTNAME_MAX);
 
     if (pod->spec->host_network)
@@ -165,12 +166,12 @@ static Runtime__V1__NamespaceOption *namespaces(const Core__V1__Pod *pod, struct
     const Core__V1__PodSpec *s = pod->spec;
 
     runtime__v1__namespace_option__init(o);
-    o->network = s->host_network ? RUNTIME__V1__NAMESPACE_MODE__NODE : RUNTIME__V1__NAMESPACE_MODE__POD;
+    o->network =
+        s->host_network ? RUNTIME__V1__NAMESPACE_MODE__NODE : RUNTIME__V1__NAMESPACE_MODE__POD;
     o->ipc = s->host_ipc ? RUNTIME__V1__NAMESPACE_MODE__NODE : RUNTIME__V1__NAMESPACE_MODE__POD;
-    o->pid = s->host_pid ? RUNTIME__V1__NAMESPACE_MODE__NODE
-             : api_get(s, share_process_namespace, false)
-                 ? RUNTIME__V1__NAMESPACE_MODE__POD
-                 : RUNTIME__V1__NAMESPACE_MODE__CONTAINER;
+    o->pid = s->host_pid                                  ? RUNTIME__V1__NAMESPACE_MODE__NODE
+             : api_get(s, share_process_namespace, false) ? RUNTIME__V1__NAMESPACE_MODE__POD
+                                                          : RUNTIME__V1__NAMESPACE_MODE__CONTAINER;
     return o;
 }
 
@@ -252,13 +253,14 @@ static Runtime__V1__LinuxPodSandboxConfig *sandbox_linux(const struct agent *g,
         if (sc->has_run_as_user && sc->has_run_as_group)
             s->run_as_group = int64_value(a, sc->run_as_group);
         for (size_t i = 0; i < sc->n_sysctls; i++)
-            cri_add_value(a, &m->sysctls, &m->n_sysctls, sc->sysctls[i]->name, sc->sysctls[i]->value);
+            cri_add_value(a, &m->sysctls, &m->n_sysctls, sc->sysctls[i]->name,
+                          sc->sysctls[i]->value);
     }
     return m;
 }
 
-CriPodSandboxConfig *sandbox_config(const struct agent *g, const Core__V1__Pod *pod, uint32_t attempt,
-                                    struct arena *a)
+CriPodSandboxConfig *sandbox_config(const struct agent *g, const Core__V1__Pod *pod,
+                                    uint32_t attempt, struct arena *a)
 {
     const Meta__V1__ObjectMeta *meta = pod->metadata;
     CriPodSandboxConfig *m = arena_new(a, CriPodSandboxConfig);
@@ -289,7 +291,8 @@ CriPodSandboxConfig *sandbox_config(const struct agent *g, const Core__V1__Pod *
 
 /* ------------------------------------------------------------------------------ container --- */
 
-static Runtime__V1__LinuxContainerResources *linux_resources(const struct linux_limits *l, struct arena *a)
+static Runtime__V1__LinuxContainerResources *linux_resources(const struct linux_limits *l,
+                                                             struct arena *a)
 {
     Runtime__V1__LinuxContainerResources *m = arena_new(a, Runtime__V1__LinuxContainerResources);
 
@@ -302,15 +305,16 @@ static Runtime__V1__LinuxContainerResources *linux_resources(const struct linux_
     return m;
 }
 
-/* The user the container runs as: its own setting, the pod's, the image's. runAsNonRoot is checked here,
- * since only now the image is known. */
+/* The user the container runs as: its own setting, the pod's, the image's. runAsNonRoot is checked
+ * here, since only now the image is known. */
 static int security_user(const struct container_order *o, const Core__V1__SecurityContext *own,
                          const Core__V1__PodSecurityContext *of_pod,
                          Runtime__V1__LinuxContainerSecurityContext *s, struct arena *a,
                          struct error *err)
 {
-    bool non_root = own && own->has_run_as_non_root ? own->run_as_non_root
-                                                    : of_pod && api_get(of_pod, run_as_non_root, false);
+    bool non_root = own && own->has_run_as_non_root
+                        ? own->run_as_non_root
+                        : of_pod && api_get(of_pod, run_as_non_root, false);
     int64_t user = -1;
 
     if (own && own->has_run_as_user)
@@ -350,11 +354,17 @@ static int security_user(const struct container_order *o, const Core__V1__Securi
 static void security_paths(Runtime__V1__LinuxContainerSecurityContext *s, struct arena *a)
 {
     /* What Docker hides, and every runtime since. */
-    static const char *const masked[] = {
-        "/proc/asound",      "/proc/acpi",        "/proc/kcore",
-        "/proc/keys",        "/proc/latency_stats", "/proc/timer_list",
-        "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi",
-        "/sys/firmware",     "/sys/devices/virtual/powercap"};
+    static const char *const masked[] = {"/proc/asound",
+                                         "/proc/acpi",
+                                         "/proc/kcore",
+                                         "/proc/keys",
+                                         "/proc/latency_stats",
+                                         "/proc/timer_list",
+                                         "/proc/timer_stats",
+                                         "/proc/sched_debug",
+                                         "/proc/scsi",
+                                         "/sys/firmware",
+                                         "/sys/devices/virtual/powercap"};
     static const char *const readonly[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
                                            "/proc/sysrq-trigger"};
 
@@ -390,7 +400,8 @@ static int security(const struct pod_context *x, const struct container_order *o
     runtime__v1__linux_container_security_context__init(s);
     *out = s;
     s->namespace_options = namespaces(x->pod, a);
-    s->seccomp = seccomp(a, own ? own->seccomp_profile : NULL, of_pod ? of_pod->seccomp_profile : NULL);
+    s->seccomp =
+        seccomp(a, own ? own->seccomp_profile : NULL, of_pod ? of_pod->seccomp_profile : NULL);
     if (own) {
         s->privileged = api_get(own, privileged, false);
         s->readonly_rootfs = api_get(own, read_only_root_filesystem, false);
@@ -423,15 +434,15 @@ static void mount_add(struct arena *a, CriContainerConfig *m, const char *to, co
         mount->propagation = RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_HOST_TO_CONTAINER;
     else if (cstr_eq(propagation, "Bidirectional"))
         mount->propagation = RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL;
-    m->mounts = arena_grow(a, m->mounts, m->n_mounts * sizeof(void *),
-                           (m->n_mounts + 1) * sizeof(void *));
+    m->mounts =
+        arena_grow(a, m->mounts, m->n_mounts * sizeof(void *), (m->n_mounts + 1) * sizeof(void *));
     m->mounts[m->n_mounts++] = mount;
 }
 
 static int mounts_of_volumes(struct agent *g, const struct pod_context *x,
-                             const Core__V1__Container *c, const struct env_var *env, size_t env_len,
-                             CriContainerConfig *m, bool *has_hosts, struct arena *a,
-                             struct error *err)
+                             const Core__V1__Container *c, const struct env_var *env,
+                             size_t env_len, CriContainerConfig *m, bool *has_hosts,
+                             struct arena *a, struct error *err)
 {
     for (size_t i = 0; i < c->n_volume_mounts; i++) {
         const Core__V1__VolumeMount *v = c->volume_mounts[i];
@@ -452,8 +463,9 @@ static int mounts_of_volumes(struct agent *g, const struct pod_context *x,
 }
 
 /* A file for the container's last words, and the pod's /etc/hosts. */
-static int mounts_of_agent(struct agent *g, const struct pod_context *x, const Core__V1__Container *c,
-                           bool has_hosts, CriContainerConfig *m, struct arena *a, struct error *err)
+static int mounts_of_agent(struct agent *g, const struct pod_context *x,
+                           const Core__V1__Container *c, bool has_hosts, CriContainerConfig *m,
+                           struct arena *a, struct error *err)
 {
     const char *pod_dir = agent_pod_dir(g, a, x->pod->metadata->uid);
     const char *dir = arena_printf(a, "%s/containers/%s", pod_dir, c->name), *path;
@@ -462,11 +474,11 @@ static int mounts_of_agent(struct agent *g, const struct pod_context *x, const C
 
     if (rc == 0 && !x->pod->spec->host_network && !has_hosts) {
         path = arena_printf(a, "%s/etc-hosts", pod_dir);
-        rc = file_replace(path,
-                          str_from(pod_hosts_file(x->pod, x->pod_ip,
-                                                  pod_hostname(x->pod, x->node_name, a),
-                                                  g->options.cluster_domain, a)),
-                          0644, err);
+        rc = file_replace(
+            path,
+            str_from(pod_hosts_file(x->pod, x->pod_ip, pod_hostname(x->pod, x->node_name, a),
+                                    g->options.cluster_domain, a)),
+            0644, err);
         mount_add(a, m, "/etc/hosts", path, false, NULL);
     }
     if (rc < 0 || !c->termination_message_path || !*c->termination_message_path)
@@ -503,8 +515,8 @@ static void container_labels(const struct pod_context *x, const struct container
                   arena_printf(a, "%" PRId64, pod_grace_s(x->pod)));
 }
 
-static void container_process(const Core__V1__Container *c, const struct env_var *env, size_t env_len,
-                              struct arena *a, CriContainerConfig *m)
+static void container_process(const Core__V1__Container *c, const struct env_var *env,
+                              size_t env_len, struct arena *a, CriContainerConfig *m)
 {
     for (size_t i = 0; i < c->n_command; i++)
         text_add(a, &m->command, &m->n_command, pod_expand(a, c->command[i], env, env_len));

@@ -54,8 +54,7 @@ bool image_credentials(struct str docker_config, const char *image, struct arena
     size_t i, n;
     bool found = false;
 
-    yyjson_obj_foreach(auths ? auths : root, i, n, key, entry)
-    {
+    yyjson_obj_foreach (auths ? auths : root, i, n, key, entry) {
         if (!key_matches(str_make(yyjson_get_str(key), yyjson_get_len(key)), registry_of(image)))
             continue;
         *out = (struct cri_auth){.username = text_member(entry, "username", a),
@@ -80,8 +79,7 @@ static bool pod_credentials(const struct pod_context *x, const char *image, stru
         if (x->secret(x->ctx, x->pod->metadata->namespace_, name, a, &secret, NULL) < 0)
             continue; /* kubelet tries without, too */
         for (size_t k = 0; k < secret->n_data; k++) {
-            struct str content =
-                str_make(secret->data[k]->value.data, secret->data[k]->value.len);
+            struct str content = str_make(secret->data[k]->value.data, secret->data[k]->value.len);
             bool config = cstr_eq(secret->data[k]->key, ".dockerconfigjson") ||
                           cstr_eq(secret->data[k]->key, ".dockercfg");
             if (config && image_credentials(content, image, a, out))
@@ -142,13 +140,15 @@ int image_ensure(struct agent *g, const struct pod_context *x, const Core__V1__C
 
     if (!name_ok(c->image))
         return fail(g, x, c, f, "InvalidImageName",
-                    arena_printf(a, "Failed to apply default image tag \"%s\": couldn't parse image "
-                                    "name: invalid reference format",
+                    arena_printf(a,
+                                 "Failed to apply default image tag \"%s\": couldn't parse image "
+                                 "name: invalid reference format",
                                  c->image ? c->image : ""),
                     a);
     if (cri_image_status(g->cri, c->image, a, &image, &err) < 0)
         return fail(g, x, c, f, "ImageInspectError",
-                    arena_printf(a, "Failed to inspect image \"%s\": %s", c->image, err.message), a);
+                    arena_printf(a, "Failed to inspect image \"%s\": %s", c->image, err.message),
+                    a);
     if (!image && cstr_eq(c->image_pull_policy, "Never"))
         return fail(g, x, c, f, "ErrImageNeverPull",
                     arena_printf(a,
@@ -160,8 +160,9 @@ int image_ensure(struct agent *g, const struct pod_context *x, const Core__V1__C
         if (rc < 0)
             return rc;
         if (cri_image_status(g->cri, c->image, a, &image, &err) < 0 || !image)
-            return fail(g, x, c, f, "ImageInspectError",
-                        arena_printf(a, "Failed to inspect image \"%s\": %s", c->image, err.message), a);
+            return fail(
+                g, x, c, f, "ImageInspectError",
+                arena_printf(a, "Failed to inspect image \"%s\": %s", c->image, err.message), a);
     } else {
         agent_event(g, x->pod, c->name, EVENT_NORMAL, "Pulled",
                     "Container image \"%s\" already present on machine", c->image);

@@ -19,13 +19,13 @@ struct image_failure {
     const char *message;
 };
 
-/* Make the container's image present by its pull policy, with the events kubelet writes. Negative: *failure is
- * filled. Blocks while pulling. */
+/* Make the container's image present by its pull policy, with the events kubelet writes. Negative:
+ * *failure is filled. Blocks while pulling. */
 int image_ensure(struct agent *g, const struct pod_context *x, const Core__V1__Container *c,
                  struct arena *a, struct image_info *out, struct image_failure *failure);
 
-/* Credentials for an image out of a kubernetes.io/dockerconfigjson (or dockercfg) text; false when it has none
- * for that registry. Strings live in the arena. */
+/* Credentials for an image out of a kubernetes.io/dockerconfigjson (or dockercfg) text; false when
+ * it has none for that registry. Strings live in the arena. */
 bool image_credentials(struct str docker_config, const char *image, struct arena *a,
                        struct cri_auth *out);
 

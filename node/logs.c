@@ -53,8 +53,9 @@ struct log_reader {
     int64_t written;
 };
 
-/* Where the last n lines begin: counts line ends backwards. A partial record is a line of the file, not of the
- * container; the difference is at most the number of partial records among them, which kubelet accepts, too. */
+/* Where the last n lines begin: counts line ends backwards. A partial record is a line of the file,
+ * not of the container; the difference is at most the number of partial records among them, which
+ * kubelet accepts, too. */
 static off_t tail_offset(int fd, int64_t lines)
 {
     char chunk[4096];
@@ -271,7 +272,8 @@ bool logs_rotate(const char *path, int64_t bytes_max, int64_t files_max)
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &tm);
     n = strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &tm);
-    snprintf(stamp + n, sizeof stamp - n, ".%03ld", now.tv_nsec / 1000000); /* two within a second */
+    snprintf(stamp + n, sizeof stamp - n, ".%03ld",
+             now.tv_nsec / 1000000); /* two within a second */
     to = mem_printf("%s.%s", path, stamp);
     renamed = rename(path, to) == 0;
     mem_free(to);

@@ -87,11 +87,13 @@ static void parse_options(int argc, char **argv, struct agent_options *o)
         {"node-status-report-frequency", 0, FLAG_SECONDS, &o->status_period_s, NULL,
          "How often an unchanged node status is written."},
         {.help = "API server:"},
-        {"kubeconfig", 0, FLAG_STRING, &o->kubeconfig, "FILE", "How to reach the cluster, and as whom."},
+        {"kubeconfig", 0, FLAG_STRING, &o->kubeconfig, "FILE",
+         "How to reach the cluster, and as whom."},
         {.help = "Runtime:"},
         {"container-runtime-endpoint", 0, FLAG_STRING, &o->runtime_endpoint, "URL",
          "Socket of the container runtime (CRI v1)."},
-        {"root-dir", 0, FLAG_STRING, &o->root_dir, "DIR", "Where volumes and the agent's files are."},
+        {"root-dir", 0, FLAG_STRING, &o->root_dir, "DIR",
+         "Where volumes and the agent's files are."},
         {"pod-log-dir", 0, FLAG_STRING, &o->pod_log_dir, "DIR",
          "Where container logs are; log/pods below --root-dir when not given."},
         {"cgroup-root", 0, FLAG_STRING, &o->cgroup_root, "PATH",
@@ -103,9 +105,11 @@ static void parse_options(int argc, char **argv, struct agent_options *o)
         {.help = "Network:"},
         {"cni-conf-dir", 0, FLAG_STRING, &o->cni_conf_dir, "DIR",
          "Where the CNI configuration is written for the runtime."},
-        {"cluster-cidr", 0, FLAG_STRING, &o->cluster_cidr, "CIDR", "Range of all pods of the cluster."},
+        {"cluster-cidr", 0, FLAG_STRING, &o->cluster_cidr, "CIDR",
+         "Range of all pods of the cluster."},
         {"cluster-dns", 0, FLAG_LIST, &o->cluster_dns, "IP,…", "Name servers of pods."},
-        {"cluster-domain", 0, FLAG_STRING, &o->cluster_domain, "NAME", "DNS domain of the cluster."},
+        {"cluster-domain", 0, FLAG_STRING, &o->cluster_domain, "NAME",
+         "DNS domain of the cluster."},
         {"resolv-conf", 0, FLAG_STRING, &o->resolv_conf, "FILE",
          "Resolver settings of pods that use the node's."},
         {"proxy-mode", 0, FLAG_STRING, &o->proxy_mode, NULL, "How Services are reached.",
@@ -128,9 +132,10 @@ static void parse_options(int argc, char **argv, struct agent_options *o)
         {"config", 0, FLAG_UNSUPPORTED, NULL, NULL, "configuration files are not supported yet"},
         FLAGS_END,
     };
-    const struct flags_spec spec = {.program = "c8s-node",
-                                    .summary = "The node agent: runs the pods that are bound to this node.",
-                                    .flags = flags};
+    const struct flags_spec spec = {
+        .program = "c8s-node",
+        .summary = "The node agent: runs the pods that are bound to this node.",
+        .flags = flags};
     enum log_level level;
 
     flags_parse_or_exit(&spec, argc, argv, NULL, 1);
@@ -210,8 +215,8 @@ static void make_informers(struct agent *g)
 {
     char *mine = mem_printf("spec.nodeName=%s", g->options.node_name);
 
-    g->pods = informer_new(g->client, &(struct informer_config){.resource = RESOURCE_PODS,
-                                                                .field_selector = mine});
+    g->pods = informer_new(
+        g->client, &(struct informer_config){.resource = RESOURCE_PODS, .field_selector = mine});
     g->nodes = informer_new(g->client, &(struct informer_config){.resource = RESOURCE_NODES});
     g->services = informer_new(g->client, &(struct informer_config){.resource = RESOURCE_SERVICES});
     if (strcmp(g->options.proxy_mode, "none") != 0)
@@ -247,8 +252,8 @@ static void rotate_logs(struct agent *g)
             const char *id = s->container_id ? strstr(s->container_id, "//") : NULL;
             const char *path = arena_printf(
                 &a, "%s/%s/%d.log",
-                agent_log_dir(g, &a, pods.items[i]->ns, pods.items[i]->name, pods.items[i]->uid), s->name,
-                s->restart_count);
+                agent_log_dir(g, &a, pods.items[i]->ns, pods.items[i]->name, pods.items[i]->uid),
+                s->name, s->restart_count);
             if (id && s->state && s->state->running &&
                 logs_rotate(path, g->options.log_bytes_max, g->options.log_files_max)) {
                 struct error err = {0};
@@ -312,7 +317,8 @@ static int start(struct parts *p, struct error *err)
     make_informers(g);
     p->network = pod_network_start(g);
     if (g->slices)
-        p->proxy = proxy_start(g->services, g->slices, g->options.node_name, g->options.cluster_cidr);
+        p->proxy =
+            proxy_start(g->services, g->slices, g->options.node_name, g->options.cluster_cidr);
     start_informers(g);
     p->status = node_status_start(g);
     return g->options.port ? node_server_start(g, p->metrics, &p->server, err) : 0;
@@ -324,7 +330,8 @@ int main(int argc, char **argv)
     struct error err = {0};
     int signal_number;
 
-    /* Many threads, little allocation each: two arenas instead of one per thread keep the memory small. */
+    /* Many threads, little allocation each: two arenas instead of one per thread keep the memory
+     * small. */
     mallopt(M_ARENA_MAX, 2);
     mallopt(M_TRIM_THRESHOLD, 128 * 1024);
     component_block_signals();
@@ -344,8 +351,9 @@ int main(int argc, char **argv)
     trigger_poke(p->poller);
     signal_number = component_wait_signal();
     log_info("node", "ending, containers go on signal=%d", signal_number);
-    /* A worker may be waiting minutes for a container to end. Nothing is lost by not waiting for it: the next
-     * agent finds pods and containers as they are. Events that are queued are written. */
+    /* A worker may be waiting minutes for a container to end. Nothing is lost by not waiting for
+     * it: the next agent finds pods and containers as they are. Events that are queued are written.
+     */
     atomic_store(&p->agent.stopping, true);
     recorder_free(p->agent.recorder);
     fflush(NULL);

@@ -122,7 +122,8 @@ static void resources_of(const struct agent *g, const struct host_facts *h, stru
     put(a, &s->allocatable, &s->n_allocatable, "pods", g->options.max_pods, QUANTITY_DECIMAL_SI);
 }
 
-static const Core__V1__NodeCondition *find_condition(const Core__V1__NodeStatus *s, const char *type)
+static const Core__V1__NodeCondition *find_condition(const Core__V1__NodeStatus *s,
+                                                     const char *type)
 {
     for (size_t i = 0; s && i < s->n_conditions; i++) {
         if (cstr_eq(s->conditions[i]->type, type))
@@ -131,8 +132,9 @@ static const Core__V1__NodeCondition *find_condition(const Core__V1__NodeStatus 
     return NULL;
 }
 
-static void add_condition(const Core__V1__NodeStatus *old, Core__V1__NodeStatus *s, const char *type,
-                          bool value, const char *reason, const char *message, struct arena *a)
+static void add_condition(const Core__V1__NodeStatus *old, Core__V1__NodeStatus *s,
+                          const char *type, bool value, const char *reason, const char *message,
+                          struct arena *a)
 {
     const Core__V1__NodeCondition *before = find_condition(old, type);
     Core__V1__NodeCondition *c = api_new(a, Core__V1__NodeCondition);
@@ -142,8 +144,9 @@ static void add_condition(const Core__V1__NodeStatus *old, Core__V1__NodeStatus 
     c->reason = (char *)reason;
     c->message = (char *)message;
     c->last_heartbeat_time = time_now(a);
-    c->last_transition_time = before && cstr_eq(before->status, c->status) ? before->last_transition_time
-                                                                           : c->last_heartbeat_time;
+    c->last_transition_time = before && cstr_eq(before->status, c->status)
+                                  ? before->last_transition_time
+                                  : c->last_heartbeat_time;
     api_append(a, s, conditions, c);
 }
 
@@ -177,7 +180,8 @@ static void conditions_of(struct agent *g, const Core__V1__NodeStatus *old, Core
                   why ? why : "kubelet is posting ready status", a);
 }
 
-static void add_address(Core__V1__NodeStatus *s, const char *type, const char *address, struct arena *a)
+static void add_address(Core__V1__NodeStatus *s, const char *type, const char *address,
+                        struct arena *a)
 {
     Core__V1__NodeAddress *x = api_new(a, Core__V1__NodeAddress);
 
@@ -317,8 +321,8 @@ static int refresh_labels(struct agent *g, Core__V1__Node *node, struct arena *a
     Core__V1__Node *copy = arena_dup(a, node, sizeof *copy);
 
     copy->metadata = meta;
-    meta->labels = arena_dup(a, node->metadata->labels,
-                             node->metadata->n_labels * sizeof *meta->labels);
+    meta->labels =
+        arena_dup(a, node->metadata->labels, node->metadata->n_labels * sizeof *meta->labels);
     for (size_t i = 0; i < meta->n_labels; i++)
         meta->labels[i] = api_clone(a, node->metadata->labels[i]);
     set_labels(g, meta, node->status->node_info->architecture, a);
@@ -378,8 +382,8 @@ static int write_status(struct node_status *s, bool *ready, struct arena *a, str
 static Coordination__V1__Lease *new_lease(struct agent *g, struct arena *a)
 {
     Coordination__V1__Lease *lease = api_new(a, Coordination__V1__Lease);
-    Core__V1__Node *node = client_get(g->client, RESOURCE_NODES, NULL, g->options.node_name, NULL, a,
-                                      NULL);
+    Core__V1__Node *node =
+        client_get(g->client, RESOURCE_NODES, NULL, g->options.node_name, NULL, a, NULL);
 
     lease->metadata->name = (char *)g->options.node_name;
     lease->metadata->namespace_ = LEASE_NAMESPACE;
@@ -397,8 +401,8 @@ static Coordination__V1__Lease *new_lease(struct agent *g, struct arena *a)
 static int renew_lease(struct node_status *s, struct arena *a, struct error *err)
 {
     struct agent *g = s->g;
-    Coordination__V1__Lease *lease = client_get(g->client, RESOURCE_LEASES, LEASE_NAMESPACE,
-                                                g->options.node_name, NULL, a, err);
+    Coordination__V1__Lease *lease =
+        client_get(g->client, RESOURCE_LEASES, LEASE_NAMESPACE, g->options.node_name, NULL, a, err);
     bool create = !lease && err->code == ERR_NOT_FOUND;
 
     if (!lease && !create)
@@ -431,7 +435,8 @@ static uint64_t heartbeat(void *ctx)
         rc = register_node(s, &a, &err);
     if (rc == 0)
         rc = write_status(s, &ready, &a, &err);
-    if (rc == 0 && (!s->lease_at_ns || clock_mono_ns() - s->lease_at_ns > HEARTBEAT_MS * NS_PER_MS / 2))
+    if (rc == 0 &&
+        (!s->lease_at_ns || clock_mono_ns() - s->lease_at_ns > HEARTBEAT_MS * NS_PER_MS / 2))
         rc = renew_lease(s, &a, &err);
     if (rc < 0)
         log_warn("node", "heartbeat failed err=\"%s\"", err.message);

@@ -1,6 +1,6 @@
 /*
- * The Node object of this host: registration, heartbeats by Lease (every 10 s, 40 s long), status on
- * change and every few minutes, readiness by what the runtime says of itself and its network.
+ * The Node object of this host: registration, heartbeats by Lease (every 10 s, 40 s long), status
+ * on change and every few minutes, readiness by what the runtime says of itself and its network.
  */
 #ifndef C8S_NODE_NODE_STATUS_H
 #define C8S_NODE_NODE_STATUS_H

@@ -65,9 +65,10 @@ static void run_pre_stop(struct kill_job *j)
     if (!c || !c->lifecycle || !c->lifecycle->pre_stop || j->grace_s == 0)
         return;
     arena_init(&a);
-    if (!pod_hook(j->g, c->lifecycle->pre_stop, c, j->container->id, j->pod_ip, j->grace_s, &a, &output))
-        agent_event(j->g, j->pod, c->name, EVENT_WARNING, "FailedPreStopHook", "PreStopHook failed: %s",
-                    output);
+    if (!pod_hook(j->g, c->lifecycle->pre_stop, c, j->container->id, j->pod_ip, j->grace_s, &a,
+                  &output))
+        agent_event(j->g, j->pod, c->name, EVENT_WARNING, "FailedPreStopHook",
+                    "PreStopHook failed: %s", output);
     arena_free(&a);
     j->grace_s -= (int64_t)((clock_mono_ns() - began) / NS_PER_S);
     j->grace_s = MAX(j->grace_s, GRACE_AFTER_HOOK_S);
@@ -93,17 +94,20 @@ int pod_kill_containers(struct agent *g, const Core__V1__Pod *pod, const char *p
     int rc = 0;
 
     for (size_t i = 0; i < n; i++) {
-        const Core__V1__Container *c =
-            pod ? pod_container(pod, kills[i].container->name) : NULL;
+        const Core__V1__Container *c = pod ? pod_container(pod, kills[i].container->name) : NULL;
         const Core__V1__Probe *probe = c ? c->liveness_probe : NULL;
 
-        jobs[i] = (struct kill_job){.g = g, .pod = pod, .pod_ip = pod_ip,
-                                    .container = kills[i].container, .message = kills[i].message,
+        jobs[i] = (struct kill_job){.g = g,
+                                    .pod = pod,
+                                    .pod_ip = pod_ip,
+                                    .container = kills[i].container,
+                                    .message = kills[i].message,
                                     .grace_s = grace_s};
         if (kills[i].unhealthy && probe && probe->has_termination_grace_period_seconds)
             jobs[i].grace_s = MAX(probe->termination_grace_period_seconds, 0);
         /* The last one needs no thread of its own. */
-        jobs[i].threaded = i + 1 < n && pthread_create(&jobs[i].thread, NULL, kill_thread, &jobs[i]) == 0;
+        jobs[i].threaded =
+            i + 1 < n && pthread_create(&jobs[i].thread, NULL, kill_thread, &jobs[i]) == 0;
         if (!jobs[i].threaded)
             kill_thread(&jobs[i]);
     }
@@ -148,8 +152,8 @@ static int kill_some(struct agent *g, const Core__V1__Pod *pod, const struct run
     return rc;
 }
 
-int pod_kill_all(struct agent *g, const Core__V1__Pod *pod, const struct run_pod *run, int64_t grace_s,
-                 struct error *err)
+int pod_kill_all(struct agent *g, const Core__V1__Pod *pod, const struct run_pod *run,
+                 int64_t grace_s, struct error *err)
 {
     const struct run_sandbox *sandbox = run_sandbox_ready(run);
     const char *ip = sandbox ? sandbox->ip : "";

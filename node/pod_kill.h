@@ -7,14 +7,15 @@
 #include "node/agent.h"
 #include "node/pod_plan.h"
 
-/* End the given containers at the same time and wait. `pod` NULL: no longer in the API (no hooks, no events). The
- * first failure is returned; all are tried. */
+/* End the given containers at the same time and wait. `pod` NULL: no longer in the API (no hooks,
+ * no events). The first failure is returned; all are tried. */
 int pod_kill_containers(struct agent *g, const Core__V1__Pod *pod, const char *pod_ip,
-                        const struct plan_kill *kills, size_t n, int64_t grace_s, struct error *err);
+                        const struct plan_kill *kills, size_t n, int64_t grace_s,
+                        struct error *err);
 
 /* End every container of a pod, sidecars last, then stop its sandboxes. */
-int pod_kill_all(struct agent *g, const Core__V1__Pod *pod, const struct run_pod *run, int64_t grace_s,
-                 struct error *err);
+int pod_kill_all(struct agent *g, const Core__V1__Pod *pod, const struct run_pod *run,
+                 int64_t grace_s, struct error *err);
 
 /* Remove the ended pod from the runtime, its volumes, directories, logs and control groups. */
 int pod_remove(struct agent *g, const struct run_pod *run, const char *ns, const char *name,

@@ -55,19 +55,20 @@ static void wanted_routes(struct pod_network *n, const struct object_refs *nodes
 
 static void host_ports_of(const Core__V1__Pod *pod, port_vec *out)
 {
-    if (pod->spec->host_network || pod_finished(pod) || !pod->status->pod_ip || !*pod->status->pod_ip)
+    if (pod->spec->host_network || pod_finished(pod) || !pod->status->pod_ip ||
+        !*pod->status->pod_ip)
         return;
     for (size_t i = 0; i < pod->spec->n_containers; i++) {
         const Core__V1__Container *c = pod->spec->containers[i];
         for (size_t k = 0; k < c->n_ports; k++) {
             const Core__V1__ContainerPort *p = c->ports[k];
             if (p->host_port > 0)
-                vec_push(out, (struct host_port){.protocol = p->protocol && *p->protocol ? p->protocol
-                                                                                         : "TCP",
-                                                 .host_ip = p->host_ip,
-                                                 .host_port = (uint16_t)p->host_port,
-                                                 .pod_ip = pod->status->pod_ip,
-                                                 .container_port = (uint16_t)p->container_port});
+                vec_push(out, (struct host_port){
+                                  .protocol = p->protocol && *p->protocol ? p->protocol : "TCP",
+                                  .host_ip = p->host_ip,
+                                  .host_port = (uint16_t)p->host_port,
+                                  .pod_ip = pod->status->pod_ip,
+                                  .container_port = (uint16_t)p->container_port});
         }
     }
 }
@@ -93,8 +94,9 @@ static int write_rules(struct pod_network *n, const char *pod_cidr, const struct
     return rc;
 }
 
-static int sync_network(struct pod_network *n, const char *pod_cidr, const struct object_refs *nodes,
-                        const struct object_refs *pods, struct error *err)
+static int sync_network(struct pod_network *n, const char *pod_cidr,
+                        const struct object_refs *nodes, const struct object_refs *pods,
+                        struct error *err)
 {
     struct agent *g = n->g;
     route_vec routes = {0};
@@ -115,7 +117,8 @@ static int sync_network(struct pod_network *n, const char *pod_cidr, const struc
     if (rc == 0)
         rc = network_sync_routes(routes.items, routes.len, &changed, err);
     if (changed)
-        log_info("network", "routes to other nodes' pods routes=%zu changed=%zu", routes.len, changed);
+        log_info("network", "routes to other nodes' pods routes=%zu changed=%zu", routes.len,
+                 changed);
     vec_free(&routes);
     arena_free(&a);
     return rc;
@@ -146,7 +149,8 @@ static uint64_t network_run(void *ctx)
 /* What of a node matters here; its heartbeats do not. */
 static bool same_place(const Core__V1__Node *a, const Core__V1__Node *b)
 {
-    return cstr_eq(a->spec->pod_cidr, b->spec->pod_cidr) && cstr_eq(node_address(a), node_address(b));
+    return cstr_eq(a->spec->pod_cidr, b->spec->pod_cidr) &&
+           cstr_eq(node_address(a), node_address(b));
 }
 
 static void on_node(void *ctx, struct object *o)

@@ -1,6 +1,6 @@
 /*
- * The pod network of this node, kept in step with the Node objects: the CNI file once the node has a pod
- * CIDR, routes to the other nodes' pods, masquerading, host ports of this node's pods.
+ * The pod network of this node, kept in step with the Node objects: the CNI file once the node has
+ * a pod CIDR, routes to the other nodes' pods, masquerading, host ports of this node's pods.
  */
 #ifndef C8S_NODE_POD_NETWORK_H
 #define C8S_NODE_POD_NETWORK_H

@@ -14,15 +14,16 @@ static void plan_start(struct pod_plan *p, struct arena *a, const Core__V1__Cont
 static void plan_kill(struct pod_plan *p, struct arena *a, const struct run_container *r,
                       bool unhealthy, const char *reason, const char *message)
 {
-    p->kill = arena_grow(a, p->kill, p->kill_len * sizeof *p->kill, (p->kill_len + 1) * sizeof *p->kill);
+    p->kill =
+        arena_grow(a, p->kill, p->kill_len * sizeof *p->kill, (p->kill_len + 1) * sizeof *p->kill);
     p->kill[p->kill_len++] = (struct plan_kill){r, reason, message, unhealthy};
 }
 
 bool container_restarts(const Core__V1__Pod *pod, const Core__V1__Container *c, bool init,
                         int exit_code)
 {
-    const char *policy = c->restart_policy && *c->restart_policy ? c->restart_policy
-                                                                 : pod->spec->restart_policy;
+    const char *policy =
+        c->restart_policy && *c->restart_policy ? c->restart_policy : pod->spec->restart_policy;
 
     if (init && container_is_sidecar(c))
         return true;
@@ -81,9 +82,9 @@ static bool init_failed(const Core__V1__Pod *pod, const struct run_pod *run)
 }
 
 /* A running container that must end: its image changed, or a probe gave up on it. */
-static bool check_running(struct pod_plan *p, const struct run_pod *run, const struct run_container *r,
-                          const Core__V1__Container *c, const struct probe_view *probes,
-                          struct arena *a)
+static bool check_running(struct pod_plan *p, const struct run_pod *run,
+                          const struct run_container *r, const Core__V1__Container *c,
+                          const struct probe_view *probes, struct arena *a)
 {
     if (*r->hash && strcmp(r->hash, container_hash(a, c)) != 0) {
         plan_kill(p, a, r, false, "Changed",
@@ -150,8 +151,8 @@ static void plan_main(struct pod_plan *p, const Core__V1__Pod *pod, const struct
     }
 }
 
-static void plan_end_sidecars(struct pod_plan *p, const Core__V1__Pod *pod, const struct run_pod *run,
-                              struct arena *a)
+static void plan_end_sidecars(struct pod_plan *p, const Core__V1__Pod *pod,
+                              const struct run_pod *run, struct arena *a)
 {
     for (size_t i = pod->spec->n_init_containers; i-- > 0;) {
         const Core__V1__Container *c = pod->spec->init_containers[i];

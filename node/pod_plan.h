@@ -1,8 +1,9 @@
 /*
  * What is to be done for a pod now: the difference between its spec and what runs. Pure.
  *
- * Init containers run one after the other, each until it succeeds; sidecars among them (restartPolicy
- * Always) stay and hold up the next only until they have started; then the containers of the pod run, all at once.
+ * Init containers run one after the other, each until it succeeds; sidecars among them
+ * (restartPolicy Always) stay and hold up the next only until they have started; then the
+ * containers of the pod run, all at once.
  */
 #ifndef C8S_NODE_POD_PLAN_H
 #define C8S_NODE_POD_PLAN_H
@@ -10,8 +11,8 @@
 #include "node/pod_spec.h"
 #include "node/runtime.h"
 
-/* What the probes say about a running container; the seam between plan and prober. A container without a
- * probe of a kind has started, is ready, and lives. */
+/* What the probes say about a running container; the seam between plan and prober. A container
+ * without a probe of a kind has started, is ready, and lives. */
 struct probe_view {
     bool (*started)(void *ctx, const char *uid, const char *container_id);
     bool (*ready)(void *ctx, const char *uid, const char *container_id);
@@ -27,11 +28,13 @@ struct plan_kill {
 };
 
 struct pod_plan {
-    bool stop_all;       /* end every container and sandbox first (the sandbox died, or init failed for good) */
+    bool stop_all; /* end every container and sandbox first (the sandbox died, or init failed for
+                      good) */
     bool new_sandbox;
-    uint32_t attempt;    /* of the new sandbox */
-    bool finished;       /* nothing runs and nothing will again */
-    const Core__V1__Container **start; /* in order; restarts wait for their back-off at the worker */
+    uint32_t attempt; /* of the new sandbox */
+    bool finished;    /* nothing runs and nothing will again */
+    const Core__V1__Container *
+        *start; /* in order; restarts wait for their back-off at the worker */
     size_t start_len;
     struct plan_kill *kill;
     size_t kill_len;

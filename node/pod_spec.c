@@ -53,7 +53,8 @@ bool pod_finished(const Core__V1__Pod *pod)
 
 /* ------------------------------------------------------------------------------ resources --- */
 
-static const char *quantity_text_of(Meta__V1__QuantityEntry *const *items, size_t n, const char *name)
+static const char *quantity_text_of(Meta__V1__QuantityEntry *const *items, size_t n,
+                                    const char *name)
 {
     const char *text = quantity_map_get(items, n, name);
 
@@ -114,8 +115,8 @@ static int64_t oom_score(const char *qos, int64_t memory_request, int64_t node_m
         return -997;
     if (strcmp(qos, "BestEffort") == 0)
         return 1000;
-    /* The more a container asked for, the later it is killed; never before a guaranteed one, and never as
-     * late as one that asked for nothing. */
+    /* The more a container asked for, the later it is killed; never before a guaranteed one, and
+     * never as late as one that asked for nothing. */
     score = 1000 - (int64_t)(1000.0 * (double)memory_request / (double)MAX(node_memory, 1));
     return MAX(MIN(score, 999), 3);
 }
@@ -229,7 +230,8 @@ int pod_field(const struct pod_context *x, const char *path, struct arena *a, co
     return 0;
 }
 
-/* Amount of `limits.X` or `requests.X` in nano-units; a limit that is not set is the node's allocatable. */
+/* Amount of `limits.X` or `requests.X` in nano-units; a limit that is not set is the node's
+ * allocatable. */
 static int resource_amount(const struct pod_context *x, const char *resource,
                            const Core__V1__Container *c, struct quantity *out, struct error *err)
 {
@@ -301,8 +303,8 @@ static void env_put(struct env_list *l, const char *name, const char *value)
             return;
         }
     }
-    l->items = arena_grow(l->a, l->items, l->len * sizeof *l->items,
-                          (l->len + 1) * sizeof *l->items);
+    l->items =
+        arena_grow(l->a, l->items, l->len * sizeof *l->items, (l->len + 1) * sizeof *l->items);
     l->items[l->len++] = (struct env_var){name, value};
 }
 
@@ -429,7 +431,8 @@ static int env_from(struct env_list *l, const struct pod_context *x,
         }
     } else if (from->secret_ref) {
         const Core__V1__Secret *secret;
-        rc = x->secret(x->ctx, ns, from->secret_ref->local_object_reference->name, l->a, &secret, &why);
+        rc = x->secret(x->ctx, ns, from->secret_ref->local_object_reference->name, l->a, &secret,
+                       &why);
         if (rc == ERR_NOT_FOUND && api_get(from->secret_ref, optional, false))
             return 0;
         for (size_t i = 0; rc == 0 && i < secret->n_data; i++) {
@@ -502,8 +505,8 @@ static int env_value(const struct pod_context *x, const Core__V1__Container *c,
         return env_from_configmap(x, from->config_map_key_ref, l->a, value, err);
     if (from->secret_key_ref)
         return env_from_secret(x, from->secret_key_ref, l->a, value, err);
-    return error_set(err, ERR_UNSUPPORTED, "env %s: valueFrom: this kind of source is not supported",
-                     v->name);
+    return error_set(err, ERR_UNSUPPORTED,
+                     "env %s: valueFrom: this kind of source is not supported", v->name);
 }
 
 int pod_env(const struct pod_context *x, const Core__V1__Container *c, struct arena *a,

@@ -1,7 +1,7 @@
 /*
  * What a pod's spec means for one container: environment, expanded command, field references,
- * resources. Pure functions over API objects; what must be fetched (configMaps, secrets) comes through
- * struct pod_context.
+ * resources. Pure functions over API objects; what must be fetched (configMaps, secrets) comes
+ * through struct pod_context.
  */
 #ifndef C8S_NODE_POD_SPEC_H
 #define C8S_NODE_POD_SPEC_H
@@ -14,7 +14,7 @@
 /* What a container may refer to beyond its own pod. */
 struct pod_context {
     const Core__V1__Pod *pod;
-    const char *pod_ip;    /* "" until known */
+    const char *pod_ip; /* "" until known */
     const char *host_ip;
     const char *node_name;
     /* Allocatable of the node, for limits that are not set (milli-CPUs, bytes). */
@@ -25,7 +25,8 @@ struct pod_context {
     int (*secret)(void *ctx, const char *ns, const char *name, struct arena *a,
                   const Core__V1__Secret **out, struct error *err);
     void *ctx;
-    /* The Services whose addresses every container learns as variables (KUBERNETES_SERVICE_HOST, …). */
+    /* The Services whose addresses every container learns as variables (KUBERNETES_SERVICE_HOST,
+     * …). */
     const Core__V1__Service *const *services;
     size_t services_len;
 };
@@ -34,16 +35,17 @@ struct env_var {
     const char *name, *value;
 };
 
-/* Variables in order, a later one of the same name having replaced the earlier. A reference that cannot be
- * resolved and is not optional gives ERR_NOT_FOUND or ERR_INVALID with kubelet's wording. */
+/* Variables in order, a later one of the same name having replaced the earlier. A reference that
+ * cannot be resolved and is not optional gives ERR_NOT_FOUND or ERR_INVALID with kubelet's wording.
+ */
 int pod_env(const struct pod_context *x, const Core__V1__Container *c, struct arena *a,
             struct env_var **out, size_t *len, struct error *err);
 
 /* "$(NAME)" replaced by that variable's value where there is one, "$$" by "$". */
 char *pod_expand(struct arena *a, const char *text, const struct env_var *env, size_t env_len);
 
-/* Value of a downward API field path: metadata.name, metadata.labels['k'], metadata.labels (k="v" lines),
- * spec.nodeName, status.podIP, …; ERR_INVALID names an unknown one. */
+/* Value of a downward API field path: metadata.name, metadata.labels['k'], metadata.labels (k="v"
+ * lines), spec.nodeName, status.podIP, …; ERR_INVALID names an unknown one. */
 int pod_field(const struct pod_context *x, const char *path, struct arena *a, const char **out,
               struct error *err);
 /* "limits.cpu" and so on of a container, divided by the divisor and rounded up. */
@@ -58,8 +60,10 @@ bool container_is_sidecar(const Core__V1__Container *init_container); /* restart
 const char *pod_qos(const Core__V1__Pod *pod);
 
 /* Amount in a requests or limits list; false when it is not there. */
-bool resource_milli(Meta__V1__QuantityEntry *const *items, size_t n, const char *name, int64_t *out);
-bool resource_value(Meta__V1__QuantityEntry *const *items, size_t n, const char *name, int64_t *out);
+bool resource_milli(Meta__V1__QuantityEntry *const *items, size_t n, const char *name,
+                    int64_t *out);
+bool resource_value(Meta__V1__QuantityEntry *const *items, size_t n, const char *name,
+                    int64_t *out);
 
 struct linux_limits {
     int64_t cpu_shares;
@@ -71,7 +75,8 @@ struct linux_limits {
 struct linux_limits container_limits(const Core__V1__Pod *pod, const Core__V1__Container *c,
                                      int64_t node_memory);
 
-/* Changes when a container must be made anew: a hash of name and image (all else is immutable), as text. */
+/* Changes when a container must be made anew: a hash of name and image (all else is immutable), as
+ * text. */
 char *container_hash(struct arena *a, const Core__V1__Container *c);
 
 /* Seconds a pod has to end: of the deletion, else of the spec, else 30. */

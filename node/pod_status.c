@@ -117,7 +117,8 @@ static Core__V1__ContainerStatus *container_status(const struct status_input *in
         else if (wait)
             s->state = state_waiting(wait->reason, wait->message, a);
         else
-            s->state = state_waiting(initializing ? "PodInitializing" : "ContainerCreating", NULL, a);
+            s->state =
+                state_waiting(initializing ? "PodInitializing" : "ContainerCreating", NULL, a);
         api_set(s, started, false);
         return s;
     }
@@ -229,10 +230,10 @@ static void condition_add(const struct status_input *in, Core__V1__PodStatus *s,
     c->status = value ? "True" : "False";
     c->reason = (char *)(reason ? reason : "");
     c->message = (char *)(message ? message : "");
-    c->last_transition_time = old && cstr_eq(old->status, c->status) &&
-                                      !time_is_zero(old->last_transition_time)
-                                  ? old->last_transition_time
-                                  : time_from_s(a, in->now_s);
+    c->last_transition_time =
+        old && cstr_eq(old->status, c->status) && !time_is_zero(old->last_transition_time)
+            ? old->last_transition_time
+            : time_from_s(a, in->now_s);
     api_append(a, s, conditions, c);
 }
 
@@ -246,8 +247,8 @@ static const char *unready(const struct status_input *in, const Core__V1__PodSta
 
     buf_init(&out);
     for (size_t i = 0; i < n; i++) {
-        const Core__V1__ContainerStatus *c = init ? s->init_container_statuses[i]
-                                                  : s->container_statuses[i];
+        const Core__V1__ContainerStatus *c =
+            init ? s->init_container_statuses[i] : s->container_statuses[i];
         bool sidecar = init && container_is_sidecar(in->pod->spec->init_containers[i]);
         bool good = init && sidecar ? api_get(c, started, false) : c->ready;
 
@@ -289,13 +290,15 @@ static void ready_conditions(const struct status_input *in, Core__V1__PodStatus 
         reason = "ContainersNotReady";
         message = arena_printf(a, "containers with unready status: %s", names ? names : "[]");
     }
-    condition_add(in, s, "Ready", ready, containers_ready && !ready ? "ReadinessGatesNotReady" : reason,
-                  containers_ready && !ready
-                      ? arena_printf(a, "corresponding condition of pod readiness gate \"%s\" does not "
-                                        "have \"True\" status",
-                                     closed)
-                      : message,
-                  a);
+    condition_add(
+        in, s, "Ready", ready, containers_ready && !ready ? "ReadinessGatesNotReady" : reason,
+        containers_ready && !ready
+            ? arena_printf(a,
+                           "corresponding condition of pod readiness gate \"%s\" does not "
+                           "have \"True\" status",
+                           closed)
+            : message,
+        a);
     condition_add(in, s, "ContainersReady", containers_ready, reason, message, a);
 }
 
@@ -310,13 +313,12 @@ static void conditions(const struct status_input *in, Core__V1__PodStatus *s, st
 
     condition_add(in, s, "PodReadyToStartContainers",
                   sandbox && (sandbox->host_network || *sandbox->ip), NULL, NULL, a);
-    condition_add(in, s, "Initialized", done,
-                  done ? cstr_eq(s->phase, "Succeeded") ? "PodCompleted" : NULL
-                       : "ContainersNotInitialized",
-                  done ? NULL
-                       : arena_printf(a, "containers with incomplete status: %s",
-                                      names ? names : "[]"),
-                  a);
+    condition_add(
+        in, s, "Initialized", done,
+        done ? cstr_eq(s->phase, "Succeeded") ? "PodCompleted" : NULL : "ContainersNotInitialized",
+        done ? NULL
+             : arena_printf(a, "containers with incomplete status: %s", names ? names : "[]"),
+        a);
     ready_conditions(in, s, a);
     if (!condition_find(old, "PodScheduled"))
         condition_add(in, s, "PodScheduled", true, NULL, NULL, a);

@@ -1,6 +1,6 @@
 /*
- * A pod's status as kubelet reports it, computed from the spec, what runs and what the probes say. Pure: the
- * time and the status reported before come in as arguments.
+ * A pod's status as kubelet reports it, computed from the spec, what runs and what the probes say.
+ * Pure: the time and the status reported before come in as arguments.
  */
 #ifndef C8S_NODE_POD_STATUS_H
 #define C8S_NODE_POD_STATUS_H
@@ -14,8 +14,8 @@ struct wait_reason {
 };
 
 struct status_input {
-    const Core__V1__Pod *pod;    /* its status is the one reported before */
-    const struct run_pod *run;   /* NULL: nothing runs */
+    const Core__V1__Pod *pod;  /* its status is the one reported before */
+    const struct run_pod *run; /* NULL: nothing runs */
     const struct probe_view *probes;
     const struct wait_reason *waits;
     size_t waits_len;
@@ -23,7 +23,8 @@ struct status_input {
     const char *runtime_name; /* "containerd": prefix of container ids */
     int64_t now_s;
     bool ended; /* the pod is over for good: its phase becomes Succeeded or Failed */
-    const char *fail_reason, *fail_message; /* e.g. DeadlineExceeded: Failed with these; NULL else */
+    const char *fail_reason,
+        *fail_message; /* e.g. DeadlineExceeded: Failed with these; NULL else */
     /* The last words of an ended container, in the arena; "" for none. */
     const char *(*last_words)(void *ctx, const struct run_container *c, struct arena *a);
     void *ctx;

@@ -57,10 +57,10 @@ struct pod_table {
 /* One visit. */
 struct visit {
     struct agent *g;
-    struct object *object;   /* the pod; NULL when the API has none */
+    struct object *object; /* the pod; NULL when the API has none */
     const Core__V1__Pod *pod;
     struct pod_state *state;
-    struct run_pod *run;     /* NULL when nothing of it is in the runtime */
+    struct run_pod *run; /* NULL when nothing of it is in the runtime */
     struct pod_context context;
     struct object_refs services;
     struct arena arena;
@@ -214,7 +214,9 @@ static void context_init(struct visit *v)
         services[i] = v->services.items[i]->msg;
     v->context = (struct pod_context){
         .pod = v->pod,
-        .pod_ip = v->pod->spec->host_network ? g->options.node_ip : sandbox ? sandbox->ip : "",
+        .pod_ip = v->pod->spec->host_network ? g->options.node_ip
+                  : sandbox                  ? sandbox->ip
+                                             : "",
         .host_ip = g->options.node_ip,
         .node_name = g->options.node_name,
         .node_cpu_milli = g->cpu_milli,
@@ -247,7 +249,8 @@ static int reread(struct visit *v, struct error *err)
 
 /* --------------------------------------------------------------------------------- status --- */
 
-/* What the container left in its termination log, or else (if its policy says so) the end of its log. */
+/* What the container left in its termination log, or else (if its policy says so) the end of its
+ * log. */
 static const char *last_words(void *ctx, const struct run_container *c, struct arena *a)
 {
     struct str text = STR_NONE;
@@ -266,11 +269,17 @@ static int report(struct visit *v, bool ended, const char *fail_reason, const ch
 {
     struct probe_view probes = prober_view(v->g->prober);
     struct wait_reason *waits = arena_array(&v->arena, struct wait_reason, v->state->waits.len + 1);
-    struct status_input in = {
-        .pod = v->pod, .run = v->run, .probes = &probes, .waits = waits,
-        .host_ip = v->g->options.node_ip, .runtime_name = "containerd", .now_s = clock_wall_s(),
-        .ended = ended, .fail_reason = fail_reason, .fail_message = fail_message,
-        .last_words = last_words};
+    struct status_input in = {.pod = v->pod,
+                              .run = v->run,
+                              .probes = &probes,
+                              .waits = waits,
+                              .host_ip = v->g->options.node_ip,
+                              .runtime_name = "containerd",
+                              .now_s = clock_wall_s(),
+                              .ended = ended,
+                              .fail_reason = fail_reason,
+                              .fail_message = fail_message,
+                              .last_words = last_words};
     Core__V1__PodStatus *status;
     Core__V1__Pod *copy;
 
@@ -303,8 +312,8 @@ static int end_orphan(struct agent *g, const struct run_pod *run, struct error *
     if (rc == 0)
         rc = pod_remove(g, run, run->ns, run->name, run->uid, err);
     if (rc == 0) {
-        log_info("node", "removed pod that the API does not have pod=%s/%s uid=%s", run->ns, run->name,
-                 run->uid);
+        log_info("node", "removed pod that the API does not have pod=%s/%s uid=%s", run->ns,
+                 run->name, run->uid);
         state_forget(g, run->uid);
     }
     return rc;
@@ -378,8 +387,9 @@ static int make_sandbox(struct visit *v, uint32_t attempt, struct error *err)
     return reread(v, err);
 }
 
-/* Sandboxes that are over go, unless the newest instance of some container is in them: it tells how that one
- * ended (a job must not run twice) and how often it was restarted. Removing a sandbox removes its containers. */
+/* Sandboxes that are over go, unless the newest instance of some container is in them: it tells how
+ * that one ended (a job must not run twice) and how often it was restarted. Removing a sandbox
+ * removes its containers. */
 static void tidy_sandboxes(struct visit *v)
 {
     for (size_t i = 1; v->run && i < v->run->sandboxes_len; i++) {
@@ -388,7 +398,8 @@ static void tidy_sandboxes(struct visit *v)
 
         for (size_t k = 0; k < v->run->containers_len && !needed; k++) {
             const struct run_container *r = &v->run->containers[k];
-            needed = strcmp(r->sandbox_id, s->id) == 0 && run_container_newest(v->run, r->name) == r;
+            needed =
+                strcmp(r->sandbox_id, s->id) == 0 && run_container_newest(v->run, r->name) == r;
         }
         if (!needed)
             cri_remove_sandbox(v->g->cri, s->id, NULL); /* else at the next visit */
@@ -411,13 +422,12 @@ static bool restart_waits(struct visit *v, const Core__V1__Container *c,
     }
     go_duration_format((int64_t)backoff_delay(g->restarts, key), delay);
     wait_set(v->state, c->name, "CrashLoopBackOff",
-             arena_printf(&v->arena,
-                          "back-off %s restarting failed container=%s pod=%s_%s(%s)", delay, c->name,
-                          v->object->name, v->object->ns, v->object->uid),
+             arena_printf(&v->arena, "back-off %s restarting failed container=%s pod=%s_%s(%s)",
+                          delay, c->name, v->object->name, v->object->ns, v->object->uid),
              now + (int64_t)wait);
     agent_event(g, v->pod, c->name, EVENT_WARNING, "BackOff",
-                "Back-off restarting failed container %s in pod %s_%s(%s)", c->name, v->object->name,
-                v->object->ns, v->object->uid);
+                "Back-off restarting failed container %s in pod %s_%s(%s)", c->name,
+                v->object->name, v->object->ns, v->object->uid);
     again_in(v, wait / NS_PER_MS + 1);
     return true;
 }
@@ -434,8 +444,8 @@ static void failed(struct visit *v, const char *container, const char *what, con
     again_in(v, delay / NS_PER_MS + 1);
 }
 
-/* Not yet: it failed before and its time has not come. An image that could not be pulled is said to be
- * backed off from then on. */
+/* Not yet: it failed before and its time has not come. An image that could not be pulled is said to
+ * be backed off from then on. */
 static bool still_waits(struct visit *v, const Core__V1__Container *c)
 {
     struct wait *w = wait_find(v->state, c->name);
@@ -462,10 +472,11 @@ static void post_start(struct visit *v, const Core__V1__Container *c, const char
 
     if (!c->lifecycle || !c->lifecycle->post_start)
         return;
-    if (pod_hook(v->g, c->lifecycle->post_start, c, id, v->context.pod_ip, REFRESH_S, &v->arena, &output))
+    if (pod_hook(v->g, c->lifecycle->post_start, c, id, v->context.pod_ip, REFRESH_S, &v->arena,
+                 &output))
         return;
-    agent_event(v->g, v->pod, c->name, EVENT_WARNING, "FailedPostStartHook", "PostStartHook failed: %s",
-                output);
+    agent_event(v->g, v->pod, c->name, EVENT_WARNING, "FailedPostStartHook",
+                "PostStartHook failed: %s", output);
     kill.container = &r;
     pod_kill_containers(v->g, v->pod, v->context.pod_ip, &kill, 1, pod_grace_s(v->pod), NULL);
 }
@@ -551,8 +562,8 @@ static int prepare_volumes(struct visit *v, struct error *err)
     }
     agent_event(v->g, v->pod, NULL, EVENT_WARNING, "FailedMount", "%s", err->message);
     if (v->state->volumes_at_s) { /* they are there, only not refreshed */
-        log_warn("node", "volumes not refreshed pod=%s/%s err=\"%s\"", v->object->ns, v->object->name,
-                 err->message);
+        log_warn("node", "volumes not refreshed pod=%s/%s err=\"%s\"", v->object->ns,
+                 v->object->name, err->message);
         *err = (struct error){0};
         return 0;
     }
@@ -615,8 +626,9 @@ static int keep_running(struct visit *v, struct error *err)
 
     context_init(v);
     if (deadline_passed(v))
-        return fail_pod(v, "DeadlineExceeded", "Pod was active on the node longer than the specified "
-                                               "deadline",
+        return fail_pod(v, "DeadlineExceeded",
+                        "Pod was active on the node longer than the specified "
+                        "deadline",
                         err);
     if (v->pod->spec->has_active_deadline_seconds)
         again_in(v, 1000);
@@ -723,8 +735,8 @@ static void work(struct agent *g, const char *key)
 
     object_key_split(str_from(key), &ns, &name);
     arena_init(&a);
-    rc = visit(g, arena_strndup(&a, ns.p ? ns.p : "", ns.n), arena_strndup(&a, name.p, name.n), &again_ms,
-               &err);
+    rc = visit(g, arena_strndup(&a, ns.p ? ns.p : "", ns.n), arena_strndup(&a, name.p, name.n),
+               &again_ms, &err);
     arena_free(&a);
     if (rc == ERR_CONFLICT) { /* somebody else wrote; the informer will have it in a moment */
         workqueue_add_after(g->queue, key, SOON_MS);

@@ -32,8 +32,9 @@ struct probe {
     enum probe_kind kind;
     char *container_id, *ip;
     bool passing; /* the result that counts */
-    int streak;   /* results in a row that disagree with it (or, before the first, agree with success) */
-    bool gone;    /* forgotten while a thread runs it */
+    int streak; /* results in a row that disagree with it (or, before the first, agree with success)
+                 */
+    bool gone;  /* forgotten while a thread runs it */
     bool busy;
 };
 
@@ -79,8 +80,8 @@ bool probe_http(struct agent *g, const Core__V1__HTTPGetAction *h, const Core__V
     bool https = cstr_eq(h->scheme, "HTTPS");
     const char *host = h->host && *h->host ? h->host : pod_ip;
     const char *path = h->path && *h->path ? h->path : "/";
-    const char *server = arena_printf(a, "%s://%s:%u", https ? "https" : "http", host,
-                                      probe_port(h->port, c));
+    const char *server =
+        arena_printf(a, "%s://%s:%u", https ? "https" : "http", host, probe_port(h->port, c));
     struct http_header *headers = arena_array(a, struct http_header, h->n_http_headers + 1);
     struct tls_context *tls = NULL;
     struct http_client *client;
@@ -109,17 +110,16 @@ bool probe_http(struct agent *g, const Core__V1__HTTPGetAction *h, const Core__V
             *s = *s >= 'A' && *s <= 'Z' ? (char)(*s + 32) : *s;
         headers[i] = (struct http_header){str_from(name), str_from(h->http_headers[i]->value)};
     }
-    rc = http_client_do(
-        client,
-        &(struct http_request){
-            .method = "GET",
-            .path = *path == '/' ? path : arena_printf(a, "/%s", path),
-            .headers = headers,
-            .headers_len = h->n_http_headers,
-            .timeout_ms = timeout_ms,
-            .body_bytes_max = BODY_MAX << 7,
-        },
-        a, &r, &err);
+    rc = http_client_do(client,
+                        &(struct http_request){
+                            .method = "GET",
+                            .path = *path == '/' ? path : arena_printf(a, "/%s", path),
+                            .headers = headers,
+                            .headers_len = h->n_http_headers,
+                            .timeout_ms = timeout_ms,
+                            .body_bytes_max = BODY_MAX << 7,
+                        },
+                        a, &r, &err);
     http_client_free(client);
     *output = rc < 0 ? arena_printf(a, "Get \"%s%s\": %s", server, path, err.message)
                      : arena_printf(a, "HTTP probe failed with statuscode: %d", r.status);
@@ -183,8 +183,10 @@ static bool probe_run(struct agent *g, const struct probe *p, struct arena *a, c
     if (h->http_get)
         return probe_http(g, h->http_get, p->container, p->ip, timeout_ms, a, output);
     if (h->tcp_socket) {
-        const char *host = h->tcp_socket->host && *h->tcp_socket->host ? h->tcp_socket->host : p->ip;
-        return probe_tcp(host, probe_port(h->tcp_socket->port, p->container), timeout_ms, a, output);
+        const char *host =
+            h->tcp_socket->host && *h->tcp_socket->host ? h->tcp_socket->host : p->ip;
+        return probe_tcp(host, probe_port(h->tcp_socket->port, p->container), timeout_ms, a,
+                         output);
     }
     *output = "this kind of probe is not supported";
     return false;
@@ -269,8 +271,8 @@ static bool probe_count(struct probe *p, bool success)
 
 /* ------------------------------------------------------------------------------- schedule --- */
 
-static void probe_done(struct prober *p, struct probe *probe, const char *key, bool ran, bool success,
-                       const char *output)
+static void probe_done(struct prober *p, struct probe *probe, const char *key, bool ran,
+                       bool success, const char *output)
 {
     struct agent *g = p->agent;
     const Core__V1__Pod *pod = probe->pod->msg;
@@ -316,7 +318,8 @@ static void *probe_thread(void *arg)
         if (probe) {
             arena_init(&a);
             /* The others wait until the container has started. */
-            if (probe->kind == PROBE_STARTUP || result_of(p, probe->container_id, PROBE_STARTUP, true)) {
+            if (probe->kind == PROBE_STARTUP ||
+                result_of(p, probe->container_id, PROBE_STARTUP, true)) {
                 ran = true;
                 success = probe_run(p->agent, probe, &a, &output);
             }
@@ -451,7 +454,9 @@ void prober_sync(struct prober *p, struct object *obj, const struct run_pod *run
 {
     const Core__V1__Pod *pod = obj->msg;
     const struct run_sandbox *sandbox = run ? run_sandbox_ready(run) : NULL;
-    const char *ip = pod->spec->host_network ? p->agent->options.node_ip : sandbox ? sandbox->ip : "";
+    const char *ip = pod->spec->host_network ? p->agent->options.node_ip
+                     : sandbox               ? sandbox->ip
+                                             : "";
 
     pthread_mutex_lock(&p->lock);
     forget_ended(p, obj->uid, run);

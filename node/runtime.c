@@ -7,7 +7,8 @@
 #include "base/mem.h"
 #include <stdlib.h>
 
-static const char *value_or(CriKeyValue *const *items, size_t n, const char *key, const char *fallback)
+static const char *value_or(CriKeyValue *const *items, size_t n, const char *key,
+                            const char *fallback)
 {
     const char *v = cri_value(items, n, key);
 
@@ -56,8 +57,8 @@ static const char *message_file(const CriContainerStatus *s, const char *path)
     return NULL;
 }
 
-static int read_container(struct cri *cri, const CriContainer *c, struct run_pod *pod, struct arena *a,
-                          struct error *err)
+static int read_container(struct cri *cri, const CriContainer *c, struct run_pod *pod,
+                          struct arena *a, struct error *err)
 {
     CriContainerStatus *s;
     struct run_container *r;
@@ -99,8 +100,8 @@ static int read_container(struct cri *cri, const CriContainer *c, struct run_pod
     return 0;
 }
 
-static int read_sandbox(struct cri *cri, const CriPodSandbox *b, struct run_pod *pod, struct arena *a,
-                        struct error *err)
+static int read_sandbox(struct cri *cri, const CriPodSandbox *b, struct run_pod *pod,
+                        struct arena *a, struct error *err)
 {
     CriPodSandboxStatus *s;
     struct run_sandbox *r;
@@ -159,8 +160,7 @@ int runtime_read(struct cri *cri, const char *ns, const char *name, struct arena
     if (rc < 0)
         return rc;
     for (size_t i = 0; i < sandboxes_len && rc == 0; i++) {
-        const char *uid =
-            value_or(sandboxes[i]->labels, sandboxes[i]->n_labels, LABEL_POD_UID, "");
+        const char *uid = value_or(sandboxes[i]->labels, sandboxes[i]->n_labels, LABEL_POD_UID, "");
         rc = read_sandbox(cri, sandboxes[i], pod_of(a, pods, len, ns, name, uid), a, err);
     }
     for (size_t i = 0; i < containers_len && rc == 0; i++) {

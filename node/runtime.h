@@ -1,9 +1,9 @@
 /*
  * What runs: the state of pods as the container runtime has it.
  *
- * The agent keeps no file of its own about containers. Everything it must know again after a restart is
- * in labels and annotations of sandboxes and containers, with kubelet's keys, so that either agent can take over
- * the other's pods.
+ * The agent keeps no file of its own about containers. Everything it must know again after a
+ * restart is in labels and annotations of sandboxes and containers, with kubelet's keys, so that
+ * either agent can take over the other's pods.
  */
 #ifndef C8S_NODE_RUNTIME_H
 #define C8S_NODE_RUNTIME_H
@@ -30,9 +30,9 @@ struct run_container {
     int exit_code;
     const char *reason, *message; /* of the end; "" while it runs */
     const char *image, *image_ref;
-    const char *hash; /* of the spec it was made from */
+    const char *hash;                          /* of the spec it was made from */
     const char *message_path, *message_policy; /* where it may leave a last word, inside and how */
-    const char *message_file;                  /* the file on the host that is mounted there, or NULL */
+    const char *message_file; /* the file on the host that is mounted there, or NULL */
     const char *log_path;
 };
 
@@ -54,8 +54,8 @@ struct run_pod {
     int64_t grace_s; /* from the annotations, for pods the API no longer knows; 30 when untold */
 };
 
-/* All pods of that name in the runtime (more than one when it was deleted and made anew), with full status.
- * Everything lives in the arena. */
+/* All pods of that name in the runtime (more than one when it was deleted and made anew), with full
+ * status. Everything lives in the arena. */
 int runtime_read(struct cri *cri, const char *ns, const char *name, struct arena *a,
                  struct run_pod **pods, size_t *len, struct error *err);
 
@@ -69,9 +69,9 @@ const struct run_sandbox *run_sandbox_ready(const struct run_pod *p);
 bool run_pod_active(const struct run_pod *p);
 
 /*
- * Changes by polling: compares the runtime's lists with those of the call before and reports "ns/name" of
- * every pod in which something appeared, changed state or went. The first call reports every pod. CRI's
- * event stream is optional and containerd 1.6 has none.
+ * Changes by polling: compares the runtime's lists with those of the call before and reports
+ * "ns/name" of every pod in which something appeared, changed state or went. The first call reports
+ * every pod. CRI's event stream is optional and containerd 1.6 has none.
  */
 struct runtime_poll;
 struct runtime_poll *runtime_poll_new(void);

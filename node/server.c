@@ -1,6 +1,6 @@
 /*
- * The agent's HTTPS server (see server.h). Everything runs on the agent's loop; a log that is followed is
- * looked at again by a timer, and read only as fast as its reader takes it.
+ * The agent's HTTPS server (see server.h). Everything runs on the agent's loop; a log that is
+ * followed is looked at again by a timer, and read only as fast as its reader takes it.
  */
 #include "node/server.h"
 #include "api/codec.h"
@@ -46,7 +46,8 @@ struct log_stream {
     bool follow, ended;
 };
 
-/* The restart count of the log to show: the highest there is, or with `previous` the next lower. -1: none. */
+/* The restart count of the log to show: the highest there is, or with `previous` the next lower.
+ * -1: none. */
 static int log_number(const char *dir, bool previous)
 {
     DIR *d = opendir(dir);
@@ -92,8 +93,8 @@ static bool log_over(struct log_stream *s)
     struct object *o = informer_get(s->g->pods, s->ns, s->pod);
     const Core__V1__ContainerStatus *c = o ? status_of(o->msg, s->container) : NULL;
     bool over = !c || c->restart_count > s->number ||
-                (c->restart_count == s->number && c->state && !c->state->running && c->container_id &&
-                 *c->container_id);
+                (c->restart_count == s->number && c->state && !c->state->running &&
+                 c->container_id && *c->container_id);
 
     object_unref(o);
     return over;
@@ -219,7 +220,8 @@ static void answer_no_log(struct http_exchange *x, const Core__V1__Pod *pod, con
 
     if (previous)
         answer(x, 400,
-               arena_printf(&x->arena, "previous terminated container \"%s\" in pod \"%s\" not found",
+               arena_printf(&x->arena,
+                            "previous terminated container \"%s\" in pod \"%s\" not found",
                             container, name));
     else if (s && s->state && s->state->waiting)
         answer(x, 400,
@@ -236,8 +238,8 @@ static void start_stream(struct node_server *srv, struct http_exchange *x, const
 {
     const struct http_header type = {STR("content-type"), STR("text/plain")};
     bool previous = bool_param(x, "previous");
-    const char *dir = arena_printf(&x->arena, "%s/%s",
-                                   agent_log_dir(srv->g, &x->arena, o->ns, o->name, o->uid), container);
+    const char *dir = arena_printf(
+        &x->arena, "%s/%s", agent_log_dir(srv->g, &x->arena, o->ns, o->name, o->uid), container);
     int number = log_number(dir, previous);
     struct error err = {0};
     struct log_reader *reader;
@@ -288,7 +290,8 @@ static const char *path_part(struct http_exchange *x, struct str *rest)
 
 static void container_logs(struct node_server *srv, struct http_exchange *x, struct str rest)
 {
-    const char *ns = path_part(x, &rest), *pod = path_part(x, &rest), *container = path_part(x, &rest);
+    const char *ns = path_part(x, &rest), *pod = path_part(x, &rest),
+               *container = path_part(x, &rest);
     struct log_options options;
     const char *wrong = log_params(x, &options);
     struct object *o;
@@ -395,9 +398,12 @@ int node_server_start(struct agent *g, struct metrics *metrics, struct node_serv
     if (!s->tls)
         rc = err && err->code ? err->code : ERR_IO;
     if (rc == 0) {
-        s->http = http_server_new(&(struct http_server_options){
-            .loops = &g->loop, .loops_len = 1, .ctx = s, .on_request = on_request,
-            .connections_max = 200, .body_bytes_max = 4096});
+        s->http = http_server_new(&(struct http_server_options){.loops = &g->loop,
+                                                                .loops_len = 1,
+                                                                .ctx = s,
+                                                                .on_request = on_request,
+                                                                .connections_max = 200,
+                                                                .body_bytes_max = 4096});
         rc = http_server_listen(s->http, address, s->tls, err);
     }
     mem_free(address);

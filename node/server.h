@@ -2,7 +2,8 @@
  * The agent's own HTTPS server (port 10250), for the API servers: container logs, the pods it runs,
  * health and metrics.
  *
- *     GET /containerLogs/NS/POD/CONTAINER?follow=&previous=&tailLines=&sinceSeconds=&sinceTime=&timestamps=&limitBytes=&stream=
+ *     GET
+ * /containerLogs/NS/POD/CONTAINER?follow=&previous=&tailLines=&sinceSeconds=&sinceTime=&timestamps=&limitBytes=&stream=
  *     GET /pods   /healthz   /metrics
  *
  * A caller needs a client certificate of the cluster's CA that names an API server (common name

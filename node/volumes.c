@@ -72,8 +72,9 @@ static int token_request(struct agent *g, const Core__V1__Pod *pod, const char *
                            "\"spec\":{\"audiences\":[");
     if (audience && *audience)
         buf_append_json_string(&body, str_from(audience));
-    buf_printf(&body, "],\"expirationSeconds\":%" PRId64 ",\"boundObjectRef\":{\"apiVersion\":\"v1\","
-                      "\"kind\":\"Pod\",\"name\":",
+    buf_printf(&body,
+               "],\"expirationSeconds\":%" PRId64 ",\"boundObjectRef\":{\"apiVersion\":\"v1\","
+               "\"kind\":\"Pod\",\"name\":",
                lifetime_s);
     buf_append_json_string(&body, str_from(pod->metadata->name));
     buf_append_cstr(&body, ",\"uid\":");
@@ -150,8 +151,8 @@ static void file_add(struct file_set *s, const char *path, struct str content, u
             return;
         }
     }
-    s->items = arena_grow(s->a, s->items, s->len * sizeof *s->items,
-                          (s->len + 1) * sizeof *s->items);
+    s->items =
+        arena_grow(s->a, s->items, s->len * sizeof *s->items, (s->len + 1) * sizeof *s->items);
     s->items[s->len++] = (struct atomic_file){path, content, mode};
 }
 
@@ -200,9 +201,9 @@ static int files_of_configmap(struct file_set *s, const struct pod_context *x, c
     for (size_t i = 0; i < cm->n_data; i++)
         have[n++] = (struct key_value){cm->data[i]->key, str_from(cm->data[i]->value)};
     for (size_t i = 0; i < cm->n_binary_data; i++)
-        have[n++] = (struct key_value){cm->binary_data[i]->key,
-                                       str_make(cm->binary_data[i]->value.data,
-                                                cm->binary_data[i]->value.len)};
+        have[n++] =
+            (struct key_value){cm->binary_data[i]->key, str_make(cm->binary_data[i]->value.data,
+                                                                 cm->binary_data[i]->value.len)};
     rc = files_of_keys(s, have, n, items, items_len, mode, optional, err);
     return rc < 0 ? error_wrap(err, "configmap %s", name) : 0;
 }
@@ -219,9 +220,8 @@ static int files_of_secret(struct file_set *s, const struct pod_context *x, cons
         return rc == ERR_NOT_FOUND && optional ? 0 : rc;
     have = arena_array(s->a, struct key_value, secret->n_data);
     for (size_t i = 0; i < secret->n_data; i++)
-        have[i] = (struct key_value){
-            secret->data[i]->key,
-            str_make(secret->data[i]->value.data, secret->data[i]->value.len)};
+        have[i] = (struct key_value){secret->data[i]->key, str_make(secret->data[i]->value.data,
+                                                                    secret->data[i]->value.len)};
     rc = files_of_keys(s, have, secret->n_data, items, items_len, mode, optional, err);
     return rc < 0 ? error_wrap(err, "secret %s", name) : 0;
 }
@@ -347,9 +347,12 @@ static int prepare_host_path(const Core__V1__HostPathVolumeSource *h, struct err
         const char *type;
         mode_t mode;
         const char *words;
-    } kinds[] = {{"Directory", S_IFDIR, "a directory"}, {"DirectoryOrCreate", S_IFDIR, "a directory"},
-                 {"File", S_IFREG, "a file"},           {"FileOrCreate", S_IFREG, "a file"},
-                 {"Socket", S_IFSOCK, "a socket file"}, {"CharDevice", S_IFCHR, "a character device"},
+    } kinds[] = {{"Directory", S_IFDIR, "a directory"},
+                 {"DirectoryOrCreate", S_IFDIR, "a directory"},
+                 {"File", S_IFREG, "a file"},
+                 {"FileOrCreate", S_IFREG, "a file"},
+                 {"Socket", S_IFSOCK, "a socket file"},
+                 {"CharDevice", S_IFCHR, "a character device"},
                  {"BlockDevice", S_IFBLK, "a block device"}};
     const char *type = h->type ? h->type : "";
     struct stat st;
@@ -392,8 +395,8 @@ static int prepare_files(struct agent *g, const struct pod_context *x,
                                 (unsigned)api_get(s->config_map, default_mode, 0644),
                                 api_get(s->config_map, optional, false), err);
     } else if (s->secret) {
-        rc = files_of_secret(&files, x, s->secret->secret_name, s->secret->items, s->secret->n_items,
-                             (unsigned)api_get(s->secret, default_mode, 0644),
+        rc = files_of_secret(&files, x, s->secret->secret_name, s->secret->items,
+                             s->secret->n_items, (unsigned)api_get(s->secret, default_mode, 0644),
                              api_get(s->secret, optional, false), err);
     } else if (s->downward_api) {
         rc = files_of_downward(&files, x, s->downward_api->items, s->downward_api->n_items,
@@ -408,7 +411,8 @@ static int prepare_files(struct agent *g, const struct pod_context *x,
     if (rc < 0)
         return rc;
     for (size_t i = 0; gid >= 0 && i < files.len; i++)
-        files.items[i].mode |= (files.items[i].mode & 0700) >> 3; /* the group reads what the owner does */
+        files.items[i].mode |=
+            (files.items[i].mode & 0700) >> 3; /* the group reads what the owner does */
     return atomic_dir_write(path, files.items, files.len, gid, NULL, err);
 }
 

@@ -1,6 +1,6 @@
 /*
- * Volumes of a pod: emptyDir (disk or memory), hostPath, configMap, secret, downwardAPI and projected
- * (service-account tokens too), below the pod's directory.
+ * Volumes of a pod: emptyDir (disk or memory), hostPath, configMap, secret, downwardAPI and
+ * projected (service-account tokens too), below the pod's directory.
  *
  *     pods/UID/volumes/kubernetes.io~configmap/NAME/…
  *
@@ -21,14 +21,15 @@ void token_cache_free(struct token_cache *t);
 int volumes_prepare(struct agent *g, const struct pod_context *x, struct token_cache *tokens,
                     struct error *err);
 
-/* Where a volume is on this host, in the arena; NULL for a name that the pod has not. A hostPath is its own
- * path. */
+/* Where a volume is on this host, in the arena; NULL for a name that the pod has not. A hostPath is
+ * its own path. */
 const char *volume_host_path(const struct agent *g, const Core__V1__Pod *pod, const char *name,
                              struct arena *a);
 
-/* Source of a volume mount: the volume, or the directory or file `sub_path` below it, which is made as a
- * directory when absent. Never a place outside of the volume, also not through symbolic links: resolved
- * within it and handed over as a bind mount below the pod's directory when it is not a plain directory. */
+/* Source of a volume mount: the volume, or the directory or file `sub_path` below it, which is made
+ * as a directory when absent. Never a place outside of the volume, also not through symbolic links:
+ * resolved within it and handed over as a bind mount below the pod's directory when it is not a
+ * plain directory. */
 int volume_mount_source(const struct agent *g, const Core__V1__Pod *pod, const char *volume,
                         const char *sub_path, struct arena *a, const char **out, struct error *err);
 

@@ -1,6 +1,6 @@
 /*
- * The service proxy (see proxy.h): on a change the wanted rules are computed anew from the informers'
- * caches, compared with what was written last, and the difference is one transaction.
+ * The service proxy (see proxy.h): on a change the wanted rules are computed anew from the
+ * informers' caches, compared with what was written last, and the difference is one transaction.
  */
 #include "node/proxy/proxy.h"
 #include "api/object.h"
@@ -13,7 +13,8 @@
 #include "proto/discovery_v1.pb-c.h"
 #include <stdlib.h>
 
-#define INTERVAL_MS 50 /* at most 20 transactions a second; what changes in between goes together */
+#define INTERVAL_MS 50 /* at most 20 transactions a second; what changes in between goes together \
+                        */
 #define RETRY_MS 1000
 #define UNSYNCED_MS 100
 
@@ -42,7 +43,8 @@ static void collect_one(struct collected *c, const char *ip, int32_t port, bool 
         if (c->items[i].port == port && strcmp(c->items[i].ip, ip) == 0)
             return;
     }
-    c->items = arena_grow(c->a, c->items, c->len * sizeof *c->items, (c->len + 1) * sizeof *c->items);
+    c->items =
+        arena_grow(c->a, c->items, c->len * sizeof *c->items, (c->len + 1) * sizeof *c->items);
     c->items[c->len++] = (struct proxy_endpoint){ip, (uint16_t)port, local};
 }
 
@@ -112,7 +114,8 @@ static void index_slices(const struct object_refs *slices, struct map *index, st
     }
 }
 
-static void external_addresses(const Core__V1__Service *svc, struct arena *a, struct proxy_port *out)
+static void external_addresses(const Core__V1__Service *svc, struct arena *a,
+                               struct proxy_port *out)
 {
     const Core__V1__LoadBalancerStatus *lb = svc->status ? svc->status->load_balancer : NULL;
     size_t lb_len = lb ? lb->n_ingress : 0, n = 0;
@@ -156,7 +159,8 @@ static void build_port(const Core__V1__Service *svc, const Core__V1__ServicePort
     p.endpoints_len = c.len;
     external_addresses(svc, a, &p);
     if (!ruleset_add(out, &p, cluster_cidr))
-        log_warn("proxy", "service port left out service=%s/%s port=%d", p.ns, p.service, port->port);
+        log_warn("proxy", "service port left out service=%s/%s port=%d", p.ns, p.service,
+                 port->port);
 }
 
 void proxy_build(const struct object_refs *services, const struct object_refs *slices,
@@ -214,8 +218,8 @@ static uint64_t proxy_run(void *ctx)
         if (rc < 0)
             log_error("proxy", "rules refused, writing all of them again err=\"%s\"", err.message);
         else
-            log_info("proxy", "rules written full=%d bytes=%zu chains=%zu ms=%llu", !p->clean, text.len,
-                     wanted.chains.len,
+            log_info("proxy", "rules written full=%d bytes=%zu chains=%zu ms=%llu", !p->clean,
+                     text.len, wanted.chains.len,
                      (unsigned long long)((clock_mono_ns() - began) / NS_PER_MS));
     }
     p->clean = rc == 0;

@@ -1,5 +1,6 @@
 /*
- * The service proxy: keeps the packet rules of proxy/rules.h in step with Services and EndpointSlices.
+ * The service proxy: keeps the packet rules of proxy/rules.h in step with Services and
+ * EndpointSlices.
  */
 #ifndef C8S_NODE_PROXY_PROXY_H
 #define C8S_NODE_PROXY_PROXY_H
