@@ -1,8 +1,8 @@
 /*
  * Deployment controller: moves pods from one template to the next by giving replica sets sizes.
  *
- * A reconcile makes at most one move (create the new set, grow it, or shrink old ones) and then writes the
- * status; what the move leads to comes back as changes of the sets.
+ * A reconcile makes at most one move (create the new set, grow it, or shrink old ones) and then
+ * writes the status; what the move leads to comes back as changes of the sets.
  */
 #include "controllers/controller.h"
 
@@ -20,7 +20,8 @@ struct deployments {
     struct recorder *recorder;
 };
 
-/* ----------------------------------------------------------------------------------- handlers --- */
+/* ----------------------------------------------------------------------------------- handlers ---
+ */
 
 static char *owner_key(struct arena *a, const struct object *o)
 {
@@ -87,7 +88,8 @@ static void pod_deleted(void *ctx, struct object *pod)
     object_unref(set);
 }
 
-/* -------------------------------------------------------------------------------------- moves --- */
+/* -------------------------------------------------------------------------------------- moves ---
+ */
 
 static int run_steps(struct rollout *r, const struct scale_step *steps, size_t n, bool *moved,
                      struct error *err)
@@ -175,7 +177,8 @@ static int rescale(struct rollout *r, struct error *err)
     return r->d->spec->paused ? clean_up(r, err) : 0;
 }
 
-/* ------------------------------------------------------------------------------------- status --- */
+/* ------------------------------------------------------------------------------------- status ---
+ */
 
 /* While paused the deadline does not run; the Progressing condition says so. */
 static int note_pause(struct rollout *r, struct error *err)
@@ -218,7 +221,8 @@ static int write_status(struct deployments *c, struct rollout *r, bool rollout, 
     return write_result(&failure, err);
 }
 
-/* ---------------------------------------------------------------------------------- reconcile --- */
+/* ---------------------------------------------------------------------------------- reconcile ---
+ */
 
 static int reconcile_deployment(struct deployments *c, struct rollout *r, struct error *err)
 {
@@ -255,7 +259,7 @@ static int reconcile(void *ctx, const char *key, struct error *err)
     struct arena a;
     arena_init(&a);
     struct rollout r = {.client = c->client, .recorder = c->recorder, .a = &a, .object = o};
-    r.d = api_clone(&a, (Apps__V1__Deployment *)o->msg);
+    r.d = object_clone(&a, (Apps__V1__Deployment *)o->msg);
     int rc = reconcile_deployment(c, &r, err);
     object_unref(o);
     arena_free(&a);

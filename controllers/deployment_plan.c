@@ -57,7 +57,8 @@ int32_t deployment_new_replicas(const Apps__V1__Deployment *d, const struct roll
     return room <= 0 ? have : have + MIN(room, want - have);
 }
 
-/* ------------------------------------------------------------------------------ shrinking old --- */
+/* ------------------------------------------------------------------------------ shrinking old ---
+ */
 
 static int64_t created_ns(const Apps__V1__ReplicaSet *rs)
 {
@@ -137,9 +138,11 @@ size_t deployment_shrink_old(const Apps__V1__Deployment *d, const struct rollout
     return n;
 }
 
-/* ---------------------------------------------------------------------------------- rescaling --- */
+/* ---------------------------------------------------------------------------------- rescaling ---
+ */
 
-static int64_t annotation_number(const Meta__V1__ObjectMeta *meta, const char *key, int64_t fallback)
+static int64_t annotation_number(const Meta__V1__ObjectMeta *meta, const char *key,
+                                 int64_t fallback)
 {
     const char *text = annotations_get(meta, key);
     int64_t v;
@@ -162,7 +165,8 @@ bool deployment_is_scaling(const Apps__V1__Deployment *d, const struct rollout_s
     return false;
 }
 
-/* The active set when there is at most one; the new or else the latest when none is active. NULL: several. */
+/* The active set when there is at most one; the new or else the latest when none is active. NULL:
+ * several. */
 static Apps__V1__ReplicaSet *active_or_latest(const struct rollout_sets *s)
 {
     Apps__V1__ReplicaSet *active = NULL, *latest = s->new_set;
@@ -187,10 +191,10 @@ static bool is_saturated(const Apps__V1__Deployment *d, const Apps__V1__ReplicaS
            rs->status->available_replicas == wanted(d);
 }
 
-/* A set's share of a change of `to_add` pods: in proportion to its size, in relation to how many pods there might
- * be when it was sized last. */
-static int32_t share_of(const Apps__V1__ReplicaSet *rs, const Apps__V1__Deployment *d, int32_t surge,
-                        int32_t to_add, int32_t added)
+/* A set's share of a change of `to_add` pods: in proportion to its size, in relation to how many
+ * pods there might be when it was sized last. */
+static int32_t share_of(const Apps__V1__ReplicaSet *rs, const Apps__V1__Deployment *d,
+                        int32_t surge, int32_t to_add, int32_t added)
 {
     int64_t size = size_of(rs);
     int64_t max_then = annotation_number(rs->metadata, ANNOTATION_MAX, 0);
@@ -238,8 +242,8 @@ static size_t spread(struct arena *a, const Apps__V1__Deployment *d, const struc
     return len;
 }
 
-size_t deployment_rescale(struct arena *a, const Apps__V1__Deployment *d, const struct rollout_sets *s,
-                          struct scale_step *out)
+size_t deployment_rescale(struct arena *a, const Apps__V1__Deployment *d,
+                          const struct rollout_sets *s, struct scale_step *out)
 {
     size_t n = 0;
     Apps__V1__ReplicaSet *only = active_or_latest(s);
@@ -257,13 +261,14 @@ size_t deployment_rescale(struct arena *a, const Apps__V1__Deployment *d, const 
     return is_rolling(d) ? spread(a, d, s, out) : 0;
 }
 
-/* ------------------------------------------------------------------------- templates, history --- */
+/* ------------------------------------------------------------------------- templates, history ---
+ */
 
 bool deployment_same_template(struct arena *a, const Apps__V1__Deployment *d,
                               const Apps__V1__ReplicaSet *rs)
 {
-    Core__V1__PodTemplateSpec *mine = api_clone(a, d->spec->template_);
-    Core__V1__PodTemplateSpec *theirs = api_clone(a, rs->spec->template_);
+    Core__V1__PodTemplateSpec *mine = object_clone(a, d->spec->template_);
+    Core__V1__PodTemplateSpec *theirs = object_clone(a, rs->spec->template_);
     string_map_remove(mine->metadata->labels, &mine->metadata->n_labels, LABEL_TEMPLATE_HASH);
     string_map_remove(theirs->metadata->labels, &theirs->metadata->n_labels, LABEL_TEMPLATE_HASH);
     return object_equal(mine, theirs);

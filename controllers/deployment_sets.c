@@ -10,7 +10,8 @@
 #include "controllers/pods.h"
 #include <stdio.h>
 
-/* ----------------------------------------------------------------------------------- finding --- */
+/* ----------------------------------------------------------------------------------- finding ---
+ */
 
 static int claim_set(struct rollout *r, const struct label_selector *selector,
                      const struct object *o, struct error *err)
@@ -30,7 +31,7 @@ static int claim_set(struct rollout *r, const struct label_selector *selector,
     }
     r->sets.old = arena_grow(r->a, r->sets.old, r->sets.old_len * sizeof *r->sets.old,
                              (r->sets.old_len + 1) * sizeof *r->sets.old);
-    r->sets.old[r->sets.old_len++] = api_clone(r->a, rs);
+    r->sets.old[r->sets.old_len++] = object_clone(r->a, rs);
     return 0;
 }
 
@@ -61,7 +62,8 @@ int rollout_find_sets(struct rollout *r, struct informer *informer, struct error
     return 0;
 }
 
-/* --------------------------------------------------------------------------------- annotations --- */
+/* --------------------------------------------------------------------------------- annotations ---
+ */
 
 static bool is_copied(const char *key)
 {
@@ -79,7 +81,8 @@ static bool is_copied(const char *key)
     return true;
 }
 
-static bool annotate(struct arena *a, Meta__V1__ObjectMeta *meta, const char *key, const char *value)
+static bool annotate(struct arena *a, Meta__V1__ObjectMeta *meta, const char *key,
+                     const char *value)
 {
     if (cstr_eq(annotations_get(meta, key), value) && annotations_get(meta, key))
         return false;
@@ -92,8 +95,7 @@ static bool annotate_size(struct rollout *r, Apps__V1__ReplicaSet *rs)
     int32_t surge, unavailable, want = api_get(r->d->spec, replicas, 1);
     deployment_bounds(r->d, &surge, &unavailable);
     bool changed = annotate(r->a, rs->metadata, ANNOTATION_DESIRED, arena_printf(r->a, "%d", want));
-    changed |=
-        annotate(r->a, rs->metadata, ANNOTATION_MAX, arena_printf(r->a, "%d", want + surge));
+    changed |= annotate(r->a, rs->metadata, ANNOTATION_MAX, arena_printf(r->a, "%d", want + surge));
     return changed;
 }
 
@@ -134,7 +136,8 @@ static int64_t next_revision(const struct rollout *r)
     return max + 1;
 }
 
-/* ------------------------------------------------------------------------------------- the new --- */
+/* ------------------------------------------------------------------------------------- the new ---
+ */
 
 static int update_deployment_revision(struct rollout *r, struct error *err)
 {
@@ -171,12 +174,13 @@ static Apps__V1__ReplicaSet *describe_new_set(struct rollout *r)
 {
     const Apps__V1__DeploymentSpec *spec = r->d->spec;
     Apps__V1__ReplicaSet *rs = api_new(r->a, Apps__V1__ReplicaSet);
-    char *hash = pod_template_hash(r->a, spec->template_, api_get(r->d->status, collision_count, 0));
+    char *hash =
+        pod_template_hash(r->a, spec->template_, api_get(r->d->status, collision_count, 0));
     rs->metadata->namespace_ = r->d->metadata->namespace_;
     rs->metadata->name = arena_printf(r->a, "%s-%s", r->d->metadata->name, hash);
     api_append(r->a, rs->metadata, owner_references, owner_reference_new(r->a, r->d));
-    rs->spec->template_ = api_clone(r->a, spec->template_);
-    rs->spec->selector = api_clone(r->a, spec->selector);
+    rs->spec->template_ = object_clone(r->a, spec->template_);
+    rs->spec->selector = object_clone(r->a, spec->selector);
     rs->spec->min_ready_seconds = spec->min_ready_seconds;
     Meta__V1__ObjectMeta *t = rs->spec->template_->metadata;
     labels_set(r->a, t, LABEL_TEMPLATE_HASH, hash);
@@ -192,8 +196,10 @@ static Apps__V1__ReplicaSet *describe_new_set(struct rollout *r)
     return rs;
 }
 
-/* The name is taken: by our own set that the cache does not show yet, or by another with the same hash. */
-static int resolve_collision(struct rollout *r, const Apps__V1__ReplicaSet *wanted, struct error *err)
+/* The name is taken: by our own set that the cache does not show yet, or by another with the same
+ * hash. */
+static int resolve_collision(struct rollout *r, const Apps__V1__ReplicaSet *wanted,
+                             struct error *err)
 {
     Apps__V1__ReplicaSet *there =
         client_get(r->client, RESOURCE_REPLICASETS, wanted->metadata->namespace_,
@@ -246,12 +252,13 @@ int rollout_new_set(struct rollout *r, bool create, struct error *err)
     return update_deployment_revision(r, err);
 }
 
-/* ---------------------------------------------------------------------------------------- size --- */
+/* ---------------------------------------------------------------------------------------- size ---
+ */
 
 int rollout_scale(struct rollout *r, struct scale_step step, struct error *err)
 {
     int32_t before = api_get(step.set->spec, replicas, 1);
-    Apps__V1__ReplicaSet *next = api_clone(r->a, step.set);
+    Apps__V1__ReplicaSet *next = object_clone(r->a, step.set);
     bool changed = annotate_size(r, next);
     if (before == step.replicas && !changed)
         return 0;

@@ -39,9 +39,8 @@ void deployment_set_condition(struct arena *a, Apps__V1__DeploymentStatus *s, co
     c->reason = (char *)reason;
     c->message = arena_strdup(a, message);
     c->last_update_time = time_from_s(a, now_s);
-    c->last_transition_time = have && cstr_eq(have->status, status)
-                                  ? have->last_transition_time
-                                  : time_from_s(a, now_s);
+    c->last_transition_time =
+        have && cstr_eq(have->status, status) ? have->last_transition_time : time_from_s(a, now_s);
     remove_condition(s, type);
     api_append(a, s, conditions, c);
 }
@@ -128,8 +127,9 @@ static void renew_progress(struct arena *a, Apps__V1__DeploymentStatus *s, const
         deployment_condition(s, "Progressing")->last_transition_time = since;
 }
 
-static void set_progress(struct arena *a, const Apps__V1__Deployment *d, const struct rollout_sets *sets,
-                         Apps__V1__DeploymentStatus *s, int64_t now_s, int64_t *recheck_s)
+static void set_progress(struct arena *a, const Apps__V1__Deployment *d,
+                         const struct rollout_sets *sets, Apps__V1__DeploymentStatus *s,
+                         int64_t now_s, int64_t *recheck_s)
 {
     if (api_get(d->spec, progress_deadline_seconds, NO_DEADLINE) == NO_DEADLINE) {
         remove_condition(s, "Progressing");
@@ -156,7 +156,8 @@ static void set_progress(struct arena *a, const Apps__V1__Deployment *d, const s
 }
 
 /* Sets that cannot make pods say so; the deployment repeats the newest word. */
-static void set_failure(struct arena *a, const struct rollout_sets *s, Apps__V1__DeploymentStatus *out)
+static void set_failure(struct arena *a, const struct rollout_sets *s,
+                        Apps__V1__DeploymentStatus *out)
 {
     const Apps__V1__ReplicaSetCondition *failure = NULL;
     for (size_t i = 0; i <= s->old_len; i++) {
@@ -174,15 +175,15 @@ static void set_failure(struct arena *a, const struct rollout_sets *s, Apps__V1_
 }
 
 Apps__V1__DeploymentStatus *deployment_status(struct arena *a, const Apps__V1__Deployment *d,
-                                              const struct rollout_sets *s, bool rollout, int64_t now_s,
-                                              int64_t *recheck_s)
+                                              const struct rollout_sets *s, bool rollout,
+                                              int64_t now_s, int64_t *recheck_s)
 {
     Apps__V1__DeploymentStatus *out = api_new(a, Apps__V1__DeploymentStatus);
     out->observed_generation = d->metadata->generation;
     if (d->status->has_collision_count)
         api_set(out, collision_count, d->status->collision_count);
     for (size_t i = 0; i < d->status->n_conditions; i++)
-        api_append(a, out, conditions, api_clone(a, d->status->conditions[i]));
+        api_append(a, out, conditions, object_clone(a, d->status->conditions[i]));
     count(s, out);
     set_available(a, d, out, now_s);
     if (rollout)

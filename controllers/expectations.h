@@ -1,10 +1,10 @@
 /*
  * What a controller has asked for and not yet seen in its cache.
  *
- * A controller that creates three pods and looks at its cache a moment later may see none of them and would create three
- * more. So it notes what it expects before it writes, handlers tick off what arrives, and the controller
- * does nothing to a key that still expects something. Expectations that are not met within five minutes no longer
- * count: the cache is then believed.
+ * A controller that creates three pods and looks at its cache a moment later may see none of them
+ * and would create three more. So it notes what it expects before it writes, handlers tick off what
+ * arrives, and the controller does nothing to a key that still expects something. Expectations that
+ * are not met within five minutes no longer count: the cache is then believed.
  *
  * Thread-safe.
  */

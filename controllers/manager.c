@@ -1,5 +1,6 @@
 /*
- * The manager (controllers/controller.h): shared informers, a queue and workers for each controller.
+ * The manager (controllers/controller.h): shared informers, a queue and workers for each
+ * controller.
  */
 #include "controllers/controller.h"
 
@@ -44,13 +45,14 @@ struct manager {
 };
 
 static const struct controller *const controllers[] = {
-    &controller_deployment,       &controller_replicaset,     &controller_garbagecollector,
-    &controller_namespace,        &controller_nodelifecycle,  &controller_tainteviction,
-    &controller_nodeipam,         &controller_endpointslice,  &controller_endpoints,
-    &controller_serviceaccount,   &controller_rootcapublisher, &controller_podgc,
+    &controller_deployment,     &controller_replicaset,      &controller_garbagecollector,
+    &controller_namespace,      &controller_nodelifecycle,   &controller_tainteviction,
+    &controller_nodeipam,       &controller_endpointslice,   &controller_endpoints,
+    &controller_serviceaccount, &controller_rootcapublisher, &controller_podgc,
 };
 
-/* ----------------------------------------------------------------------------- for controllers --- */
+/* ----------------------------------------------------------------------------- for controllers ---
+ */
 
 struct client *manager_client(struct manager *m)
 {
@@ -118,9 +120,11 @@ int write_result(const struct error *failure, struct error *err)
     }
 }
 
-/* --------------------------------------------------------------------------------- selection --- */
+/* --------------------------------------------------------------------------------- selection ---
+ */
 
-/* upstream's --controllers: "*" all, "name" that one, "-name" not that one; the last mention wins. */
+/* upstream's --controllers: "*" all, "name" that one, "-name" not that one; the last mention wins.
+ */
 static bool selected(const char *selection, const char *name)
 {
     struct str rest = str_from(selection && *selection ? selection : "*"), part;
@@ -158,7 +162,8 @@ static void add_controller(struct manager *m, const struct controller *c)
     vec_push(&m->running, r);
 }
 
-struct manager *manager_new(struct client *c, const struct manager_options *o, struct metrics *metrics)
+struct manager *manager_new(struct client *c, const struct manager_options *o,
+                            struct metrics *metrics)
 {
     struct manager *m = mem_zalloc(sizeof *m);
     m->client = c;
@@ -185,7 +190,8 @@ bool manager_synced(struct manager *m)
     return true;
 }
 
-/* ----------------------------------------------------------------------------------- workers --- */
+/* ----------------------------------------------------------------------------------- workers ---
+ */
 
 static void wait_synced(struct manager *m)
 {

@@ -59,7 +59,8 @@ int32_t pod_restarts(const Core__V1__Pod *pod)
     return max;
 }
 
-/* ----------------------------------------------------------------------------------- claiming --- */
+/* ----------------------------------------------------------------------------------- claiming ---
+ */
 
 enum claim claim_decide(const Meta__V1__ObjectMeta *object, const struct label_selector *selector,
                         const Meta__V1__ObjectMeta *owner)

@@ -15,9 +15,10 @@ bool pod_has_ended(const Core__V1__Pod *pod);
 bool pod_is_active(const Core__V1__Pod *pod);
 const Core__V1__PodCondition *pod_condition(const Core__V1__Pod *pod, const char *type);
 bool pod_is_ready(const Core__V1__Pod *pod);
-/* Ready for at least min_ready_s. When it is ready but not long enough, *wait_s (if not NULL) is lowered to
- * the seconds that are missing. */
-bool pod_is_available(const Core__V1__Pod *pod, int32_t min_ready_s, int64_t now_s, int64_t *wait_s);
+/* Ready for at least min_ready_s. When it is ready but not long enough, *wait_s (if not NULL) is
+ * lowered to the seconds that are missing. */
+bool pod_is_available(const Core__V1__Pod *pod, int32_t min_ready_s, int64_t now_s,
+                      int64_t *wait_s);
 int32_t pod_restarts(const Core__V1__Pod *pod);
 
 /* What a controller must do with an object that its selector matches or that it owns. */

@@ -1,8 +1,9 @@
 /*
  * ReplicaSet controller: keeps as many pods of a template running as spec.replicas says.
  *
- * Pods are created in growing batches (1, 2, 4, …), so that a template that the server refuses costs one request
- * and not five hundred. Expectations keep it from acting twice on a cache that lags.
+ * Pods are created in growing batches (1, 2, 4, …), so that a template that the server refuses
+ * costs one request and not five hundred. Expectations keep it from acting twice on a cache that
+ * lags.
  */
 #include "controllers/controller.h"
 
@@ -25,7 +26,8 @@ struct replicasets {
     struct recorder *recorder;
 };
 
-/* ----------------------------------------------------------------------------------- handlers --- */
+/* ----------------------------------------------------------------------------------- handlers ---
+ */
 
 /* The key of the set that controls the object; NULL when none does. */
 static char *owner_key(struct arena *a, const struct object *o)
@@ -120,7 +122,8 @@ static void set_delete(void *ctx, struct object *rs)
     arena_free(&a);
 }
 
-/* ------------------------------------------------------------------------------------- writes --- */
+/* ------------------------------------------------------------------------------------- writes ---
+ */
 
 /* A batch of requests under way; the reconcile waits for all. */
 struct batch {
@@ -224,7 +227,8 @@ static int delete_pods(struct work *w, unsigned n, struct error *err)
     for (unsigned i = 0; i < n; i++)
         uids[i] = w->active.items[i]->metadata->uid;
     expect_deletions(w->c->expectations, w->key, uids, n);
-    struct batch b = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER, .left = n};
+    struct batch b = {
+        .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER, .left = n};
     struct batch_item *items = arena_array(w->a, struct batch_item, n);
     for (unsigned i = 0; i < n; i++) {
         const Meta__V1__ObjectMeta *m = w->active.items[i]->metadata;
@@ -241,13 +245,14 @@ static int delete_pods(struct work *w, unsigned n, struct error *err)
     return error_set(err, b.first.code, "%s", b.first.message);
 }
 
-/* ---------------------------------------------------------------------------------- reconcile --- */
+/* ---------------------------------------------------------------------------------- reconcile ---
+ */
 
 /* A set that its cache still shows may be gone: nothing is adopted for such a one. */
 static bool still_there(struct work *w, struct error *err)
 {
-    Apps__V1__ReplicaSet *live = client_get(w->c->client, RESOURCE_REPLICASETS, w->set->ns,
-                                            w->set->name, NULL, w->a, err);
+    Apps__V1__ReplicaSet *live =
+        client_get(w->c->client, RESOURCE_REPLICASETS, w->set->ns, w->set->name, NULL, w->a, err);
     if (!live)
         return false;
     if (!cstr_eq(live->metadata->uid, w->set->uid) ||
@@ -317,7 +322,7 @@ static int write_status(struct work *w, const struct error *failed, struct error
         workqueue_add_after(w->c->queue, w->key, (uint64_t)wait_s * 1000);
     if (object_equal(s, w->rs->status))
         return 0;
-    Apps__V1__ReplicaSet *next = api_clone(w->a, w->rs);
+    Apps__V1__ReplicaSet *next = object_clone(w->a, w->rs);
     next->status = s;
     struct error failure = {0};
     client_update_status(w->c->client, RESOURCE_REPLICASETS, next, NULL, w->a, &failure);

@@ -17,7 +17,8 @@ int replicaset_missing(const Apps__V1__ReplicaSet *rs, size_t active)
     return (int)MAX(MIN(missing, REPLICASET_BURST), -REPLICASET_BURST);
 }
 
-/* ----------------------------------------------------------------------------- deletion order --- */
+/* ----------------------------------------------------------------------------- deletion order ---
+ */
 
 /* A pod with what its place in the order depends on. */
 struct ranked {
@@ -87,7 +88,8 @@ void replicaset_deletion_order(Core__V1__Pod **pods, size_t n)
     mem_free(ranked);
 }
 
-/* ------------------------------------------------------------------------------------- status --- */
+/* ------------------------------------------------------------------------------------- status ---
+ */
 
 static bool fully_labeled(const Apps__V1__ReplicaSet *rs, const Core__V1__Pod *pod)
 {
@@ -105,7 +107,7 @@ static void set_failure(struct arena *a, Apps__V1__ReplicaSetStatus *s,
         if (cstr_eq(old->conditions[i]->type, "ReplicaFailure"))
             have = old->conditions[i];
         else
-            api_append(a, s, conditions, api_clone(a, old->conditions[i]));
+            api_append(a, s, conditions, object_clone(a, old->conditions[i]));
     }
     if (!failure)
         return;
@@ -115,15 +117,15 @@ static void set_failure(struct arena *a, Apps__V1__ReplicaSetStatus *s,
     c->reason = (char *)failure;
     c->message = arena_strdup(a, message ? message : "");
     c->last_transition_time = have && cstr_eq(have->status, "True")
-                                  ? api_clone(a, have->last_transition_time)
+                                  ? object_clone(a, have->last_transition_time)
                                   : time_from_s(a, now_s);
     api_append(a, s, conditions, c);
 }
 
 Apps__V1__ReplicaSetStatus *replicaset_status(struct arena *a, const Apps__V1__ReplicaSet *rs,
-                                              Core__V1__Pod *const *active, size_t n, int32_t terminating,
-                                              const char *failure, const char *message, int64_t now_s,
-                                              int64_t *wait_s)
+                                              Core__V1__Pod *const *active, size_t n,
+                                              int32_t terminating, const char *failure,
+                                              const char *message, int64_t now_s, int64_t *wait_s)
 {
     Apps__V1__ReplicaSetStatus *s = api_new(a, Apps__V1__ReplicaSetStatus);
     s->replicas = (int32_t)n;
@@ -140,14 +142,15 @@ Apps__V1__ReplicaSetStatus *replicaset_status(struct arena *a, const Apps__V1__R
     return s;
 }
 
-/* ---------------------------------------------------------------------------------------- pod --- */
+/* ---------------------------------------------------------------------------------------- pod ---
+ */
 
 Core__V1__Pod *replicaset_pod(struct arena *a, const Apps__V1__ReplicaSet *rs)
 {
     const Core__V1__PodTemplateSpec *t = rs->spec->template_;
     Core__V1__Pod *pod = api_new(a, Core__V1__Pod);
     Meta__V1__ObjectMeta *m = pod->metadata;
-    pod->spec = api_clone(a, t->spec);
+    pod->spec = object_clone(a, t->spec);
     m->namespace_ = rs->metadata->namespace_;
     m->generate_name = arena_printf(a, "%s-", rs->metadata->name);
     char letters[6];
