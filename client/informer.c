@@ -128,13 +128,13 @@ static void call_delete(struct informer *i, struct object *old)
  * made again while nobody looked has another uid: that is two events. */
 static void object_arrived(struct informer *i, struct object *o)
 {
-    struct object *known = cache_get(&i->cache, o->ns, o->name);
+    struct object *known = informer_cache_get(&i->cache, o->ns, o->name);
     if (known && known->revision >= o->revision && o->revision) {
         object_unref(known); /* older than what we have: from before a relist */
         object_unref(o);
         return;
     }
-    struct object *old = cache_put(&i->cache, o);
+    struct object *old = informer_cache_put(&i->cache, o);
     object_unref(known);
     if (old && !cstr_eq(old->uid, o->uid)) {
         call_delete(i, old);
@@ -150,7 +150,7 @@ static void object_arrived(struct informer *i, struct object *o)
 
 static void object_left(struct informer *i, const char *ns, const char *name)
 {
-    struct object *old = cache_remove(&i->cache, ns, name);
+    struct object *old = informer_cache_remove(&i->cache, ns, name);
     if (!old)
         return;
     call_delete(i, old);
@@ -208,7 +208,7 @@ static void synced_now(struct informer *i)
 static void replace(struct informer *i)
 {
     struct object_refs known = {0};
-    cache_list(&i->cache, CACHE_ALL, NULL, &known);
+    informer_cache_list(&i->cache, CACHE_ALL, NULL, &known);
     for (size_t k = 0; k < known.len; k++) {
         struct arena a;
         arena_init(&a);
@@ -394,7 +394,7 @@ struct informer *informer_new(struct client *c, const struct informer_config *co
     i->field_selector = config->field_selector ? mem_strdup(config->field_selector) : NULL;
     i->metadata_only = config->metadata_only;
     i->trim = config->trim;
-    cache_init(&i->cache, config->indexes);
+    informer_cache_init(&i->cache, config->indexes);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -434,7 +434,7 @@ void informer_free(struct informer *i)
     if (!i)
         return;
     loop_call(i->client->loop, stop_on_loop, i);
-    cache_free(&i->cache);
+    informer_cache_free(&i->cache);
     map_free(&i->incoming);
     pthread_cond_destroy(&i->synced_cond);
     mem_free(i->ns);
@@ -476,29 +476,29 @@ int informer_wait_synced(struct informer *const *informers, size_t n, uint32_t t
 
 struct object *informer_get(struct informer *i, const char *ns, const char *name)
 {
-    return cache_get(&i->cache, ns, name);
+    return informer_cache_get(&i->cache, ns, name);
 }
 
 struct object *informer_get_key(struct informer *i, const char *key)
 {
-    return cache_get_key(&i->cache, key);
+    return informer_cache_get_key(&i->cache, key);
 }
 
 void informer_list(struct informer *i, const char *ns, struct object_refs *out)
 {
-    cache_list(&i->cache, ns && *ns ? CACHE_BY_NAMESPACE : CACHE_ALL, ns, out);
+    informer_cache_list(&i->cache, ns && *ns ? CACHE_BY_NAMESPACE : CACHE_ALL, ns, out);
 }
 
 void informer_list_index(struct informer *i, unsigned index, const char *value,
                          struct object_refs *out)
 {
     assert(index < INFORMER_INDEXES_MAX);
-    cache_list(&i->cache, (int)index, value, out);
+    informer_cache_list(&i->cache, (int)index, value, out);
 }
 
 size_t informer_count(struct informer *i)
 {
-    return cache_count(&i->cache);
+    return informer_cache_count(&i->cache);
 }
 
 uint64_t informer_revision(struct informer *i)

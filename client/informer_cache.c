@@ -82,7 +82,7 @@ static void index_by_namespace(const void *msg, void (*emit)(void *emit_ctx, con
 
 /* ------------------------------------------------------------------------------------ cache --- */
 
-void cache_init(struct informer_cache *c, index_fn *const functions[INFORMER_INDEXES_MAX])
+void informer_cache_init(struct informer_cache *c, index_fn *const functions[INFORMER_INDEXES_MAX])
 {
     memset(c, 0, sizeof *c);
     pthread_mutex_init(&c->lock, NULL);
@@ -93,7 +93,7 @@ void cache_init(struct informer_cache *c, index_fn *const functions[INFORMER_IND
     }
 }
 
-void cache_free(struct informer_cache *c)
+void informer_cache_free(struct informer_cache *c)
 {
     struct map_iter it = {0};
     while (map_next(&c->objects, &it))
@@ -165,7 +165,7 @@ static struct str key_text(char *out, const char *ns, const char *name)
     return str_make(out, MIN((size_t)n, KEY_MAX - 1));
 }
 
-struct object *cache_put(struct informer_cache *c, struct object *o)
+struct object *informer_cache_put(struct informer_cache *c, struct object *o)
 {
     char key[KEY_MAX];
     pthread_mutex_lock(&c->lock);
@@ -177,7 +177,7 @@ struct object *cache_put(struct informer_cache *c, struct object *o)
     return old;
 }
 
-struct object *cache_remove(struct informer_cache *c, const char *ns, const char *name)
+struct object *informer_cache_remove(struct informer_cache *c, const char *ns, const char *name)
 {
     char key[KEY_MAX];
     pthread_mutex_lock(&c->lock);
@@ -188,7 +188,7 @@ struct object *cache_remove(struct informer_cache *c, const char *ns, const char
     return old;
 }
 
-struct object *cache_get_key(struct informer_cache *c, const char *key)
+struct object *informer_cache_get_key(struct informer_cache *c, const char *key)
 {
     pthread_mutex_lock(&c->lock);
     struct object *o = map_get(&c->objects, str_from(key));
@@ -198,14 +198,14 @@ struct object *cache_get_key(struct informer_cache *c, const char *key)
     return o;
 }
 
-struct object *cache_get(struct informer_cache *c, const char *ns, const char *name)
+struct object *informer_cache_get(struct informer_cache *c, const char *ns, const char *name)
 {
     char key[KEY_MAX];
     key_text(key, ns, name);
-    return cache_get_key(c, key);
+    return informer_cache_get_key(c, key);
 }
 
-void cache_list(struct informer_cache *c, int index, const char *value, struct object_refs *out)
+void informer_cache_list(struct informer_cache *c, int index, const char *value, struct object_refs *out)
 {
     pthread_mutex_lock(&c->lock);
     if (index == CACHE_ALL) {
@@ -221,7 +221,7 @@ void cache_list(struct informer_cache *c, int index, const char *value, struct o
     pthread_mutex_unlock(&c->lock);
 }
 
-size_t cache_count(struct informer_cache *c)
+size_t informer_cache_count(struct informer_cache *c)
 {
     pthread_mutex_lock(&c->lock);
     size_t n = c->objects.len;

@@ -18,17 +18,17 @@ struct informer_cache {
     struct map indexes[CACHE_INDEXES]; /* value → struct bucket */
 };
 
-void cache_init(struct informer_cache *c, index_fn *const functions[INFORMER_INDEXES_MAX]);
-void cache_free(struct informer_cache *c);
+void informer_cache_init(struct informer_cache *c, index_fn *const functions[INFORMER_INDEXES_MAX]);
+void informer_cache_free(struct informer_cache *c);
 /* Takes a reference of its own; returns the object replaced (its reference is the caller's now) or
  * NULL. */
-struct object *cache_put(struct informer_cache *c, struct object *o);
+struct object *informer_cache_put(struct informer_cache *c, struct object *o);
 /* Returns the object removed, with its reference, or NULL. */
-struct object *cache_remove(struct informer_cache *c, const char *ns, const char *name);
-struct object *cache_get(struct informer_cache *c, const char *ns, const char *name);
-struct object *cache_get_key(struct informer_cache *c, const char *key);
+struct object *informer_cache_remove(struct informer_cache *c, const char *ns, const char *name);
+struct object *informer_cache_get(struct informer_cache *c, const char *ns, const char *name);
+struct object *informer_cache_get_key(struct informer_cache *c, const char *key);
 /* index: 0…, CACHE_BY_NAMESPACE or CACHE_ALL. */
-void cache_list(struct informer_cache *c, int index, const char *value, struct object_refs *out);
-size_t cache_count(struct informer_cache *c);
+void informer_cache_list(struct informer_cache *c, int index, const char *value, struct object_refs *out);
+size_t informer_cache_count(struct informer_cache *c);
 
 #endif
