@@ -57,12 +57,13 @@ struct logdb_options {
     const char *dir;
     uint64_t map_bytes;
     uint64_t journal_segment_bytes; /* 0: the journal's default */
+    const struct raft_config *initial_config; /* of a new directory; NULL: empty */
     /* Identifies the boot and the mount; NULL: ask the kernel. Tests pass a new one after a simulated
      * power loss. */
     const char *boot_id;
     /* Create or open the state machine's trees; called for each environment opened, with a write
      * transaction. */
-    int (*open_trees)(void *ctx, MDB_txn *txn, struct error *err);
+    int (*open_trees)(void *ctx, MDB_txn *txn, struct error *err); /* may be NULL */
     void *ctx;
 };
 
@@ -83,14 +84,9 @@ void logdb_boot_free(struct raft_boot *boot);
 
 /* ---- journal thread ---- */
 
-struct logdb_batch {
-    struct raft_hard_state hard;
-    const struct raft_entry *entries;
-    size_t entries_len;
-};
-/* Append the batches, flush once. `*end` is the journal position to pass to logdb_txn_append. */
-int logdb_persist(struct logdb *db, const struct logdb_batch *batches, size_t n,
-                  struct journal_pos *end, struct error *err);
+/* Append the batches to the journal, flush once. */
+int logdb_persist(struct logdb *db, const struct raft_persist *batches, size_t n,
+                  struct error *err);
 
 /* ---- apply thread: one write transaction at a time ---- */
 
@@ -99,11 +95,11 @@ struct logdb_txn {
     MDB_txn *mdb;
 };
 int logdb_begin(struct logdb *db, struct logdb_txn *txn, struct error *err);
-/* Flushed batches, in order, each once: entries go to the log tree (cut back first where they
- * overlap), hard state and journal position to the meta tree. `end` as given by logdb_persist for
- * the last of them. */
-int logdb_txn_append(struct logdb_txn *txn, const struct logdb_batch *batches, size_t n,
-                     struct journal_pos end, struct error *err);
+/* Entries that logdb_persist has flushed, in that order, go to the log tree (cut back first where
+ * they overlap), the latest flushed hard state to the meta tree. `n` may be 0. The LMDB position
+ * moves over every journal record that is now contained. */
+int logdb_txn_append(struct logdb_txn *txn, const struct raft_hard_state *hard,
+                     const struct raft_entry *entries, size_t n, struct error *err);
 /* The state now includes entry `index`. Needed before every commit that changed the state. */
 int logdb_txn_applied(struct logdb_txn *txn, uint64_t index, struct error *err);
 /* The configuration as of the applied index. */
@@ -115,8 +111,9 @@ int logdb_commit(struct logdb_txn *txn, struct error *err);
 void logdb_abort(struct logdb_txn *txn);
 
 /* Small values of the state machine that belong to the member (cluster id, name, …). */
-int logdb_get_meta(MDB_txn *txn, struct logdb *db, const char *key, struct str *out); /* ERR_NOT_FOUND */
-int logdb_put_meta(struct logdb_txn *txn, const char *key, struct str value, struct error *err);
+int logdb_get_meta(struct logdb *db, MDB_txn *txn, const char *key, struct str *out); /* ERR_NOT_FOUND */
+int logdb_put_meta(struct logdb *db, MDB_txn *txn, const char *key, struct str value,
+                   struct error *err);
 
 /* ---- any thread ---- */
 
@@ -128,11 +125,13 @@ int logdb_put_meta(struct logdb_txn *txn, const char *key, struct str value, str
 int logdb_read_begin(struct logdb *db, MDB_txn **txn, struct error *err);
 void logdb_read_end(struct logdb *db, MDB_txn *txn);
 
-/* Entries [lo, hi], stopping once bytes_max is reached (at least one), from the log tree. *entries and
- * their data belong to the caller (logdb_entries_free). *n = 0 when lo is compacted or not there yet. */
+/* Entries [lo, hi] from the log tree into `out`, at most `max` of them and stopping once bytes_max is
+ * reached (but at least one). Their data is referenced for the caller. *n = 0 when lo is compacted or
+ * not there yet. */
 int logdb_entries(struct logdb *db, uint64_t lo, uint64_t hi, uint64_t bytes_max,
-                  struct raft_entry **entries, size_t *n, struct error *err);
-void logdb_entries_free(struct raft_entry *entries, size_t n);
+                  struct raft_entry *out, size_t max, size_t *n, struct error *err);
+/* Counts the environments installed; a walk over several read transactions compares it. */
+uint64_t logdb_generation(struct logdb *db);
 
 struct logdb_info {
     uint64_t applied, base_index, last_index; /* as committed to LMDB */

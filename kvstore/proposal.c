@@ -1,0 +1,324 @@
+/*
+ * Proposal formats: encoding, decoding (kvstore/proposal.h). Checking requests is in txn_check.c.
+ */
+#include "kvstore/proposal.h"
+#include <assert.h>
+
+#define PROPOSAL_VERSION 1
+
+enum {
+    RANGE_KEYS_ONLY = 1,
+    RANGE_COUNT_ONLY = 2,
+    RANGE_NO_COUNT = 4,
+    PUT_PREV = 1,
+    PUT_IGNORE_VALUE = 2,
+    PUT_IGNORE_LEASE = 4,
+    DELETE_PREV = 1,
+};
+
+/* ---- encoding ---- */
+
+static void put_int(struct buf *b, int64_t v)
+{
+    buf_append_varint(b, (uint64_t)v);
+}
+
+static void put_byte(struct buf *b, unsigned v)
+{
+    buf_append_char(b, (char)v);
+}
+
+static void put_str(struct buf *b, struct str s)
+{
+    buf_append_varint(b, s.n);
+    buf_append_str(b, s);
+}
+
+static void put_compare(struct buf *b, const struct kv_compare *c)
+{
+    put_byte(b, c->target);
+    put_byte(b, c->result);
+    put_str(b, c->key);
+    put_str(b, c->end);
+    if (c->target == KV_COMPARE_VALUE)
+        put_str(b, c->value);
+    else
+        put_int(b, c->number);
+}
+
+static void put_range(struct buf *b, const struct kv_range_request *r)
+{
+    put_str(b, r->key);
+    put_str(b, r->end);
+    put_int(b, r->rev);
+    put_int(b, r->limit);
+    put_byte(b, r->sort_target);
+    put_byte(b, r->sort_order);
+    put_byte(b, (r->keys_only ? RANGE_KEYS_ONLY : 0u) | (r->count_only ? RANGE_COUNT_ONLY : 0u) |
+                    (r->no_count ? RANGE_NO_COUNT : 0u));
+    put_int(b, r->min_mod_rev);
+    put_int(b, r->max_mod_rev);
+    put_int(b, r->min_create_rev);
+    put_int(b, r->max_create_rev);
+}
+
+static void put_txn(struct buf *b, const struct kv_txn_request *t);
+
+static void put_ops(struct buf *b, const struct kv_op *ops, size_t n)
+{
+    buf_append_varint(b, n);
+    for (size_t i = 0; i < n; i++) {
+        const struct kv_op *op = &ops[i];
+        put_byte(b, op->type);
+        switch (op->type) {
+        case KV_OP_RANGE:
+            put_range(b, &op->range);
+            break;
+        case KV_OP_PUT:
+            put_str(b, op->put.key);
+            put_str(b, op->put.value);
+            put_int(b, op->put.lease);
+            put_byte(b, (op->put.prev_kv ? PUT_PREV : 0u) |
+                            (op->put.ignore_value ? PUT_IGNORE_VALUE : 0u) |
+                            (op->put.ignore_lease ? PUT_IGNORE_LEASE : 0u));
+            break;
+        case KV_OP_DELETE:
+            put_str(b, op->del.key);
+            put_str(b, op->del.end);
+            put_byte(b, op->del.prev_kv ? DELETE_PREV : 0u);
+            break;
+        case KV_OP_TXN:
+            put_txn(b, op->txn);
+            break;
+        }
+    }
+}
+
+static void put_txn(struct buf *b, const struct kv_txn_request *t)
+{
+    buf_append_varint(b, t->compares_len);
+    for (size_t i = 0; i < t->compares_len; i++)
+        put_compare(b, &t->compares[i]);
+    put_ops(b, t->then, t->then_len);
+    put_ops(b, t->otherwise, t->otherwise_len);
+}
+
+void proposal_encode(const struct proposal *p, struct buf *out)
+{
+    put_byte(out, PROPOSAL_VERSION);
+    put_byte(out, p->kind);
+    switch (p->kind) {
+    case PROPOSAL_TXN:
+        put_txn(out, &p->txn);
+        break;
+    case PROPOSAL_LEASE_GRANT:
+        put_int(out, p->lease.id);
+        put_int(out, p->lease.ttl_s);
+        break;
+    case PROPOSAL_LEASE_REVOKE:
+    case PROPOSAL_LEASE_KEEP_ALIVE:
+        put_int(out, p->lease.id);
+        break;
+    case PROPOSAL_COMPACT:
+        put_int(out, p->compact_rev);
+        break;
+    case PROPOSAL_MEMBER:
+        put_int(out, (int64_t)p->member.id);
+        put_str(out, p->member.name);
+        buf_append_varint(out, p->member.client_urls_len);
+        for (size_t i = 0; i < p->member.client_urls_len; i++)
+            put_str(out, p->member.client_urls[i]);
+        break;
+    }
+}
+
+/* ---- decoding: a reader with a sticky failure ---- */
+
+struct reader {
+    const char *p, *end;
+    struct arena *arena;
+    bool failed;
+};
+
+static uint64_t get_varint(struct reader *r)
+{
+    uint64_t v = 0;
+    for (unsigned shift = 0; shift < 64 && r->p < r->end; shift += 7) {
+        unsigned char c = (unsigned char)*r->p++;
+        v |= (uint64_t)(c & 0x7f) << shift;
+        if (!(c & 0x80))
+            return v;
+    }
+    r->failed = true;
+    return 0;
+}
+
+static int64_t get_int(struct reader *r)
+{
+    return (int64_t)get_varint(r);
+}
+
+static unsigned get_byte(struct reader *r, unsigned max)
+{
+    if (r->p == r->end) {
+        r->failed = true;
+        return 0;
+    }
+    unsigned v = (unsigned char)*r->p++;
+    if (v > max)
+        r->failed = true;
+    return r->failed ? 0 : v;
+}
+
+static struct str get_str(struct reader *r)
+{
+    uint64_t n = get_varint(r);
+    if (r->failed || n > (uint64_t)(r->end - r->p)) {
+        r->failed = true;
+        return STR_NONE;
+    }
+    struct str s = str_make(r->p, n);
+    r->p += n;
+    return s;
+}
+
+/* A count of things that take at least `bytes_min` each. */
+static size_t get_count(struct reader *r, size_t bytes_min)
+{
+    uint64_t n = get_varint(r);
+    if (n > (uint64_t)(r->end - r->p) / bytes_min)
+        r->failed = true;
+    return r->failed ? 0 : (size_t)n;
+}
+
+static void get_compare(struct reader *r, struct kv_compare *c)
+{
+    c->target = get_byte(r, KV_COMPARE_LEASE);
+    c->result = get_byte(r, KV_NOT_EQUAL);
+    c->key = get_str(r);
+    c->end = get_str(r);
+    if (c->target == KV_COMPARE_VALUE)
+        c->value = get_str(r);
+    else
+        c->number = get_int(r);
+}
+
+static void get_range(struct reader *r, struct kv_range_request *q)
+{
+    q->key = get_str(r);
+    q->end = get_str(r);
+    q->rev = get_int(r);
+    q->limit = get_int(r);
+    q->sort_target = get_byte(r, KV_SORT_VALUE);
+    q->sort_order = get_byte(r, KV_SORT_DESCEND);
+    unsigned flags = get_byte(r, 7);
+    q->keys_only = flags & RANGE_KEYS_ONLY;
+    q->count_only = flags & RANGE_COUNT_ONLY;
+    q->no_count = flags & RANGE_NO_COUNT;
+    q->min_mod_rev = get_int(r);
+    q->max_mod_rev = get_int(r);
+    q->min_create_rev = get_int(r);
+    q->max_create_rev = get_int(r);
+}
+
+static void get_txn(struct reader *r, struct kv_txn_request *t, unsigned depth);
+
+static void get_op(struct reader *r, struct kv_op *op, unsigned depth)
+{
+    unsigned flags;
+    op->type = get_byte(r, KV_OP_TXN);
+    switch (op->type) {
+    case KV_OP_RANGE:
+        get_range(r, &op->range);
+        break;
+    case KV_OP_PUT:
+        op->put.key = get_str(r);
+        op->put.value = get_str(r);
+        op->put.lease = get_int(r);
+        flags = get_byte(r, 7);
+        op->put.prev_kv = flags & PUT_PREV;
+        op->put.ignore_value = flags & PUT_IGNORE_VALUE;
+        op->put.ignore_lease = flags & PUT_IGNORE_LEASE;
+        break;
+    case KV_OP_DELETE:
+        op->del.key = get_str(r);
+        op->del.end = get_str(r);
+        op->del.prev_kv = get_byte(r, 1) & DELETE_PREV;
+        break;
+    case KV_OP_TXN: {
+        struct kv_txn_request *t = arena_new(r->arena, struct kv_txn_request);
+        op->txn = t;
+        if (depth + 1 > KV_TXN_DEPTH_MAX)
+            r->failed = true;
+        else
+            get_txn(r, t, depth + 1);
+        break;
+    }
+    }
+}
+
+static const struct kv_op *get_ops(struct reader *r, size_t *len, unsigned depth)
+{
+    size_t n = get_count(r, 3);
+    struct kv_op *ops = arena_array(r->arena, struct kv_op, n);
+    for (size_t i = 0; i < n && !r->failed; i++)
+        get_op(r, &ops[i], depth);
+    *len = r->failed ? 0 : n;
+    return ops;
+}
+
+static void get_txn(struct reader *r, struct kv_txn_request *t, unsigned depth)
+{
+    size_t n = get_count(r, 5);
+    struct kv_compare *compares = arena_array(r->arena, struct kv_compare, n);
+    for (size_t i = 0; i < n && !r->failed; i++)
+        get_compare(r, &compares[i]);
+    t->compares = compares;
+    t->compares_len = n;
+    t->then = get_ops(r, &t->then_len, depth);
+    t->otherwise = get_ops(r, &t->otherwise_len, depth);
+}
+
+static void get_member(struct reader *r, struct proposal_member *m)
+{
+    m->id = get_varint(r);
+    m->name = get_str(r);
+    m->client_urls_len = get_count(r, 1);
+    m->client_urls = arena_array(r->arena, struct str, m->client_urls_len);
+    for (size_t i = 0; i < m->client_urls_len; i++)
+        m->client_urls[i] = get_str(r);
+}
+
+int proposal_decode(struct str in, struct arena *a, struct proposal *out, struct error *err)
+{
+    struct reader r = {.p = in.p, .end = in.p + in.n, .arena = a};
+    *out = (struct proposal){0};
+    if (in.n < 2)
+        return error_set(err, ERR_CORRUPT, "proposal of %zu bytes", in.n);
+    unsigned version = get_byte(&r, 255), kind = get_byte(&r, 255);
+    if (version != PROPOSAL_VERSION || kind < PROPOSAL_TXN || kind > PROPOSAL_MEMBER)
+        return error_set(err, ERR_UNSUPPORTED, "proposal of version %u, kind %u", version, kind);
+    out->kind = kind;
+    switch (out->kind) {
+    case PROPOSAL_TXN:
+        get_txn(&r, &out->txn, 0);
+        break;
+    case PROPOSAL_LEASE_GRANT:
+        out->lease.id = get_int(&r);
+        out->lease.ttl_s = get_int(&r);
+        break;
+    case PROPOSAL_LEASE_REVOKE:
+    case PROPOSAL_LEASE_KEEP_ALIVE:
+        out->lease.id = get_int(&r);
+        break;
+    case PROPOSAL_COMPACT:
+        out->compact_rev = get_int(&r);
+        break;
+    case PROPOSAL_MEMBER:
+        get_member(&r, &out->member);
+        break;
+    }
+    if (r.failed || r.p != r.end)
+        return error_set(err, ERR_CORRUPT, "proposal of kind %u has a wrong form", kind);
+    return 0;
+}

@@ -1,0 +1,64 @@
+/*
+ * What the store writes into log entries: the proposal formats, version 1.
+ *
+ *     version:1  kind:1  body
+ *     TXN           txn
+ *     LEASE_GRANT   id ttl              LEASE_REVOKE  id       LEASE_KEEP_ALIVE  id
+ *     COMPACT       revision
+ *     MEMBER        id, name, client URLs (what a member says of itself)
+ *
+ *     txn      = n compare*  n op*  n op*        (compares, then, otherwise)
+ *     compare  = target:1 result:1 key end (number | value)
+ *     op       = type:1 and
+ *                range: key end rev limit target:1 order:1 flags:1 bounds×4
+ *                put:   key value lease flags:1   delete: key end flags:1   txn: txn
+ *
+ * Integers are base-128 varints, byte strings a length and bytes. A decoder accepts exactly what the
+ * encoder writes: sizes are bounded by the input, nesting by KV_TXN_DEPTH_MAX, and nothing may be left
+ * over. A new kind or version is used only when every member supports it.
+ */
+#ifndef C8S_KVSTORE_PROPOSAL_H
+#define C8S_KVSTORE_PROPOSAL_H
+
+#include "base/buf.h"
+#include "kvstore/kv.h"
+
+enum proposal_kind {
+    PROPOSAL_TXN = 1,
+    PROPOSAL_LEASE_GRANT = 2,
+    PROPOSAL_LEASE_REVOKE = 3,
+    PROPOSAL_LEASE_KEEP_ALIVE = 4,
+    PROPOSAL_COMPACT = 5,
+    PROPOSAL_MEMBER = 6,
+};
+
+struct proposal_member {
+    uint64_t id;
+    struct str name;
+    struct str *client_urls;
+    size_t client_urls_len;
+};
+
+struct proposal {
+    enum proposal_kind kind;
+    union {
+        struct kv_txn_request txn;
+        struct {
+            int64_t id, ttl_s;
+        } lease;
+        int64_t compact_rev;
+        struct proposal_member member;
+    };
+};
+
+void proposal_encode(const struct proposal *p, struct buf *out);
+/* Strings point into `in`, arrays are in `a`. ERR_CORRUPT; ERR_UNSUPPORTED for a newer version or kind. */
+int proposal_decode(struct str in, struct arena *a, struct proposal *out, struct error *err);
+
+/* What a request must satisfy before it is proposed: keys given, numbers in range, at most ops_max operations
+ * (nested ones included), depth, no key written twice (KV_ERR_DUPLICATE_KEY). */
+int txn_request_check(const struct kv_txn_request *t, size_t ops_max, struct error *err);
+/* Does it write nothing, whatever branch runs? */
+bool txn_is_read_only(const struct kv_txn_request *t);
+
+#endif

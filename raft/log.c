@@ -1,0 +1,621 @@
+/*
+ * The log tree, hard state and transactions of the environment described in log.h.
+ *
+ * Trees: `meta` (strings → small values; "state" is struct logdb_state, "runs" the term runs, "config"
+ * the configuration, "u:…" the state machine's) and `log` (index, native integer → entry record).
+ */
+#include "raft/log_state.h"
+#include "base/encode.h"
+#include "base/log.h"
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Value of the log tree: this, then the data. */
+struct entry_record {
+    uint32_t crc; /* of index and all that follows */
+    uint8_t kind;
+    uint8_t has_data;
+    uint8_t reserved[2];
+    uint64_t term;
+};
+
+int logdb_fail(struct logdb *db, int code)
+{
+    atomic_store(&db->failed, true);
+    return code;
+}
+
+int logdb_mdb_error(struct logdb *db, int rc, struct error *err, const char *what)
+{
+    if (rc == 0)
+        return 0;
+    int code = rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND || rc == MDB_INVALID ? ERR_CORRUPT
+               : rc == MDB_NOTFOUND                                                ? ERR_NOT_FOUND
+                                                                                   : ERR_IO;
+    error_set(err, code, "lmdb: %s: %s", what, mdb_strerror(rc));
+    return rc == MDB_NOTFOUND ? code : logdb_fail(db, code);
+}
+
+static MDB_val val(const void *p, size_t n)
+{
+    return (MDB_val){n, (void *)p};
+}
+
+static MDB_val val_cstr(const char *s)
+{
+    return val(s, strlen(s));
+}
+
+static int failed_before(struct error *err)
+{
+    return error_set(err, ERR_IO, "the store has stopped after a failed write");
+}
+
+/* ---- state record ---------------------------------------------------------------------------- */
+
+int logdb_state_store(struct logdb *db, struct logdb_env *env, MDB_txn *txn,
+                      const struct logdb_state *state, struct error *err)
+{
+    MDB_val k = val_cstr("state"), v = val(state, sizeof *state);
+    return logdb_mdb_error(db, mdb_put(txn, env->meta, &k, &v, 0), err, "put state");
+}
+
+static int runs_store(struct logdb *db, MDB_txn *txn, struct error *err)
+{
+    MDB_val k = val_cstr("runs"), v = val(db->runs.items, db->runs.len * sizeof *db->runs.items);
+    return logdb_mdb_error(db, mdb_put(txn, db->env.meta, &k, &v, 0), err, "put runs");
+}
+
+/* Take state and runs over from what is committed. */
+int logdb_state_load(struct logdb *db, MDB_txn *txn, struct error *err)
+{
+    MDB_val k = val_cstr("state"), v;
+    int rc = mdb_get(txn, db->env.meta, &k, &v);
+    if (rc)
+        return logdb_mdb_error(db, rc, err, "get state");
+    if (v.mv_size != sizeof db->state)
+        return error_set(err, ERR_CORRUPT, "lmdb: state record of %zu bytes", v.mv_size);
+    memcpy(&db->state, v.mv_data, sizeof db->state);
+    db->on_disk = db->state;
+    k = val_cstr("runs");
+    rc = mdb_get(txn, db->env.meta, &k, &v);
+    vec_clear(&db->runs);
+    db->runs_dirty = false;
+    if (rc == MDB_NOTFOUND)
+        return 0;
+    if (rc)
+        return logdb_mdb_error(db, rc, err, "get runs");
+    size_t n = v.mv_size / sizeof *db->runs.items;
+    if (v.mv_size % sizeof *db->runs.items || n > LOGDB_RUNS_MAX)
+        return error_set(err, ERR_CORRUPT, "lmdb: runs record of %zu bytes", v.mv_size);
+    vec_reserve(&db->runs, n);
+    memcpy(db->runs.items, v.mv_data, v.mv_size);
+    db->runs.len = n;
+    return 0;
+}
+
+/* ---- entries --------------------------------------------------------------------------------- */
+
+static uint32_t entry_crc(uint64_t index, const struct entry_record *r, const void *data, size_t n)
+{
+    uint32_t crc = crc32c(0, &index, sizeof index);
+    crc = crc32c(crc, (const char *)r + sizeof r->crc, sizeof *r - sizeof r->crc);
+    return n ? crc32c(crc, data, n) : crc;
+}
+
+/* Decode; the data is copied into a blob of the caller's. */
+static int entry_decode(uint64_t index, MDB_val v, struct raft_entry *out, struct error *err)
+{
+    struct entry_record r;
+    if (v.mv_size < sizeof r)
+        return error_set(err, ERR_CORRUPT, "log entry %" PRIu64 " has %zu bytes", index, v.mv_size);
+    memcpy(&r, v.mv_data, sizeof r);
+    const char *data = (const char *)v.mv_data + sizeof r;
+    size_t n = v.mv_size - sizeof r;
+    if (r.crc != entry_crc(index, &r, data, n))
+        return error_set(err, ERR_CORRUPT, "log entry %" PRIu64 " fails its checksum", index);
+    *out = (struct raft_entry){.index = index, .term = r.term, .kind = r.kind};
+    out->data = r.has_data ? blob_from(data, n) : NULL;
+    return 0;
+}
+
+static void runs_cut(struct logdb *db, uint64_t from)
+{
+    while (db->runs.len && db->runs.items[db->runs.len - 1].index >= from) {
+        db->runs.len--;
+        db->runs_dirty = true;
+    }
+}
+
+static void runs_add(struct logdb *db, uint64_t index, uint64_t term)
+{
+    if (db->runs.len && db->runs.items[db->runs.len - 1].term == term)
+        return;
+    vec_push(&db->runs, ((struct raft_term_run){index, term}));
+    db->runs_dirty = true;
+}
+
+static uint64_t term_at(const struct logdb *db, uint64_t index)
+{
+    if (index == db->state.base_index)
+        return db->state.base_term;
+    for (size_t i = db->runs.len; i-- > 0;)
+        if (db->runs.items[i].index <= index)
+            return db->runs.items[i].term;
+    return 0;
+}
+
+/* Delete entries ≥ from, at the end of the log. */
+static int log_cut(struct logdb *db, MDB_txn *txn, uint64_t from, struct error *err)
+{
+    MDB_cursor *c;
+    MDB_val k, v;
+    int rc = mdb_cursor_open(txn, db->env.log, &c);
+    if (rc)
+        return logdb_mdb_error(db, rc, err, "open log cursor");
+    while ((rc = mdb_cursor_get(c, &k, &v, MDB_LAST)) == 0) {
+        uint64_t index;
+        memcpy(&index, k.mv_data, sizeof index);
+        if (index < from)
+            break;
+        if ((rc = mdb_cursor_del(c, 0)) != 0)
+            break;
+    }
+    mdb_cursor_close(c);
+    if (rc && rc != MDB_NOTFOUND)
+        return logdb_mdb_error(db, rc, err, "cut the log back");
+    runs_cut(db, from);
+    db->state.last_index = from - 1;
+    return 0;
+}
+
+int logdb_append_entries(struct logdb *db, MDB_txn *txn, const struct raft_entry *entries, size_t n,
+                         struct error *err)
+{
+    size_t i = 0;
+    while (i < n && entries[i].index <= db->state.base_index)
+        i++; /* replay of what a snapshot or trimming has covered since */
+    if (i == n)
+        return 0;
+    if (entries[i].index > db->state.last_index + 1)
+        return error_set(err, ERR_CORRUPT, "log ends at %" PRIu64 ", next entry is %" PRIu64,
+                         db->state.last_index, entries[i].index);
+    if (entries[i].index <= db->state.last_index && log_cut(db, txn, entries[i].index, err) < 0)
+        return err ? err->code : ERR_IO;
+
+    MDB_cursor *c;
+    int rc = mdb_cursor_open(txn, db->env.log, &c);
+    if (rc)
+        return logdb_mdb_error(db, rc, err, "open log cursor");
+    for (; i < n && rc == 0; i++) {
+        const struct raft_entry *e = &entries[i];
+        size_t len = e->data ? e->data->len : 0;
+        struct entry_record r = {
+            .kind = (uint8_t)e->kind, .has_data = e->data != NULL, .term = e->term};
+        r.crc = entry_crc(e->index, &r, e->data ? e->data->data : NULL, len);
+        MDB_val k = val(&e->index, sizeof e->index), v = val(NULL, sizeof r + len);
+        rc = mdb_cursor_put(c, &k, &v, MDB_APPEND | MDB_RESERVE);
+        if (rc)
+            break;
+        memcpy(v.mv_data, &r, sizeof r);
+        if (len)
+            memcpy((char *)v.mv_data + sizeof r, e->data->data, len);
+        runs_add(db, e->index, e->term);
+        db->state.last_index = e->index;
+    }
+    mdb_cursor_close(c);
+    return logdb_mdb_error(db, rc, err, "append to the log");
+}
+
+int logdb_entries(struct logdb *db, uint64_t lo, uint64_t hi, uint64_t bytes_max,
+                  struct raft_entry *out, size_t max, size_t *n, struct error *err)
+{
+    MDB_txn *txn;
+    MDB_cursor *c = NULL;
+    *n = 0;
+    int rc = logdb_read_begin(db, &txn, err);
+    if (rc < 0)
+        return rc;
+    MDB_val k = val(&lo, sizeof lo), v;
+    uint64_t bytes = 0, expect = lo;
+    int mrc = mdb_cursor_open(txn, db->env.log, &c);
+    if (mrc == 0)
+        mrc = mdb_cursor_get(c, &k, &v, MDB_SET_RANGE);
+    while (mrc == 0 && rc == 0 && *n < max) {
+        uint64_t index;
+        memcpy(&index, k.mv_data, sizeof index);
+        if (index != expect || index > hi || (*n > 0 && bytes >= bytes_max))
+            break;
+        rc = entry_decode(index, v, &out[*n], err);
+        if (rc < 0)
+            break;
+        bytes += raft_entry_size(&out[(*n)++]);
+        expect++;
+        mrc = mdb_cursor_get(c, &k, &v, MDB_NEXT);
+    }
+    if (c)
+        mdb_cursor_close(c);
+    logdb_read_end(db, txn);
+    if (mrc && mrc != MDB_NOTFOUND)
+        rc = logdb_mdb_error(db, mrc, err, "read log entries");
+    if (rc < 0) {
+        while (*n > 0)
+            blob_unref(out[--*n].data);
+        return logdb_fail(db, rc);
+    }
+    return 0;
+}
+
+/* ---- start ----------------------------------------------------------------------------------- */
+
+int logdb_boot(struct logdb *db, struct raft_boot *boot, struct error *err)
+{
+    const struct logdb_state *s = &db->state;
+    *boot = (struct raft_boot){
+        .hard = {.term = s->term, .vote = s->vote, .commit = MAX(s->commit, s->applied)},
+        .applied = s->applied,
+        .base_index = s->base_index,
+        .base_term = s->base_term,
+        .last_index = s->last_index,
+    };
+    boot->runs = mem_dup(db->runs.items, MAX(db->runs.len, 1) * sizeof *db->runs.items);
+    boot->runs_len = db->runs.len;
+    if (s->applied > s->last_index || s->base_index > s->applied)
+        return error_set(err, ERR_CORRUPT,
+                         "log base %" PRIu64 ", applied %" PRIu64 ", last %" PRIu64 " disagree",
+                         s->base_index, s->applied, s->last_index);
+
+    MDB_txn *txn;
+    int rc = logdb_read_begin(db, &txn, err);
+    if (rc < 0)
+        return rc;
+    MDB_val k = val_cstr("config"), v;
+    int mrc = mdb_get(txn, db->env.meta, &k, &v);
+    if (mrc == 0)
+        rc = raft_config_decode(str_make(v.mv_data, v.mv_size), &boot->config, err);
+    else if (mrc != MDB_NOTFOUND)
+        rc = logdb_mdb_error(db, mrc, err, "get config");
+    logdb_read_end(db, txn);
+
+    size_t want = s->last_index - s->applied, got = 0;
+    struct raft_entry *tail = mem_zalloc((want + 1) * sizeof *tail);
+    boot->tail = tail;
+    while (rc == 0 && got < want) {
+        size_t n = 0;
+        rc = logdb_entries(db, s->applied + 1 + got, s->last_index, UINT64_MAX, tail + got,
+                           want - got, &n, err);
+        if (rc == 0 && n == 0)
+            rc = error_set(err, ERR_CORRUPT, "log entry %" PRIu64 " is missing",
+                           s->applied + 1 + got);
+        got += n;
+    }
+    boot->tail_len = got;
+    return rc;
+}
+
+void logdb_boot_free(struct raft_boot *boot)
+{
+    for (size_t i = 0; i < boot->tail_len; i++)
+        blob_unref(boot->tail[i].data);
+    mem_free((void *)boot->tail);
+    mem_free((void *)boot->runs);
+    *boot = (struct raft_boot){0};
+}
+
+/* ---- journal thread -------------------------------------------------------------------------- */
+
+int logdb_persist(struct logdb *db, const struct raft_persist *batches, size_t n, struct error *err)
+{
+    if (atomic_load_explicit(&db->failed, memory_order_relaxed))
+        return failed_before(err);
+    for (size_t i = 0; i < n; i++)
+        journal_append(db->journal, &batches[i].hard, batches[i].entries, batches[i].entries_len);
+    if (journal_flush(db->journal, err) < 0)
+        return logdb_fail(db, ERR_IO);
+    /* All of them end, for replay, where the last one ends: LMDB's position moves once the apply
+     * thread has taken over everything up to the last entry of this flush. */
+    struct logdb_flushed f = {.end = journal_end(db->journal), .hard = batches[n - 1].hard};
+    for (size_t i = n; i-- > 0 && !f.last_index;)
+        if (batches[i].entries_len) {
+            const struct raft_entry *e = &batches[i].entries[batches[i].entries_len - 1];
+            f.last_index = e->index;
+            f.last_term = e->term;
+        }
+    pthread_mutex_lock(&db->flushed_lock);
+    vec_push(&db->flushed, f);
+    pthread_mutex_unlock(&db->flushed_lock);
+    return 0;
+}
+
+/* Is everything of record `f` in what the apply thread has been given, up to entry `last`? */
+static bool flushed_contained(const struct logdb_flushed *f, const struct raft_hard_state *hard)
+{
+    return f->hard.term < hard->term ||
+           (f->hard.term == hard->term && f->hard.commit <= hard->commit &&
+            (f->hard.vote == 0 || f->hard.vote == hard->vote));
+}
+
+/*
+ * Move LMDB's journal position over the records contained by now. The append stream has the records'
+ * entries in the records' order, so the record that ends with the stream's last entry, and all
+ * before it, are contained, and so are records without entries behind it whose hard state is covered.
+ * When in doubt the position stays: replaying a record twice gives the same log.
+ */
+static void flushed_advance(struct logdb *db, const struct raft_entry *last,
+                            const struct raft_hard_state *hard)
+{
+    pthread_mutex_lock(&db->flushed_lock);
+    size_t done = db->flushed_head, n = db->flushed.len;
+    if (last)
+        for (size_t i = done; i < n; i++) {
+            const struct logdb_flushed *f = &db->flushed.items[i];
+            if (f->last_index == last->index && f->last_term == last->term)
+                done = i + 1;
+        }
+    while (done < n && !db->flushed.items[done].last_index &&
+           flushed_contained(&db->flushed.items[done], hard))
+        done++;
+    if (done > db->flushed_head) {
+        struct journal_pos end = db->flushed.items[done - 1].end;
+        db->state.journal_segment = end.segment;
+        db->state.journal_offset = end.offset;
+        db->flushed_head = done;
+        if (done == n || done > 1024) {
+            memmove(db->flushed.items, db->flushed.items + done,
+                    (n - done) * sizeof *db->flushed.items);
+            db->flushed.len = n - done;
+            db->flushed_head = 0;
+        }
+    }
+    pthread_mutex_unlock(&db->flushed_lock);
+}
+
+/* ---- apply thread ---------------------------------------------------------------------------- */
+
+int logdb_begin(struct logdb *db, struct logdb_txn *txn, struct error *err)
+{
+    *txn = (struct logdb_txn){.db = db};
+    if (atomic_load_explicit(&db->failed, memory_order_relaxed))
+        return failed_before(err);
+    pthread_mutex_lock(&db->write_lock);
+    int rc = mdb_txn_begin(db->env.mdb, NULL, 0, &txn->mdb);
+    if (rc) {
+        pthread_mutex_unlock(&db->write_lock);
+        return logdb_mdb_error(db, rc, err, "begin transaction");
+    }
+    return 0;
+}
+
+int logdb_txn_append(struct logdb_txn *txn, const struct raft_hard_state *hard,
+                     const struct raft_entry *entries, size_t n, struct error *err)
+{
+    struct logdb *db = txn->db;
+    if (n) {
+        int rc = logdb_append_entries(db, txn->mdb, entries, n, err);
+        if (rc < 0)
+            return rc;
+    }
+    db->state.term = hard->term;
+    db->state.vote = hard->vote;
+    db->state.commit = hard->commit;
+    flushed_advance(db, n ? &entries[n - 1] : NULL, hard);
+    return 0;
+}
+
+int logdb_txn_applied(struct logdb_txn *txn, uint64_t index, struct error *err)
+{
+    struct logdb_state *s = &txn->db->state;
+    if (index < s->applied || index > s->last_index)
+        return error_set(err, ERR_INTERNAL,
+                         "applied index goes from %" PRIu64 " to %" PRIu64 ", the log ends at %" PRIu64,
+                         s->applied, index, s->last_index);
+    s->applied = index;
+    return 0;
+}
+
+int logdb_txn_config(struct logdb_txn *txn, const struct raft_config *config, struct error *err)
+{
+    struct buf b;
+    buf_init(&b);
+    raft_config_encode(config, &b);
+    MDB_val k = val_cstr("config"), v = val(b.data, b.len);
+    int rc = mdb_put(txn->mdb, txn->db->env.meta, &k, &v, 0);
+    buf_free(&b);
+    return logdb_mdb_error(txn->db, rc, err, "put config");
+}
+
+int logdb_txn_compact(struct logdb_txn *txn, uint64_t base, size_t max, uint64_t *base_now,
+                      struct error *err)
+{
+    struct logdb *db = txn->db;
+    struct logdb_state *s = &db->state;
+    MDB_cursor *c;
+    MDB_val k, v;
+    assert(base <= s->applied);
+    base = MIN(base, s->base_index + max);
+    int rc = mdb_cursor_open(txn->mdb, db->env.log, &c);
+    if (rc)
+        return logdb_mdb_error(db, rc, err, "open log cursor");
+    uint64_t base_term = base > s->base_index ? term_at(db, base) : s->base_term;
+    while (s->base_index < base && (rc = mdb_cursor_get(c, &k, &v, MDB_FIRST)) == 0) {
+        uint64_t index;
+        memcpy(&index, k.mv_data, sizeof index);
+        if (index > base)
+            break;
+        if ((rc = mdb_cursor_del(c, 0)) != 0)
+            break;
+        s->base_index = index;
+    }
+    mdb_cursor_close(c);
+    if (rc)
+        return logdb_mdb_error(db, rc, err, "trim the log");
+    s->base_term = base_term;
+    /* The run that holds base + 1 begins there from now on. */
+    size_t drop = 0;
+    while (drop + 1 < db->runs.len && db->runs.items[drop + 1].index <= s->base_index + 1)
+        drop++;
+    if (drop || (db->runs.len && s->base_index >= s->last_index)) {
+        if (s->base_index >= s->last_index)
+            drop = db->runs.len;
+        memmove(db->runs.items, db->runs.items + drop,
+                (db->runs.len - drop) * sizeof *db->runs.items);
+        db->runs.len -= drop;
+        db->runs_dirty = true;
+    }
+    if (db->runs.len && db->runs.items[0].index <= s->base_index) {
+        db->runs.items[0].index = s->base_index + 1;
+        db->runs_dirty = true;
+    }
+    *base_now = s->base_index;
+    return 0;
+}
+
+int logdb_commit(struct logdb_txn *txn, struct error *err)
+{
+    struct logdb *db = txn->db;
+    int rc = 0;
+    if (memcmp(&db->state, &db->on_disk, sizeof db->state) != 0)
+        rc = logdb_state_store(db, &db->env, txn->mdb, &db->state, err);
+    if (rc == 0 && db->runs_dirty)
+        rc = runs_store(db, txn->mdb, err);
+    if (rc < 0) {
+        logdb_abort(txn);
+        return logdb_fail(db, rc);
+    }
+    rc = logdb_mdb_error(db, mdb_txn_commit(txn->mdb), err, "commit");
+    txn->mdb = NULL;
+    if (rc == 0) {
+        db->on_disk = db->state;
+        db->runs_dirty = false;
+    }
+    pthread_mutex_unlock(&db->write_lock);
+    return rc;
+}
+
+/* After an abort what has been flushed but not stored would be lost for the log tree: the caller
+ * cannot go on, except when it had appended nothing. */
+void logdb_abort(struct logdb_txn *txn)
+{
+    if (!txn->mdb)
+        return;
+    struct logdb *db = txn->db;
+    mdb_txn_abort(txn->mdb);
+    txn->mdb = NULL;
+    if (memcmp(&db->state, &db->on_disk, sizeof db->state) != 0)
+        atomic_store(&db->failed, true);
+    pthread_mutex_unlock(&db->write_lock);
+}
+
+/* ---- the state machine's small values -------------------------------------------------------- */
+
+static int meta_key(const char *key, char out[64])
+{
+    int n = snprintf(out, 64, "u:%s", key);
+    assert(n > 0 && n < 64);
+    return n;
+}
+
+int logdb_get_meta(struct logdb *db, MDB_txn *txn, const char *key, struct str *out)
+{
+    char name[64];
+    MDB_val k = val(name, (size_t)meta_key(key, name)), v;
+    int rc = mdb_get(txn, db->env.meta, &k, &v);
+    if (rc)
+        return rc == MDB_NOTFOUND ? ERR_NOT_FOUND : logdb_mdb_error(db, rc, NULL, "get meta");
+    *out = str_make(v.mv_data, v.mv_size);
+    return 0;
+}
+
+int logdb_put_meta(struct logdb *db, MDB_txn *txn, const char *key, struct str value,
+                   struct error *err)
+{
+    char name[64];
+    MDB_val k = val(name, (size_t)meta_key(key, name)), v = val(value.p, value.n);
+    return logdb_mdb_error(db, mdb_put(txn, db->env.meta, &k, &v, 0), err, "put meta");
+}
+
+/* ---- readers --------------------------------------------------------------------------------- */
+
+void logdb_pool_drain(struct logdb *db)
+{
+    pthread_mutex_lock(&db->pool_lock);
+    while (db->pool_len)
+        mdb_txn_abort(db->pool[--db->pool_len]);
+    pthread_mutex_unlock(&db->pool_lock);
+}
+
+int logdb_read_begin(struct logdb *db, MDB_txn **txn, struct error *err)
+{
+    MDB_txn *t = NULL;
+    pthread_rwlock_rdlock(&db->env_lock);
+    pthread_mutex_lock(&db->pool_lock);
+    if (db->pool_len)
+        t = db->pool[--db->pool_len];
+    pthread_mutex_unlock(&db->pool_lock);
+    int rc = t ? mdb_txn_renew(t) : mdb_txn_begin(db->env.mdb, NULL, MDB_RDONLY, &t);
+    if (rc) {
+        pthread_rwlock_unlock(&db->env_lock);
+        return error_set(err, rc == MDB_READERS_FULL ? ERR_LIMIT : ERR_IO,
+                         "lmdb: begin read transaction: %s", mdb_strerror(rc));
+    }
+    *txn = t;
+    return 0;
+}
+
+void logdb_read_end(struct logdb *db, MDB_txn *txn)
+{
+    mdb_txn_reset(txn);
+    pthread_mutex_lock(&db->pool_lock);
+    bool keep = db->pool_len < LOGDB_POOL_MAX;
+    if (keep)
+        db->pool[db->pool_len++] = txn;
+    pthread_mutex_unlock(&db->pool_lock);
+    if (!keep)
+        mdb_txn_abort(txn);
+    pthread_rwlock_unlock(&db->env_lock);
+}
+
+uint64_t logdb_generation(struct logdb *db)
+{
+    pthread_rwlock_rdlock(&db->env_lock);
+    uint64_t g = db->generation;
+    pthread_rwlock_unlock(&db->env_lock);
+    return g;
+}
+
+bool logdb_is_new(const struct logdb *db)
+{
+    return db->is_new;
+}
+
+void logdb_info(struct logdb *db, struct logdb_info *out)
+{
+    MDB_envinfo info;
+    MDB_stat st;
+    *out = (struct logdb_info){0};
+    MDB_txn *txn;
+    if (logdb_read_begin(db, &txn, NULL) < 0)
+        return;
+    mdb_env_info(db->env.mdb, &info);
+    mdb_env_stat(db->env.mdb, &st);
+    for (MDB_dbi dbi = 0; dbi < LOGDB_TREES_MAX + 2; dbi++) {
+        MDB_stat tree;
+        if (mdb_stat(txn, dbi, &tree) == 0)
+            out->in_use_bytes += (tree.ms_branch_pages + tree.ms_leaf_pages +
+                                  tree.ms_overflow_pages) * (uint64_t)tree.ms_psize;
+    }
+    logdb_read_end(db, txn);
+    out->file_bytes = (uint64_t)(info.me_last_pgno + 1) * st.ms_psize;
+    out->map_bytes = info.me_mapsize;
+    out->checkpoints = atomic_load(&db->checkpoints);
+    out->recovered_batches = db->recovered_batches;
+    out->recovered_from_pin = db->recovered_from_pin;
+    pthread_mutex_lock(&db->write_lock);
+    out->applied = db->on_disk.applied;
+    out->base_index = db->on_disk.base_index;
+    out->last_index = db->on_disk.last_index;
+    pthread_mutex_unlock(&db->write_lock);
+}

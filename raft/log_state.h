@@ -1,0 +1,110 @@
+/*
+ * The insides of struct logdb, shared by log.c (transactions, log entries), log_env.c (directory,
+ * pins, checkpoints, recovery) and log_stage.c (snapshots). Nobody else includes this.
+ */
+#ifndef C8S_RAFT_LOG_STATE_H
+#define C8S_RAFT_LOG_STATE_H
+
+#include "base/vec.h"
+#include "raft/log.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define LOGDB_RUNS_MAX 65536      /* term changes within one log */
+#define LOGDB_READERS_MAX 1022    /* LMDB reader slots */
+#define LOGDB_POOL_MAX 64         /* idle read transactions kept */
+#define LOGDB_PATH_MAX 512
+
+/* The record "state" of the meta tree, as stored (little-endian). */
+struct logdb_state {
+    uint64_t term, vote, commit;
+    uint64_t journal_segment, journal_offset;
+    uint64_t applied;
+    uint64_t base_index, base_term;
+    uint64_t last_index;
+};
+
+/* One LMDB environment. */
+struct logdb_env {
+    MDB_env *mdb;
+    MDB_dbi meta, log;
+    char *dir;       /* data_dir/db-<n> */
+    uint64_t number; /* n */
+    MDB_txn *pin;    /* reads the last flushed snapshot; NULL before the first checkpoint */
+    uint64_t pin_txnid;
+    uint64_t pin_seq; /* of the last pin file written */
+};
+
+/* A journal record whose content the apply thread has not put into LMDB yet. */
+struct logdb_flushed {
+    struct journal_pos end;
+    struct raft_hard_state hard;
+    uint64_t last_index, last_term; /* of its last entry; 0: no entries */
+};
+
+struct logdb {
+    struct host *host;
+    char *dir;
+    uint64_t map_bytes;
+    uint64_t journal_segment_bytes;
+    int (*open_trees)(void *ctx, MDB_txn *txn, struct error *err);
+    void *open_trees_ctx;
+    int lock_fd;
+    bool is_new;
+    bool recovered_from_pin;
+    uint64_t recovered_batches;
+    atomic_bool failed;
+
+    struct journal *journal;
+
+    pthread_mutex_t flushed_lock;
+    VEC(struct logdb_flushed) flushed; /* oldest first */
+    size_t flushed_head;
+
+    /* Held by the apply thread during a transaction, by the checkpoint thread while it takes a pin. */
+    pthread_mutex_t write_lock;
+    struct logdb_state state;   /* as of the last commit, or of the open transaction */
+    struct logdb_state on_disk; /* as of the last commit */
+    VEC(struct raft_term_run) runs;
+    bool runs_dirty;
+
+    pthread_mutex_t checkpoint_lock; /* one checkpoint or installation at a time */
+    uint64_t checkpoint_bytes;       /* journal_bytes when the last checkpoint began */
+    atomic_ullong checkpoints;
+
+    pthread_rwlock_t env_lock; /* read: while a read transaction is out; write: swapping `env` */
+    struct logdb_env env;
+    uint64_t generation;
+    pthread_mutex_t pool_lock;
+    MDB_txn *pool[LOGDB_POOL_MAX]; /* reset read transactions of `env` */
+    size_t pool_len;
+};
+
+/* Turn an LMDB code into ours with a message; a failed write or a full map poisons `db`. */
+int logdb_mdb_error(struct logdb *db, int rc, struct error *err, const char *what);
+/* Poison: every later call fails. Returns the code. */
+int logdb_fail(struct logdb *db, int code);
+
+/* log.c */
+int logdb_state_load(struct logdb *db, MDB_txn *txn, struct error *err);
+int logdb_state_store(struct logdb *db, struct logdb_env *env, MDB_txn *txn,
+                      const struct logdb_state *state, struct error *err);
+int logdb_append_entries(struct logdb *db, MDB_txn *txn, const struct raft_entry *entries, size_t n,
+                         struct error *err);
+void logdb_pool_drain(struct logdb *db);
+
+/* log_env.c */
+/* `existing`: take a pin of the newest snapshot before anything is written. */
+int logdb_env_open(struct logdb *db, const char *dir, uint64_t number, bool existing,
+                   struct logdb_env *out, struct error *err);
+void logdb_env_close(struct logdb_env *env);
+/* Begin a read transaction on the newest snapshot and read both meta pages; write_lock held. */
+int logdb_pin_take(struct logdb *db, struct logdb_env *env, MDB_txn **pin, char **pages, size_t *len,
+                   struct error *err);
+/* Write the pages of a flushed snapshot to the next pin file, durably. */
+int logdb_pin_write(struct logdb *db, struct logdb_env *env, uint64_t txnid, const char *pages,
+                    size_t len, struct error *err);
+int logdb_current_write(struct logdb *db, uint64_t number, struct error *err);
+int logdb_remove_tree(struct logdb *db, const char *path, struct error *err);
+
+#endif
