@@ -360,10 +360,11 @@ struct kv_event {
     struct kv_pair kv;
     struct kv_pair prev;
     _Atomic(void *) cache[KV_EVENT_CACHE_SLOTS];
+    void (*cache_free)(void *cached); /* options.event_cache_free */
 };
 
 struct kv_event *kv_event_ref(struct kv_event *event);
-void kv_event_unref(struct kv *kv, struct kv_event *event);
+void kv_event_unref(struct kv *kv, struct kv_event *event); /* also after kv_close; kv may be NULL */
 /* Store `value` if the slot is empty. Returns what the slot now holds: if that is not `value`, another
  * thread was first and the caller frees its own. */
 void *kv_event_cache_set(struct kv_event *event, unsigned slot, void *value);

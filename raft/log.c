@@ -315,61 +315,29 @@ int logdb_persist(struct logdb *db, const struct raft_persist *batches, size_t n
         journal_append(db->journal, &batches[i].hard, batches[i].entries, batches[i].entries_len);
     if (journal_flush(db->journal, err) < 0)
         return logdb_fail(db, ERR_IO);
-    /* All of them end, for replay, where the last one ends: LMDB's position moves once the apply
-     * thread has taken over everything up to the last entry of this flush. */
-    struct logdb_flushed f = {.end = journal_end(db->journal), .hard = batches[n - 1].hard};
-    for (size_t i = n; i-- > 0 && !f.last_index;)
-        if (batches[i].entries_len) {
-            const struct raft_entry *e = &batches[i].entries[batches[i].entries_len - 1];
-            f.last_index = e->index;
-            f.last_term = e->term;
-        }
+    struct logdb_flushed f = {.seq = batches[n - 1].seq, .end = journal_end(db->journal)};
     pthread_mutex_lock(&db->flushed_lock);
     vec_push(&db->flushed, f);
     pthread_mutex_unlock(&db->flushed_lock);
     return 0;
 }
 
-/* Is everything of record `f` in what the apply thread has been given, up to entry `last`? */
-static bool flushed_contained(const struct logdb_flushed *f, const struct raft_hard_state *hard)
-{
-    return f->hard.term < hard->term ||
-           (f->hard.term == hard->term && f->hard.commit <= hard->commit &&
-            (f->hard.vote == 0 || f->hard.vote == hard->vote));
-}
-
-/*
- * Move LMDB's journal position over the records contained by now. The append stream has the records'
- * entries in the records' order, so the record that ends with the stream's last entry, and all
- * before it, are contained, and so are records without entries behind it whose hard state is covered.
- * When in doubt the position stays: replaying a record twice gives the same log.
- */
-static void flushed_advance(struct logdb *db, const struct raft_entry *last,
-                            const struct raft_hard_state *hard)
+/* Batches up to `seq` are in LMDB: move its journal position over the flushes that they complete. */
+static void flushed_advance(struct logdb *db, uint64_t seq)
 {
     pthread_mutex_lock(&db->flushed_lock);
     size_t done = db->flushed_head, n = db->flushed.len;
-    if (last)
-        for (size_t i = done; i < n; i++) {
-            const struct logdb_flushed *f = &db->flushed.items[i];
-            if (f->last_index == last->index && f->last_term == last->term)
-                done = i + 1;
-        }
-    while (done < n && !db->flushed.items[done].last_index &&
-           flushed_contained(&db->flushed.items[done], hard))
+    while (done < n && db->flushed.items[done].seq <= seq) {
+        db->state.journal_segment = db->flushed.items[done].end.segment;
+        db->state.journal_offset = db->flushed.items[done].end.offset;
         done++;
-    if (done > db->flushed_head) {
-        struct journal_pos end = db->flushed.items[done - 1].end;
-        db->state.journal_segment = end.segment;
-        db->state.journal_offset = end.offset;
-        db->flushed_head = done;
-        if (done == n || done > 1024) {
-            memmove(db->flushed.items, db->flushed.items + done,
-                    (n - done) * sizeof *db->flushed.items);
-            db->flushed.len = n - done;
-            db->flushed_head = 0;
-        }
     }
+    if (done == n || done > 1024) {
+        memmove(db->flushed.items, db->flushed.items + done, (n - done) * sizeof *db->flushed.items);
+        db->flushed.len = n - done;
+        done = 0;
+    }
+    db->flushed_head = done;
     pthread_mutex_unlock(&db->flushed_lock);
 }
 
@@ -389,19 +357,22 @@ int logdb_begin(struct logdb *db, struct logdb_txn *txn, struct error *err)
     return 0;
 }
 
-int logdb_txn_append(struct logdb_txn *txn, const struct raft_hard_state *hard,
-                     const struct raft_entry *entries, size_t n, struct error *err)
+int logdb_txn_append(struct logdb_txn *txn, const struct raft_persist *batches, size_t n,
+                     struct error *err)
 {
     struct logdb *db = txn->db;
-    if (n) {
-        int rc = logdb_append_entries(db, txn->mdb, entries, n, err);
+    for (size_t i = 0; i < n; i++) {
+        int rc = logdb_append_entries(db, txn->mdb, batches[i].entries, batches[i].entries_len, err);
         if (rc < 0)
             return rc;
     }
-    db->state.term = hard->term;
-    db->state.vote = hard->vote;
-    db->state.commit = hard->commit;
-    flushed_advance(db, n ? &entries[n - 1] : NULL, hard);
+    if (n) {
+        const struct raft_hard_state *hard = &batches[n - 1].hard;
+        db->state.term = hard->term;
+        db->state.vote = hard->vote;
+        db->state.commit = hard->commit;
+        flushed_advance(db, batches[n - 1].seq);
+    }
     return 0;
 }
 
@@ -507,6 +478,34 @@ void logdb_abort(struct logdb_txn *txn)
     if (memcmp(&db->state, &db->on_disk, sizeof db->state) != 0)
         atomic_store(&db->failed, true);
     pthread_mutex_unlock(&db->write_lock);
+}
+
+/* ---- what a snapshot is of ---- */
+
+int logdb_snapshot_meta(struct logdb *db, MDB_txn *txn, struct raft_snapshot_meta *out,
+                        struct error *err)
+{
+    struct logdb_state s;
+    struct entry_record r;
+    MDB_val k = val_cstr("state"), v;
+    int rc = mdb_get(txn, db->env.meta, &k, &v);
+    if (rc || v.mv_size != sizeof s)
+        return error_set(err, ERR_CORRUPT, "state record cannot be read");
+    memcpy(&s, v.mv_data, sizeof s);
+    *out = (struct raft_snapshot_meta){.index = s.applied, .term = s.base_term};
+    if (s.applied > s.base_index) {
+        k = val(&s.applied, sizeof s.applied);
+        rc = mdb_get(txn, db->env.log, &k, &v);
+        if (rc || v.mv_size < sizeof r)
+            return error_set(err, ERR_CORRUPT, "log entry %" PRIu64 " cannot be read", s.applied);
+        memcpy(&r, v.mv_data, sizeof r);
+        out->term = r.term;
+    }
+    k = val_cstr("config");
+    rc = mdb_get(txn, db->env.meta, &k, &v);
+    if (rc)
+        return rc == MDB_NOTFOUND ? 0 : logdb_mdb_error(db, rc, err, "get config");
+    return raft_config_decode(str_make(v.mv_data, v.mv_size), &out->config, err);
 }
 
 /* ---- the state machine's small values -------------------------------------------------------- */

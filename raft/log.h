@@ -57,7 +57,8 @@ struct logdb_options {
     const char *dir;
     uint64_t map_bytes;
     uint64_t journal_segment_bytes; /* 0: the journal's default */
-    const struct raft_config *initial_config; /* of a new directory; NULL: empty */
+    const struct raft_config *founding; /* a new directory is a founding member's: it starts as if from a
+                                         * snapshot at index 1 of term 1. NULL: it joins, empty */
     /* Identifies the boot and the mount; NULL: ask the kernel. Tests pass a new one after a simulated
      * power loss. */
     const char *boot_id;
@@ -95,11 +96,11 @@ struct logdb_txn {
     MDB_txn *mdb;
 };
 int logdb_begin(struct logdb *db, struct logdb_txn *txn, struct error *err);
-/* Entries that logdb_persist has flushed, in that order, go to the log tree (cut back first where
- * they overlap), the latest flushed hard state to the meta tree. `n` may be 0. The LMDB position
- * moves over every journal record that is now contained. */
-int logdb_txn_append(struct logdb_txn *txn, const struct raft_hard_state *hard,
-                     const struct raft_entry *entries, size_t n, struct error *err);
+/* Batches that logdb_persist has flushed, in that order, each once: entries go to the log tree (cut
+ * back first where they overlap), the latest hard state to the meta tree. LMDB's journal position moves
+ * over the flushes whose last batch is contained. */
+int logdb_txn_append(struct logdb_txn *txn, const struct raft_persist *batches, size_t n,
+                     struct error *err);
 /* The state now includes entry `index`. Needed before every commit that changed the state. */
 int logdb_txn_applied(struct logdb_txn *txn, uint64_t index, struct error *err);
 /* The configuration as of the applied index. */
@@ -150,6 +151,10 @@ void logdb_info(struct logdb *db, struct logdb_info *out);
 int logdb_checkpoint(struct logdb *db, struct error *err);
 /* Journal bytes flushed since the last checkpoint began. */
 uint64_t logdb_checkpoint_lag(struct logdb *db);
+
+/* Index, term and configuration of the state that `txn` reads. */
+int logdb_snapshot_meta(struct logdb *db, MDB_txn *txn, struct raft_snapshot_meta *out,
+                        struct error *err);
 
 /* ---- snapshots ---- */
 

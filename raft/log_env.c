@@ -20,6 +20,8 @@
 #include <unistd.h>
 
 #define PIN_MAGIC "C8SPIN01"
+#define FOUNDING_INDEX 1 /* raft/raft.h, struct raft_boot */
+#define FOUNDING_TERM 1
 #define PAGE_SIZE_MAX 65536u
 #define META_TXNID_OFFSET 144 /* in a meta page: page header 16, then MDB_meta up to mm_txnid */
 #define FORMAT_TEXT "c8s store format 1\n"
@@ -468,9 +470,16 @@ static int create(struct logdb *db, const struct logdb_options *o, struct error 
     rc = logdb_begin(db, &txn, err);
     if (rc < 0)
         return rc;
+    if (o->founding)
+        db->state = (struct logdb_state){.term = FOUNDING_TERM,
+                                         .commit = FOUNDING_INDEX,
+                                         .applied = FOUNDING_INDEX,
+                                         .base_index = FOUNDING_INDEX,
+                                         .base_term = FOUNDING_TERM,
+                                         .last_index = FOUNDING_INDEX};
     rc = logdb_state_store(db, &db->env, txn.mdb, &db->state, err);
-    if (rc == 0 && o->initial_config)
-        rc = logdb_txn_config(&txn, o->initial_config, err);
+    if (rc == 0 && o->founding)
+        rc = logdb_txn_config(&txn, o->founding, err);
     if (rc < 0) {
         logdb_abort(&txn);
         return rc;

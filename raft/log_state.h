@@ -35,11 +35,10 @@ struct logdb_env {
     uint64_t pin_seq; /* of the last pin file written */
 };
 
-/* A journal record whose content the apply thread has not put into LMDB yet. */
+/* A flush whose batches the apply thread has not put into LMDB yet. */
 struct logdb_flushed {
+    uint64_t seq; /* of its last batch */
     struct journal_pos end;
-    struct raft_hard_state hard;
-    uint64_t last_index, last_term; /* of its last entry; 0: no entries */
 };
 
 struct logdb {

@@ -1,0 +1,298 @@
+/*
+ * Work beside the requests: lease expiry (on the leader, through the log), time limits of waiters,
+ * compaction in slices, the quota, progress notices, announcing this member; and, on a thread of its own, the
+ * checkpoints.
+ */
+#include "kvstore/store.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include <assert.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define HOUSE_MS 50
+#define LEASE_BATCH 256
+#define LEASE_RETRY_NS (5 * NS_PER_S)
+#define COMPACT_SLICE_NS (4 * NS_PER_MS)
+#define COMPACT_PAUSE_NS (1 * NS_PER_MS)
+
+void kv_fail(struct kv *kv, const struct error *why)
+{
+    if (atomic_exchange(&kv->failed, true))
+        return;
+    log_error("store", "stopping after a failure error=\"%s\"", why->message);
+    if (kv->o.fail_stop) {
+        kv->o.fail_stop(kv->o.fail_stop_ctx, why);
+        return;
+    }
+    abort();
+}
+
+static void timed_wait(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t ns)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    ns += (uint64_t)t.tv_nsec;
+    t.tv_sec += (time_t)(ns / NS_PER_S);
+    t.tv_nsec = (long)(ns % NS_PER_S);
+    pthread_cond_timedwait(cond, lock, &t);
+}
+
+void house_wake(struct kv *kv)
+{
+    pthread_mutex_lock(&kv->house_lock);
+    pthread_cond_signal(&kv->house_wake);
+    pthread_mutex_unlock(&kv->house_lock);
+}
+
+/* ---- leases ---- */
+
+static void revoke_done(void *ctx, const struct kv_lease_result *r)
+{
+    (void)ctx;
+    if (r->code && r->code != KV_ERR_LEASE_NOT_FOUND)
+        log_debug("lease", "revocation failed, later again id=%lld code=%d", (long long)r->id, r->code);
+}
+
+static void leases_step(struct kv *kv, uint64_t now_ns, bool *was_leader)
+{
+    struct raft_node_status st;
+    driver_status(kv->driver, &st);
+    bool leader = st.role == RAFT_LEADER;
+    if (leader && !*was_leader)
+        lease_table_renew_all(&kv->leases, now_ns);
+    *was_leader = leader;
+    if (!leader)
+        return;
+    int64_t ids[LEASE_BATCH];
+    size_t n = lease_table_expired(&kv->leases, now_ns, LEASE_RETRY_NS, ids, LEASE_BATCH);
+    for (size_t i = 0; i < n; i++)
+        kv_lease_revoke(kv, ids[i], NULL, revoke_done, NULL);
+}
+
+/* ---- compaction ---- */
+
+void compaction_wait(struct kv *kv, struct waiter *w)
+{
+    pthread_mutex_lock(&kv->house_lock);
+    vec_push(&kv->compact_waiters, w);
+    pthread_cond_signal(&kv->house_wake);
+    pthread_mutex_unlock(&kv->house_lock);
+}
+
+/* Tell those who wait for a physical compaction up to `done`. */
+static void compaction_done(struct kv *kv, int64_t done, int code)
+{
+    pthread_mutex_lock(&kv->house_lock);
+    for (size_t i = 0; i < kv->compact_waiters.len;) {
+        struct waiter *w = kv->compact_waiters.items[i];
+        if (code == 0 && w->rev > done) {
+            i++;
+            continue;
+        }
+        vec_remove(&kv->compact_waiters, i);
+        waiter_end(w, code, kv_current_revision(kv));
+    }
+    pthread_mutex_unlock(&kv->house_lock);
+}
+
+/* One slice. True when there is more to do now. */
+static bool compaction_step(struct kv *kv, struct error *err)
+{
+    struct mvcc_compaction c;
+    struct logdb_txn txn;
+    bool finished = false;
+    int64_t target = pin_limit(kv, kv_compacted_revision(kv));
+    int rc = logdb_begin(kv->db, &txn, err);
+    if (rc == 0) {
+        rc = mvcc_compaction_load(kv->db, txn.mdb, &c, err);
+        c.target = MAX(c.target, target);
+        bool due = rc == 0 && c.done.rev < c.target;
+        if (due)
+            rc = mvcc_compact_slice(kv->db, &kv->trees, txn.mdb, &c,
+                                    clock_mono_ns() + COMPACT_SLICE_NS, &finished, err);
+        if (rc == 0 && due)
+            rc = logdb_commit(&txn, err);
+        else
+            logdb_abort(&txn);
+        if (rc == 0 && (finished || !due)) {
+            compaction_done(kv, c.done.rev, 0);
+            return false;
+        }
+    }
+    if (rc < 0)
+        kv_fail(kv, err);
+    return rc == 0;
+}
+
+static void compaction_run(struct kv *kv, int64_t *done)
+{
+    struct error err;
+    int64_t target = kv_compacted_revision(kv);
+    pthread_mutex_lock(&kv->house_lock);
+    bool wanted = target != *done || kv->compact_waiters.len > 0;
+    pthread_mutex_unlock(&kv->house_lock);
+    if (!wanted || atomic_load(&kv->failed))
+        return;
+    /* Between two slices whoever applies goes first. */
+    if (!compaction_step(kv, &err))
+        *done = target;
+    struct timespec pause = {0, COMPACT_PAUSE_NS};
+    nanosleep(&pause, NULL);
+    for (int i = 0; i < 20 && atomic_load(&kv->apply_busy); i++)
+        nanosleep(&pause, NULL);
+}
+
+/* ---- quota ---- */
+
+static void quota_step(struct kv *kv)
+{
+    struct logdb_info info;
+    logdb_info(kv->db, &info);
+    bool over = info.in_use_bytes > kv->o.quota_bytes;
+    if (over != atomic_exchange(&kv->no_space, over))
+        log_warn("store", "%s in_use=%llu quota=%llu",
+                 over ? "quota exceeded, puts are refused" : "quota has room again",
+                 (unsigned long long)info.in_use_bytes, (unsigned long long)kv->o.quota_bytes);
+}
+
+/* ---- announcing ---- */
+
+static void announced(void *ctx, int code, int64_t rev)
+{
+    struct kv *kv = ctx;
+    (void)rev;
+    pthread_mutex_lock(&kv->house_lock);
+    kv->member_seq = code ? 0 : 2;
+    pthread_mutex_unlock(&kv->house_lock);
+}
+
+/* Once there is a leader, tell all members this one's name and client URLs. */
+static void announce_step(struct kv *kv)
+{
+    struct raft_node_status st;
+    pthread_mutex_lock(&kv->house_lock);
+    bool todo = kv->member_seq == 0;
+    if (todo)
+        kv->member_seq = 1;
+    pthread_mutex_unlock(&kv->house_lock);
+    if (!todo)
+        return;
+    driver_status(kv->driver, &st);
+    if (!st.leader) {
+        announced(kv, ERR_UNAVAILABLE, 0);
+        return;
+    }
+    struct pending *p = mem_zalloc(sizeof *p);
+    p->kv = kv;
+    p->kind = PROPOSAL_MEMBER;
+    p->rev_cb = announced;
+    p->ctx = kv;
+    struct proposal q = {.kind = PROPOSAL_MEMBER,
+                         .member = {.id = kv->member_id,
+                                    .name = kv->o.name,
+                                    .client_urls = (struct str *)kv->o.client_urls,
+                                    .client_urls_len = kv->o.client_urls_len}};
+    pending_propose(p, &q);
+}
+
+/* ---- threads ---- */
+
+static void *house_main(void *arg)
+{
+    struct kv *kv = arg;
+    bool was_leader = false;
+    int64_t compacted = -1;
+    uint64_t last = 0, quota = 0, progress = clock_mono_ns();
+    while (!atomic_load(&kv->stopping)) {
+        uint64_t now = clock_mono_ns();
+        if (now - last >= HOUSE_MS * NS_PER_MS) {
+            last = now;
+            waiters_expire(kv, now);
+            if (!atomic_load(&kv->failed)) {
+                leases_step(kv, now, &was_leader);
+                announce_step(kv);
+            }
+        }
+        if (now - quota >= NS_PER_S && !atomic_load(&kv->failed)) {
+            quota = now;
+            quota_step(kv);
+        }
+        if (now - progress >= kv->o.watch_progress_ms * NS_PER_MS) {
+            progress = now;
+            watch_hub_progress(kv->hub);
+        }
+        compaction_run(kv, &compacted);
+        pthread_mutex_lock(&kv->house_lock);
+        bool idle = compacted == kv_compacted_revision(kv) && kv->compact_waiters.len == 0;
+        if (!atomic_load(&kv->stopping) && (idle || atomic_load(&kv->failed)))
+            timed_wait(&kv->house_wake, &kv->house_lock, HOUSE_MS * NS_PER_MS);
+        pthread_mutex_unlock(&kv->house_lock);
+    }
+    compaction_done(kv, 0, ERR_CANCELLED);
+    return NULL;
+}
+
+/* LMDB takes a new page for each one it changes until the next checkpoint lets go of the old: growth of
+ * the file calls for one as well as time and journal bytes. */
+static bool checkpoint_due(struct kv *kv, uint64_t since_ns)
+{
+    struct logdb_info info;
+    if (since_ns >= kv->o.checkpoint_ms * NS_PER_MS ||
+        logdb_checkpoint_lag(kv->db) >= kv->o.checkpoint_bytes)
+        return true;
+    logdb_info(kv->db, &info);
+    uint64_t before = atomic_load(&kv->checkpoint_file_bytes);
+    return info.file_bytes > before && info.file_bytes - before > kv->o.checkpoint_bytes;
+}
+
+static void *checkpoint_main(void *arg)
+{
+    struct kv *kv = arg;
+    struct error err;
+    struct logdb_info info;
+    uint64_t last = clock_mono_ns();
+    while (!atomic_load(&kv->stopping) && !atomic_load(&kv->failed)) {
+        pthread_mutex_lock(&kv->house_lock);
+        if (!atomic_load(&kv->stopping))
+            timed_wait(&kv->checkpoint_wake, &kv->house_lock, 100 * NS_PER_MS);
+        pthread_mutex_unlock(&kv->house_lock);
+        uint64_t now = clock_mono_ns();
+        if (!checkpoint_due(kv, now - last))
+            continue;
+        last = now;
+        logdb_info(kv->db, &info);
+        atomic_store(&kv->checkpoint_file_bytes, info.file_bytes);
+        if (logdb_checkpoint(kv->db, &err) < 0)
+            kv_fail(kv, &err);
+    }
+    return NULL;
+}
+
+int house_start(struct kv *kv, struct error *err)
+{
+    int rc = pthread_create(&kv->house_thread, NULL, house_main, kv);
+    if (rc == 0 && (rc = pthread_create(&kv->checkpoint_thread, NULL, checkpoint_main, kv)) != 0) {
+        atomic_store(&kv->stopping, true);
+        house_wake(kv);
+        pthread_join(kv->house_thread, NULL);
+    }
+    if (rc)
+        return error_errno(err, ERR_IO, rc, "start threads");
+    kv->threads_started = true;
+    return 0;
+}
+
+void house_stop(struct kv *kv)
+{
+    if (!kv->threads_started)
+        return;
+    pthread_mutex_lock(&kv->house_lock);
+    pthread_cond_signal(&kv->house_wake);
+    pthread_cond_signal(&kv->checkpoint_wake);
+    pthread_mutex_unlock(&kv->house_lock);
+    pthread_join(kv->house_thread, NULL);
+    pthread_join(kv->checkpoint_thread, NULL);
+    kv->threads_started = false;
+}

@@ -1,0 +1,228 @@
+/*
+ * The state machine under Raft: journal, transactions of log and state, publication (raft/node.h's
+ * struct raft_machine_ops). Snapshots are in snapshot.c.
+ */
+#include "kvstore/snapshot.h"
+#include "kvstore/store.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include <assert.h>
+#include <inttypes.h>
+
+#define LOG_KEEP_ENTRIES 20000 /* applied entries kept for followers that lag a little */
+#define LOG_TRIM_STEP 2000
+
+static int machine_persist(void *ctx, const struct raft_persist *batches, size_t n,
+                           struct error *err)
+{
+    struct kv *kv = ctx;
+    int rc = logdb_persist(kv->db, batches, n, err);
+    if (rc < 0)
+        kv_fail(kv, err);
+    return rc;
+}
+
+/* ---- one transaction ---- */
+
+static int txn_open(struct apply *a, struct error *err)
+{
+    int rc = logdb_begin(a->kv->db, &a->txn, err);
+    if (rc < 0)
+        return rc;
+    rc = mvcc_write_open(&a->write, a->kv->db, &a->kv->trees, a->txn.mdb, &a->kv->state, err);
+    if (rc < 0)
+        logdb_abort(&a->txn);
+    return rc;
+}
+
+/* Store what changed and commit. */
+static int txn_close(struct apply *a, struct error *err)
+{
+    struct kv *kv = a->kv;
+    int rc = 0;
+    if (memcmp(&a->write.state, &kv->state, sizeof kv->state) != 0)
+        rc = mvcc_state_store(kv->db, a->txn.mdb, &a->write.state, err);
+    kv->state = a->write.state;
+    mvcc_write_close(&a->write);
+    if (rc < 0) {
+        logdb_abort(&a->txn);
+        return rc;
+    }
+    return logdb_commit(&a->txn, err);
+}
+
+static void txn_drop(struct apply *a)
+{
+    mvcc_write_close(&a->write);
+    logdb_abort(&a->txn);
+}
+
+/* A DATA entry; a large delete takes several transactions, in which the applied index stays. */
+static int apply_data(struct apply *a, const struct raft_apply *e, uint64_t applied,
+                      struct error *err)
+{
+    int rc;
+    while ((rc = apply_entry(a, &e->entry, e->proposal, err)) == 1) {
+        if (applied && (rc = logdb_txn_applied(&a->txn, applied, err)) < 0)
+            return rc;
+        if ((rc = txn_close(a, err)) < 0 || (rc = txn_open(a, err)) < 0)
+            return rc; /* nothing is open now: see machine_apply */
+    }
+    return rc;
+}
+
+static int apply_all(struct apply *a, const struct raft_apply_batch *b, struct error *err)
+{
+    uint64_t applied = 0;
+    int rc = 0;
+    for (size_t i = 0; i < b->apply_len && rc == 0; i++) {
+        const struct raft_apply *e = &b->apply[i];
+        if (e->config)
+            rc = logdb_txn_config(&a->txn, e->config, err);
+        if (rc == 0 && e->entry.kind == RAFT_ENTRY_DATA)
+            rc = apply_data(a, e, applied, err);
+        applied = e->entry.index;
+    }
+    if (rc == 0 && applied)
+        rc = logdb_txn_applied(&a->txn, applied, err);
+    return rc;
+}
+
+static int machine_apply(void *ctx, const struct raft_apply_batch *b, struct error *err)
+{
+    struct kv *kv = ctx;
+    struct apply a = {.kv = kv, .now_ns = host_mono_ns(kv->host)};
+    atomic_store(&kv->apply_busy, 1);
+    int rc = txn_open(&a, err);
+    if (rc == 0) {
+        rc = logdb_txn_append(&a.txn, b->persisted, b->persisted_len, err);
+        if (rc == 0)
+            rc = apply_all(&a, b, err);
+        if (rc == 0)
+            rc = txn_close(&a, err);
+        else if (a.txn.mdb)
+            txn_drop(&a);
+    }
+    atomic_store(&kv->apply_busy, 0);
+    if (rc < 0) {
+        kv_fail(kv, err);
+        return rc;
+    }
+    uint64_t applied = b->apply_len ? b->apply[b->apply_len - 1].entry.index : 0;
+    kv_publish(kv, applied);
+    return 0;
+}
+
+/* ---- publication: the one watermark ---- */
+
+void kv_publish(struct kv *kv, uint64_t applied)
+{
+    int64_t compacted = atomic_load_explicit(&kv->compacted, memory_order_relaxed);
+    atomic_store(&kv->watermark, kv->state.rev);
+    if (applied)
+        atomic_store(&kv->applied, applied);
+    watch_hub_publish(kv->hub, kv->revisions.items, kv->revisions.len);
+    vec_clear(&kv->revisions);
+    if (kv->state.compact_rev != compacted) {
+        atomic_store(&kv->compacted, kv->state.compact_rev);
+        house_wake(kv);
+    }
+    waiters_release(kv, atomic_load(&kv->applied), kv->state.rev);
+}
+
+static int load_lease(void *ctx, int64_t id, int64_t ttl_s)
+{
+    struct kv *kv = ctx;
+    lease_table_add(&kv->leases, id, ttl_s, host_mono_ns(kv->host));
+    return 0;
+}
+
+/* What memory keeps of the stored state: at start and after a snapshot. */
+int kv_load_state(struct kv *kv, struct error *err)
+{
+    MDB_txn *txn;
+    int rc = logdb_read_begin(kv->db, &txn, err);
+    if (rc < 0)
+        return rc;
+    rc = mvcc_state_load(kv->db, txn, &kv->state, err);
+    struct mvcc_view v = {&kv->trees, txn, kv->state.rev};
+    lease_table_clear(&kv->leases);
+    if (rc == 0)
+        rc = mvcc_lease_each(&v, load_lease, kv, err);
+    logdb_read_end(kv->db, txn);
+    struct logdb_info info;
+    logdb_info(kv->db, &info);
+    atomic_store(&kv->watermark, kv->state.rev);
+    atomic_store(&kv->compacted, kv->state.compact_rev);
+    atomic_store(&kv->applied, info.applied);
+    kv->log_base = info.base_index;
+    return rc;
+}
+
+/* ---- housekeeping on the apply thread ---- */
+
+static uint64_t machine_maintain(void *ctx, uint64_t now_ns)
+{
+    struct kv *kv = ctx;
+    struct error err;
+    (void)now_ns;
+    uint64_t applied = atomic_load(&kv->applied);
+    if (applied < kv->log_base + LOG_KEEP_ENTRIES + LOG_TRIM_STEP || atomic_load(&kv->failed))
+        return kv->log_base;
+    struct logdb_txn txn;
+    int rc = logdb_begin(kv->db, &txn, &err);
+    if (rc == 0) {
+        rc = logdb_txn_compact(&txn, applied - LOG_KEEP_ENTRIES, LOG_TRIM_STEP, &kv->log_base, &err);
+        if (rc == 0)
+            rc = logdb_commit(&txn, &err);
+        else
+            logdb_abort(&txn);
+    }
+    if (rc < 0)
+        kv_fail(kv, &err);
+    return kv->log_base;
+}
+
+static int machine_read_log(void *ctx, uint64_t lo, uint64_t hi, uint64_t bytes_max,
+                            struct raft_entry *out, size_t max, struct error *err)
+{
+    struct kv *kv = ctx;
+    size_t n;
+    int rc = logdb_entries(kv->db, lo, hi, bytes_max, out, max, &n, err);
+    return rc < 0 ? rc : (int)n;
+}
+
+static int machine_snapshot_install(void *ctx, struct raft_snapshot_writer *w,
+                                    const struct raft_snapshot_meta *meta,
+                                    const struct raft_hard_state *hard, struct error *err)
+{
+    struct kv *kv = ctx;
+    (void)meta;
+    int rc = snapshot_writer_install(w, hard, err);
+    if (rc == 0)
+        rc = kv_load_state(kv, err);
+    if (rc < 0) {
+        kv_fail(kv, err);
+        return rc;
+    }
+    watch_hub_reset(kv->hub, kv->state.rev);
+    waiters_release(kv, atomic_load(&kv->applied), kv->state.rev);
+    house_wake(kv);
+    return 0;
+}
+
+const struct raft_machine_ops kv_machine_ops = {
+    .persist = machine_persist,
+    .apply = machine_apply,
+    .maintain = machine_maintain,
+    .snapshot_install = machine_snapshot_install,
+    .read_log = machine_read_log,
+    .snapshot_open = snapshot_reader_open,
+    .snapshot_read = snapshot_reader_read,
+    .snapshot_close = snapshot_reader_close,
+    .snapshot_begin = snapshot_writer_begin,
+    .snapshot_write = snapshot_writer_write,
+    .snapshot_finish = snapshot_writer_finish,
+    .snapshot_abort = snapshot_writer_abort,
+};

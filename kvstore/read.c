@@ -1,0 +1,477 @@
+/*
+ * Reading and waiting: ranges on any thread, read index, waiting for a revision, the response budget,
+ * pins (kvstore/kv.h, "reading").
+ */
+#include "kvstore/store.h"
+#include "base/clock.h"
+#include "base/encode.h"
+#include "base/mem.h"
+#include <assert.h>
+
+int64_t kv_current_revision(const struct kv *kv)
+{
+    return atomic_load(&kv->watermark);
+}
+
+int64_t kv_compacted_revision(const struct kv *kv)
+{
+    return atomic_load(&kv->compacted);
+}
+
+struct str kv_prefix_end(struct arena *a, struct str prefix)
+{
+    for (size_t n = prefix.n; n > 0; n--)
+        if ((unsigned char)prefix.p[n - 1] != 0xff) {
+            char *end = arena_dup(a, prefix.p, n);
+            end[n - 1] = (char)((unsigned char)end[n - 1] + 1);
+            return str_make(end, n);
+        }
+    return str_make("", 1);
+}
+
+/* ---- pins ---- */
+
+bool pin_take(struct kv *kv, int64_t rev, int *slot)
+{
+    *slot = -1;
+    pthread_mutex_lock(&kv->pin_lock);
+    if (rev >= kv->compacting)
+        for (int i = 0; i < PINS_MAX && *slot < 0; i++)
+            if (kv->pins[i].rev == 0) {
+                kv->pins[i].rev = rev;
+                *slot = i;
+            }
+    pthread_mutex_unlock(&kv->pin_lock);
+    return *slot >= 0;
+}
+
+void pin_drop(struct kv *kv, int slot)
+{
+    if (slot < 0)
+        return;
+    pthread_mutex_lock(&kv->pin_lock);
+    kv->pins[slot].rev = 0;
+    pthread_mutex_unlock(&kv->pin_lock);
+}
+
+int64_t pin_limit(struct kv *kv, int64_t target)
+{
+    pthread_mutex_lock(&kv->pin_lock);
+    for (int i = 0; i < PINS_MAX; i++)
+        if (kv->pins[i].rev && kv->pins[i].rev < target)
+            target = kv->pins[i].rev;
+    kv->compacting = MAX(kv->compacting, target);
+    pthread_mutex_unlock(&kv->pin_lock);
+    return target;
+}
+
+/* ---- ranges ---- */
+
+/* A walk at one revision over as many read transactions as it takes. */
+struct long_walk {
+    struct kv *kv;
+    struct key_range range;
+    int64_t rev, current;
+    mvcc_visit_fn *visit;
+    void *ctx;
+    struct buf resume;
+    bool more; /* keys remain behind the place where the visitor stopped: `resume` */
+};
+
+static int revision_choose(struct kv *kv, int64_t asked, int64_t *rev, int64_t *current,
+                           struct error *err)
+{
+    *current = kv_current_revision(kv);
+    *rev = asked ? asked : *current;
+    if (*rev > *current)
+        return error_set(err, KV_ERR_FUTURE_REV, "required revision is a future revision");
+    if (*rev < kv_compacted_revision(kv))
+        return error_set(err, ERR_COMPACTED, "required revision has been compacted");
+    return 0;
+}
+
+static int compacted(struct error *err)
+{
+    return error_set(err, ERR_COMPACTED, "required revision has been compacted");
+}
+
+/* One read transaction's part. MVCC_WALK_DEADLINE: w->resume says where to go on, and the revision is
+ * pinned. */
+static int long_walk_slice(struct long_walk *w, int *slot, struct error *err)
+{
+    struct kv *kv = w->kv;
+    struct mvcc_state state;
+    MDB_txn *txn;
+    int rc = logdb_read_begin(kv->db, &txn, err);
+    if (rc < 0)
+        return rc;
+    struct mvcc_view v = {&kv->trees, txn, w->rev};
+    rc = mvcc_state_load(kv->db, txn, &state, err);
+    if (rc == 0 && *slot < 0 && w->rev < state.compact_rev)
+        rc = compacted(err);
+    if (rc == 0)
+        rc = mvcc_walk(&v, &w->range, w->visit, w->ctx, clock_mono_ns() + READ_SLICE_NS, &w->resume,
+                       &w->more, err);
+    /* Pinned before the transaction that still holds everything ends. */
+    if (rc == MVCC_WALK_DEADLINE && *slot < 0 && !pin_take(kv, w->rev, slot))
+        rc = compacted(err);
+    logdb_read_end(kv->db, txn);
+    return rc;
+}
+
+static int long_walk_run(struct long_walk *w, struct error *err)
+{
+    struct buf from;
+    int slot = -1, rc;
+    buf_init(&from);
+    while ((rc = long_walk_slice(w, &slot, err)) == MVCC_WALK_DEADLINE) {
+        buf_clear(&from);
+        buf_append_str(&from, buf_str(&w->resume));
+        w->range.from = buf_str(&from);
+    }
+    pin_drop(w->kv, slot);
+    buf_free(&from);
+    return rc < 0 ? rc : 0;
+}
+
+int kv_range(struct kv *kv, const struct kv_range_request *request, struct arena *a,
+             struct kv_range_result *out, struct error *err)
+{
+    struct range_collector c;
+    struct long_walk w = {.kv = kv, .visit = range_collect, .ctx = &c};
+    *out = (struct kv_range_result){0};
+    int rc = range_request_check(request, err);
+    if (rc == 0)
+        rc = revision_choose(kv, request->rev, &w.rev, &w.current, err);
+    if (rc < 0)
+        return rc;
+    w.range = key_range_make(request->key, request->end);
+    range_collector_init(&c, request, a, kv->o.response_bytes_max, out);
+    buf_init(&w.resume);
+    rc = long_walk_run(&w, err);
+    buf_free(&w.resume);
+    if (rc == KV_ERR_RESPONSE_TOO_LARGE)
+        return error_set(err, rc, "the answer is larger than %zu bytes", c.bytes_max);
+    if (rc < 0)
+        return rc;
+    range_collector_finish(&c);
+    out->rev = w.rev;
+    out->current = w.current;
+    return 0;
+}
+
+struct scan {
+    const struct kv_range_request *request;
+    kv_visit_fn *visit;
+    void *ctx;
+    int64_t visited;
+    size_t bytes;
+};
+
+static int scan_one(void *ctx, struct str key, const struct kv_record *r)
+{
+    struct scan *s = ctx;
+    const struct kv_range_request *q = s->request;
+    struct kv_pair p = mvcc_pair(key, r);
+    if ((q->min_mod_rev && p.mod_rev < q->min_mod_rev) ||
+        (q->max_mod_rev && p.mod_rev > q->max_mod_rev) ||
+        (q->min_create_rev && p.create_rev < q->min_create_rev) ||
+        (q->max_create_rev && p.create_rev > q->max_create_rev))
+        return 0;
+    if (q->keys_only)
+        p.value = STR_NONE;
+    s->visited++;
+    s->bytes += key.n + p.value.n;
+    int rc = q->count_only ? 0 : s->visit(s->ctx, &p);
+    if (rc != 0)
+        return rc;
+    return (q->limit && s->visited >= q->limit) || (q->bytes_max && s->bytes >= q->bytes_max);
+}
+
+int kv_scan(struct kv *kv, const struct kv_range_request *request, kv_visit_fn *visit, void *ctx,
+            struct arena *a, struct kv_range_result *out, struct error *err)
+{
+    struct scan s = {.request = request, .visit = visit, .ctx = ctx};
+    struct long_walk w = {.kv = kv, .visit = scan_one, .ctx = &s};
+    *out = (struct kv_range_result){0};
+    int rc = range_request_check(request, err);
+    if (rc == 0 && (request->sort_order == KV_SORT_DESCEND ||
+                    (request->sort_order && request->sort_target != KV_SORT_KEY)))
+        rc = error_set(err, ERR_INVALID, "a scan goes in key order");
+    if (rc == 0)
+        rc = revision_choose(kv, request->rev, &w.rev, &w.current, err);
+    if (rc < 0)
+        return rc;
+    w.range = key_range_make(request->key, request->end);
+    buf_init(&w.resume);
+    rc = long_walk_run(&w, err);
+    if (rc == 0) {
+        out->rev = w.rev;
+        out->current = w.current;
+        out->count = s.visited;
+        out->more = w.more;
+        if (w.more)
+            out->next = str_make(arena_dup(a, w.resume.data, w.resume.len), w.resume.len);
+    }
+    buf_free(&w.resume);
+    return rc;
+}
+
+/* ---- hash ---- */
+
+struct hashing {
+    struct mvcc_view view;
+    int64_t compact_rev;
+    uint32_t crc;
+    struct error *err;
+};
+
+static int hash_one(void *ctx, const struct kv_record *r)
+{
+    struct hashing *h = ctx;
+    if (r->id.rev <= h->compact_rev) { /* counts only as the newest at the compacted revision */
+        struct kv_record now;
+        struct mvcc_view v = h->view;
+        v.rev = h->compact_rev;
+        int rc = mvcc_get(&v, r->key, &now, h->err);
+        if (rc == ERR_NOT_FOUND || (rc == 0 && !revid_eq(now.id, r->id)))
+            return 0;
+        if (rc < 0)
+            return rc;
+    }
+    int64_t head[5] = {r->id.rev, r->id.sub, r->create_rev, r->version, r->lease};
+    h->crc = crc32c(h->crc, head, sizeof head);
+    h->crc = crc32c(h->crc, r->key.p, r->key.n);
+    h->crc = crc32c(h->crc, r->value.p, r->value.n);
+    return 0;
+}
+
+int kv_hash(struct kv *kv, int64_t rev, uint32_t *hash, int64_t *hash_rev, int64_t *compact_rev,
+            struct error *err)
+{
+    int64_t current;
+    int slot;
+    int rc = revision_choose(kv, rev, &rev, &current, err);
+    if (rc < 0)
+        return rc;
+    struct hashing h = {.compact_rev = kv_compacted_revision(kv), .err = err};
+    /* Everything above compact_rev must stay, and what is current at it. */
+    if (!pin_take(kv, h.compact_rev, &slot))
+        return compacted(err);
+    struct kv_revid at = {1, 0};
+    do {
+        MDB_txn *txn;
+        rc = logdb_read_begin(kv->db, &txn, err);
+        if (rc < 0)
+            break;
+        h.view = (struct mvcc_view){&kv->trees, txn, rev};
+        rc = mvcc_history(&h.view, &at, SIZE_MAX, clock_mono_ns() + READ_SLICE_NS, hash_one, &h, err);
+        logdb_read_end(kv->db, txn);
+    } while (rc == MVCC_WALK_DEADLINE);
+    pin_drop(kv, slot);
+    *hash = h.crc;
+    *hash_rev = rev < 0 ? 0 : rev;
+    *compact_rev = h.compact_rev;
+    return rc < 0 ? rc : 0;
+}
+
+/* ---- waiting ---- */
+
+static void waiter_done(struct loop_task *task)
+{
+    struct waiter *w = container_of(task, struct waiter, task);
+    w->cb(w->ctx, w->code, w->rev);
+    mem_free(w);
+}
+
+struct waiter *waiter_new(struct kv *kv, struct loop *loop, kv_revision_fn *cb, void *ctx)
+{
+    struct waiter *w = mem_zalloc(sizeof *w);
+    w->kv = kv;
+    w->loop = loop;
+    w->cb = cb;
+    w->ctx = ctx;
+    w->task.fn = waiter_done;
+    return w;
+}
+
+void waiter_end(struct waiter *w, int code, int64_t rev)
+{
+    w->code = code;
+    w->rev = rev;
+    if (w->loop)
+        loop_post(w->loop, &w->task);
+    else
+        waiter_done(&w->task);
+}
+
+void waiters_init(struct kv *kv)
+{
+    heap_init(&kv->index_waiters.by_target);
+    heap_init(&kv->index_waiters.by_deadline);
+    heap_init(&kv->rev_waiters.by_target);
+    heap_init(&kv->rev_waiters.by_deadline);
+}
+
+void waiters_free(struct kv *kv)
+{
+    heap_free(&kv->index_waiters.by_target);
+    heap_free(&kv->index_waiters.by_deadline);
+    heap_free(&kv->rev_waiters.by_target);
+    heap_free(&kv->rev_waiters.by_deadline);
+}
+
+static void waiter_take(struct waiter_heap *h, struct waiter *w)
+{
+    heap_remove(&h->by_target, &w->by_target);
+    heap_remove(&h->by_deadline, &w->by_deadline);
+}
+
+typedef VEC(struct waiter *) waiter_vec;
+
+static void take_reached(struct waiter_heap *h, uint64_t reached, waiter_vec *out)
+{
+    struct heap_item *item;
+    while ((item = heap_peek(&h->by_target)) && item->key <= reached) {
+        struct waiter *w = container_of(item, struct waiter, by_target);
+        waiter_take(h, w);
+        vec_push(out, w);
+    }
+}
+
+static void take_expired(struct waiter_heap *h, uint64_t now_ns, waiter_vec *out)
+{
+    struct heap_item *item;
+    while ((item = heap_peek(&h->by_deadline)) && item->key <= now_ns) {
+        struct waiter *w = container_of(item, struct waiter, by_deadline);
+        waiter_take(h, w);
+        vec_push(out, w);
+    }
+}
+
+static void end_all(waiter_vec *v, int code, int64_t rev)
+{
+    for (size_t i = 0; i < v->len; i++)
+        waiter_end(v->items[i], code, rev);
+    vec_free(v);
+}
+
+void waiters_release(struct kv *kv, uint64_t applied, int64_t rev)
+{
+    waiter_vec out = {0};
+    pthread_mutex_lock(&kv->wait_lock);
+    take_reached(&kv->index_waiters, applied, &out);
+    take_reached(&kv->rev_waiters, (uint64_t)rev, &out);
+    pthread_mutex_unlock(&kv->wait_lock);
+    end_all(&out, 0, rev);
+}
+
+void waiters_expire(struct kv *kv, uint64_t now_ns)
+{
+    waiter_vec out = {0};
+    pthread_mutex_lock(&kv->wait_lock);
+    take_expired(&kv->index_waiters, now_ns, &out);
+    take_expired(&kv->rev_waiters, now_ns, &out);
+    pthread_mutex_unlock(&kv->wait_lock);
+    end_all(&out, ERR_TIMEOUT, kv_current_revision(kv));
+}
+
+void waiters_cancel_all(struct kv *kv)
+{
+    waiter_vec out = {0};
+    pthread_mutex_lock(&kv->wait_lock);
+    take_expired(&kv->index_waiters, UINT64_MAX, &out);
+    take_expired(&kv->rev_waiters, UINT64_MAX, &out);
+    pthread_mutex_unlock(&kv->wait_lock);
+    end_all(&out, ERR_CANCELLED, kv_current_revision(kv));
+}
+
+/* Wait in `h` for `target`; the caller has checked that it is not reached, this checks again under the
+ * lock that releasing takes. */
+static void wait_for(struct kv *kv, struct waiter_heap *h, uint64_t target, uint64_t timeout_ms,
+                     bool by_index, struct waiter *w)
+{
+    pthread_mutex_lock(&kv->wait_lock);
+    uint64_t reached = by_index ? atomic_load(&kv->applied) : (uint64_t)kv_current_revision(kv);
+    bool wait = reached < target && !atomic_load(&kv->stopping);
+    if (wait) {
+        heap_insert(&h->by_target, &w->by_target, target);
+        heap_insert(&h->by_deadline, &w->by_deadline, clock_mono_ns() + timeout_ms * NS_PER_MS);
+    }
+    pthread_mutex_unlock(&kv->wait_lock);
+    if (!wait)
+        waiter_end(w, reached >= target ? 0 : ERR_CANCELLED, kv_current_revision(kv));
+}
+
+void kv_wait_revision(struct kv *kv, int64_t rev, uint32_t timeout_ms, struct loop *loop,
+                      kv_revision_fn *cb, void *ctx)
+{
+    struct waiter *w = waiter_new(kv, loop, cb, ctx);
+    wait_for(kv, &kv->rev_waiters, (uint64_t)MAX(rev, 0), timeout_ms, false, w);
+}
+
+static void read_index_known(void *ctx, int code, uint64_t index)
+{
+    struct waiter *w = ctx;
+    struct kv *kv = w->kv;
+    if (code)
+        waiter_end(w, code, kv_current_revision(kv));
+    else
+        wait_for(kv, &kv->index_waiters, index, kv->o.request_timeout_ms, true, w);
+}
+
+void kv_read_index(struct kv *kv, struct loop *loop, kv_revision_fn *cb, void *ctx)
+{
+    struct waiter *w = waiter_new(kv, loop, cb, ctx);
+    if (atomic_load(&kv->failed))
+        waiter_end(w, ERR_IO, kv_current_revision(kv));
+    else if (atomic_load(&kv->stopping))
+        waiter_end(w, ERR_CANCELLED, kv_current_revision(kv));
+    else
+        driver_read_index(kv->driver, read_index_known, w);
+}
+
+/* ---- the response budget ---- */
+
+/* Grant in order as far as it goes; collects who to tell. */
+static void budget_grant(struct kv *kv, waiter_vec *out)
+{
+    while (!list_empty(&kv->budget_queue)) {
+        struct budget_waiter *b = list_first(&kv->budget_queue, struct budget_waiter, link);
+        if (b->bytes > kv->budget_left)
+            break;
+        kv->budget_left -= b->bytes;
+        list_remove(&b->link);
+        vec_push(out, b->waiter);
+        mem_free(b);
+    }
+}
+
+bool kv_budget_take(struct kv *kv, size_t bytes, struct loop *loop, kv_revision_fn *cb, void *ctx)
+{
+    bytes = MIN(bytes, kv->o.response_budget);
+    pthread_mutex_lock(&kv->budget_lock);
+    bool now = list_empty(&kv->budget_queue) && bytes <= kv->budget_left;
+    if (now) {
+        kv->budget_left -= bytes;
+    } else {
+        struct budget_waiter *b = mem_zalloc(sizeof *b);
+        b->bytes = bytes;
+        b->waiter = waiter_new(kv, loop, cb, ctx);
+        list_push_back(&kv->budget_queue, &b->link);
+    }
+    pthread_mutex_unlock(&kv->budget_lock);
+    return now;
+}
+
+void kv_budget_give(struct kv *kv, size_t bytes)
+{
+    waiter_vec out = {0};
+    bytes = MIN(bytes, kv->o.response_budget);
+    pthread_mutex_lock(&kv->budget_lock);
+    kv->budget_left += bytes;
+    assert(kv->budget_left <= kv->o.response_budget);
+    budget_grant(kv, &out);
+    pthread_mutex_unlock(&kv->budget_lock);
+    end_all(&out, 0, kv_current_revision(kv));
+}

@@ -1,0 +1,349 @@
+/*
+ * Writes: check, encode, propose, answer (kvstore/kv.h, "writing" and "leases").
+ */
+#include "kvstore/store.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include <assert.h>
+
+static void pending_done(struct loop_task *task)
+{
+    struct pending *p = container_of(task, struct pending, task);
+    switch (p->kind) {
+    case PROPOSAL_TXN:
+        p->txn_cb(p->ctx, p->txn);
+        break;
+    case PROPOSAL_LEASE_GRANT:
+    case PROPOSAL_LEASE_REVOKE:
+    case PROPOSAL_LEASE_KEEP_ALIVE:
+        p->lease_cb(p->ctx, &p->lease);
+        break;
+    case PROPOSAL_COMPACT:
+    case PROPOSAL_MEMBER:
+        p->rev_cb(p->ctx, p->code, p->rev);
+        break;
+    }
+    mem_free(p);
+}
+
+void pending_finish(struct pending *p)
+{
+    p->task.fn = pending_done;
+    if (p->loop)
+        loop_post(p->loop, &p->task);
+    else
+        pending_done(&p->task);
+}
+
+void pending_fail(struct pending *p, int code, const char *message)
+{
+    int64_t rev = kv_current_revision(p->kv);
+    if (p->kind == PROPOSAL_TXN) {
+        if (!p->txn)
+            p->txn = txn_result_new();
+        txn_result_fail(p->txn, code, message);
+        p->txn->rev = rev;
+    }
+    p->lease.code = code;
+    p->lease.rev = rev;
+    p->code = code;
+    p->rev = rev;
+    pending_finish(p);
+}
+
+static const char *outcome_message(enum raft_outcome outcome, int code)
+{
+    if (outcome == RAFT_UNKNOWN)
+        return code == ERR_CANCELLED ? "the store is closing; the outcome is unknown"
+                                     : "request timed out; the outcome is unknown";
+    switch (code) {
+    case ERR_UNAVAILABLE:
+        return "no leader";
+    case ERR_LIMIT:
+        return "too many requests";
+    case ERR_CANCELLED:
+        return "the store is closing";
+    default:
+        return "request was refused";
+    }
+}
+
+/* The end of a proposal: apply thread when applied, else the Raft thread. */
+static void proposed(void *ctx, enum raft_outcome outcome, int code, uint64_t index)
+{
+    struct pending *p = ctx;
+    (void)index;
+    if (outcome != RAFT_APPLIED) {
+        if (outcome == RAFT_UNKNOWN && code != ERR_CANCELLED)
+            code = ERR_TIMEOUT;
+        pending_fail(p, code, outcome_message(outcome, code));
+        return;
+    }
+    assert(p->applied);
+    if (p->kind == PROPOSAL_COMPACT && p->code == 0 && p->physical) {
+        struct waiter *w = waiter_new(p->kv, p->loop, p->rev_cb, p->ctx);
+        w->rev = p->compact_rev;
+        compaction_wait(p->kv, w);
+        mem_free(p);
+        return;
+    }
+    pending_finish(p);
+}
+
+void pending_propose(struct pending *p, const struct proposal *proposal)
+{
+    struct kv *kv = p->kv;
+    if (atomic_load(&kv->failed)) {
+        pending_fail(p, ERR_IO, "the store has stopped after a failed write");
+        return;
+    }
+    if (atomic_load(&kv->stopping)) {
+        pending_fail(p, ERR_CANCELLED, "the store is closing");
+        return;
+    }
+    struct buf b;
+    buf_init(&b);
+    proposal_encode(proposal, &b);
+    if (b.len > kv->o.request_bytes_max) {
+        buf_free(&b);
+        pending_fail(p, KV_ERR_TOO_LARGE, "request is too large");
+        return;
+    }
+    struct blob *blob = driver_proposal_new(b.len);
+    memcpy(raft_proposal_payload(blob), b.data, b.len);
+    buf_free(&b);
+    driver_propose(kv->driver, blob, proposed, p);
+}
+
+static struct pending *pending_new(struct kv *kv, enum proposal_kind kind, struct loop *loop,
+                                   void *ctx)
+{
+    struct pending *p = mem_zalloc(sizeof *p);
+    p->kv = kv;
+    p->kind = kind;
+    p->loop = loop;
+    p->ctx = ctx;
+    return p;
+}
+
+/* ---- transactions ---- */
+
+static void read_txn_ready(void *ctx, int code, int64_t rev);
+
+struct read_txn {
+    struct pending *pending;
+    struct arena arena;
+    struct blob *encoded; /* the request, to be decoded again when the read index is known */
+};
+
+/* A transaction that only reads goes by read index and touches no log. */
+static void read_txn(struct pending *p, const struct kv_txn_request *t)
+{
+    struct read_txn *r = mem_zalloc(sizeof *r);
+    struct buf b;
+    struct proposal q = {.kind = PROPOSAL_TXN, .txn = *t};
+    buf_init(&b);
+    proposal_encode(&q, &b);
+    r->encoded = blob_from(b.data, b.len);
+    r->pending = p;
+    arena_init(&r->arena);
+    buf_free(&b);
+    kv_read_index(p->kv, p->loop, read_txn_ready, r);
+}
+
+static int read_txn_run(struct read_txn *r, struct kv_txn_result *result, struct error *err)
+{
+    struct kv *kv = r->pending->kv;
+    struct proposal q;
+    struct mvcc_state state;
+    MDB_txn *txn;
+    int rc = proposal_decode(blob_str(r->encoded), &r->arena, &q, err);
+    assert(rc == 0);
+    int64_t rev = kv_current_revision(kv);
+    rc = logdb_read_begin(kv->db, &txn, err);
+    if (rc < 0)
+        return rc;
+    rc = mvcc_state_load(kv->db, txn, &state, err);
+    struct txn_exec x = {.view = {&kv->trees, txn, rev},
+                         .leases = &kv->leases,
+                         .rev = rev,
+                         .compact_rev = state.compact_rev,
+                         .scratch = &r->arena,
+                         .result = result,
+                         .bytes_left = kv->o.response_bytes_max};
+    if (rc == 0)
+        rc = txn_exec_run(&x, &q.txn, err);
+    logdb_read_end(kv->db, txn);
+    return rc;
+}
+
+static void read_txn_ready(void *ctx, int code, int64_t rev)
+{
+    struct read_txn *r = ctx;
+    struct pending *p = r->pending;
+    struct error err = {0};
+    (void)rev;
+    p->txn = txn_result_new();
+    if (code) {
+        txn_result_fail(p->txn, code, code == ERR_UNAVAILABLE ? "no leader" : "request timed out");
+    } else {
+        int rc = read_txn_run(r, p->txn, &err);
+        if (rc < 0 && !p->txn->code)
+            txn_result_fail(p->txn, rc, err.message);
+    }
+    blob_unref(r->encoded);
+    arena_free(&r->arena);
+    mem_free(r);
+    pending_done(&p->task); /* we are on its loop already */
+}
+
+static bool has_put(const struct kv_op *ops, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ops[i].type == KV_OP_PUT ||
+            (ops[i].type == KV_OP_TXN && (has_put(ops[i].txn->then, ops[i].txn->then_len) ||
+                                          has_put(ops[i].txn->otherwise, ops[i].txn->otherwise_len))))
+            return true;
+    return false;
+}
+
+void kv_txn(struct kv *kv, const struct kv_txn_request *t, struct loop *loop, kv_txn_fn *cb,
+            void *ctx)
+{
+    struct pending *p = pending_new(kv, PROPOSAL_TXN, loop, ctx);
+    struct error err = {0};
+    p->txn_cb = cb;
+    int rc = txn_request_check(t, kv->o.txn_ops_max, &err);
+    if (rc < 0) {
+        pending_fail(p, rc, err.message);
+        return;
+    }
+    if (txn_is_read_only(t)) {
+        read_txn(p, t);
+        return;
+    }
+    if (atomic_load_explicit(&kv->no_space, memory_order_relaxed) &&
+        (has_put(t->then, t->then_len) || has_put(t->otherwise, t->otherwise_len))) {
+        pending_fail(p, KV_ERR_NO_SPACE, "database space exceeded");
+        return;
+    }
+    struct proposal q = {.kind = PROPOSAL_TXN, .txn = *t};
+    pending_propose(p, &q);
+}
+
+struct sync_txn {
+    pthread_mutex_t lock;
+    pthread_cond_t done;
+    struct kv_txn_result *result;
+};
+
+static void sync_txn_done(void *ctx, struct kv_txn_result *result)
+{
+    struct sync_txn *s = ctx;
+    pthread_mutex_lock(&s->lock);
+    s->result = result;
+    pthread_cond_signal(&s->done);
+    pthread_mutex_unlock(&s->lock);
+}
+
+struct kv_txn_result *kv_txn_wait(struct kv *kv, const struct kv_txn_request *request)
+{
+    struct sync_txn s = {.result = NULL};
+    pthread_mutex_init(&s.lock, NULL);
+    pthread_cond_init(&s.done, NULL);
+    kv_txn(kv, request, NULL, sync_txn_done, &s);
+    pthread_mutex_lock(&s.lock);
+    while (!s.result)
+        pthread_cond_wait(&s.done, &s.lock);
+    pthread_mutex_unlock(&s.lock);
+    pthread_cond_destroy(&s.done);
+    pthread_mutex_destroy(&s.lock);
+    return s.result;
+}
+
+void kv_compact(struct kv *kv, int64_t rev, bool physical, struct loop *loop, kv_revision_fn *cb,
+                void *ctx)
+{
+    struct pending *p = pending_new(kv, PROPOSAL_COMPACT, loop, ctx);
+    struct proposal q = {.kind = PROPOSAL_COMPACT, .compact_rev = rev};
+    p->rev_cb = cb;
+    p->physical = physical;
+    p->compact_rev = rev;
+    pending_propose(p, &q);
+}
+
+/* ---- leases ---- */
+
+void kv_lease_grant(struct kv *kv, int64_t id, int64_t ttl_s, struct loop *loop, kv_lease_fn *cb,
+                    void *ctx)
+{
+    struct pending *p = pending_new(kv, PROPOSAL_LEASE_GRANT, loop, ctx);
+    p->lease_cb = cb;
+    while (id == 0)
+        id = (int64_t)(host_random(kv->host) >> 1);
+    p->lease.id = id;
+    struct proposal q = {.kind = PROPOSAL_LEASE_GRANT, .lease = {id, MAX(ttl_s, 1)}};
+    if (ttl_s > KV_LEASE_TTL_MAX_S)
+        pending_fail(p, KV_ERR_LEASE_TTL, "too large lease TTL");
+    else
+        pending_propose(p, &q);
+}
+
+void kv_lease_revoke(struct kv *kv, int64_t id, struct loop *loop, kv_lease_fn *cb, void *ctx)
+{
+    struct pending *p = pending_new(kv, PROPOSAL_LEASE_REVOKE, loop, ctx);
+    struct proposal q = {.kind = PROPOSAL_LEASE_REVOKE, .lease = {id, 0}};
+    p->lease_cb = cb;
+    p->lease.id = id;
+    pending_propose(p, &q);
+}
+
+void kv_lease_keep_alive(struct kv *kv, int64_t id, struct loop *loop, kv_lease_fn *cb, void *ctx)
+{
+    struct pending *p = pending_new(kv, PROPOSAL_LEASE_KEEP_ALIVE, loop, ctx);
+    struct proposal q = {.kind = PROPOSAL_LEASE_KEEP_ALIVE, .lease = {id, 0}};
+    p->lease_cb = cb;
+    p->lease.id = id;
+    pending_propose(p, &q);
+}
+
+struct key_list {
+    struct arena *arena;
+    VEC(struct str) keys;
+};
+
+static int lease_key(void *ctx, struct str key)
+{
+    struct key_list *l = ctx;
+    vec_push(&l->keys, str_make(arena_dup(l->arena, key.p, key.n), key.n));
+    return 0;
+}
+
+int kv_lease_time_to_live(struct kv *kv, int64_t id, bool want_keys, struct arena *a,
+                          struct kv_lease_info *out, struct error *err)
+{
+    *out = (struct kv_lease_info){.id = id};
+    if (!lease_table_get(&kv->leases, id, clock_mono_ns(), &out->ttl_s, &out->remaining_s))
+        return error_set(err, KV_ERR_LEASE_NOT_FOUND, "requested lease not found");
+    if (!want_keys)
+        return 0;
+    MDB_txn *txn;
+    struct key_list l = {.arena = a};
+    int rc = logdb_read_begin(kv->db, &txn, err);
+    if (rc < 0)
+        return rc;
+    struct mvcc_view v = {&kv->trees, txn, INT64_MAX};
+    rc = mvcc_lease_keys(&v, id, SIZE_MAX, lease_key, &l, err);
+    logdb_read_end(kv->db, txn);
+    out->keys = arena_dup(a, l.keys.items, l.keys.len * sizeof *l.keys.items);
+    out->keys_len = l.keys.len;
+    vec_free(&l.keys);
+    return rc;
+}
+
+int kv_lease_list(struct kv *kv, struct arena *a, int64_t **ids, size_t *ids_len, struct error *err)
+{
+    (void)err;
+    lease_table_list(&kv->leases, a, ids, ids_len);
+    return 0;
+}

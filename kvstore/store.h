@@ -1,0 +1,196 @@
+/*
+ * The insides of struct kv, shared by the files of the store: kv.c (open, close), request.c (writes),
+ * read.c (reads, waiting), apply.c and machine.c (the state machine under Raft), snapshot.c, house.c
+ * (background work). The etcd services and the API server do not include this.
+ */
+#ifndef C8S_KVSTORE_STORE_H
+#define C8S_KVSTORE_STORE_H
+
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/vec.h"
+#include "kvstore/lease.h"
+#include "kvstore/mvcc.h"
+#include "kvstore/proposal.h"
+#include "kvstore/txn_exec.h"
+#include "kvstore/watch.h"
+#include "net/loop.h"
+#include "raft/node.h"
+#include <pthread.h>
+
+#define READ_SLICE_NS (50 * 1000 * 1000ull) /* a read transaction is renewed after this */
+#define BULK_KEYS 2000                      /* keys deleted in one transaction of a large delete */
+#define PINS_MAX 256
+
+struct driver;
+
+/* A revision that a long walk reads at: compaction leaves it alone until it is let go. */
+struct pin {
+    int64_t rev; /* 0: free */
+};
+
+/* Somebody who waits for the applied index or the watermark to reach `target`. */
+struct waiter {
+    struct heap_item by_target;
+    struct heap_item by_deadline;
+    struct kv *kv;
+    struct loop *loop;
+    kv_revision_fn *cb;
+    void *ctx;
+    int code;
+    int64_t rev;
+    struct loop_task task;
+};
+
+struct waiter_heap {
+    struct heap by_target, by_deadline;
+};
+
+struct budget_waiter {
+    struct list link;
+    size_t bytes;
+    struct waiter *waiter;
+};
+
+struct kv {
+    struct kv_options o; /* strings and arrays: owned by `arena` */
+    struct arena arena;
+    struct host *host;
+    struct logdb *db;
+    struct mvcc_trees trees;
+    struct driver *driver;
+    uint64_t cluster_id, member_id;
+
+    /* ---- apply thread ---- */
+    struct mvcc_state state;
+    struct arena apply_arena;
+    VEC(struct watch_revision) revisions; /* made by the transaction under way */
+    uint64_t log_base;                    /* as last reported to Raft */
+
+    /* ---- published by the apply thread after each commit ---- */
+    _Atomic int64_t watermark;
+    _Atomic int64_t compacted;
+    _Atomic uint64_t applied;
+    atomic_bool failed;
+    atomic_bool stopping;
+
+    struct lease_table leases;
+    struct watch_hub *hub;
+
+    pthread_mutex_t wait_lock;
+    struct waiter_heap index_waiters; /* read index: target is a log index */
+    struct waiter_heap rev_waiters;
+
+    pthread_mutex_t budget_lock;
+    size_t budget_left;
+    struct list budget_queue;
+
+    pthread_mutex_t pin_lock;
+    struct pin pins[PINS_MAX];
+    int64_t compacting; /* physical compaction removes up to here; 0: none under way */
+
+    /* ---- house (leases, timeouts, compaction) and checkpoint threads ---- */
+    pthread_mutex_t house_lock;
+    pthread_cond_t house_wake, checkpoint_wake;
+    pthread_t house_thread, checkpoint_thread;
+    bool threads_started;
+    atomic_int apply_busy; /* compaction gives way */
+    _Atomic uint64_t checkpoint_file_bytes; /* size of data.mdb at the last checkpoint */
+    VEC(struct waiter *) compact_waiters; /* physical compaction; house_lock */
+    uint64_t member_seq; /* house thread: own MEMBER proposal sent */
+    atomic_bool leader;
+    atomic_uint in_flight; /* proposals and reads given to the driver */
+    pthread_cond_t idle;   /* with wait_lock: in_flight became 0 */
+    atomic_bool no_space;
+
+    struct metrics_of_kv *metrics;
+};
+
+/* ---- a write waiting for its end (request.c) ---- */
+
+struct pending {
+    struct kv *kv;
+    enum proposal_kind kind;
+    struct loop *loop;
+    union {
+        kv_txn_fn *txn_cb;
+        kv_lease_fn *lease_cb;
+        kv_revision_fn *rev_cb;
+    };
+    void *ctx;
+    struct kv_txn_result *txn; /* TXN: allocated by whoever ends it first */
+    struct kv_lease_result lease;
+    int code;
+    int64_t rev;
+    int64_t compact_rev; /* COMPACT with `physical` */
+    bool physical;
+    bool applied; /* the state machine filled the answer in */
+    struct loop_task task;
+};
+
+/* Propose; takes `p` over. */
+void pending_propose(struct pending *p, const struct proposal *proposal);
+/* Answer without proposing. */
+void pending_fail(struct pending *p, int code, const char *message);
+/* Run the callback, on its loop. */
+void pending_finish(struct pending *p);
+
+/* ---- apply.c ---- */
+
+struct apply {
+    struct kv *kv;
+    struct mvcc_write write;
+    struct logdb_txn txn;
+    uint64_t now_ns;
+};
+/* One committed DATA entry. 0: done; 1: the transaction should be committed and the same entry applied
+ * again, there is more to do; < 0: stop the member. */
+int apply_entry(struct apply *a, const struct raft_entry *e, struct pending *p, struct error *err);
+extern const struct raft_machine_ops kv_machine_ops;
+/* machine.c: after a commit, or at start and after a snapshot: publish and release those who wait. */
+void kv_publish(struct kv *kv, uint64_t applied);
+int kv_load_state(struct kv *kv, struct error *err);
+
+/* ---- read.c ---- */
+
+void waiters_init(struct kv *kv);
+void waiters_free(struct kv *kv);
+struct waiter *waiter_new(struct kv *kv, struct loop *loop, kv_revision_fn *cb, void *ctx);
+/* Ends it: the callback goes to its loop. */
+void waiter_end(struct waiter *w, int code, int64_t rev);
+void waiters_release(struct kv *kv, uint64_t applied, int64_t rev);
+void waiters_expire(struct kv *kv, uint64_t now_ns);
+void waiters_cancel_all(struct kv *kv);
+/* False: compaction has passed `rev` already. */
+bool pin_take(struct kv *kv, int64_t rev, int *slot);
+void pin_drop(struct kv *kv, int slot);
+/* How far compaction may go now, at most to `target`; remembers it. */
+int64_t pin_limit(struct kv *kv, int64_t target);
+
+/* ---- house.c ---- */
+
+int house_start(struct kv *kv, struct error *err);
+void house_stop(struct kv *kv);
+void house_wake(struct kv *kv);
+void kv_fail(struct kv *kv, const struct error *why);
+void compaction_wait(struct kv *kv, struct waiter *w);
+
+/* ---- driver_*.c: Raft, or the single member without it ---- */
+
+int driver_start(struct kv *kv, const struct raft_boot *boot, struct driver **out,
+                 struct error *err);
+void driver_stop(struct driver *d); /* ends everything given to it */
+struct blob *driver_proposal_new(size_t len);
+void driver_propose(struct driver *d, struct blob *proposal, raft_propose_fn *fn, void *ctx);
+void driver_read_index(struct driver *d, raft_read_fn *fn, void *ctx);
+void driver_status(struct driver *d, struct raft_node_status *out);
+void driver_transfer(struct driver *d, uint64_t to, raft_done_fn *fn, void *ctx);
+
+/* ---- members.c ---- */
+
+int members_bootstrap(struct kv *kv, struct raft_config *config, struct error *err);
+int members_store_initial(struct kv *kv, struct error *err);
+int members_apply(struct kv *kv, struct apply *a, const struct proposal_member *m,
+                  struct error *err);
+
+#endif
