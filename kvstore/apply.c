@@ -84,7 +84,8 @@ static int apply_bulk_delete(struct apply *a, const struct kv_delete *d, uint64_
     int64_t deleted;
     buf_init(&from);
     bulk_begin(a, index);
-    int rc = mvcc_delete_some(&a->write, &range, &from, BULK_KEYS, &a->write.state.bulk_deleted, err);
+    int rc =
+        mvcc_delete_some(&a->write, &range, &from, BULK_KEYS, &a->write.state.bulk_deleted, err);
     buf_free(&from);
     if (rc < 0)
         return rc;

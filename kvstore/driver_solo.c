@@ -89,7 +89,7 @@ static int run_batch(struct driver *d, struct list *batch, size_t n, struct erro
     struct raft_entry *entries = mem_zalloc(n * sizeof *entries);
     struct raft_apply *apply = mem_zalloc(n * sizeof *apply);
     size_t i = 0;
-    list_for_each(it, batch) {
+    list_for_each (it, batch) {
         struct solo_proposal *p = list_entry(it, struct solo_proposal, link);
         entries[i] = (struct raft_entry){.index = d->last_index + 1 + i,
                                          .term = d->hard.term,
@@ -101,7 +101,7 @@ static int run_batch(struct driver *d, struct list *batch, size_t n, struct erro
     assert(i == n);
     d->hard.commit = d->last_index + n;
     struct raft_persist persist = {
-        .seq = ++d->seq, .hard = d->hard, .urgent = true, .entries = entries, .entries_len = n};
+        .seq = ++d->seq, .hard = d->hard, .entries = entries, .entries_len = n};
     struct raft_apply_batch b = {
         .persisted = &persist, .persisted_len = 1, .apply = apply, .apply_len = n};
     int rc = kv_machine_ops.persist(d->kv, &persist, 1, err);

@@ -52,7 +52,8 @@ static void revoke_done(void *ctx, const struct kv_lease_result *r)
 {
     (void)ctx;
     if (r->code && r->code != KV_ERR_LEASE_NOT_FOUND)
-        log_debug("lease", "revocation failed, later again id=%lld code=%d", (long long)r->id, r->code);
+        log_debug("lease", "revocation failed, later again id=%lld code=%d", (long long)r->id,
+                  r->code);
 }
 
 static void leases_step(struct kv *kv, uint64_t now_ns, bool *was_leader)

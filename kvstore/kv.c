@@ -12,7 +12,7 @@
 
 static struct str dup_str(struct arena *a, struct str s)
 {
-    return (struct str){s.p ? arena_strndup(a, s.p, s.n) : NULL, s.n};
+    return (struct str){arena_dup(a, s.p, s.n), s.n};
 }
 
 static const struct str *dup_strs(struct arena *a, const struct str *s, size_t n)
@@ -37,7 +37,8 @@ static void options_take(struct kv *kv, const struct kv_options *given)
     *o = *given;
     o->data_dir = dup_cstr(a, given->data_dir);
     o->name = dup_str(a, given->name.n ? given->name : STR("default"));
-    o->cluster_token = dup_str(a, given->cluster_token.n ? given->cluster_token : STR("etcd-cluster"));
+    o->cluster_token =
+        dup_str(a, given->cluster_token.n ? given->cluster_token : STR("etcd-cluster"));
     struct kv_member_config *m = arena_array(a, struct kv_member_config, o->members_len);
     for (size_t i = 0; i < o->members_len; i++) {
         m[i] = given->members[i];
@@ -234,7 +235,6 @@ struct kv_watch *kv_watch(struct kv *kv, const struct kv_watch_request *request,
     return watch_hub_watch(kv->hub, request, loop, callbacks, ctx, current,
                            kv_compacted_revision(kv));
 }
-
 
 static void moved(void *ctx, int code)
 {

@@ -41,16 +41,17 @@ struct metrics;
  * etcd's gRPC status. ERR_COMPACTED (OutOfRange), ERR_TIMEOUT (outcome unknown), ERR_UNAVAILABLE
  * (no leader, or shutting down) and ERR_CANCELLED are used with their general meaning. */
 enum kv_err {
-    KV_ERR_FUTURE_REV = -101,        /* OutOfRange: revision not yet reached */
-    KV_ERR_KEY_NOT_FOUND = -102,     /* InvalidArgument: ignore_value/ignore_lease on an absent key */
-    KV_ERR_LEASE_NOT_FOUND = -103,   /* NotFound */
-    KV_ERR_LEASE_EXISTS = -104,      /* FailedPrecondition */
-    KV_ERR_LEASE_TTL = -105,         /* OutOfRange: TTL above KV_LEASE_TTL_MAX_S */
-    KV_ERR_NO_SPACE = -106,          /* ResourceExhausted: quota exceeded; deletes still work */
-    KV_ERR_TOO_MANY_OPS = -107,      /* InvalidArgument: more than options.txn_ops_max */
-    KV_ERR_TOO_LARGE = -108,         /* InvalidArgument: request above options.request_bytes_max */
-    KV_ERR_DUPLICATE_KEY = -109,     /* InvalidArgument: a txn puts one key twice */
-    KV_ERR_RESPONSE_TOO_LARGE = -110 /* applied (if a write), but its answer passes the response limit */
+    KV_ERR_FUTURE_REV = -101,      /* OutOfRange: revision not yet reached */
+    KV_ERR_KEY_NOT_FOUND = -102,   /* InvalidArgument: ignore_value/ignore_lease on an absent key */
+    KV_ERR_LEASE_NOT_FOUND = -103, /* NotFound */
+    KV_ERR_LEASE_EXISTS = -104,    /* FailedPrecondition */
+    KV_ERR_LEASE_TTL = -105,       /* OutOfRange: TTL above KV_LEASE_TTL_MAX_S */
+    KV_ERR_NO_SPACE = -106,        /* ResourceExhausted: quota exceeded; deletes still work */
+    KV_ERR_TOO_MANY_OPS = -107,    /* InvalidArgument: more than options.txn_ops_max */
+    KV_ERR_TOO_LARGE = -108,       /* InvalidArgument: request above options.request_bytes_max */
+    KV_ERR_DUPLICATE_KEY = -109,   /* InvalidArgument: a txn puts one key twice */
+    KV_ERR_RESPONSE_TOO_LARGE =
+        -110 /* applied (if a write), but its answer passes the response limit */
 };
 
 #define KV_LEASE_TTL_MAX_S 9000000000ll /* etcd's limit */
@@ -65,28 +66,28 @@ struct kv_member_config {
 };
 
 struct kv_options {
-    const char *data_dir; /* created (0700) when absent; locked with flock while open */
+    const char *data_dir;    /* created (0700) when absent; locked with flock while open */
     struct metrics *metrics; /* may be NULL */
 
     /* Limits; 0 takes the default in brackets. */
-    uint64_t quota_bytes;       /* bytes in use past which puts are refused [2 GiB] */
-    uint64_t map_bytes;         /* address space for LMDB, fixed while open [quota × 2 + 1 GiB] */
-    size_t request_bytes_max;   /* one proposal [1.5 MiB] */
-    size_t txn_ops_max;         /* operations in one txn [128] */
-    size_t response_bytes_max;  /* one kv_txn result or kv_range answer [64 MiB] */
-    size_t response_budget;     /* bytes handed out by kv_budget_* over all requests [64 MiB] */
-    size_t watch_ring_bytes;    /* recent events kept in memory [8 MiB] */
-    uint32_t checkpoint_ms;     /* [1000] */
-    uint64_t checkpoint_bytes;  /* journal bytes that force a checkpoint [64 MiB] */
-    uint32_t watch_progress_ms; /* --watch-progress-notify-interval [600000] */
+    uint64_t quota_bytes;        /* bytes in use past which puts are refused [2 GiB] */
+    uint64_t map_bytes;          /* address space for LMDB, fixed while open [quota × 2 + 1 GiB] */
+    size_t request_bytes_max;    /* one proposal [1.5 MiB] */
+    size_t txn_ops_max;          /* operations in one txn [128] */
+    size_t response_bytes_max;   /* one kv_txn result or kv_range answer [64 MiB] */
+    size_t response_budget;      /* bytes handed out by kv_budget_* over all requests [64 MiB] */
+    size_t watch_ring_bytes;     /* recent events kept in memory [8 MiB] */
+    uint32_t checkpoint_ms;      /* [1000] */
+    uint64_t checkpoint_bytes;   /* journal bytes that force a checkpoint [64 MiB] */
+    uint32_t watch_progress_ms;  /* --watch-progress-notify-interval [600000] */
     uint32_t request_timeout_ms; /* after which a write's outcome is reported as unknown [7000] */
 
     /* Cluster. With members_len ≤ 1 the store is a single member and needs no peer address. */
-    struct str name;                        /* this member's; must be in `members` when there are any */
+    struct str name; /* this member's; must be in `members` when there are any */
     const struct kv_member_config *members; /* --initial-cluster */
     size_t members_len;
-    bool join_existing;      /* --initial-cluster-state=existing */
-    struct str cluster_token; /* --initial-cluster-token ["etcd-cluster"] */
+    bool join_existing;                 /* --initial-cluster-state=existing */
+    struct str cluster_token;           /* --initial-cluster-token ["etcd-cluster"] */
     const struct str *listen_peer_urls; /* [this member's peer_urls] */
     size_t listen_peer_urls_len;
     const struct str *client_urls; /* advertised to others, for the member list */
@@ -149,12 +150,12 @@ struct kv_range_request {
 };
 
 struct kv_range_result {
-    int64_t rev;      /* the revision read at: rev of the request, or the watermark */
-    int64_t current;  /* the watermark when read (the header revision of an answer) */
-    int64_t count;    /* keys in the range regardless of limit (see no_count; min/max bounds do not
+    int64_t rev;     /* the revision read at: rev of the request, or the watermark */
+    int64_t current; /* the watermark when read (the header revision of an answer) */
+    int64_t count;   /* keys in the range regardless of limit (see no_count; min/max bounds do not
                          change it, as in etcd) */
-    bool more;        /* keys remain past the limit or bytes_max */
-    struct str next;  /* with `more` in key order: the key to go on from (rev must be pinned) */
+    bool more;       /* keys remain past the limit or bytes_max */
+    struct str next; /* with `more` in key order: the key to go on from (rev must be pinned) */
     struct kv_pair *pairs; /* in the caller's arena */
     size_t pairs_len;
 };
@@ -318,7 +319,8 @@ struct kv_lease_result {
     int64_t ttl_s; /* granted; after keep-alive the full TTL */
     int64_t rev;
 };
-typedef void kv_lease_fn(void *ctx, const struct kv_lease_result *result); /* valid during the call */
+typedef void kv_lease_fn(void *ctx,
+                         const struct kv_lease_result *result); /* valid during the call */
 
 /* id 0: the store picks one. A ttl_s below 1 is raised to 1; above KV_LEASE_TTL_MAX_S: KV_ERR_LEASE_TTL. */
 void kv_lease_grant(struct kv *kv, int64_t id, int64_t ttl_s, struct loop *loop, kv_lease_fn *cb,
@@ -338,7 +340,8 @@ struct kv_lease_info {
 int kv_lease_time_to_live(struct kv *kv, int64_t id, bool want_keys, struct arena *a,
                           struct kv_lease_info *out, struct error *err);
 /* All lease ids, ascending, in `a`. */
-int kv_lease_list(struct kv *kv, struct arena *a, int64_t **ids, size_t *ids_len, struct error *err);
+int kv_lease_list(struct kv *kv, struct arena *a, int64_t **ids, size_t *ids_len,
+                  struct error *err);
 
 /* ---- watching ------------------------------------------------------------------------------- */
 
@@ -364,7 +367,8 @@ struct kv_event {
 };
 
 struct kv_event *kv_event_ref(struct kv_event *event);
-void kv_event_unref(struct kv *kv, struct kv_event *event); /* also after kv_close; kv may be NULL */
+void kv_event_unref(struct kv *kv,
+                    struct kv_event *event); /* also after kv_close; kv may be NULL */
 /* Store `value` if the slot is empty. Returns what the slot now holds: if that is not `value`, another
  * thread was first and the caller frees its own. */
 void *kv_event_cache_set(struct kv_event *event, unsigned slot, void *value);
@@ -372,11 +376,11 @@ void *kv_event_cache_set(struct kv_event *event, unsigned slot, void *value);
 struct kv_watch; /* belongs to its loop's thread */
 
 struct kv_watch_request {
-    struct str key, end;  /* as in kv_range_request */
-    int64_t start_rev;    /* first revision wanted; 0: from now on; a future one waits */
-    bool prev_kv;         /* with history: look the previous pairs up (live events always have them) */
+    struct str key, end; /* as in kv_range_request */
+    int64_t start_rev;   /* first revision wanted; 0: from now on; a future one waits */
+    bool prev_kv; /* with history: look the previous pairs up (live events always have them) */
     bool no_put, no_delete; /* filters */
-    bool progress;        /* call `progress` every options.watch_progress_ms without events */
+    bool progress;          /* call `progress` every options.watch_progress_ms without events */
 };
 
 /* The events of one or more whole revisions that match the watch, in revision order; every matching
@@ -385,9 +389,9 @@ struct kv_watch_request {
 struct kv_watch_batch {
     struct kv_event *const *events;
     size_t events_len;
-    int64_t rev;   /* header revision: all matching events at or below it have been delivered,
+    int64_t rev;  /* header revision: all matching events at or below it have been delivered,
                       except when `partial` */
-    bool partial;  /* the last event's revision is larger than one batch; its rest follows */
+    bool partial; /* the last event's revision is larger than one batch; its rest follows */
 };
 
 struct kv_watch_callbacks {

@@ -17,7 +17,7 @@
 struct lease {
     int64_t id;
     int64_t ttl_s;
-    uint64_t deadline_ns; /* monotonic */
+    uint64_t deadline_ns;  /* monotonic */
     struct heap_item item; /* key: deadline, or when to propose the revocation again */
 };
 

@@ -173,7 +173,8 @@ static uint64_t machine_maintain(void *ctx, uint64_t now_ns)
     struct logdb_txn txn;
     int rc = logdb_begin(kv->db, &txn, &err);
     if (rc == 0) {
-        rc = logdb_txn_compact(&txn, applied - LOG_KEEP_ENTRIES, LOG_TRIM_STEP, &kv->log_base, &err);
+        rc =
+            logdb_txn_compact(&txn, applied - LOG_KEEP_ENTRIES, LOG_TRIM_STEP, &kv->log_base, &err);
         if (rc == 0)
             rc = logdb_commit(&txn, &err);
         else

@@ -67,7 +67,7 @@ static struct str get_str(struct reader *r)
         r->failed = true;
         return STR_NONE;
     }
-    struct str s = {arena_strndup(r->arena, r->p, n), n};
+    struct str s = {arena_dup(r->arena, r->p, n), n};
     r->p += n;
     return s;
 }
@@ -110,8 +110,7 @@ static int members_load(struct kv *kv, MDB_txn *txn, struct arena *a, struct mem
     return rc < 0 ? rc : members_decode(s, a, l, err);
 }
 
-static int members_save(struct kv *kv, MDB_txn *txn, const struct member_list *l,
-                        struct error *err)
+static int members_save(struct kv *kv, MDB_txn *txn, const struct member_list *l, struct error *err)
 {
     struct buf b;
     buf_init(&b);
@@ -169,7 +168,8 @@ int members_bootstrap(struct kv *kv, struct raft_config *config, struct error *e
     for (size_t i = 0; i < n; i++) {
         uint64_t id = id_from(kv->o.cluster_token, &m[i]);
         if (raft_ids_has(&config->voters, id))
-            return error_set(err, ERR_INVALID, "two members of the initial cluster have the same peer URLs");
+            return error_set(err, ERR_INVALID,
+                             "two members of the initial cluster have the same peer URLs");
         raft_ids_add(&config->voters, id);
         kv->cluster_id ^= id * 0x9e3779b97f4a7c15ull;
         if (str_eq(m[i].name, kv->o.name))

@@ -79,10 +79,8 @@ int mvcc_compaction_load(struct logdb *db, MDB_txn *txn, struct mvcc_compaction 
 
 struct key_range key_range_make(struct str key, struct str end)
 {
-    return (struct key_range){.from = key,
-                              .end = end,
-                              .single = end.n == 0,
-                              .open = end.n == 1 && end.p[0] == 0};
+    return (struct key_range){
+        .from = key, .end = end, .single = end.n == 0, .open = end.n == 1 && end.p[0] == 0};
 }
 
 bool key_range_has(const struct key_range *r, struct str key)

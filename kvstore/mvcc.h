@@ -30,8 +30,9 @@ int mvcc_open_trees(void *ctx, MDB_txn *txn, struct error *err);
 
 /* What belongs to the whole state; stored (little-endian) with every transaction that changes it. */
 struct mvcc_state {
-    int64_t rev;         /* the watermark: newest complete revision; 1 in an empty store */
-    int64_t compact_rev; /* history at or below is forgotten, except what is current at it; 0: none */
+    int64_t rev; /* the watermark: newest complete revision; 1 in an empty store */
+    int64_t
+        compact_rev; /* history at or below is forgotten, except what is current at it; 0: none */
     uint64_t next_node;  /* of the cur tree */
     uint64_t bulk_index; /* log index of a delete done half (see mvcc_bulk); 0: none */
     int64_t bulk_deleted;
@@ -54,9 +55,9 @@ int mvcc_compaction_load(struct logdb *db, MDB_txn *txn, struct mvcc_compaction 
 /* The key range of a request; see kv_range_request. */
 struct key_range {
     struct str from;
-    struct str end;  /* exclusive; meaningless when `open` */
-    bool single;     /* just `from` */
-    bool open;       /* no end */
+    struct str end; /* exclusive; meaningless when `open` */
+    bool single;    /* just `from` */
+    bool open;      /* no end */
 };
 struct key_range key_range_make(struct str key, struct str end);
 bool key_range_has(const struct key_range *r, struct str key);
@@ -97,7 +98,7 @@ int mvcc_walk(const struct mvcc_view *v, const struct key_range *range, mvcc_vis
 struct range_collector {
     const struct kv_range_request *request;
     struct arena *arena;
-    size_t bytes_max; /* what the answer may hold */
+    size_t bytes_max;   /* what the answer may hold */
     bool fail_past_max; /* pass bytes_max: fail (else stop there) */
     size_t bytes;
     bool everything; /* sorting or filtering: take all, cut at the end */

@@ -12,7 +12,8 @@ int range_request_check(const struct kv_range_request *r, struct error *err)
         return error_set(err, ERR_INVALID, "key is not provided");
     if (r->rev < 0 || r->limit < 0 || r->min_mod_rev < 0 || r->max_mod_rev < 0 ||
         r->min_create_rev < 0 || r->max_create_rev < 0)
-        return error_set(err, ERR_INVALID, "revision, limit and revision bounds must not be negative");
+        return error_set(err, ERR_INVALID,
+                         "revision, limit and revision bounds must not be negative");
     if (r->sort_target > KV_SORT_VALUE || r->sort_order > KV_SORT_DESCEND)
         return error_set(err, ERR_INVALID, "invalid sort option");
     return 0;
@@ -49,8 +50,8 @@ static void pair_add(struct range_collector *c, struct str key, const struct kv_
     struct kv_range_result *out = c->out;
     if (out->pairs_len == c->cap) {
         size_t cap = c->cap ? 2 * c->cap : 4;
-        out->pairs = arena_grow(c->arena, out->pairs, c->cap * sizeof *out->pairs,
-                                cap * sizeof *out->pairs);
+        out->pairs =
+            arena_grow(c->arena, out->pairs, c->cap * sizeof *out->pairs, cap * sizeof *out->pairs);
         c->cap = cap;
     }
     struct kv_pair p = mvcc_pair(key, r);

@@ -265,7 +265,8 @@ int kv_hash(struct kv *kv, int64_t rev, uint32_t *hash, int64_t *hash_rev, int64
         if (rc < 0)
             break;
         h.view = (struct mvcc_view){&kv->trees, txn, rev};
-        rc = mvcc_history(&h.view, &at, SIZE_MAX, clock_mono_ns() + READ_SLICE_NS, hash_one, &h, err);
+        rc = mvcc_history(&h.view, &at, SIZE_MAX, clock_mono_ns() + READ_SLICE_NS, hash_one, &h,
+                          err);
         logdb_read_end(kv->db, txn);
     } while (rc == MVCC_WALK_DEADLINE);
     pin_drop(kv, slot);

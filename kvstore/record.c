@@ -42,7 +42,8 @@ static char *put_link(char *p, const struct kv_record *r, struct kv_revid to)
 
 size_t kv_record_size(const struct kv_record *r)
 {
-    size_t n = 5 + varint_size((uint64_t)r->id.rev) + varint_size(r->id.sub) + varint_size(r->depth);
+    size_t n =
+        5 + varint_size((uint64_t)r->id.rev) + varint_size(r->id.sub) + varint_size(r->depth);
     if (!r->tombstone)
         n += varint_size((uint64_t)(r->id.rev - r->create_rev)) + varint_size((uint64_t)r->version);
     if (r->lease)

@@ -201,8 +201,9 @@ static bool has_put(const struct kv_op *ops, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (ops[i].type == KV_OP_PUT ||
-            (ops[i].type == KV_OP_TXN && (has_put(ops[i].txn->then, ops[i].txn->then_len) ||
-                                          has_put(ops[i].txn->otherwise, ops[i].txn->otherwise_len))))
+            (ops[i].type == KV_OP_TXN &&
+             (has_put(ops[i].txn->then, ops[i].txn->then_len) ||
+              has_put(ops[i].txn->otherwise, ops[i].txn->otherwise_len))))
             return true;
     return false;
 }

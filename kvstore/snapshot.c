@@ -378,7 +378,8 @@ static int take_next(struct raft_snapshot_writer *w, size_t *at, struct error *e
     if (crc != record_crc(p, p + RECORD_HEAD, len))
         return corrupt(err, "a record fails its checksum");
     *at += RECORD_HEAD + len;
-    return take_record(w, (enum record_type)(unsigned char)p[0], str_make(p + RECORD_HEAD, len), err);
+    return take_record(w, (enum record_type)(unsigned char)p[0], str_make(p + RECORD_HEAD, len),
+                       err);
 }
 
 int snapshot_writer_write(struct raft_snapshot_writer *w, struct str chunk, struct error *err)

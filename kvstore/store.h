@@ -94,10 +94,10 @@ struct kv {
     pthread_cond_t house_wake, checkpoint_wake;
     pthread_t house_thread, checkpoint_thread;
     bool threads_started;
-    atomic_int apply_busy; /* compaction gives way */
+    atomic_int apply_busy;                  /* compaction gives way */
     _Atomic uint64_t checkpoint_file_bytes; /* size of data.mdb at the last checkpoint */
-    VEC(struct waiter *) compact_waiters; /* physical compaction; house_lock */
-    uint64_t member_seq; /* house thread: own MEMBER proposal sent */
+    VEC(struct waiter *) compact_waiters;   /* physical compaction; house_lock */
+    uint64_t member_seq;                    /* house thread: own MEMBER proposal sent */
     atomic_bool leader;
     atomic_uint in_flight; /* proposals and reads given to the driver */
     pthread_cond_t idle;   /* with wait_lock: in_flight became 0 */

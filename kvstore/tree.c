@@ -68,8 +68,8 @@ int tree_get(MDB_txn *txn, MDB_dbi dbi, struct str key, MDB_val *value)
     }
 }
 
-int tree_reserve(MDB_txn *txn, MDB_dbi dbi, MDB_cursor *c, struct str key, size_t size, void **place,
-                 uint64_t *next_node)
+int tree_reserve(MDB_txn *txn, MDB_dbi dbi, MDB_cursor *c, struct str key, size_t size,
+                 void **place, uint64_t *next_node)
 {
     uint64_t node = 0;
     struct raw_key k;

@@ -25,8 +25,8 @@
 int tree_get(MDB_txn *txn, MDB_dbi dbi, struct str key, MDB_val *value);
 /* Room for `size` bytes under `key`, new or replaced; fill *place before the next call. *next_node: the next free
  * node id, kept by the caller with the state. */
-int tree_reserve(MDB_txn *txn, MDB_dbi dbi, MDB_cursor *c, struct str key, size_t size, void **place,
-                 uint64_t *next_node);
+int tree_reserve(MDB_txn *txn, MDB_dbi dbi, MDB_cursor *c, struct str key, size_t size,
+                 void **place, uint64_t *next_node);
 /* Remove `key` and the nodes that become empty. MDB_NOTFOUND when absent. */
 int tree_delete(MDB_txn *txn, MDB_dbi dbi, struct str key);
 

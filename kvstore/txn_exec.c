@@ -248,8 +248,8 @@ static int prev_one(void *ctx, struct str key, const struct kv_record *r)
         return 1;
     if (out->del.prev_len == w->cap) {
         size_t cap = w->cap ? 2 * w->cap : 4;
-        out->del.prev = arena_grow(&w->x->result->arena, out->del.prev, w->cap * sizeof *out->del.prev,
-                                   cap * sizeof *out->del.prev);
+        out->del.prev = arena_grow(&w->x->result->arena, out->del.prev,
+                                   w->cap * sizeof *out->del.prev, cap * sizeof *out->del.prev);
         w->cap = cap;
     }
     out->del.prev[out->del.prev_len++] = pair_copy(&w->x->result->arena, key, r);

@@ -12,14 +12,14 @@
 #include "kvstore/mvcc.h"
 
 struct txn_exec {
-    struct mvcc_view view;   /* of the state before */
+    struct mvcc_view view;    /* of the state before */
     struct mvcc_write *write; /* NULL for a transaction that only reads */
     struct lease_table *leases;
-    int64_t rev;         /* newest complete revision before */
+    int64_t rev; /* newest complete revision before */
     int64_t compact_rev;
-    struct arena *scratch; /* for the run only */
+    struct arena *scratch;        /* for the run only */
     struct kv_txn_result *result; /* NULL: nobody waits for an answer */
-    size_t bytes_left; /* of the answer */
+    size_t bytes_left;            /* of the answer */
     /* the rest is txn_exec's own */
     bool *branches; /* which branch each transaction takes, in order of the walk */
     size_t branches_len, branches_cap, next_branch;

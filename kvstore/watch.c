@@ -143,14 +143,13 @@ void watch_hub_publish(struct watch_hub *h, struct watch_revision *revs, size_t 
         return;
     pthread_mutex_lock(&h->lock);
     for (size_t i = 0; i < n; i++) {
-        while (h->ring_first <= h->ring_last &&
-               (h->ring_bytes + revs[i].bytes > h->o.ring_bytes ||
-                h->ring_last - h->ring_first >= RING_REVS_MAX))
+        while (h->ring_first <= h->ring_last && (h->ring_bytes + revs[i].bytes > h->o.ring_bytes ||
+                                                 h->ring_last - h->ring_first >= RING_REVS_MAX))
             vec_push(&old, ring_pop(h));
         ring_push(h, &revs[i]);
         revs[i] = (struct watch_revision){0};
     }
-    list_for_each(it, &h->shards)
+    list_for_each (it, &h->shards)
         shard_post(list_entry(it, struct watch_shard, link));
     pthread_mutex_unlock(&h->lock);
     for (size_t i = 0; i < old.len; i++)
@@ -167,7 +166,7 @@ void watch_hub_reset(struct watch_hub *h, int64_t rev)
     }
     h->ring_first = rev + 1;
     h->ring_last = rev;
-    list_for_each(it, &h->shards)
+    list_for_each (it, &h->shards)
         shard_post(list_entry(it, struct watch_shard, link));
     pthread_mutex_unlock(&h->lock);
 }
@@ -339,7 +338,7 @@ static void events_release(event_vec *v)
 /* All live watchers go on by themselves: the ring does not have what comes next for them. */
 static void all_catch_up(struct watch_shard *s)
 {
-    list_for_each(it, &s->watches) {
+    list_for_each (it, &s->watches) {
         struct kv_watch *w = list_entry(it, struct kv_watch, link);
         if (w->state == WATCH_LIVE && !w->paused) {
             leave_live(w);
@@ -426,7 +425,7 @@ static void watch_attend(struct kv_watch *w)
 static void shard_progress(struct watch_shard *s, bool due)
 {
     watch_vec tell = {0};
-    list_for_each(it, &s->watches) {
+    list_for_each (it, &s->watches) {
         struct kv_watch *w = list_entry(it, struct kv_watch, link);
         bool periodic = due && w->request.progress && !w->delivered_since_progress;
         if (due)
@@ -452,7 +451,7 @@ static void shard_run(struct loop_task *task)
     struct watch_hub *h = s->hub;
     atomic_store(&s->posted, false);
     if (atomic_load(&h->closing))
-        list_for_each(it, &s->watches)
+        list_for_each (it, &s->watches)
             watch_end(list_entry(it, struct kv_watch, link), ERR_CANCELLED, 0);
     bool more = true;
     for (int i = 0; i < RUN_CHUNKS && more; i++)
@@ -478,7 +477,7 @@ static struct watch_shard *shard_of(struct watch_hub *h, struct loop *loop)
 {
     struct watch_shard *s = NULL;
     pthread_mutex_lock(&h->lock);
-    list_for_each(it, &h->shards)
+    list_for_each (it, &h->shards)
         if (list_entry(it, struct watch_shard, link)->loop == loop)
             s = list_entry(it, struct watch_shard, link);
     if (!s) {
@@ -526,7 +525,7 @@ struct kv_watch *watch_hub_watch(struct watch_hub *h, const struct kv_watch_requ
     w->request.key = str_make(w->bytes, request->key.n);
     w->request.end = str_make(w->bytes + request->key.n, request->end.n);
     w->range = key_range_make(w->request.key, w->request.end);
-    w->index_kind = w->range.single            ? WATCH_EXACT
+    w->index_kind = w->range.single              ? WATCH_EXACT
                     : is_prefix_range(&w->range) ? WATCH_PREFIX
                                                  : WATCH_RANGE;
     w->callbacks = *callbacks;
@@ -588,7 +587,7 @@ void kv_watch_close(struct kv_watch *w)
 void watch_hub_progress(struct watch_hub *h)
 {
     pthread_mutex_lock(&h->lock);
-    list_for_each(it, &h->shards) {
+    list_for_each (it, &h->shards) {
         struct watch_shard *s = list_entry(it, struct watch_shard, link);
         atomic_store(&s->progress_due, true);
         shard_post(s);

@@ -148,7 +148,8 @@ static void slice_read(struct watch_hub *h, struct history_request *q)
     if (rc == 0) {
         struct kv_revid at = q->next;
         q->view = (struct mvcc_view){h->o.trees, txn, state.rev};
-        rc = mvcc_history(&q->view, &at, SLICE_RECORDS, clock_mono_ns() + SLICE_NS, visit, q, &q->err);
+        rc = mvcc_history(&q->view, &at, SLICE_RECORDS, clock_mono_ns() + SLICE_NS, visit, q,
+                          &q->err);
         if (rc == MVCC_WALK_DONE) {
             q->rev = state.rev;
             q->next = (struct kv_revid){MAX(state.rev + 1, q->next.rev), 0};

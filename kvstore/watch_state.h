@@ -24,7 +24,8 @@ struct watch_index {
     VEC(struct prefix_length {
         size_t len;
         size_t used;
-    }) lengths; /* ascending */
+    })
+    lengths; /* ascending */
     watch_vec others;
 };
 
@@ -79,7 +80,7 @@ struct watch_shard {
     struct loop_task task;
     atomic_bool posted;
     atomic_bool progress_due;
-    int64_t pos; /* revisions up to here have been delivered to LIVE watchers */
+    int64_t pos;              /* revisions up to here have been delivered to LIVE watchers */
     struct watch_index index; /* LIVE watchers */
     struct list watches;
     struct list work;
@@ -93,9 +94,9 @@ struct watch_hub {
     atomic_bool closing;
     atomic_size_t watchers, slow;
 
-    pthread_mutex_t lock; /* ring, shards, history queue */
-    struct watch_revision *ring; /* circular; revisions ring_first … ring_last */
-    size_t ring_cap, ring_head;  /* ring_head: slot of ring_first */
+    pthread_mutex_t lock;          /* ring, shards, history queue */
+    struct watch_revision *ring;   /* circular; revisions ring_first … ring_last */
+    size_t ring_cap, ring_head;    /* ring_head: slot of ring_first */
     int64_t ring_first, ring_last; /* empty: first = last + 1 */
     size_t ring_bytes;
     struct list shards;

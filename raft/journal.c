@@ -62,10 +62,10 @@ struct journal {
     /* journal thread */
     struct host_file *file; /* the current segment */
     uint64_t salt;
-    uint64_t offset; /* end of what is written and flushed in it */
-    uint64_t size;   /* of the file; a larger record grows it */
-    uint32_t crc;    /* of the last record */
-    struct buf pending; /* encoded records, headers unfinished */
+    uint64_t offset;       /* end of what is written and flushed in it */
+    uint64_t size;         /* of the file; a larger record grows it */
+    uint32_t crc;          /* of the last record */
+    struct buf pending;    /* encoded records, headers unfinished */
     VEC(uint32_t) lengths; /* of the records in `pending`, padded, header included */
     bool failed;
 
@@ -231,9 +231,10 @@ void journal_append(struct journal *j, const struct raft_hard_state *hard,
     assert(need < UINT32_MAX - 8 && entries_len < UINT32_MAX);
     buf_reserve(&j->pending, padded(need));
 
-    struct record_header h = {
-        .len = (uint32_t)(need - RECORD_HEADER), .kind = RECORD_KIND_BATCH, .version = 1,
-        .magic = RECORD_MAGIC};
+    struct record_header h = {.len = (uint32_t)(need - RECORD_HEADER),
+                              .kind = RECORD_KIND_BATCH,
+                              .version = 1,
+                              .magic = RECORD_MAGIC};
     buf_append(&j->pending, &h, sizeof h);
     append_u64(&j->pending, hard->term);
     append_u64(&j->pending, hard->vote);
@@ -565,8 +566,8 @@ static int tail_check(const struct journal *j, const struct image *im, uint64_t 
             continue;
         if (h.flushed > j->offset)
             return error_set(err, ERR_CORRUPT,
-                             "journal segment %" PRIu64
-                             " is damaged at %" PRIu64 ", before records known to be flushed",
+                             "journal segment %" PRIu64 " is damaged at %" PRIu64
+                             ", before records known to be flushed",
                              sequence, j->offset);
         *torn = at + padded(RECORD_HEADER + h.len) - j->offset;
     }
@@ -719,7 +720,8 @@ int journal_open(const struct journal_options *options, struct journal_pos from,
     }
     j->end_offset = j->offset;
     if (torn)
-        log_warn("journal", "torn tail cut off segment=%" PRIu64 " offset=%" PRIu64 " bytes=%" PRIu64,
+        log_warn("journal",
+                 "torn tail cut off segment=%" PRIu64 " offset=%" PRIu64 " bytes=%" PRIu64,
                  j->current, j->offset, torn);
     if (discarded)
         *discarded = torn;

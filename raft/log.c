@@ -261,7 +261,10 @@ int logdb_boot(struct logdb *db, struct raft_boot *boot, struct error *err)
         .base_term = s->base_term,
         .last_index = s->last_index,
     };
-    boot->runs = mem_dup(db->runs.items, MAX(db->runs.len, 1) * sizeof *db->runs.items);
+    struct raft_term_run *runs = mem_zalloc((db->runs.len + 1) * sizeof *runs);
+    if (db->runs.len)
+        memcpy(runs, db->runs.items, db->runs.len * sizeof *runs);
+    boot->runs = runs;
     boot->runs_len = db->runs.len;
     if (s->applied > s->last_index || s->base_index > s->applied)
         return error_set(err, ERR_CORRUPT,
@@ -333,7 +336,8 @@ static void flushed_advance(struct logdb *db, uint64_t seq)
         done++;
     }
     if (done == n || done > 1024) {
-        memmove(db->flushed.items, db->flushed.items + done, (n - done) * sizeof *db->flushed.items);
+        memmove(db->flushed.items, db->flushed.items + done,
+                (n - done) * sizeof *db->flushed.items);
         db->flushed.len = n - done;
         done = 0;
     }
@@ -362,7 +366,8 @@ int logdb_txn_append(struct logdb_txn *txn, const struct raft_persist *batches, 
 {
     struct logdb *db = txn->db;
     for (size_t i = 0; i < n; i++) {
-        int rc = logdb_append_entries(db, txn->mdb, batches[i].entries, batches[i].entries_len, err);
+        int rc =
+            logdb_append_entries(db, txn->mdb, batches[i].entries, batches[i].entries_len, err);
         if (rc < 0)
             return rc;
     }
@@ -381,7 +386,8 @@ int logdb_txn_applied(struct logdb_txn *txn, uint64_t index, struct error *err)
     struct logdb_state *s = &txn->db->state;
     if (index < s->applied || index > s->last_index)
         return error_set(err, ERR_INTERNAL,
-                         "applied index goes from %" PRIu64 " to %" PRIu64 ", the log ends at %" PRIu64,
+                         "applied index goes from %" PRIu64 " to %" PRIu64
+                         ", the log ends at %" PRIu64,
                          s->applied, index, s->last_index);
     s->applied = index;
     return 0;
@@ -603,8 +609,9 @@ void logdb_info(struct logdb *db, struct logdb_info *out)
     for (MDB_dbi dbi = 0; dbi < LOGDB_TREES_MAX + 2; dbi++) {
         MDB_stat tree;
         if (mdb_stat(txn, dbi, &tree) == 0)
-            out->in_use_bytes += (tree.ms_branch_pages + tree.ms_leaf_pages +
-                                  tree.ms_overflow_pages) * (uint64_t)tree.ms_psize;
+            out->in_use_bytes +=
+                (tree.ms_branch_pages + tree.ms_leaf_pages + tree.ms_overflow_pages) *
+                (uint64_t)tree.ms_psize;
     }
     logdb_read_end(db, txn);
     out->file_bytes = (uint64_t)(info.me_last_pgno + 1) * st.ms_psize;

@@ -49,15 +49,16 @@
 
 struct logdb;
 
-#define LOGDB_FORMAT 1      /* version of the data directory */
-#define LOGDB_TREES_MAX 16  /* named trees, the log's own included */
+#define LOGDB_FORMAT 1     /* version of the data directory */
+#define LOGDB_TREES_MAX 16 /* named trees, the log's own included */
 
 struct logdb_options {
     struct host *host;
     const char *dir;
     uint64_t map_bytes;
     uint64_t journal_segment_bytes; /* 0: the journal's default */
-    const struct raft_config *founding; /* a new directory is a founding member's: it starts as if from a
+    const struct raft_config
+        *founding; /* a new directory is a founding member's: it starts as if from a
                                          * snapshot at index 1 of term 1. NULL: it joins, empty */
     /* Identifies the boot and the mount; NULL: ask the kernel. Tests pass a new one after a simulated
      * power loss. */
@@ -112,7 +113,8 @@ int logdb_commit(struct logdb_txn *txn, struct error *err);
 void logdb_abort(struct logdb_txn *txn);
 
 /* Small values of the state machine that belong to the member (cluster id, name, …). */
-int logdb_get_meta(struct logdb *db, MDB_txn *txn, const char *key, struct str *out); /* ERR_NOT_FOUND */
+int logdb_get_meta(struct logdb *db, MDB_txn *txn, const char *key,
+                   struct str *out); /* ERR_NOT_FOUND */
 int logdb_put_meta(struct logdb *db, MDB_txn *txn, const char *key, struct str value,
                    struct error *err);
 

@@ -142,8 +142,8 @@ void logdb_env_close(struct logdb_env *env)
 
 /* ---- pins ------------------------------------------------------------------------------------ */
 
-int logdb_pin_take(struct logdb *db, struct logdb_env *env, MDB_txn **pin, char **pages, size_t *len,
-                   struct error *err)
+int logdb_pin_take(struct logdb *db, struct logdb_env *env, MDB_txn **pin, char **pages,
+                   size_t *len, struct error *err)
 {
     MDB_stat st;
     mdb_filehandle_t fd;
@@ -228,7 +228,8 @@ static int pin_read(struct logdb *db, const char *dir, struct buf *out, struct p
         }
         buf_free(&b);
     }
-    return h->seq ? 0 : error_set(err, ERR_NOT_FOUND, "%s has no whole copy of the meta pages", dir);
+    return h->seq ? 0
+                  : error_set(err, ERR_NOT_FOUND, "%s has no whole copy of the meta pages", dir);
 }
 
 /* Put the meta pages of the last checkpoint back: LMDB then opens that snapshot. */
@@ -351,9 +352,9 @@ static int current_read(struct logdb *db, uint64_t *number, struct error *err)
     if (rc == 0 && strncmp(buf_cstr(&b), FORMAT_TEXT, strlen(FORMAT_TEXT)) != 0)
         rc = error_set(err, ERR_UNSUPPORTED, "%s is not of \"%.*s\"", path,
                        (int)strlen(FORMAT_TEXT) - 1, FORMAT_TEXT);
-    else if (rc == 0 &&
-             (sscanf(buf_cstr(&b) + strlen(FORMAT_TEXT), "db-%" SCNu64 "\n%n", number, &used) != 1 ||
-              used == 0))
+    else if (rc == 0 && (sscanf(buf_cstr(&b) + strlen(FORMAT_TEXT), "db-%" SCNu64 "\n%n", number,
+                                &used) != 1 ||
+                         used == 0))
         rc = error_set(err, ERR_CORRUPT, "%s names no environment", path);
     buf_free(&b);
     return rc;
@@ -531,7 +532,12 @@ static int open_existing(struct logdb *db, uint64_t number, bool same_boot,
     if (!same_boot && db->env.pin_txnid != pin->txnid)
         return error_set(err, ERR_CORRUPT, "%s opens at transaction %" PRIu64 ", not at %" PRIu64,
                          path, db->env.pin_txnid, pin->txnid);
-    rc = logdb_state_load(db, db->env.pin, err);
+    MDB_txn *txn; /* the pin was there before the trees were opened, and does not know them */
+    rc = mdb_txn_begin(db->env.mdb, NULL, MDB_RDONLY, &txn);
+    if (rc)
+        return logdb_mdb_error(db, rc, err, "begin read transaction");
+    rc = logdb_state_load(db, txn, err);
+    mdb_txn_abort(txn);
     if (rc == 0 && same_boot)
         rc = checkpoint(db, true, err);
     return rc;
@@ -661,7 +667,8 @@ int logdb_open(const struct logdb_options *o, struct logdb **out, struct error *
         logdb_close(db);
         return rc;
     }
-    log_info("store", "opened dir=%s applied=%" PRIu64 " last=%" PRIu64 " replayed=%" PRIu64 " from_pin=%d",
+    log_info("store",
+             "opened dir=%s applied=%" PRIu64 " last=%" PRIu64 " replayed=%" PRIu64 " from_pin=%d",
              db->dir, db->state.applied, db->state.last_index, db->recovered_batches,
              db->recovered_from_pin);
     *out = db;

@@ -10,9 +10,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define LOGDB_RUNS_MAX 65536      /* term changes within one log */
-#define LOGDB_READERS_MAX 1022    /* LMDB reader slots */
-#define LOGDB_POOL_MAX 64         /* idle read transactions kept */
+#define LOGDB_RUNS_MAX 65536   /* term changes within one log */
+#define LOGDB_READERS_MAX 1022 /* LMDB reader slots */
+#define LOGDB_POOL_MAX 64      /* idle read transactions kept */
 #define LOGDB_PATH_MAX 512
 
 /* The record "state" of the meta tree, as stored (little-endian). */
@@ -98,8 +98,8 @@ int logdb_env_open(struct logdb *db, const char *dir, uint64_t number, bool exis
                    struct logdb_env *out, struct error *err);
 void logdb_env_close(struct logdb_env *env);
 /* Begin a read transaction on the newest snapshot and read both meta pages; write_lock held. */
-int logdb_pin_take(struct logdb *db, struct logdb_env *env, MDB_txn **pin, char **pages, size_t *len,
-                   struct error *err);
+int logdb_pin_take(struct logdb *db, struct logdb_env *env, MDB_txn **pin, char **pages,
+                   size_t *len, struct error *err);
 /* Write the pages of a flushed snapshot to the next pin file, durably. */
 int logdb_pin_write(struct logdb *db, struct logdb_env *env, uint64_t txnid, const char *pages,
                     size_t len, struct error *err);
