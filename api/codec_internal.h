@@ -75,7 +75,8 @@ struct wire_reader {
 
 static inline struct wire_reader wire_reader_of(struct str s)
 {
-    return (struct wire_reader){(const uint8_t *)s.p, (const uint8_t *)s.p + s.n};
+    const uint8_t *p = (const uint8_t *)(s.n ? s.p : "");
+    return (struct wire_reader){p, p + s.n};
 }
 
 /* False at the end of input or after ten bytes. */

@@ -50,7 +50,7 @@ void emit_string(struct buf *out, struct str s)
         }
         from = i + 1;
     }
-    buf_append(out, s.p + from, s.n - from);
+    buf_append_str(out, str_slice(s, from, s.n));
     buf_append_char(out, '"');
 }
 

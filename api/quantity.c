@@ -8,9 +8,11 @@
 #define NANOS_PER_UNIT 1000000000ll
 static const __int128 QUANTITY_MAX = (__int128)INT64_MAX * NANOS_PER_UNIT;
 
-/* Fraction digits kept exactly; what is finer only rounds up. 19 + 18 digits fit 128 bits. */
+/* Digits kept exactly; what is finer only rounds up. 38 of them fit 128 bits. The greatest amount has
+ * 19 integer digits, 28 when it is written in nano-units. */
+#define DIGITS_MAX 38
 #define FRACTION_DIGITS_MAX 18
-#define INTEGER_DIGITS_MAX 19
+#define INTEGER_DIGITS_MAX 28
 
 struct number { /* digits of "12.5": 125, 1 fraction digit */
     unsigned __int128 mantissa;
@@ -41,7 +43,8 @@ static size_t read_number(struct str s, struct number *n)
         }
         any = true;
         int digit = s.p[i] - '0';
-        if (dot && n->fraction_digits == FRACTION_DIGITS_MAX) {
+        if (dot && (n->fraction_digits == FRACTION_DIGITS_MAX ||
+                    integer_digits + n->fraction_digits == DIGITS_MAX)) {
             n->inexact |= digit != 0;
             continue;
         }

@@ -399,6 +399,8 @@ static bool is_block(struct str s)
 static void write_block(struct buf *out, struct str s, int indent)
 {
     size_t newlines = 0;
+    if (indent == 0) /* a document that is a text: its lines could pass for structure */
+        indent = 2;
     while (newlines < s.n && s.p[s.n - 1 - newlines] == '\n')
         newlines++;
     buf_append_cstr(out, newlines == 0 ? "|-\n" : newlines == 1 ? "|\n" : "|+\n");
@@ -467,7 +469,11 @@ static int key_compare(const void *a, const void *b)
 static void write_pair(struct writer *w, yyjson_val *key, int indent)
 {
     yyjson_val *v = yyjson_obj_iter_get_val(key);
-    write_string(w->out, str_make(yyjson_get_str(key), yyjson_get_len(key)), indent + 2);
+    struct str name = str_make(yyjson_get_str(key), yyjson_get_len(key));
+    if (name.n && memchr(name.p, '\n', name.n)) /* a key must stand on one line */
+        buf_append_json_string(w->out, name);
+    else
+        write_string(w->out, name, indent + 2);
     buf_append_char(w->out, ':');
     if (yyjson_is_ctn(v) && yyjson_get_len(v) > 0) {
         buf_append_char(w->out, '\n');

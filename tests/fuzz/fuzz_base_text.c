@@ -4,17 +4,7 @@
  */
 #include "base/clock.h"
 #include "base/encode.h"
-#include "base/mem.h"
-
-#include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(bool ok)
-{
-    if (!ok)
-        abort();
-}
+#include "tests/fuzz/fuzz.h"
 
 static void base64_round_trip(struct str in)
 {
@@ -69,8 +59,7 @@ static void duration_round_trip(struct str in)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    /* A copy of exactly this size, so that the sanitizer sees one byte too far. */
-    struct str in = str_make(mem_dup(data, size), size);
+    struct str in = fuzz_input(data, size);
     base64_round_trip(in);
     percent_round_trip(in);
     time_round_trip(in);
@@ -80,6 +69,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(utf8_valid(in) == utf8_valid(buf_str(&json)));
     require(crc32c(0, in.p, in.n) == crc32c_table(0, in.p, in.n));
     buf_free(&json);
-    mem_free((void *)in.p);
+    fuzz_input_free(in);
     return 0;
 }
