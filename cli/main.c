@@ -28,6 +28,12 @@ static int help_main(int argc, char **argv)
 }
 
 const struct cli_command cli_commands[] = {
+    {"up", cluster_up_main, "Start a cluster on this machine, or what of it is dead", "Local cluster"},
+    {"down", cluster_down_main, "Remove it without a trace", "Local cluster"},
+    {"status", cluster_status_main, "Every process with its host, state and readiness", "Local cluster"},
+    {"kubeconfig", cluster_kubeconfig_main, "Print its kubeconfig", "Local cluster"},
+    {"pause", cluster_pause_main, "Freeze all or some of its hosts", "Local cluster"},
+    {"unpause", cluster_unpause_main, "Let them go on", "Local cluster"},
     {"help", help_main, "Show this text, or a command's", "Other"},
     {"version", version_main, "Show the version", "Other"},
     {NULL},

@@ -480,8 +480,10 @@ static int open_below(const char *root, const char *sub, struct error *err)
         int next = -1;
 
         if (part.n) {
-            if (mkdirat(dir, name, 0777) == 0)
-                fchmodat(dir, name, 0777, 0);
+            bool made = mkdirat(dir, name, 0777) == 0;
+            if (made && fchmodat(dir, name, 0777, 0) < 0) /* past the umask */
+                log_warn("volumes", "cannot open up a new subPath path=%s error=%s", sub,
+                         strerror(errno));
             how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
             next = (int)syscall(SYS_openat2, dir, name, &how, sizeof how);
             if (next < 0)
