@@ -1,0 +1,41 @@
+/*
+ * The command line of c8s-apiserver: etcd's flags for the store, kube-apiserver's for the API server.
+ */
+#ifndef C8S_APISERVER_OPTIONS_H
+#define C8S_APISERVER_OPTIONS_H
+
+#include "apiserver/server.h"
+#include "base/flags.h"
+
+struct options {
+    bool store_only;
+    /* Store. */
+    const char *name, *data_dir;
+    struct flag_list client_urls, advertise_client_urls, peer_urls, advertise_peer_urls, metrics_urls;
+    const char *initial_cluster, *cluster_state, *cluster_token;
+    const char *cert_file, *key_file, *ca_file;
+    bool client_cert_auth;
+    const char *peer_cert_file, *peer_key_file, *peer_ca_file;
+    bool peer_client_cert_auth;
+    int64_t heartbeat_ms, election_ms;
+    uint64_t quota_bytes, request_bytes_max, txn_ops_max, streams_max;
+    int64_t progress_ns;
+    int64_t snapshot_count;
+    bool pre_vote, strict_reconfig_check;
+    const char *log_level, *log_format;
+    /* API server. */
+    struct apiserver_config api;
+    struct flag_list sa_keys, audiences, authorization, admission;
+    const char *node_ports;
+    int64_t secure_port, inflight, mutating, min_request_timeout_s, compaction_ns, event_ttl_ns, verbosity;
+};
+
+/* Defaults, command line, ETCD_* environment; ends the process on --help and on mistakes (exit code 2
+ * with --store-only, as etcd, else 1). */
+void options_parse(struct options *o, int argc, char **argv);
+void options_free(struct options *o);
+
+/* The kv_options that follow; slices live in the arena. ERR_INVALID names the flag. */
+int options_store(const struct options *o, struct arena *a, struct kv_options *out, struct error *err);
+
+#endif
