@@ -9,7 +9,6 @@
 #include "apiserver/watch_hub.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "kvstore/etcd.h"
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
@@ -38,4 +37,93 @@ static void notify(const char *state)
         log_warn("main", "the service manager was not told error=\"%s\"", strerror(errno));
     if (fd >= 0)
         close(fd);
+}
+
+struct process {
+    struct options options;
+    struct arena arena;
+    struct kv *kv;
+    struct loop *loops[LOOPS_MAX];
+    struct apiserver *api;
+};
+
+static void block_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    sigprocmask(SIG_BLOCK, set, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static int open_store(struct process *p, struct error *err)
+{
+    struct kv_options options;
+    if (options_store(&p->options, &p->arena, &options, err) < 0)
+        return err->code;
+    options.event_cache_free = watch_event_cache_free;
+    p->kv = kv_open(&options, err);
+    return p->kv ? 0 : err->code;
+}
+
+static int start_api(struct process *p, struct error *err)
+{
+    struct apiserver_config *c = &p->options.api;
+    if (p->options.store_only)
+        return 0;
+    if (!c->tls_cert_file || !c->tls_key_file)
+        return error_set(err, ERR_INVALID, "--tls-cert-file and --tls-private-key-file are needed");
+    for (size_t i = 0; i < c->loops_len; i++)
+        p->loops[i] = loop_start("api");
+    p->api = apiserver_start(c, p->kv, p->loops, err);
+    return p->api ? 0 : err->code;
+}
+
+/* In the reverse order of starting; what was not started is skipped. */
+static void stop(struct process *p)
+{
+    if (p->api)
+        apiserver_stop(p->api, GRACE_MS);
+    if (p->kv)
+        kv_close(p->kv); /* posts to the loops until it returns */
+    for (size_t i = 0; i < LOOPS_MAX; i++)
+        if (p->loops[i])
+            loop_join(p->loops[i]);
+    metrics_free(p->options.api.metrics);
+    options_free(&p->options);
+    arena_free(&p->arena);
+}
+
+static int run(struct process *p, const sigset_t *signals)
+{
+    struct error err = {0};
+    if (open_store(p, &err) < 0 || start_api(p, &err) < 0) {
+        log_error("main", "cannot start error=\"%s\"", err.message);
+        return 1;
+    }
+    log_info("main", "started version=%s name=%s data_dir=%s", C8S_VERSION, p->options.name, p->options.data_dir);
+    notify("READY=1");
+    int signal_number = 0;
+    sigwait(signals, &signal_number);
+    log_info("main", "ending on a signal signal=%d", signal_number);
+    notify("STOPPING=1");
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct process p = {0};
+    sigset_t signals;
+    mallopt(M_ARENA_MAX, 4); /* threads are few: no heap for each */
+    options_parse(&p.options, argc, argv);
+    enum log_level level;
+    if (log_parse_level(p.options.log_level, &level))
+        log_set_level(p.options.verbosity >= 4 ? LOG_DEBUG : level);
+    log_set_json(cstr_eq(p.options.log_format, "json"));
+    block_signals(&signals);
+    arena_init(&p.arena);
+    p.options.api.metrics = metrics_new();
+    int code = run(&p, &signals);
+    stop(&p);
+    return code;
 }
