@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define STOP_GRACE_MS 500
+
 struct component {
     struct loop *loop;
     struct http_server *server;
@@ -107,8 +109,10 @@ void component_free(struct component *c)
 {
     if (!c)
         return;
-    if (c->server)
+    if (c->server) {
+        http_server_stop_wait(c->server, STOP_GRACE_MS);
         http_server_free(c->server);
+    }
     if (c->loop)
         loop_join(c->loop);
     tls_context_unref(c->tls);
