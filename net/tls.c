@@ -35,8 +35,7 @@ struct tls_context {
     struct map sessions; /* address → SSL_SESSION */
 };
 
-static int session_key_index =
-    -1; /* ex_data of an SSL: what its sessions are filed under */
+static int session_key_index = -1; /* ex_data of an SSL: what its sessions are filed under */
 static pthread_once_t session_key_once = PTHREAD_ONCE_INIT;
 
 static void free_address(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl,

@@ -1,0 +1,333 @@
+/*
+ * gRPC server: calls on top of HTTP/2 exchanges. See grpc.h.
+ *
+ * A call and everything of it lives in the exchange's arena. A unary method gets its message when
+ * the client has half-closed; most often that is one DATA frame, which is unpacked in place.
+ */
+#include "net/grpc_internal.h"
+#include "net/protobuf.h"
+#include "base/map.h"
+#include "base/mem.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#define PACK_ON_STACK 2048u
+
+struct grpc_server {
+    struct grpc_server_options options;
+    struct map methods; /* path → struct grpc_method */
+};
+
+struct grpc_call {
+    struct grpc_server *server;
+    const struct grpc_method *method; /* NULL: unknown, answered already */
+    struct http_exchange *x;
+    void *user;
+    struct grpc_deframer deframer;
+    struct str unary; /* the message of a unary call, until the half-close */
+    bool got_message;
+    bool cancelled;
+    bool finished;
+    struct loop_timer deadline;
+    uint64_t deadline_ms; /* loop time; UINT64_MAX: none */
+};
+
+static const struct http_header grpc_type = {STR("content-type"), STR("application/grpc")};
+
+struct grpc_server *grpc_server_new(const struct grpc_server_options *options)
+{
+    struct grpc_server *s = mem_zalloc(sizeof *s);
+    s->options = *options;
+    if (!s->options.message_bytes_max)
+        s->options.message_bytes_max = 2u << 20;
+    map_init(&s->methods);
+    return s;
+}
+
+void grpc_server_free(struct grpc_server *s)
+{
+    if (!s)
+        return;
+    map_free(&s->methods);
+    mem_free(s);
+}
+
+void grpc_server_add(struct grpc_server *s, const struct grpc_method *methods, size_t methods_len)
+{
+    for (size_t i = 0; i < methods_len; i++) {
+        assert(methods[i].on_message);
+        map_put(&s->methods, str_from(methods[i].path), (void *)&methods[i]);
+    }
+}
+
+/* -------------------------------------------------------------------- receiving --- */
+
+static void cancel(struct grpc_call *call)
+{
+    if (call->cancelled || call->finished)
+        return;
+    call->cancelled = true;
+    if (call->method->on_cancel)
+        call->method->on_cancel(call, call->server->options.ctx);
+}
+
+static void on_deadline(struct loop_timer *timer)
+{
+    struct grpc_call *call = container_of(timer, struct grpc_call, deadline);
+    if (call->cancelled || call->finished)
+        return;
+    cancel(call);
+    /* Whoever has no on_cancel has nothing to stop, but still answers when it is ready. */
+}
+
+static void exchange_closed(struct http_exchange *x)
+{
+    cancel(x->user);
+}
+
+static void exchange_drained(struct http_exchange *x)
+{
+    struct grpc_call *call = x->user;
+    if (call->method->on_drain && !call->finished)
+        call->method->on_drain(call, call->server->options.ctx);
+}
+
+static void exchange_done(struct http_exchange *x)
+{
+    struct grpc_call *call = x->user;
+    loop_timer_stop(&call->deadline);
+    if (call->method && call->method->on_free)
+        call->method->on_free(call, call->server->options.ctx);
+    buf_free(&call->deframer.partial);
+}
+
+/* Hand a message to the method; it may finish the call. */
+static void deliver(struct grpc_call *call, struct str raw)
+{
+    const struct grpc_method *m = call->method;
+    struct grpc_server *s = call->server;
+    if (!m->request) {
+        m->on_message(call, s->options.ctx, NULL, raw);
+        return;
+    }
+    struct error err = {0};
+    struct arena own; /* of one message of a stream; a unary one lives as long as the call */
+    struct arena *arena = m->client_streaming ? &own : &call->x->arena;
+    arena_init(&own);
+    const ProtobufCMessage *message = pb_unpack(arena, m->request, raw, &err);
+    if (message)
+        m->on_message(call, s->options.ctx, message, raw);
+    else
+        grpc_finish(
+            call, GRPC_INTERNAL,
+            arena_printf(&call->x->arena, "grpc: error unmarshalling request: %s", err.message));
+    arena_free(&own);
+}
+
+static void take_message(struct grpc_call *call, struct str message)
+{
+    if (call->method->client_streaming) {
+        deliver(call, message);
+    } else if (call->got_message) {
+        grpc_finish(call, GRPC_INTERNAL, "grpc: a second message on a unary call");
+    } else {
+        call->got_message = true;
+        call->unary =
+            str_make(arena_dup(&call->x->arena, message.p ? message.p : "", message.n), message.n);
+    }
+}
+
+static void half_closed(struct grpc_call *call)
+{
+    const struct grpc_method *m = call->method;
+    if (call->deframer.partial.len) {
+        grpc_finish(call, GRPC_INTERNAL, "grpc: the last message is cut off");
+    } else if (m->client_streaming) {
+        if (m->on_end)
+            m->on_end(call, call->server->options.ctx);
+    } else if (!call->got_message) {
+        grpc_finish(call, GRPC_INTERNAL, "grpc: a unary call without a message");
+    } else {
+        deliver(call, call->unary);
+    }
+}
+
+static void on_body(struct http_exchange *x, struct str data, bool end)
+{
+    struct grpc_call *call = x->user;
+    while (data.n && !call->finished) {
+        struct str message;
+        size_t announced = 0;
+        switch (grpc_deframe_next(&call->deframer, &data, &message, &announced)) {
+        case GRPC_DEFRAME_MORE:
+            break;
+        case GRPC_DEFRAME_MESSAGE:
+            take_message(call, message);
+            break;
+        case GRPC_DEFRAME_TOO_LARGE:
+            grpc_finish(call, GRPC_RESOURCE_EXHAUSTED,
+                        arena_printf(&x->arena,
+                                     "grpc: received message larger than max (%zu vs. %zu)",
+                                     announced, call->deframer.message_max));
+            break;
+        case GRPC_DEFRAME_COMPRESSED:
+            grpc_finish(call, GRPC_UNIMPLEMENTED, "grpc: compressed messages are not supported");
+            break;
+        }
+    }
+    if (end && !call->finished)
+        half_closed(call);
+}
+
+static void start_deadline(struct grpc_call *call)
+{
+    struct str timeout = http_header_get(call->x, "grpc-timeout");
+    call->deadline_ms = UINT64_MAX;
+    if (!timeout.p)
+        return;
+    uint64_t ms = grpc_timeout_parse(timeout);
+    if (ms == UINT64_MAX)
+        return;
+    call->deadline_ms = loop_now_ms(call->x->loop) + ms;
+    loop_timer_start(&call->deadline, ms);
+}
+
+bool grpc_server_take(struct grpc_server *s, struct http_exchange *x)
+{
+    if (x->version != 2 ||
+        !str_has_prefix(http_header_get(x, "content-type"), STR("application/grpc")))
+        return false;
+    struct grpc_call *call = arena_new(&x->arena, struct grpc_call);
+    call->server = s;
+    call->x = x;
+    call->method = map_get(&s->methods, x->path);
+    call->deframer.message_max = s->options.message_bytes_max;
+    buf_init(&call->deframer.partial);
+    loop_timer_init(x->loop, &call->deadline, on_deadline);
+    x->user = call;
+    x->on_done = exchange_done;
+    if (!call->method || !str_eqz(x->method, "POST")) {
+        call->method = NULL;
+        grpc_finish(call, GRPC_UNIMPLEMENTED,
+                    arena_printf(&x->arena, "unknown method %.*s", STR_ARG(x->path)));
+        return true;
+    }
+    x->on_close = exchange_closed;
+    x->on_drain = exchange_drained;
+    start_deadline(call);
+    http_body_stream(x, on_body);
+    if (call->method->on_open)
+        call->method->on_open(call, s->options.ctx);
+    return true;
+}
+
+/* --------------------------------------------------------------------- the call --- */
+
+struct http_exchange *grpc_exchange(struct grpc_call *call)
+{
+    return call->x;
+}
+
+struct arena *grpc_arena(struct grpc_call *call)
+{
+    return &call->x->arena;
+}
+
+void grpc_set_user(struct grpc_call *call, void *user)
+{
+    call->user = user;
+}
+
+void *grpc_user(const struct grpc_call *call)
+{
+    return call->user;
+}
+
+struct str grpc_metadata(const struct grpc_call *call, const char *name)
+{
+    return http_header_get(call->x, name);
+}
+
+uint64_t grpc_time_left_ms(const struct grpc_call *call)
+{
+    uint64_t now = loop_now_ms(call->x->loop);
+    if (call->deadline_ms == UINT64_MAX)
+        return UINT64_MAX;
+    return call->deadline_ms > now ? call->deadline_ms - now : 0;
+}
+
+bool grpc_cancelled(const struct grpc_call *call)
+{
+    return call->cancelled;
+}
+
+/* ---------------------------------------------------------------------- sending --- */
+
+static void start(struct grpc_call *call)
+{
+    if (!http_stream_started(call->x))
+        http_stream_start(call->x, 200, &grpc_type, 1);
+}
+
+void grpc_send(struct grpc_call *call, const ProtobufCMessage *message)
+{
+    assert(!call->finished);
+    start(call);
+    size_t n = protobuf_c_message_get_packed_size(message);
+    if (n > PACK_ON_STACK) {
+        struct blob *frame = grpc_frame(message);
+        http_stream_write_blob(call->x, frame);
+        blob_unref(frame);
+        return;
+    }
+    char frame[GRPC_PREFIX_BYTES + PACK_ON_STACK];
+    grpc_prefix(frame, n);
+    protobuf_c_message_pack(message, (uint8_t *)frame + GRPC_PREFIX_BYTES);
+    http_stream_write(call->x, str_make(frame, GRPC_PREFIX_BYTES + n));
+}
+
+void grpc_send_bytes(struct grpc_call *call, struct str message)
+{
+    assert(!call->finished);
+    char prefix[GRPC_PREFIX_BYTES];
+    start(call);
+    grpc_prefix(prefix, message.n);
+    http_stream_write(call->x, str_make(prefix, sizeof prefix));
+    http_stream_write(call->x, message);
+}
+
+void grpc_send_frame(struct grpc_call *call, struct blob *frame)
+{
+    assert(!call->finished);
+    start(call);
+    http_stream_write_blob(call->x, frame);
+}
+
+size_t grpc_queued(const struct grpc_call *call)
+{
+    return http_stream_queued(call->x);
+}
+
+void grpc_finish(struct grpc_call *call, int status, const char *message)
+{
+    assert(!call->finished);
+    struct http_exchange *x = call->x;
+    char text[12];
+    struct http_header trailers[2] = {
+        {STR("grpc-status"), str_make(text, (size_t)snprintf(text, sizeof text, "%d", status))}};
+    size_t n = 1;
+    if (message && *message)
+        trailers[n++] =
+            (struct http_header){STR("grpc-message"), grpc_message_encode(&x->arena, message)};
+    call->finished = true;
+    loop_timer_stop(&call->deadline);
+    start(call);
+    http_stream_end(x, trailers, n);
+}
+
+void grpc_reply(struct grpc_call *call, const ProtobufCMessage *message)
+{
+    grpc_send(call, message);
+    grpc_finish(call, GRPC_OK, NULL);
+}
