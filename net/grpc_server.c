@@ -28,6 +28,7 @@ struct grpc_call {
     struct str unary; /* the message of a unary call, until the half-close */
     bool got_message;
     bool cancelled;
+    bool expired; /* the deadline passed */
     bool finished;
     struct loop_timer deadline;
     uint64_t deadline_ms; /* loop time; UINT64_MAX: none */
@@ -75,10 +76,9 @@ static void cancel(struct grpc_call *call)
 static void on_deadline(struct loop_timer *timer)
 {
     struct grpc_call *call = container_of(timer, struct grpc_call, deadline);
-    if (call->cancelled || call->finished)
-        return;
-    cancel(call);
+    call->expired = true;
     /* Whoever has no on_cancel has nothing to stop, but still answers when it is ready. */
+    cancel(call);
 }
 
 static void exchange_closed(struct http_exchange *x)
@@ -313,6 +313,10 @@ void grpc_finish(struct grpc_call *call, int status, const char *message)
 {
     assert(!call->finished);
     struct http_exchange *x = call->x;
+    if (call->expired && status == GRPC_CANCELLED) {
+        status = GRPC_DEADLINE_EXCEEDED;
+        message = "context deadline exceeded";
+    }
     char text[12];
     struct http_header trailers[2] = {
         {STR("grpc-status"), str_make(text, (size_t)snprintf(text, sizeof text, "%d", status))}};
