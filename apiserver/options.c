@@ -266,7 +266,7 @@ int options_store(const struct options *o, struct arena *a, struct kv_options *o
     };
     if (!o->initial_cluster)
         return 0;
-    struct kv_member_config *members;
+    struct kv_member_config *members = NULL;
     int rc = parse_cluster(o->initial_cluster, a, &members, &out->members_len, err);
     out->members = members;
     return rc;
