@@ -1,8 +1,9 @@
 /*
- * Certificates, requests, addresses and kubeconfigs: text that people hand to us.
+ * Certificates, requests, URLs, addresses and kubeconfigs: text that people hand to us.
  */
 #include "client/kubeconfig.h"
 #include "net/address.h"
+#include "net/http_client.h"
 #include "net/x509.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -17,7 +18,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     char *text = mem_strndup(size ? in.p : "", size);
     struct net_address address;
+    struct http_url url;
     net_address_parse(text, &address, NULL);
+    if (http_url_parse(text, &url, NULL) == 0)
+        require(url.port >= 0 && url.port <= 65535);
     mem_free(text);
 
     struct arena a;
