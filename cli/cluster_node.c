@@ -249,10 +249,10 @@ static int make_dirs(const struct cluster_node *n, struct paths *p, struct error
     return rc;
 }
 
-int cluster_node_start(const struct cluster_node *n, const char *const *images,
-                       struct cluster_node_pids *pids, struct error *err)
+int cluster_node_start_runtime(const struct cluster_node *n, const char *const *images,
+                               bool *started, struct error *err)
 {
-    bool started = false;
+    bool fresh = false;
     struct paths p;
     int rc;
 
@@ -261,14 +261,31 @@ int cluster_node_start(const struct cluster_node *n, const char *const *images,
     if (rc == 0)
         rc = write_config(n, &p, err);
     if (rc == 0)
-        rc = start_containerd(n, &p, &started, err);
-    if (rc == 0 && started) { /* else its images were imported when it was started */
+        rc = start_containerd(n, &p, &fresh, err);
+    if (rc == 0 && fresh) { /* else its images were imported when it was started */
         rc = import_pause(n, &p, err);
         for (size_t i = 0; images && images[i] && rc == 0; i++)
             rc = import(&p, images[i], err);
     }
-    if (rc == 0)
-        rc = start_agent(n, &p, err);
+    if (rc < 0 && fresh)
+        process_stop(p.containerd_pid, STOP_TIMEOUT_MS, NULL);
+    if (started)
+        *started = fresh;
+    arena_free(&p.a);
+    return rc < 0 ? error_wrap(err, "node %s", n->name) : 0;
+}
+
+int cluster_node_start(const struct cluster_node *n, const char *const *images,
+                       struct cluster_node_pids *pids, struct error *err)
+{
+    bool started;
+    struct paths p;
+    int rc = cluster_node_start_runtime(n, images, &started, err);
+
+    if (rc < 0)
+        return rc;
+    paths_init(&p, n);
+    rc = start_agent(n, &p, err);
     if (rc < 0 && started)
         process_stop(p.containerd_pid, STOP_TIMEOUT_MS, NULL);
     if (pids)

@@ -54,6 +54,10 @@ struct cluster_node_pids {
 int cluster_node_start(const struct cluster_node *n,
                        const char *const *images /* NULL-terminated or NULL */,
                        struct cluster_node_pids *pids, struct error *err);
+/* The first half of it: containerd with the images, no agent. *started (may be NULL) tells whether it was
+ * started now. kubeconfig, certificates and cluster_cidr are not used. */
+int cluster_node_start_runtime(const struct cluster_node *n, const char *const *images,
+                               bool *started, struct error *err);
 
 /* Import an OCI or docker archive into the running node's containerd. */
 int cluster_node_load_image(const struct cluster_node *n, const char *archive, struct error *err);

@@ -40,6 +40,7 @@ static void dns_add(struct arena *a, const char ***items, size_t *n, size_t max,
 
 static void dns_from_host(struct str text, struct arena *a, struct pod_dns *out, bool searches_only)
 {
+    size_t before = out->searches_len;
     struct str line;
 
     while (str_split(&text, '\n', &line)) {
@@ -49,7 +50,7 @@ static void dns_from_host(struct str text, struct arena *a, struct pod_dns *out,
         if (!kind || *kind == '#' || *kind == ';')
             continue;
         if (strcmp(kind, "search") == 0)
-            out->searches_len = searches_only ? out->searches_len : 0; /* the last line counts */
+            out->searches_len = before; /* the last such line counts */
         while ((word = strtok_r(NULL, " \t\r", &save)) != NULL) {
             if (strcmp(kind, "search") == 0)
                 dns_add(a, &out->searches, &out->searches_len, SEARCHES_MAX, word);

@@ -13,7 +13,8 @@
 #include "proto/discovery_v1.pb-c.h"
 #include <stdlib.h>
 
-#define INTERVAL_MS 50 /* at most 20 transactions a second; what changes in between goes together \
+#define INTERVAL_MS \
+    50 /* at most 20 transactions a second; what changes in between goes together \
                         */
 #define RETRY_MS 1000
 #define UNSYNCED_MS 100

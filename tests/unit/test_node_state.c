@@ -124,7 +124,8 @@ static void a_directory_changes_all_at_once(void **state)
 
 static void paths_stay_inside(void **state)
 {
-    static const char *const bad[] = {"", "/a", "..", "../a", "a/../b", "a//b", "..data", "a/.", "a/"};
+    static const char *const bad[] = {"",     "/a",     "..",  "../a", "a/../b",
+                                      "a//b", "..data", "a/.", "a/"};
     static const char *const good[] = {"a", "a/b", "a..b", ".a", "a/..b"};
 
     (void)state;
@@ -143,7 +144,10 @@ static void paths_stay_inside(void **state)
 
 static void a_record_is_time_stream_tag_text(void **state)
 {
-    static const char *const bad[] = {"", "x", "2026-11-21T08:15:49Z stdout", "yesterday stdout F text",
+    static const char *const bad[] = {"",
+                                      "x",
+                                      "2026-11-21T08:15:49Z stdout",
+                                      "yesterday stdout F text",
                                       "2026-11-21T08:15:49Z stdin F text",
                                       "2026-11-21T08:15:49Z stdout X text",
                                       "2026-11-21T08:15:49Z stdout  text"};
@@ -167,7 +171,8 @@ static const char *sample(int from, int to)
 
     buf_init(&b);
     for (int i = from; i <= to; i++)
-        buf_printf(&b, "2026-11-21T08:15:%02d.000000000Z %s F line %d\n", i, i % 2 ? "stdout" : "stderr", i);
+        buf_printf(&b, "2026-11-21T08:15:%02d.000000000Z %s F line %d\n", i,
+                   i % 2 ? "stdout" : "stderr", i);
     text = arena_strndup(&scratch, b.data, b.len);
     buf_free(&b);
     return text;
@@ -216,12 +221,14 @@ static void options_choose_what_is_shown(void **state)
                         "line 4\nline 5\n");
     assert_string_equal(read_with(path, (struct log_options){.tail_lines = 9, .limit_bytes = -1}),
                         "line 1\nline 2\nline 3\nline 4\nline 5\n");
-    assert_string_equal(read_with(path, (struct log_options){.tail_lines = 0, .limit_bytes = -1}), "");
+    assert_string_equal(read_with(path, (struct log_options){.tail_lines = 0, .limit_bytes = -1}),
+                        "");
     assert_string_equal(read_with(path, (struct log_options){.tail_lines = -1, .limit_bytes = 9}),
                         "line 1\nli");
     assert_string_equal(read_with(path, OPTIONS(.stream = 2)), "line 2\nline 4\n");
     assert_string_equal(
-        read_with(path, (struct log_options){.tail_lines = 1, .limit_bytes = -1, .timestamps = true}),
+        read_with(path,
+                  (struct log_options){.tail_lines = 1, .limit_bytes = -1, .timestamps = true}),
         "2026-11-21T08:15:05.000000000Z line 5\n");
     assert_true(clock_parse_rfc3339("2026-11-21T08:15:04Z", 20, &from, &nanos));
     assert_string_equal(read_with(path, OPTIONS(.since_ns = from * S)), "line 4\nline 5\n");

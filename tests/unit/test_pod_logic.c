@@ -99,9 +99,10 @@ static const char *env_text(const struct pod_context *x, struct error *err)
 
 static const char *env_of_spec(const char *container_members, struct error *err)
 {
-    Core__V1__Pod *pod = pod_of(
-        arena_printf(&arena, "`serviceAccountName`:`sa`,`containers`:[{`name`:`c`,%s}]", container_members),
-        "");
+    Core__V1__Pod *pod =
+        pod_of(arena_printf(&arena, "`serviceAccountName`:`sa`,`containers`:[{`name`:`c`,%s}]",
+                            container_members),
+               "");
     struct pod_context x = context_of(pod);
 
     labels_set(&arena, pod->metadata, "app", "web");
@@ -112,9 +113,9 @@ static void references_in_text_are_expanded(void **state)
 {
     static const struct env_var env[] = {{"A", "1"}, {"EMPTY", ""}};
     static const char *const cases[][2] = {
-        {"$(A)", "1"},       {"x$(A)y$(A)", "x1y1"}, {"$$(A)", "$(A)"},   {"$(NONE)", "$(NONE)"},
-        {"$A", "$A"},        {"$(A", "$(A"},         {"$", "$"},          {"$$", "$"},
-        {"$$$(A)", "$1"},    {"[$(EMPTY)]", "[]"},   {"$()", "$()"},      {"", ""},
+        {"$(A)", "1"},    {"x$(A)y$(A)", "x1y1"}, {"$$(A)", "$(A)"}, {"$(NONE)", "$(NONE)"},
+        {"$A", "$A"},     {"$(A", "$(A"},         {"$", "$"},        {"$$", "$"},
+        {"$$$(A)", "$1"}, {"[$(EMPTY)]", "[]"},   {"$()", "$()"},    {"", ""},
     };
 
     (void)state;
@@ -132,12 +133,13 @@ static void environment_comes_from_everywhere(void **state)
                                     &err),
                         "A=3 B=12 ");
     assert_string_equal(
-        env_of_spec("`env`:[{`name`:`N`,`valueFrom`:{`fieldRef`:{`fieldPath`:`metadata.name`}}},"
-                    "{`name`:`L`,`valueFrom`:{`fieldRef`:{`fieldPath`:`metadata.labels['app']`}}},"
-                    "{`name`:`I`,`valueFrom`:{`fieldRef`:{`fieldPath`:`status.podIP`}}},"
-                    "{`name`:`H`,`valueFrom`:{`fieldRef`:{`fieldPath`:`status.hostIP`}}},"
-                    "{`name`:`S`,`valueFrom`:{`fieldRef`:{`fieldPath`:`spec.serviceAccountName`}}}]",
-                    &err),
+        env_of_spec(
+            "`env`:[{`name`:`N`,`valueFrom`:{`fieldRef`:{`fieldPath`:`metadata.name`}}},"
+            "{`name`:`L`,`valueFrom`:{`fieldRef`:{`fieldPath`:`metadata.labels['app']`}}},"
+            "{`name`:`I`,`valueFrom`:{`fieldRef`:{`fieldPath`:`status.podIP`}}},"
+            "{`name`:`H`,`valueFrom`:{`fieldRef`:{`fieldPath`:`status.hostIP`}}},"
+            "{`name`:`S`,`valueFrom`:{`fieldRef`:{`fieldPath`:`spec.serviceAccountName`}}}]",
+            &err),
         "N=web L=web I=10.244.1.2 H=10.88.0.101 S=sa ");
     assert_string_equal(
         env_of_spec("`env`:[{`name`:`K`,`valueFrom`:{`configMapKeyRef`:{`name`:`cm`,`key`:`K`}}},"
@@ -152,12 +154,13 @@ static void environment_comes_from_everywhere(void **state)
                                     &err),
                         "P_K=mine P_other=o ");
     assert_string_equal(
-        env_of_spec("`resources`:{`limits`:{`cpu`:`1500m`},`requests`:{`memory`:`64Mi`}},"
-                    "`env`:[{`name`:`C`,`valueFrom`:{`resourceFieldRef`:{`resource`:`limits.cpu`}}},"
-                    "{`name`:`M`,`valueFrom`:{`resourceFieldRef`:{`resource`:`requests.memory`,"
-                    "`divisor`:`1Mi`}}},"
-                    "{`name`:`L`,`valueFrom`:{`resourceFieldRef`:{`resource`:`limits.memory`}}}]",
-                    &err),
+        env_of_spec(
+            "`resources`:{`limits`:{`cpu`:`1500m`},`requests`:{`memory`:`64Mi`}},"
+            "`env`:[{`name`:`C`,`valueFrom`:{`resourceFieldRef`:{`resource`:`limits.cpu`}}},"
+            "{`name`:`M`,`valueFrom`:{`resourceFieldRef`:{`resource`:`requests.memory`,"
+            "`divisor`:`1Mi`}}},"
+            "{`name`:`L`,`valueFrom`:{`resourceFieldRef`:{`resource`:`limits.memory`}}}]",
+            &err),
         "C=2 M=64 L=4294967296 ");
 }
 
@@ -172,7 +175,8 @@ static void what_is_missing_is_named(void **state)
                             "`key`:`zz`}}}]",
                             &err));
     assert_string_equal(err.message, "couldn't find key zz in ConfigMap default/cm");
-    assert_null(env_of_spec("`env`:[{`name`:`K`,`valueFrom`:{`fieldRef`:{`fieldPath`:`spec.x`}}}]", &err));
+    assert_null(
+        env_of_spec("`env`:[{`name`:`K`,`valueFrom`:{`fieldRef`:{`fieldPath`:`spec.x`}}}]", &err));
     assert_int_equal(err.code, ERR_INVALID);
 }
 
@@ -181,11 +185,13 @@ static void services_are_variables(void **state)
     Core__V1__Pod *pod = pod_of("`containers`:[{`name`:`c`}]", "");
     const Core__V1__Service *services[] = {
         decode(Core__V1__Service__SCHEMA,
-               "{`metadata`:{`name`:`kubernetes`,`namespace`:`default`},`spec`:{`clusterIP`:`10.96.0.1`,"
+               "{`metadata`:{`name`:`kubernetes`,`namespace`:`default`},`spec`:{`clusterIP`:`10.96."
+               "0.1`,"
                "`ports`:[{`name`:`https`,`port`:443,`protocol`:`TCP`}]}}"),
-        decode(Core__V1__Service__SCHEMA,
-               "{`metadata`:{`name`:`elsewhere`,`namespace`:`other`},`spec`:{`clusterIP`:`10.96.0.2`,"
-               "`ports`:[{`port`:1}]}}"),
+        decode(
+            Core__V1__Service__SCHEMA,
+            "{`metadata`:{`name`:`elsewhere`,`namespace`:`other`},`spec`:{`clusterIP`:`10.96.0.2`,"
+            "`ports`:[{`port`:1}]}}"),
         decode(Core__V1__Service__SCHEMA,
                "{`metadata`:{`name`:`headless`,`namespace`:`default`},`spec`:{`clusterIP`:`None`,"
                "`ports`:[{`port`:1}]}}")};
@@ -212,17 +218,17 @@ static void quality_of_service_and_limits(void **state)
         {"{}", "BestEffort", 2, 0, 0, 1000},
         {"{`requests`:{`cpu`:`100m`,`memory`:`1Gi`}}", "Burstable", 102, 0, 0, 750},
         {"{`limits`:{`cpu`:`500m`}}", "Burstable", 512, 50000, 0, 999},
-        {"{`limits`:{`cpu`:`1`,`memory`:`64Mi`},`requests`:{`cpu`:`1`,`memory`:`64Mi`}}", "Guaranteed",
-         1024, 100000, 64 << 20, -997},
+        {"{`limits`:{`cpu`:`1`,`memory`:`64Mi`},`requests`:{`cpu`:`1`,`memory`:`64Mi`}}",
+         "Guaranteed", 1024, 100000, 64 << 20, -997},
         {"{`limits`:{`cpu`:`1`,`memory`:`64Mi`}}", "Guaranteed", 1024, 100000, 64 << 20, -997},
         {"{`limits`:{`cpu`:`5m`}}", "Burstable", 5, 1000, 0, 999},
     };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        Core__V1__Pod *pod = pod_of(arena_printf(&arena, "`containers`:[{`name`:`c`,`resources`:%s}]",
-                                                 cases[i].resources),
-                                    "");
+        Core__V1__Pod *pod = pod_of(
+            arena_printf(&arena, "`containers`:[{`name`:`c`,`resources`:%s}]", cases[i].resources),
+            "");
         struct linux_limits l = container_limits(pod, pod->spec->containers[0], 4ll << 30);
 
         assert_string_equal(pod_qos(pod), cases[i].qos);
@@ -235,15 +241,15 @@ static void quality_of_service_and_limits(void **state)
 
 static const char *dns_text(const char *spec, const char *cluster)
 {
-    static const struct str host = {"# x\nnameserver 9.9.9.9\nsearch old\nsearch corp.example\noptions rotate\n",
-                                    70};
+    static const char host[] =
+        "# x\nnameserver 9.9.9.9\nsearch old\nsearch corp.example\noptions rotate\n";
     struct flag_list servers = {0};
     const char *text = "";
     struct pod_dns dns;
 
     if (cluster)
         flag_list_add(&servers, cluster);
-    pod_dns(pod_of(spec, ""), &servers, "cluster.local", host, &arena, &dns);
+    pod_dns(pod_of(spec, ""), &servers, "cluster.local", str_from(host), &arena, &dns);
     for (size_t i = 0; i < dns.servers_len; i++)
         text = arena_printf(&arena, "%s%s ", text, dns.servers[i]);
     text = arena_printf(&arena, "%s| ", text);
@@ -262,10 +268,12 @@ static void dns_follows_the_policy(void **state)
     assert_string_equal(dns_text("`dnsPolicy`:`ClusterFirst`", "10.96.0.10"),
                         "10.96.0.10 | default.svc.cluster.local svc.cluster.local cluster.local "
                         "corp.example | ndots:5");
-    assert_string_equal(dns_text("`dnsPolicy`:`ClusterFirst`", NULL), "9.9.9.9 | corp.example | rotate");
+    assert_string_equal(dns_text("`dnsPolicy`:`ClusterFirst`", NULL),
+                        "9.9.9.9 | corp.example | rotate");
     assert_string_equal(dns_text("`dnsPolicy`:`ClusterFirst`,`hostNetwork`:true", "10.96.0.10"),
                         "9.9.9.9 | corp.example | rotate");
-    assert_string_equal(dns_text("`dnsPolicy`:`Default`", "10.96.0.10"), "9.9.9.9 | corp.example | rotate");
+    assert_string_equal(dns_text("`dnsPolicy`:`Default`", "10.96.0.10"),
+                        "9.9.9.9 | corp.example | rotate");
     assert_string_equal(
         dns_text("`dnsPolicy`:`None`,`dnsConfig`:{`nameservers`:[`1.1.1.1`],`searches`:[`a.b`],"
                  "`options`:[{`name`:`ndots`,`value`:`2`}]}",
@@ -273,15 +281,16 @@ static void dns_follows_the_policy(void **state)
         "1.1.1.1 | a.b | ndots:2");
     assert_string_equal(
         dns_text("`dnsConfig`:{`options`:[{`name`:`ndots`,`value`:`2`}]}", "10.96.0.10"),
-        "10.96.0.10 | default.svc.cluster.local svc.cluster.local cluster.local corp.example | ndots:2");
+        "10.96.0.10 | default.svc.cluster.local svc.cluster.local cluster.local corp.example | "
+        "ndots:2");
 }
 
 static void credentials_go_by_registry(void **state)
 {
-    static const struct str config = {
+    static const char text[] =
         "{\"auths\":{\"https://registry.example:5000/v2/\":{\"username\":\"u\",\"password\":\"p\"},"
-        "\"docker.io\":{\"auth\":\"abc\"}}}",
-        111};
+        "\"docker.io\":{\"auth\":\"abc\"}}}";
+    struct str config = str_from(text);
     struct cri_auth auth;
 
     (void)state;
@@ -328,14 +337,21 @@ static struct run_sandbox one_sandbox = {.id = "s", .ready = true, .ip = "10.244
 /* "a:running b:exited1 c:created", newest first; a container of an earlier sandbox: "a@old:exited0". */
 static struct run_pod run_of(const char *text)
 {
-    struct run_pod run = {.ns = "default", .name = "web", .uid = "u1",
-                          .sandboxes = &one_sandbox, .sandboxes_len = 1};
+    struct run_pod run = {
+        .ns = "default", .name = "web", .uid = "u1", .sandboxes = &one_sandbox, .sandboxes_len = 1};
     struct str rest = str_from(text), word, name, sandbox;
 
     while (str_split(&rest, ' ', &word)) {
-        struct run_container r = {.sandbox_id = "s", .hash = "", .reason = "", .message = "", .image = "",
-                                  .image_ref = "sha256:1", .message_path = "", .message_policy = "File",
-                                  .started_ns = 1000000000, .finished_ns = 2000000000};
+        struct run_container r = {.sandbox_id = "s",
+                                  .hash = "",
+                                  .reason = "",
+                                  .message = "",
+                                  .image = "",
+                                  .image_ref = "sha256:1",
+                                  .message_path = "",
+                                  .message_policy = "File",
+                                  .started_ns = 1000000000,
+                                  .finished_ns = 2000000000};
         if (!word.n)
             continue;
         str_split(&word, ':', &sandbox);
@@ -344,9 +360,9 @@ static struct run_pod run_of(const char *text)
         if (sandbox.p)
             r.sandbox_id = arena_strndup(&arena, sandbox.p, sandbox.n);
         r.id = arena_printf(&arena, "id-%s-%zu", r.name, run.containers_len);
-        r.state = str_has_prefix(word, STR("exited"))   ? RUN_EXITED
+        r.state = str_has_prefix(word, STR("exited"))    ? RUN_EXITED
                   : str_has_prefix(word, STR("running")) ? RUN_RUNNING
-                                                          : RUN_CREATED;
+                                                         : RUN_CREATED;
         if (r.state == RUN_EXITED)
             r.exit_code = atoi(arena_strndup(&arena, word.p + 6, word.n - 6));
         run.containers = arena_grow(&arena, run.containers, run.containers_len * sizeof r,
@@ -401,16 +417,22 @@ static void plans(void **state)
         {INIT TWO ",`restartPolicy`:`Always`", "i:exited1", "start:i"},
         {INIT TWO ",`restartPolicy`:`Never`", "i:exited1", "stop-all"},
         {INIT TWO ",`restartPolicy`:`Always`", "i:exited0 j:exited0", "start:a start:b"},
-        {INIT TWO ",`restartPolicy`:`Always`", "a:running b:exited1 i:exited0 j:exited0", "start:b"},
-        {INIT TWO ",`restartPolicy`:`Always`", "a:running b:running", ""}, /* init ones were removed */
+        {INIT TWO ",`restartPolicy`:`Always`", "a:running b:exited1 i:exited0 j:exited0",
+         "start:b"},
+        {INIT TWO ",`restartPolicy`:`Always`", "a:running b:running",
+         ""}, /* init ones were removed */
         /* sidecars stay, and go last */
         {SIDECAR TWO ",`restartPolicy`:`Never`", "i:exited0", "start:s"},
         {SIDECAR TWO ",`restartPolicy`:`Never`", "i:exited0 s:running", "start:a start:b"},
-        {SIDECAR TWO ",`restartPolicy`:`Never`", "a:running b:running s:exited0 i:exited0", "start:s"},
-        {SIDECAR TWO ",`restartPolicy`:`Never`", "a:exited0 b:exited0 s:running i:exited0", "kill:s"},
-        {SIDECAR TWO ",`restartPolicy`:`Never`", "a:exited0 b:exited0 s:exited0 i:exited0", "finished"},
+        {SIDECAR TWO ",`restartPolicy`:`Never`", "a:running b:running s:exited0 i:exited0",
+         "start:s"},
+        {SIDECAR TWO ",`restartPolicy`:`Never`", "a:exited0 b:exited0 s:running i:exited0",
+         "kill:s"},
+        {SIDECAR TWO ",`restartPolicy`:`Never`", "a:exited0 b:exited0 s:exited0 i:exited0",
+         "finished"},
         /* the sandbox was made anew: init again, but a job that is done stays done */
-        {INIT TWO ",`restartPolicy`:`Always`", "a@old:exited255 b@old:exited255 i@old:exited0", "start:i"},
+        {INIT TWO ",`restartPolicy`:`Always`", "a@old:exited255 b@old:exited255 i@old:exited0",
+         "start:i"},
         {TWO ",`restartPolicy`:`OnFailure`", "a@old:exited0 b@old:exited255", "start:b"},
     };
 
@@ -454,9 +476,15 @@ static void plans_around_sandboxes_and_probes(void **state)
 static Core__V1__PodStatus *status_with(const Core__V1__Pod *pod, const struct run_pod *run,
                                         const struct wait_reason *wait, bool ended)
 {
-    struct status_input in = {.pod = pod, .run = run, .probes = &probes, .waits = wait,
-                              .waits_len = wait != NULL, .host_ip = "10.88.0.101",
-                              .runtime_name = "containerd", .now_s = 100, .ended = ended};
+    struct status_input in = {.pod = pod,
+                              .run = run,
+                              .probes = &probes,
+                              .waits = wait,
+                              .waits_len = wait != NULL,
+                              .host_ip = "10.88.0.101",
+                              .runtime_name = "containerd",
+                              .now_s = 100,
+                              .ended = ended};
 
     return pod_status(&in, &arena);
 }
@@ -494,7 +522,8 @@ static void phases(void **state)
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct run_pod run = run_of(cases[i].run);
         Core__V1__PodStatus *s = status_with(pod_of(cases[i].spec, ""), &run, NULL, false);
-        if (!cstr_eq(s->phase, cases[i].phase) || strcmp(condition(s, "Ready"), cases[i].ready) != 0)
+        if (!cstr_eq(s->phase, cases[i].phase) ||
+            strcmp(condition(s, "Ready"), cases[i].ready) != 0)
             fail_msg("case %zu, %s: phase %s, Ready %s", i, cases[i].run, s->phase,
                      condition(s, "Ready"));
     }
@@ -541,7 +570,8 @@ static void readiness_is_the_probes_and_the_gates(void **state)
     s = status_with(pod_of(gate, ""), &run, NULL, false);
     assert_string_equal(condition(s, "ContainersReady"), "True");
     assert_string_equal(condition(s, "Ready"), "False");
-    s = status_with(pod_of(gate, "`conditions`:[{`type`:`x/y`,`status`:`True`}]"), &run, NULL, false);
+    s = status_with(pod_of(gate, "`conditions`:[{`type`:`x/y`,`status`:`True`}]"), &run, NULL,
+                    false);
     assert_string_equal(condition(s, "Ready"), "True");
     assert_string_equal(condition(s, "x/y"), "True"); /* others' conditions are kept */
     assert_string_equal(s->pod_ip, "10.244.1.2");
@@ -552,8 +582,12 @@ static void times_stand_still_until_something_changes(void **state)
 {
     struct run_pod run = run_of("a:running b:running");
     Core__V1__Pod *pod = pod_of(TWO ",`restartPolicy`:`Always`", "");
-    struct status_input in = {.pod = pod, .run = &run, .probes = &probes, .host_ip = "10.88.0.101",
-                              .runtime_name = "containerd", .now_s = 100};
+    struct status_input in = {.pod = pod,
+                              .run = &run,
+                              .probes = &probes,
+                              .host_ip = "10.88.0.101",
+                              .runtime_name = "containerd",
+                              .now_s = 100};
 
     (void)state;
     pod->status = pod_status(&in, &arena);
@@ -584,7 +618,8 @@ static void an_ended_pod_says_how(void **state)
     assert_string_equal(s->pod_ip, "10.244.1.9");
     s = status_with(pod, NULL, NULL, true); /* it never ran */
     assert_string_equal(s->phase, "Failed");
-    assert_string_equal(s->container_statuses[0]->state->terminated->reason, "ContainerStatusUnknown");
+    assert_string_equal(s->container_statuses[0]->state->terminated->reason,
+                        "ContainerStatusUnknown");
     /* What is reported as finished stays so. */
     pod = pod_of(TWO ",`restartPolicy`:`Never`", "`phase`:`Succeeded`");
     s = status_with(pod, NULL, NULL, false);
@@ -602,20 +637,23 @@ static void services_and_slices_become_rules(void **state)
 {
     struct object web = object_with(decode(
         Core__V1__Service__SCHEMA,
-        "{" META ",`spec`:{`type`:`NodePort`,`clusterIP`:`10.96.0.5`,`ports`:[{`name`:`http`,`port`:80,"
+        "{" META
+        ",`spec`:{`type`:`NodePort`,`clusterIP`:`10.96.0.5`,`ports`:[{`name`:`http`,`port`:80,"
         "`protocol`:`TCP`,`nodePort`:30080,`targetPort`:8080}]}}"));
     struct object headless = object_with(
         decode(Core__V1__Service__SCHEMA,
                "{`metadata`:{`name`:`h`,`namespace`:`default`},`spec`:{`clusterIP`:`None`,"
                "`ports`:[{`port`:1}]}}"));
-    const char *slice = "{`metadata`:{`name`:`web-1`,`namespace`:`default`,`labels`:{"
-                        "`kubernetes.io/service-name`:`web`}},`addressType`:`IPv4`,"
-                        "`ports`:[{`name`:`http`,`port`:8080,`protocol`:`TCP`}],`endpoints`:["
-                        "{`addresses`:[`10.244.2.2`],`nodeName`:`node2`,`conditions`:{`ready`:%s}},"
-                        "{`addresses`:[`10.244.1.2`],`nodeName`:`node1`,`conditions`:{`ready`:false,"
-                        "`serving`:true,`terminating`:true}}]}";
+    const char *slice =
+        "{`metadata`:{`name`:`web-1`,`namespace`:`default`,`labels`:{"
+        "`kubernetes.io/service-name`:`web`}},`addressType`:`IPv4`,"
+        "`ports`:[{`name`:`http`,`port`:8080,`protocol`:`TCP`}],`endpoints`:["
+        "{`addresses`:[`10.244.2.2`],`nodeName`:`node2`,`conditions`:{`ready`:%s}},"
+        "{`addresses`:[`10.244.1.2`],`nodeName`:`node1`,`conditions`:{`ready`:false,"
+        "`serving`:true,`terminating`:true}}]}";
     struct object ready = object_with(decode(Discovery__V1__EndpointSlice__SCHEMA, slice, "true"));
-    struct object ending = object_with(decode(Discovery__V1__EndpointSlice__SCHEMA, slice, "false"));
+    struct object ending =
+        object_with(decode(Discovery__V1__EndpointSlice__SCHEMA, slice, "false"));
     struct object *services[] = {&web, &headless}, *slices[] = {&ready};
     struct object_refs s = {services, 2, 2}, e = {slices, 1, 1};
     struct ruleset r;
@@ -623,16 +661,19 @@ static void services_and_slices_become_rules(void **state)
     (void)state;
     ruleset_init(&r);
     proxy_build(&s, &e, "node1", "10.244.0.0/16", &r);
-    assert_non_null(strstr(map_get(&r.chains, STR("svc/default/web/http")), "{ 0 : 10.244.2.2 . 8080 }"));
+    assert_non_null(
+        strstr(map_get(&r.chains, STR("svc/default/web/http")), "{ 0 : 10.244.2.2 . 8080 }"));
     assert_int_equal(r.chains.len, 2);
     assert_true(map_has(&r.elements, STR("service-ports { tcp . 30080")));
-    assert_false(map_has(&r.elements, STR("hairpin { 10.244.2.2 . 10.244.2.2"))); /* on the other node */
+    assert_false(
+        map_has(&r.elements, STR("hairpin { 10.244.2.2 . 10.244.2.2"))); /* on the other node */
     ruleset_free(&r);
 
     slices[0] = &ending; /* nobody is ready: who ends but still serves does */
     ruleset_init(&r);
     proxy_build(&s, &e, "node1", "10.244.0.0/16", &r);
-    assert_non_null(strstr(map_get(&r.chains, STR("svc/default/web/http")), "{ 0 : 10.244.1.2 . 8080 }"));
+    assert_non_null(
+        strstr(map_get(&r.chains, STR("svc/default/web/http")), "{ 0 : 10.244.1.2 . 8080 }"));
     assert_true(map_has(&r.elements, STR("hairpin { 10.244.1.2 . 10.244.1.2")));
     ruleset_free(&r);
 
