@@ -129,13 +129,22 @@ int cluster_start_apiserver(struct cluster *c, const struct host *h, struct erro
     return rc;
 }
 
+/* Where both managers serve their health checks and metrics. */
+static void add_serving_args(struct cluster *c, const struct host *h, const char *certificate,
+                             arg_list *args)
+{
+    add(c, args, "--bind-address=0.0.0.0");
+    add(c, args, "--tls-cert-file=%s/pki/%s.crt", h->state_dir, certificate);
+    add(c, args, "--tls-private-key-file=%s/pki/%s.key", h->state_dir, certificate);
+}
+
 static int start_scheduler(struct cluster *c, const struct host *h, struct error *err)
 {
     arg_list args = {0};
     add(c, &args, "%s/c8s-scheduler", c->bin_dir);
     add(c, &args, "--kubeconfig=%s/scheduler.conf", h->state_dir);
     add(c, &args, "--leader-elect=true");
-    add(c, &args, "--bind-address=0.0.0.0");
+    add_serving_args(c, h, "scheduler", &args);
     int rc = start(c, h, ROLE_SCHEDULER, &args, err);
     vec_free(&args);
     return rc;
@@ -147,7 +156,7 @@ static int start_controllers(struct cluster *c, const struct host *h, struct err
     add(c, &args, "%s/c8s-controllers", c->bin_dir);
     add(c, &args, "--kubeconfig=%s/controller-manager.conf", h->state_dir);
     add(c, &args, "--leader-elect=true");
-    add(c, &args, "--bind-address=0.0.0.0");
+    add_serving_args(c, h, "controller-manager", &args);
     add(c, &args, "--allocate-node-cidrs=true");
     add(c, &args, "--cluster-cidr=%s", c->pod_cidr);
     add(c, &args, "--root-ca-file=%s/pki/ca.crt", h->state_dir);
