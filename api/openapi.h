@@ -5,6 +5,7 @@
 #define C8S_API_OPENAPI_H
 
 #include "api/kinds.h"
+#include "base/buf.h"
 
 /* The index served at /openapi/v3: {"paths": {"api/v1": {"serverRelativeURL":
  * "/openapi/v3/api/v1?hash=…"}, …}}. */
