@@ -145,7 +145,8 @@ struct raft_node_options {
     struct metrics *metrics; /* NULL: none */
 };
 
-/* Starts the threads. Peers are told by raft_node_set_peer, before or after. */
+/* Starts the threads; peers are told by raft_node_set_peer. *out is set before anything is applied,
+ * so that the state machine may use it from its functions. */
 int raft_node_start(const struct raft_node_options *options, struct raft_node **out,
                     struct error *err);
 /* Stops everything: waiting proposals end unknown, reads ERR_CANCELLED; what was handed to the
@@ -220,5 +221,7 @@ void raft_node_status(struct raft_node *n, struct raft_node_status *out);
 
 /* The raft thread's loop (for tests, and for users that want to share it with nothing else). */
 struct loop *raft_node_loop(struct raft_node *n);
+/* The port bound for peers (for "…:0"); 0 without transport. */
+int raft_node_port(struct raft_node *n);
 
 #endif

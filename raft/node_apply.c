@@ -1,0 +1,214 @@
+/*
+ * The apply thread: flushed entries into the stored log and committed entries into the state, in one
+ * transaction, then the callbacks of the proposals among them.
+ *
+ * Flushed entries alone are in no hurry: until they are applied the core keeps them in memory. They
+ * wait for a transaction with something to apply, or for the next round of housekeeping, which saves
+ * a transaction per write.
+ */
+#include "raft/node_internal.h"
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include <assert.h>
+#include <errno.h>
+
+/* ---- raft thread ---- */
+
+void node_apply_push(struct raft_node *n, struct apply_job *job, bool urgent)
+{
+    struct queue *q = &n->apply;
+    pthread_mutex_lock(&q->mutex);
+    list_push_back(&q->jobs, &job->link);
+    q->bytes += job->kind == APPLY_LOG ? job->bytes : 0;
+    if ((urgent || q->bytes > APPEND_LAZY_BYTES) && !q->urgent) {
+        q->urgent = true;
+        pthread_cond_signal(&q->changed);
+    }
+    pthread_mutex_unlock(&q->mutex);
+}
+
+/* The configuration after a CONFIG entry; as the core, a change that makes no sense is none. */
+static void advance_config(struct raft_node *n, const struct raft_entry *e)
+{
+    struct raft_change change;
+    if (raft_change_decode(raft_entry_payload(e), &change, NULL) == 0)
+        raft_config_change(&n->handed_config, &change, &n->handed_config, NULL);
+}
+
+void node_apply_entries(struct raft_node *n, const struct raft_ready *ready)
+{
+    struct apply_job *job = mem_zalloc(sizeof *job);
+    size_t len = ready->apply_len, configs = 0;
+    for (size_t i = 0; i < len; i++)
+        configs += ready->apply[i].kind == RAFT_ENTRY_CONFIG;
+    job->kind = APPLY_ENTRIES;
+    job->len = len;
+    job->entries = mem_zalloc(len * sizeof *job->entries);
+    job->proposals = mem_zalloc(len * sizeof *job->proposals);
+    job->configs = configs ? mem_alloc(configs * sizeof *job->configs) : NULL;
+    configs = 0;
+    for (size_t i = 0; i < len; i++) {
+        struct raft_apply *a = &job->entries[i];
+        a->entry = ready->apply[i];
+        blob_ref(a->entry.data);
+        job->proposals[i] = node_take_proposal(n, &a->entry);
+        a->proposal = job->proposals[i] ? job->proposals[i]->ctx : NULL;
+        if (a->entry.kind == RAFT_ENTRY_CONFIG) {
+            advance_config(n, &a->entry);
+            job->configs[configs] = n->handed_config;
+            a->config = &job->configs[configs++];
+        }
+    }
+    node_settle_proposals(n, ready->apply[len - 1].index, RAFT_REJECTED);
+    node_apply_push(n, job, true);
+}
+
+/* ---- apply thread ---- */
+
+static void job_free(struct apply_job *job)
+{
+    if (job->kind == APPLY_LOG)
+        while (!list_empty(&job->batches)) {
+            struct journal_job *b = list_first(&job->batches, struct journal_job, link);
+            list_remove(&b->link);
+            journal_job_free(b);
+        }
+    for (size_t i = 0; i < job->len; i++)
+        blob_unref(job->entries[i].entry.data);
+    mem_free(job->entries);
+    mem_free(job->proposals);
+    mem_free(job->configs);
+    mem_free(job);
+}
+
+static void tell_raft(struct raft_node *n)
+{
+    if (!atomic_exchange(&n->applied_posted, true))
+        loop_post(n->loop, &n->applied_task);
+}
+
+struct batch {
+    VEC(struct raft_persist) persisted;
+    VEC(struct raft_apply) apply;
+};
+
+static void batch_add(struct batch *b, const struct apply_job *job)
+{
+    if (job->kind == APPLY_LOG)
+        list_for_each(it, &job->batches)
+            vec_push(&b->persisted, list_entry(it, struct journal_job, link)->batch);
+    for (size_t i = 0; i < job->len; i++)
+        vec_push(&b->apply, job->entries[i]);
+}
+
+static void call_back(const struct apply_job *job)
+{
+    for (size_t i = 0; i < job->len; i++)
+        if (job->proposals[i])
+            proposal_applied(job->proposals[i], job->entries[i].entry.index);
+}
+
+/* One transaction from the head of `jobs`, up to an installation. */
+static void apply_some(struct raft_node *n, struct list *jobs, struct batch *b)
+{
+    struct list taken;
+    list_init(&taken);
+    vec_clear(&b->persisted);
+    vec_clear(&b->apply);
+    while (!list_empty(jobs) && b->apply.len < APPLY_BATCH_MAX) {
+        struct apply_job *job = list_first(jobs, struct apply_job, link);
+        if (job->kind == APPLY_INSTALL)
+            break;
+        list_remove(&job->link);
+        list_push_back(&taken, &job->link);
+        batch_add(b, job);
+    }
+    struct raft_apply_batch batch = {b->persisted.items, b->persisted.len, b->apply.items,
+                                     b->apply.len};
+    struct error err;
+    if (n->ops->apply(n->machine, &batch, &err) < 0)
+        node_fatal("applying", &err);
+    if (b->apply.len)
+        atomic_store(&n->applied, b->apply.items[b->apply.len - 1].entry.index);
+    while (!list_empty(&taken)) {
+        struct apply_job *job = list_first(&taken, struct apply_job, link);
+        list_remove(&job->link);
+        call_back(job);
+        job_free(job);
+    }
+}
+
+struct installed {
+    struct loop_task task;
+    struct raft_node *node;
+};
+
+static void installed_arrives(struct loop_task *task)
+{
+    struct installed *i = container_of(task, struct installed, task);
+    if (!i->node->stopping)
+        node_installed(i->node);
+    mem_free(i);
+}
+
+static void install(struct raft_node *n, struct list *jobs)
+{
+    struct apply_job *job = list_first(jobs, struct apply_job, link);
+    list_remove(&job->link);
+    struct error err;
+    if (n->ops->snapshot_install(n->machine, job->writer, &job->meta, &job->hard, &err) < 0)
+        node_fatal("installing a snapshot", &err);
+    struct installed *done = mem_zalloc(sizeof *done);
+    done->task.fn = installed_arrives;
+    done->node = n;
+    loop_post(n->loop, &done->task);
+    job_free(job);
+}
+
+/* Wait for something urgent, or for the time of housekeeping; take everything. False: stopped. */
+static bool wait_for_jobs(struct queue *q, struct list *jobs)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += (long)(MAINTAIN_MS * NS_PER_MS);
+    if (until.tv_nsec >= (long)NS_PER_S) {
+        until.tv_nsec -= (long)NS_PER_S;
+        until.tv_sec++;
+    }
+    pthread_mutex_lock(&q->mutex);
+    while (!q->urgent && !q->stop)
+        if (pthread_cond_timedwait(&q->changed, &q->mutex, &until) == ETIMEDOUT)
+            break;
+    bool go_on = !q->stop || !list_empty(&q->jobs);
+    list_splice_back(jobs, &q->jobs);
+    q->urgent = false;
+    q->bytes = 0;
+    pthread_mutex_unlock(&q->mutex);
+    return go_on;
+}
+
+void *node_apply_thread(void *arg)
+{
+    struct raft_node *n = arg;
+    struct batch batch = {0};
+    struct list jobs;
+    list_init(&jobs);
+    while (wait_for_jobs(&n->apply, &jobs)) {
+        while (!list_empty(&jobs)) {
+            if (list_first(&jobs, struct apply_job, link)->kind == APPLY_INSTALL)
+                install(n, &jobs);
+            else
+                apply_some(n, &jobs, &batch);
+            tell_raft(n);
+        }
+        uint64_t base = n->ops->maintain(n->machine, host_mono_ns(n->options.host));
+        if (base > atomic_load(&n->log_base)) {
+            atomic_store(&n->log_base, base);
+            tell_raft(n);
+        }
+    }
+    vec_free(&batch.persisted);
+    vec_free(&batch.apply);
+    return NULL;
+}
