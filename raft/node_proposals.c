@@ -179,7 +179,9 @@ static bool propose_batch_here(struct raft_node *n)
         batch[len] = p;
         blobs[len++] = p->data;
     }
-    uint64_t first;
+    if (len == 0)
+        return true;
+    uint64_t first = 0;
     int rc = raft_propose(n->raft, blobs, len, &first, NULL);
     if (rc == ERR_UNAVAILABLE)
         return false; /* leadership is being handed over: wait for the next leader */
