@@ -188,8 +188,9 @@ static void delete_next(struct collection *c)
     struct rest *rq = c->rq;
     if (c->next == c->len || http_closed(rq->x)) {
         list_end(&c->list, c->rev, "", -1);
-        rest_json_or_wire(rq, 200, &c->out);
-        buf_free(&c->out);
+        struct buf out = c->out; /* c goes with the exchange */
+        rest_json_or_wire(rq, 200, &out);
+        buf_free(&out);
         return;
     }
     const struct target *t = &c->targets[c->next++];

@@ -112,15 +112,16 @@ static void respond(struct lister *l)
 {
     struct rest *rq = l->rq;
     enum media media = rq->accept.media == MEDIA_PROTOBUF ? MEDIA_PROTOBUF : MEDIA_JSON;
+    struct buf out = l->out; /* l goes with the exchange */
     if (media == MEDIA_JSON)
-        buf_append_char(&l->out, '\n');
+        buf_append_char(&out, '\n');
     if (l->streaming) {
-        http_stream_write(rq->x, buf_str(&l->out));
+        http_stream_write(rq->x, buf_str(&out));
         http_stream_end(rq->x, NULL, 0);
     } else {
-        rest_json_or_wire(rq, 200, &l->out);
+        rest_json_or_wire(rq, 200, &out);
     }
-    buf_free(&l->out);
+    buf_free(&out);
 }
 
 static void advance(struct lister *l);

@@ -1,0 +1,215 @@
+"""A real c8s-apiserver for tests: certificates, process, and a small HTTPS client.
+
+No packages beyond Python's own. Every wait has a deadline and names what it waits for.
+"""
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import struct
+import subprocess
+import tempfile
+import time
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def openssl(*args, data=None):
+    subprocess.run(["openssl", *args], check=True, input=data, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+class Pki:
+    """A CA, a server certificate and client certificates, in a directory."""
+
+    def __init__(self, directory):
+        self.dir = directory
+        self.ca("ca")
+        self.ca("other-ca")
+        self.cert("server", "/CN=kube-apiserver", "subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+        self.client("admin", "/O=system:masters/CN=admin")
+        self.client("alice", "/O=dev/CN=alice")
+        self.client("stranger", "/O=system:masters/CN=stranger", ca="other-ca")
+        openssl("genrsa", "-out", self.path("sa.key"), "2048")
+        openssl("rsa", "-in", self.path("sa.key"), "-pubout", "-out", self.path("sa.pub"))
+        with open(self.path("tokens.csv"), "w") as f:
+            f.write('sekret,carol,u-1,"dev,ops"\n')
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def key(self, name):
+        openssl("ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", self.path(name + ".key"))
+
+    def ca(self, name):
+        self.key(name)
+        openssl("req", "-x509", "-new", "-key", self.path(name + ".key"), "-out", self.path(name + ".crt"),
+                "-days", "30", "-subj", "/CN=" + name)
+
+    def cert(self, name, subject, extensions, ca="ca"):
+        self.key(name)
+        openssl("req", "-new", "-key", self.path(name + ".key"), "-out", self.path(name + ".csr"), "-subj", subject)
+        with open(self.path(name + ".ext"), "w") as f:
+            f.write(extensions)
+        openssl("x509", "-req", "-in", self.path(name + ".csr"), "-CA", self.path(ca + ".crt"), "-CAkey",
+                self.path(ca + ".key"), "-CAcreateserial", "-days", "30", "-out", self.path(name + ".crt"),
+                "-extfile", self.path(name + ".ext"))
+
+    def client(self, name, subject, ca="ca"):
+        self.cert(name, subject, "extendedKeyUsage=clientAuth\n", ca)
+
+
+class Answer:
+    def __init__(self, code, headers, body):
+        self.code, self.headers, self.body = code, headers, body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    def __repr__(self):
+        return "HTTP %d %s" % (self.code, self.body[:600])
+
+
+class Client:
+    def __init__(self, port, pki, user="admin", token=None):
+        self.port, self.token = port, token
+        self.context = ssl.create_default_context(cafile=pki.path("ca.crt"))
+        if user:
+            self.context.load_cert_chain(pki.path(user + ".crt"), pki.path(user + ".key"))
+
+    def connect(self, timeout=20):
+        return http.client.HTTPSConnection("127.0.0.1", self.port, context=self.context, timeout=timeout)
+
+    def request(self, method, path, body=None, content_type="application/json", accept=None, headers=None):
+        h = dict(headers or {})
+        if accept:
+            h["Accept"] = accept
+        if self.token:
+            h["Authorization"] = "Bearer " + self.token
+        if body is not None:
+            h["Content-Type"] = content_type
+            if not isinstance(body, (bytes, str)):
+                body = json.dumps(body)
+        c = self.connect()
+        try:
+            c.request(method, path, body=body, headers=h)
+            r = c.getresponse()
+            return Answer(r.status, r.headers, r.read())
+        finally:
+            c.close()
+
+    def get(self, path, **kw):
+        return self.request("GET", path, **kw)
+
+    def post(self, path, body, **kw):
+        return self.request("POST", path, body, **kw)
+
+    def put(self, path, body, **kw):
+        return self.request("PUT", path, body, **kw)
+
+    def delete(self, path, body=None, **kw):
+        return self.request("DELETE", path, body, **kw)
+
+    def patch(self, path, body, kind="strategic-merge-patch", **kw):
+        return self.request("PATCH", path, body, content_type="application/%s+json" % kind, **kw)
+
+    def watch(self, path, accept=None, timeout=10):
+        return Watch(self, path, accept, timeout)
+
+
+class Watch:
+    """Events of a watch stream, one by one."""
+
+    def __init__(self, client, path, accept, timeout):
+        self.connection = client.connect(timeout)
+        headers = {"Accept": accept} if accept else {}
+        if client.token:
+            headers["Authorization"] = "Bearer " + client.token
+        self.connection.request("GET", path, headers=headers)
+        self.response = self.connection.getresponse()
+        self.code = self.response.status
+
+    def next(self):
+        """The next event; None at the end of the stream; socket.timeout when nothing comes."""
+        line = self.response.readline()
+        return json.loads(line) if line.strip() else None
+
+    def next_frame(self):
+        head = self.response.read(4)
+        return self.response.read(struct.unpack(">I", head)[0]) if len(head) == 4 else None
+
+    def close(self):
+        self.connection.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class Server:
+    """One member with a store of its own."""
+
+    def __init__(self, binary, flags=()):
+        self.binary, self.flags = binary, list(flags)
+        self.dir = tempfile.mkdtemp(prefix="c8s-apiserver-test-")
+        self.pki = Pki(self.dir)
+        self.port = free_port()
+        self.client_port = free_port()
+        self.process = None
+
+    def start(self):
+        p = self.pki.path
+        args = [self.binary, "--name=m1", "--data-dir=" + p("store"), "--bind-address=127.0.0.1",
+                "--secure-port=%d" % self.port, "--advertise-address=127.0.0.1", "--tls-cert-file=" + p("server.crt"),
+                "--listen-client-urls=http://127.0.0.1:%d" % self.client_port,
+                "--advertise-client-urls=http://127.0.0.1:%d" % self.client_port,
+                "--tls-private-key-file=" + p("server.key"), "--client-ca-file=" + p("ca.crt"),
+                "--service-account-key-file=" + p("sa.pub"), "--service-account-signing-key-file=" + p("sa.key"),
+                "--token-auth-file=" + p("tokens.csv"), *self.flags]
+        self.log = open(p("log"), "ab")
+        self.process = subprocess.Popen(args, stdout=self.log, stderr=self.log)
+        self.wait_ready()
+
+    def wait_ready(self, seconds=30):
+        client = Client(self.port, self.pki)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            try:
+                if client.get("/readyz").code == 200:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.05)
+        raise AssertionError("server is not ready; its log ends:\n" + self.log_tail())
+
+    def log_tail(self):
+        with open(self.pki.path("log"), errors="replace") as f:
+            return "".join(f.readlines()[-40:])
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self):
+        """Graceful; returns the exit code (sanitizers report through it)."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+    def remove(self):
+        if self.process and self.process.poll() is None:
+            self.kill()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def client(self, user="admin", token=None):
+        return Client(self.port, self.pki, user, token)

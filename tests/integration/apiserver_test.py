@@ -1,0 +1,688 @@
+#!/usr/bin/env python3
+"""The API server over HTTPS, on a real store: what the API promises, and what bad input gets.
+
+    apiserver_test.py BINARY [NAME…]     run all tests, or those whose name contains NAME
+"""
+import base64
+import json
+import re
+import socket
+import sys
+import threading
+import time
+import traceback
+
+from apiserver_lib import Client, Server
+
+NS = "/api/v1/namespaces/default"
+CM = NS + "/configmaps"
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+
+
+def check(condition, *what):
+    if not condition:
+        raise AssertionError(" ".join(str(w) for w in what))
+
+
+def equal(got, want, *what):
+    check(got == want, *what, "got", repr(got), "want", repr(want))
+
+
+def config_map(name, **data):
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+def pod(name, **spec):
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}},
+            "spec": dict({"containers": [{"name": "c", "image": "busybox:1"}]}, **spec)}
+
+
+def created(answer):
+    equal(answer.code, 201, answer)
+    return answer.json
+
+
+def failed(answer, code, reason, *words):
+    equal(answer.code, code, answer)
+    status = answer.json
+    equal(status["kind"], "Status")
+    equal(status["status"], "Failure")
+    equal(status.get("reason"), reason, answer)
+    equal(status["code"], code)
+    for w in words:
+        check(w in status["message"], "message lacks", repr(w), status["message"])
+    return status
+
+
+def service_account(c, namespace="default", name="default"):
+    c.post("/api/v1/namespaces/%s/serviceaccounts" % namespace,
+           {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}})
+
+
+# ---- objects ----
+
+def test_create_get_update_delete(c, _):
+    made = created(c.post(CM, config_map("a", x="1")))
+    meta = made["metadata"]
+    check(re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", meta["uid"]), meta)
+    equal(meta["namespace"], "default")
+    equal(c.get(CM + "/a").json, made)
+    made["data"]["x"] = "2"
+    updated = c.put(CM + "/a", made)
+    equal(updated.code, 200)
+    check(int(updated.json["metadata"]["resourceVersion"]) > int(meta["resourceVersion"]))
+    failed(c.put(CM + "/a", made), 409, "Conflict", "the object has been modified")
+    same = c.put(CM + "/a", updated.json)
+    equal(same.json["metadata"]["resourceVersion"], updated.json["metadata"]["resourceVersion"], "a no-op writes nothing")
+    failed(c.post(CM, config_map("a")), 409, "AlreadyExists", 'configmaps "a" already exists')
+    gone = c.delete(CM + "/a")
+    equal((gone.code, gone.json["status"], gone.json["details"]["uid"]), (200, "Success", meta["uid"]))
+    failed(c.get(CM + "/a"), 404, "NotFound", 'configmaps "a" not found')
+    failed(c.delete(CM + "/a"), 404, "NotFound")
+
+
+def test_generate_name_and_dry_run(c, _):
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "gen-"}}
+    names = {created(c.post(CM, body))["metadata"]["name"] for _ in range(5)}
+    equal(len(names), 5)
+    check(all(re.fullmatch(r"gen-[a-z0-9]{5}", n) for n in names), names)
+    created(c.post(CM + "?dryRun=All", config_map("ghost")))
+    failed(c.get(CM + "/ghost"), 404, "NotFound")
+    equal(c.post(CM + "?dryRun=Some", config_map("ghost")).code, 422)
+    created(c.post(CM, config_map("real")))
+    equal(c.delete(CM + "/real?dryRun=All").code, 200)
+    equal(c.get(CM + "/real").code, 200)
+
+
+def test_patches(c, _):
+    created(c.post(CM, config_map("p", a="1", b="2")))
+    r = c.patch(CM + "/p", {"data": {"a": None, "c": "3"}}, "merge-patch")
+    equal(r.json["data"], {"b": "2", "c": "3"}, r)
+    r = c.patch(CM + "/p", [{"op": "test", "path": "/data/b", "value": "2"}, {"op": "replace", "path": "/data/b", "value": "x"}],
+                "json-patch")
+    equal(r.json["data"], {"b": "x", "c": "3"}, r)
+    r = c.patch(CM + "/p", {"metadata": {"labels": {"l": "1"}}})
+    equal(r.json["metadata"]["labels"], {"l": "1"}, r)
+    stale = {"metadata": {"resourceVersion": "1", "labels": {"l": "2"}}}
+    failed(c.patch(CM + "/p", stale, "merge-patch"), 409, "Conflict")
+    check(c.patch(CM + "/p", [{"op": "nonsense"}], "json-patch").code in (400, 422))
+    equal(c.patch(CM + "/p", [{"op": "test", "path": "/data/b", "value": "no"}], "json-patch").code, 422)
+    failed(c.patch(CM + "/p", {}, "strange-patch"), 415, "UnsupportedMediaType")
+    failed(c.patch(CM + "/nope", {"data": {}}, "merge-patch"), 404, "NotFound")
+    service_account(c)
+    created(c.post(NS + "/pods", pod("patched")))
+    r = c.patch(NS + "/pods/patched", {"spec": {"containers": [{"name": "c", "image": "busybox:2"}]}})
+    equal([x["image"] for x in r.json["spec"]["containers"]], ["busybox:2"], "lists merge by name")
+    equal(r.json["metadata"]["generation"], 2)
+
+
+def test_concurrent_patches_all_land(c, server):
+    created(c.post(CM, config_map("race")))
+
+    def work(i):
+        for k in range(5):
+            r = server.client().patch(CM + "/race", {"data": {"k%d-%d" % (i, k): "v"}}, "merge-patch")
+            equal(r.code, 200, r)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(6)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    equal(len(c.get(CM + "/race").json["data"]), 30)
+
+
+def test_lists_pages_and_selectors(c, _):
+    created(c.post("/api/v1/namespaces", {"metadata": {"name": "many"}}))
+    base = "/api/v1/namespaces/many/configmaps"
+    for i in range(25):
+        body = config_map("m%02d" % i)
+        body["metadata"]["labels"] = {"even": str(i % 2 == 0).lower()}
+        created(c.post(base, body))
+    names, token, pages, rv = [], "", 0, None
+    while True:
+        page = c.get(base + "?limit=10" + ("&continue=" + token if token else "")).json
+        names += [i["metadata"]["name"] for i in page["items"]]
+        check(rv is None or rv == page["metadata"]["resourceVersion"], "pages are of one revision")
+        rv = page["metadata"]["resourceVersion"]
+        pages += 1
+        if pages == 1:
+            created(c.post(base, config_map("m00-late")))
+        token = page["metadata"].get("continue")
+        if not token:
+            break
+    equal(names, ["m%02d" % i for i in range(25)], "the late one is not in this snapshot")
+    equal(pages, 3)
+    equal(len(c.get(base + "?labelSelector=even%3Dtrue").json["items"]), 13)
+    equal(len(c.get(base + "?labelSelector=even%20in%20(true,false),even!%3Dtrue").json["items"]), 12)
+    equal(len(c.get(base + "?labelSelector=!even").json["items"]), 1)
+    equal([i["metadata"]["name"] for i in c.get(base + "?fieldSelector=metadata.name%3Dm07").json["items"]], ["m07"])
+    exact = c.get(base + "?resourceVersion=%s&resourceVersionMatch=Exact" % rv).json
+    equal(len(exact["items"]), 25)
+    equal(exact["metadata"]["resourceVersion"], rv)
+    equal(c.get(base + "?resourceVersion=0").code, 200)
+    late = failed(c.get(base + "?resourceVersion=999999999"), 504, "Timeout", "Too large resource version")
+    equal(late["details"]["causes"][0]["reason"], "ResourceVersionTooLarge")
+    failed(c.get(base + "?continue=garbage"), 400, "BadRequest", "continue")
+    failed(c.get(base + "?limit=x"), 400, "BadRequest", "limit")
+    failed(c.get(base + "?labelSelector=a%20b"), 400, "BadRequest")
+    failed(c.get(base + "?fieldSelector=spec.foo%3Dx"), 400, "BadRequest", "field label not supported")
+    failed(c.get(base + "?resourceVersion=abc"), 400, "BadRequest", "resourceVersion")
+    equal(c.delete(base).code, 200)
+    equal(c.get(base).json["items"], [])
+
+
+def test_finalizers_and_owner_propagation(c, _):
+    body = config_map("held")
+    body["metadata"]["finalizers"] = ["example.com/hold"]
+    created(c.post(CM, body))
+    r = c.delete(CM + "/held")
+    equal(r.code, 200)
+    check("deletionTimestamp" in r.json["metadata"], r)
+    equal(c.get(CM + "/held").code, 200)
+    r = c.patch(CM + "/held", {"metadata": {"finalizers": []}}, "merge-patch")
+    equal(r.code, 200)
+    failed(c.get(CM + "/held"), 404, "NotFound")
+    for policy, finalizer in (("Orphan", "orphan"), ("Foreground", "foregroundDeletion")):
+        created(c.post(CM, config_map("owner")))
+        r = c.delete(CM + "/owner", {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": policy})
+        equal(r.json["metadata"]["finalizers"], [finalizer])
+        c.patch(CM + "/owner", {"metadata": {"finalizers": None}}, "merge-patch")
+        failed(c.get(CM + "/owner"), 404, "NotFound")
+    equal(c.delete(CM + "/x", {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Sideways"}).code, 422)
+    made = created(c.post(CM, config_map("pre")))
+    wrong = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": "other"}}
+    failed(c.delete(CM + "/pre", wrong), 409, "Conflict", "Precondition failed")
+    right = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": made["metadata"]["uid"]}}
+    equal(c.delete(CM + "/pre", right).code, 200)
+
+
+def test_namespaces(c, _):
+    ns = "/api/v1/namespaces"
+    made = created(c.post(ns, {"metadata": {"name": "going"}}))
+    equal(made["spec"]["finalizers"], ["kubernetes"])
+    equal(made["status"]["phase"], "Active")
+    equal(made["metadata"]["labels"], {"kubernetes.io/metadata.name": "going"})
+    r = c.delete(ns + "/going")
+    equal(r.json["status"]["phase"], "Terminating")
+    status = failed(c.post(ns + "/going/configmaps", config_map("late")), 403, "Forbidden", "being terminated")
+    equal(status["details"]["causes"][0]["reason"], "NamespaceTerminating")
+    body = c.get(ns + "/going").json
+    body["spec"]["finalizers"] = []
+    equal(c.put(ns + "/going/finalize", body).code, 200)
+    failed(c.get(ns + "/going"), 404, "NotFound")
+    failed(c.post(ns + "/nowhere/configmaps", config_map("x")), 404, "NotFound", 'namespaces "nowhere" not found')
+    failed(c.delete(ns + "/default"), 403, "Forbidden", "may not be deleted")
+    for name in ("default", "kube-system", "kube-public", "kube-node-lease"):
+        equal(c.get(ns + "/" + name).code, 200)
+
+
+# ---- pods ----
+
+def test_pod_life(c, _):
+    service_account(c)
+    made = created(c.post(NS + "/pods", pod("life")))
+    spec = made["spec"]
+    equal(made["status"]["phase"], "Pending")
+    equal(made["status"]["qosClass"], "BestEffort")
+    equal(spec["serviceAccountName"], "default")
+    volume = [v for v in spec["volumes"] if v["name"].startswith("kube-api-access-")][0]
+    equal([list(s)[0] for s in volume["projected"]["sources"]], ["serviceAccountToken", "configMap", "downwardAPI"])
+    equal(spec["containers"][0]["volumeMounts"][0]["mountPath"], "/var/run/secrets/kubernetes.io/serviceaccount")
+    equal({t["key"]: t["tolerationSeconds"] for t in spec["tolerations"]},
+          {"node.kubernetes.io/not-ready": 300, "node.kubernetes.io/unreachable": 300})
+    equal(spec["priority"], 0)
+    binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "life"}, "target": {"kind": "Node", "name": "n1"}}
+    equal(c.post(NS + "/pods/life/binding", binding).code, 201)
+    bound = c.get(NS + "/pods/life").json
+    equal(bound["spec"]["nodeName"], "n1")
+    equal([x["status"] for x in bound["status"]["conditions"] if x["type"] == "PodScheduled"], ["True"])
+    failed(c.post(NS + "/pods/life/binding", binding), 409, "Conflict", "already assigned to node")
+    equal([i["metadata"]["name"] for i in c.get("/api/v1/pods?fieldSelector=spec.nodeName%3Dn1").json["items"]], ["life"])
+    bound["status"]["phase"] = "Running"
+    bound["spec"]["nodeName"] = "elsewhere"
+    r = c.put(NS + "/pods/life/status", bound)
+    equal((r.json["status"]["phase"], r.json["spec"]["nodeName"]), ("Running", "n1"), "status updates leave spec alone")
+    r = c.delete(NS + "/pods/life")
+    equal(r.json["metadata"]["deletionGracePeriodSeconds"], 30)
+    equal(c.get(NS + "/pods/life").code, 200, "until the node agent lets go")
+    equal(c.delete(NS + "/pods/life", {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0}).code, 200)
+    failed(c.get(NS + "/pods/life"), 404, "NotFound")
+    created(c.post(NS + "/pods", pod("unscheduled")))
+    equal(c.delete(NS + "/pods/unscheduled").code, 200)
+    failed(c.get(NS + "/pods/unscheduled"), 404, "NotFound")
+    failed(c.post(NS + "/pods", pod("x", serviceAccountName="nobody")), 403, "Forbidden", "service account default/nobody")
+    failed(c.post(NS + "/pods", pod("x", priorityClassName="urgent")), 403, "Forbidden", "no PriorityClass")
+    equal(created(c.post(NS + "/pods", pod("crit", priorityClassName="system-node-critical")))["spec"]["priority"], 2000001000)
+
+
+def test_logs_and_eviction(c, _):
+    service_account(c)
+    created(c.post(NS + "/pods", pod("ev")))
+    failed(c.get(NS + "/pods/ev/log"), 400, "BadRequest", "does not have a host assigned")
+    failed(c.get(NS + "/pods/ev/log?container=zz"), 400, "BadRequest", "container zz is not valid")
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "ev", "namespace": "default"}}
+    equal(c.post(NS + "/pods/ev/eviction", eviction).code, 201)
+    failed(c.get(NS + "/pods/ev"), 404, "NotFound")
+
+
+def test_scale_and_generation(c, _):
+    base = "/apis/apps/v1/namespaces/default/deployments"
+    made = created(c.post(base, {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {
+        "replicas": 2, "selector": {"matchLabels": {"a": "b"}},
+        "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}}))
+    equal(made["metadata"]["generation"], 1)
+    equal(made["spec"]["strategy"]["rollingUpdate"], {"maxSurge": "25%", "maxUnavailable": "25%"})
+    scale = c.get(base + "/d/scale").json
+    equal((scale["kind"], scale["apiVersion"], scale["spec"]["replicas"], scale["status"]["selector"]),
+          ("Scale", "autoscaling/v1", 2, "a=b"))
+    scale["spec"]["replicas"] = 5
+    equal(c.put(base + "/d/scale", scale).json["spec"]["replicas"], 5)
+    equal(c.patch(base + "/d/scale", {"spec": {"replicas": 6}}, "merge-patch").json["spec"]["replicas"], 6)
+    failed(c.put(base + "/d/scale", scale), 409, "Conflict")
+    d = c.get(base + "/d").json
+    equal((d["spec"]["replicas"], d["metadata"]["generation"]), (6, 3))
+    d["status"] = {"replicas": 6, "observedGeneration": 3}
+    d["spec"]["replicas"] = 1
+    r = c.put(base + "/d/status", d).json
+    equal((r["spec"]["replicas"], r["status"]["replicas"], r["metadata"]["generation"]), (6, 6, 3))
+    r["metadata"]["labels"] = {"l": "1"}
+    r["status"] = {}
+    r = c.put(base + "/d", r).json
+    equal((r["status"]["replicas"], r["metadata"]["generation"]), (6, 3), "labels do not count")
+
+
+# ---- services ----
+
+def test_services_get_unique_addresses(c, server):
+    def service(name, **spec):
+        return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
+                "spec": dict({"ports": [{"port": 80}], "selector": {"a": "b"}}, **spec)}
+    base = NS + "/services"
+    ips, lock = [], threading.Lock()
+
+    def work(i):
+        for k in range(5):
+            s = created(server.client().post(base, service("s%d-%d" % (i, k), type="NodePort")))
+            with lock:
+                ips.append((s["spec"]["clusterIP"], s["spec"]["ports"][0]["nodePort"]))
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    equal(len({ip for ip, _ in ips}), 20)
+    equal(len({port for _, port in ips}), 20)
+    check(all(30000 <= port <= 32767 for _, port in ips))
+    taken = ips[0][0]
+    equal(c.post(base, service("dup", clusterIP=taken)).code, 422)
+    equal(c.post(base, service("out", clusterIP="192.168.0.1")).code, 422)
+    equal(c.post(base, service("dup", type="NodePort", ports=[{"port": 1, "nodePort": ips[0][1]}])).code, 422)
+    equal(c.get("/apis/networking.k8s.io/v1/ipaddresses/" + taken).code, 200)
+    name = [s["metadata"]["name"] for s in c.get(base).json["items"] if s["spec"]["clusterIP"] == taken][0]
+    c.delete(base + "/" + name)
+    failed(c.get("/apis/networking.k8s.io/v1/ipaddresses/" + taken), 404, "NotFound")
+    again = created(c.post(base, service("again", clusterIP=taken)))
+    equal(again["spec"]["clusterIPs"], [taken])
+    headless = created(c.post(base, service("headless", clusterIP="None")))
+    equal(headless["spec"]["clusterIP"], "None")
+    del again["spec"]["clusterIP"], again["spec"]["clusterIPs"]
+    again["spec"]["ports"][0]["port"] = 81
+    r = c.put(base + "/again", again)
+    equal((r.code, r.json["spec"]["clusterIP"]), (200, taken), "left out means unchanged")
+    k = c.get(base + "/kubernetes").json
+    equal(k["spec"]["clusterIP"], "10.96.0.1")
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        slices = c.get("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes")
+        if slices.code == 200 and slices.json["endpoints"]:
+            break
+        time.sleep(0.05)
+    equal([e["addresses"] for e in slices.json["endpoints"]], [["127.0.0.1"]])
+
+
+# ---- watches ----
+
+def test_watch_events(c, _):
+    rv = c.get(CM).json["metadata"]["resourceVersion"]
+    created(c.post(CM, config_map("w")))
+    with c.watch(CM + "?watch=true&resourceVersion=" + rv) as w:
+        equal(w.code, 200)
+        e = w.next()
+        equal((e["type"], e["object"]["metadata"]["name"]), ("ADDED", "w"), "from history")
+        c.patch(CM + "/w", {"data": {"x": "1"}}, "merge-patch")
+        e = w.next()
+        equal((e["type"], e["object"]["data"]), ("MODIFIED", {"x": "1"}))
+        c.delete(CM + "/w")
+        e = w.next()
+        equal((e["type"], e["object"]["metadata"]["name"], e["object"]["kind"]), ("DELETED", "w", "ConfigMap"))
+        check(int(e["object"]["metadata"]["resourceVersion"]) > int(rv))
+
+
+def test_watch_selectors_see_objects_come_and_go(c, _):
+    rv = c.get(CM).json["metadata"]["resourceVersion"]
+    with c.watch(CM + "?watch=1&labelSelector=color%3Dred&resourceVersion=" + rv) as w:
+        created(c.post(CM, config_map("s")))
+        c.patch(CM + "/s", {"metadata": {"labels": {"color": "red"}}}, "merge-patch")
+        equal(w.next()["type"], "ADDED")
+        c.patch(CM + "/s", {"data": {"k": "v"}}, "merge-patch")
+        equal(w.next()["type"], "MODIFIED")
+        c.patch(CM + "/s", {"metadata": {"labels": {"color": "blue"}}}, "merge-patch")
+        e = w.next()
+        equal((e["type"], e["object"]["metadata"]["labels"]), ("DELETED", {"color": "red"}), "the old object")
+        now = c.get(CM + "/s").json["metadata"]["resourceVersion"]
+        equal(e["object"]["metadata"]["resourceVersion"], now, "and the new version")
+    c.delete(CM + "/s")
+
+
+def test_watch_pods_of_a_node(c, _):
+    service_account(c)
+    rv = c.get(NS + "/pods").json["metadata"]["resourceVersion"]
+    with c.watch("/api/v1/pods?watch=1&fieldSelector=spec.nodeName%3Dn9&resourceVersion=" + rv) as w:
+        created(c.post(NS + "/pods", pod("on-n9")))
+        created(c.post(NS + "/pods", pod("elsewhere")))
+        for name, node in (("elsewhere", "n8"), ("on-n9", "n9")):
+            equal(c.post(NS + "/pods/%s/binding" % name, {"metadata": {"name": name}, "target": {"name": node}}).code, 201)
+        e = w.next()
+        equal((e["type"], e["object"]["metadata"]["name"]), ("ADDED", "on-n9"))
+        for name in ("elsewhere", "on-n9"):
+            c.delete(NS + "/pods/%s?gracePeriodSeconds=0" % name)
+        e = w.next()
+        equal((e["type"], e["object"]["metadata"]["name"]), ("DELETED", "on-n9"))
+
+
+def test_watch_list(c, _):
+    for i in range(3):
+        created(c.post(CM, config_map("wl%d" % i)))
+    query = "?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    with c.watch(CM + query) as w:
+        names = []
+        while True:
+            e = w.next()
+            if e["type"] == "BOOKMARK":
+                break
+            equal(e["type"], "ADDED")
+            names.append(e["object"]["metadata"]["name"])
+        check({"wl0", "wl1", "wl2"} <= set(names), names)
+        equal(e["object"]["metadata"]["annotations"], {"k8s.io/initial-events-end": "true"})
+        equal(e["object"]["kind"], "ConfigMap")
+        created(c.post(CM, config_map("wl3")))
+        equal(w.next()["object"]["metadata"]["name"], "wl3")
+    failed(c.get(CM + "?watch=true&sendInitialEvents=true"), 422, "Invalid", "resourceVersionMatch")
+    with c.watch(CM + "?watch=true&timeoutSeconds=1") as w:
+        seen = 0
+        while w.next():
+            seen += 1
+        check(seen >= 4, "synthetic ADDED events, then the end")
+    c.delete(CM + "?labelSelector=!keep")
+
+
+def test_watch_protobuf_and_tables(c, _):
+    rv = c.get(CM).json["metadata"]["resourceVersion"]
+    created(c.post(CM, config_map("f")))
+    with c.watch(CM + "?watch=1&resourceVersion=" + rv, accept=PROTOBUF + ";stream=watch") as w:
+        frame = w.next_frame()
+        check(frame.startswith(b"\n\x05ADDED"), frame[:20])
+        check(b"k8s\x00" in frame and b"ConfigMap" in frame)
+    with c.watch(CM + "?watch=1&resourceVersion=" + rv, accept=TABLE) as w:
+        e = w.next()
+        equal((e["object"]["kind"], e["object"]["rows"][0]["cells"][:2]), ("Table", ["f", 0]))
+    with c.watch(CM + "?watch=1&resourceVersion=" + rv, accept="application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io") as w:
+        e = w.next()
+        equal((e["object"]["kind"], "data" in e["object"]), ("PartialObjectMetadata", False))
+    c.delete(CM + "/f")
+
+
+def test_many_watchers_share_events(c, server):
+    rv = c.get(CM).json["metadata"]["resourceVersion"]
+    watches = [server.client().watch(CM + "?watch=1&resourceVersion=" + rv) for _ in range(40)]
+    for i in range(10):
+        created(c.post(CM, config_map("share%d" % i)))
+    for w in watches:
+        equal([w.next()["object"]["metadata"]["name"] for _ in range(10)], ["share%d" % i for i in range(10)])
+        w.close()
+    c.delete(CM)
+
+
+# ---- forms ----
+
+def test_tables(c, _):
+    t = c.get("/api/v1/namespaces", accept=TABLE).json
+    equal((t["kind"], t["apiVersion"]), ("Table", "meta.k8s.io/v1"))
+    equal([d["name"] for d in t["columnDefinitions"]], ["Name", "Status", "Age"])
+    equal(t["rows"][0]["cells"][:2], ["default", "Active"])
+    equal(t["rows"][0]["object"]["kind"], "PartialObjectMetadata")
+    check("object" not in c.get("/api/v1/namespaces?includeObject=None", accept=TABLE).json["rows"][0])
+    for group in c.get("/apis").json["groups"]:
+        path = "/apis/" + group["preferredVersion"]["groupVersion"]
+        for r in c.get(path).json["resources"]:
+            if "list" in r["verbs"] and "/" not in r["name"]:
+                a = c.get("%s/%s" % (path, r["name"]), accept=TABLE)
+                equal(a.code, 200, path, r["name"])
+                for row in a.json["rows"]:
+                    equal(len(row["cells"]), len(a.json["columnDefinitions"]), r["name"])
+
+
+def test_protobuf_both_ways(c, _):
+    created(c.post(CM, config_map("pb", k="v")))
+    a = c.get(CM + "/pb", accept=PROTOBUF)
+    equal(a.headers["content-type"], PROTOBUF)
+    check(a.body.startswith(b"k8s\x00") and b"ConfigMap" in a.body)
+    c.delete(CM + "/pb")
+    # resourceVersion must go; the rest may be sent back as it is
+    version = re.search(rb"\x32(.)(\d+)", a.body)
+    check(version, a.body)
+    r = c.request("POST", CM, a.body, content_type=PROTOBUF)
+    equal(r.code, 400, "objects to be created have no resourceVersion")
+    check(c.get(CM, accept=PROTOBUF).body.startswith(b"k8s\x00"))
+    missing = c.get(CM + "/none", accept=PROTOBUF)
+    equal(missing.code, 404)
+    check(missing.body.startswith(b"k8s\x00") and b"NotFound" in missing.body)
+    m = c.get(NS + "/configmaps", accept="application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io").json
+    equal(m["kind"], "PartialObjectMetadataList")
+    equal(c.get(CM, accept="application/yaml").body[:1].isalpha(), True)
+
+
+def test_discovery(c, _):
+    equal(c.get("/api").json["versions"], ["v1"])
+    groups = {g["name"] for g in c.get("/apis").json["groups"]}
+    check({"apps", "batch", "rbac.authorization.k8s.io", "coordination.k8s.io", "discovery.k8s.io"} <= groups, groups)
+    pods = [r for r in c.get("/api/v1").json["resources"] if r["name"] == "pods"][0]
+    equal((pods["kind"], pods["namespaced"], pods["shortNames"], pods["singularName"]), ("Pod", True, ["po"], "pod"))
+    for version in ("v2", "v2beta1"):
+        a = c.get("/apis", accept="application/json;g=apidiscovery.k8s.io;v=%s;as=APIGroupDiscoveryList,application/json" % version)
+        check("v=" + version in a.headers["content-type"], a.headers["content-type"])
+        equal(a.json["kind"], "APIGroupDiscoveryList")
+        apps = [g for g in a.json["items"] if g["metadata"]["name"] == "apps"][0]
+        d = [r for r in apps["versions"][0]["resources"] if r["resource"] == "deployments"][0]
+        equal({s["subresource"] for s in d["subresources"]}, {"scale", "status"})
+        tag = a.headers["etag"]
+        again = c.get("/apis", accept="application/json;g=apidiscovery.k8s.io;v=%s;as=APIGroupDiscoveryList" % version,
+                      headers={"If-None-Match": tag})
+        equal(again.code, 304)
+    v = c.get("/version").json
+    check(v["gitVersion"].startswith("v1.35.0+c8s."), v)
+    index = c.get("/openapi/v3").json["paths"]
+    doc = c.get(index["apis/apps/v1"]["serverRelativeURL"])
+    equal(doc.code, 200)
+    patch = doc.json["paths"]["/apis/apps/v1/namespaces/{namespace}/deployments/{name}"]["patch"]
+    check({"dryRun", "fieldManager", "force", "fieldValidation"} <= {p["name"] for p in patch["parameters"]}, patch["parameters"])
+    equal(patch["x-kubernetes-group-version-kind"], {"group": "apps", "version": "v1", "kind": "Deployment"})
+    for path in ("/healthz", "/livez", "/readyz"):
+        equal(c.get(path).body, b"ok")
+    check(b"apiserver_request_total" in c.get("/metrics").body)
+
+
+def test_events_in_both_groups(c, _):
+    e = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "e1", "namespace": "default"}, "reason": "Why", "message": "m",
+         "type": "Normal", "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"}, "source": {"component": "t"},
+         "firstTimestamp": "2026-01-01T00:00:00Z", "lastTimestamp": "2026-01-01T00:00:00Z", "count": 1}
+    created(c.post(NS + "/events", e))
+    other = c.get("/apis/events.k8s.io/v1/namespaces/default/events/e1").json
+    equal((other["note"], other["regarding"]["name"], other["reason"]), ("m", "p", "Why"))
+    equal(len(c.get(NS + "/events?fieldSelector=involvedObject.name%3Dp").json["items"]), 1)
+
+
+# ---- who may ----
+
+def test_authentication_and_rbac(c, server):
+    anonymous = Client(server.port, server.pki, user=None)
+    equal(anonymous.get("/version").code, 200)
+    failed(anonymous.get(CM), 403, "Forbidden", 'User "system:anonymous" cannot list resource "configmaps"')
+    failed(Client(server.port, server.pki, user=None, token="wrong").get(CM), 401, "Unauthorized")
+    failed(Client(server.port, server.pki, user="stranger").get(CM), 403, "Forbidden", "system:anonymous")
+    failed(server.client("alice").get(CM), 403, "Forbidden", 'User "alice"', 'in the namespace "default"')
+    carol = Client(server.port, server.pki, user=None, token="sekret")
+    failed(carol.get("/api/v1/nodes"), 403, "Forbidden", 'User "carol"', "at the cluster scope")
+    who = carol.post("/apis/authentication.k8s.io/v1/selfsubjectreviews",
+                     {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}).json["status"]["userInfo"]
+    equal((who["username"], who["groups"]), ("carol", ["dev", "ops", "system:authenticated"]))
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    created(c.post(rbac + "/namespaces/default/roles", {
+        "metadata": {"name": "reader"}, "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]}]}))
+    created(c.post(rbac + "/namespaces/default/rolebindings", {
+        "metadata": {"name": "dev"}, "roleRef": {"kind": "Role", "name": "reader", "apiGroup": "rbac.authorization.k8s.io"},
+        "subjects": [{"kind": "Group", "name": "dev"}]}))
+    wait_for(lambda: carol.get(CM).code == 200, "the binding to count")
+    failed(carol.post(CM, config_map("no")), 403, "Forbidden")
+    review = c.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", {"spec": {
+        "user": "x", "groups": ["dev"], "resourceAttributes": {"namespace": "default", "verb": "list", "resource": "configmaps"}}})
+    equal(review.json["status"]["allowed"], True, review)
+    # nobody grants what they do not have
+    created(c.post(rbac + "/clusterrolebindings", {
+        "metadata": {"name": "carol-rbac"}, "roleRef": {"kind": "ClusterRole", "name": "admin", "apiGroup": "rbac.authorization.k8s.io"},
+        "subjects": [{"kind": "User", "name": "carol"}]}))
+    wait_for(lambda: carol.get(rbac + "/namespaces/default/roles").code == 200, "the binding to count")
+    failed(carol.post(rbac + "/namespaces/default/roles", {
+        "metadata": {"name": "evil"}, "rules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]}), 403, "Forbidden",
+        "attempting to grant RBAC permissions not currently held")
+    failed(carol.post(rbac + "/namespaces/default/rolebindings", {
+        "metadata": {"name": "evil"}, "roleRef": {"kind": "ClusterRole", "name": "cluster-admin", "apiGroup": "rbac.authorization.k8s.io"},
+        "subjects": [{"kind": "User", "name": "carol"}]}), 403, "Forbidden", "not currently held")
+
+
+def wait_for(condition, what, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        check(time.monotonic() < deadline, "waited in vain for", what)
+        time.sleep(0.02)
+
+
+def test_service_account_tokens(c, server):
+    service_account(c, name="robot")
+    created(c.post(NS + "/pods", pod("tok", serviceAccountName="robot")))
+    uid = c.get(NS + "/pods/tok").json["metadata"]["uid"]
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {
+        "expirationSeconds": 3607, "boundObjectRef": {"kind": "Pod", "apiVersion": "v1", "name": "tok", "uid": uid}}}
+    made = created(c.post(NS + "/serviceaccounts/robot/token", request))
+    token = made["status"]["token"]
+    claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+    equal(claims["sub"], "system:serviceaccount:default:robot")
+    equal(claims["kubernetes.io"]["pod"], {"name": "tok", "uid": uid})
+    robot = Client(server.port, server.pki, user=None, token=token)
+    failed(robot.get(CM), 403, "Forbidden", "system:serviceaccount:default:robot")
+    review = c.post("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": token}}).json["status"]
+    equal(review["user"]["username"], "system:serviceaccount:default:robot")
+    equal(review["authenticated"], True)
+    failed(Client(server.port, server.pki, user=None, token=token[:-4] + "AAAA").get(CM), 401, "Unauthorized")
+    equal(c.post(NS + "/serviceaccounts/robot/token", {"spec": {"expirationSeconds": 5}}).code, 422)
+    c.delete(NS + "/pods/tok")
+    failed(robot.get(CM), 401, "Unauthorized")
+
+
+# ---- bad input ----
+
+def test_bad_input(c, server):
+    failed(c.post(CM, '{"a":'), 400, "BadRequest", "cannot be handled as a ConfigMap")
+    failed(c.post(CM, "[]"), 400, "BadRequest")
+    failed(c.post(CM, ""), 400, "BadRequest")
+    failed(c.post(CM, "x", content_type="text/plain"), 415, "UnsupportedMediaType")
+    failed(c.post(CM, "a: [", content_type="application/yaml"), 400, "BadRequest")
+    for bad in (b"k8s\x00\xff\xff\xff", b"garbage", b"k8s\x00\x0a\x7f"):
+        failed(c.request("POST", CM, bad, content_type=PROTOBUF), 400, "BadRequest")
+    failed(c.get(CM, accept="text/html"), 406, "NotAcceptable")
+    failed(c.post(CM, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}}), 400, "BadRequest", "does not match")
+    wrong_type = dict(config_map("t"), data={"a": 1})
+    failed(c.post(CM, wrong_type), 400, "BadRequest", "data")
+    unknown = dict(config_map("u"), dataa={"x": "y"})
+    failed(c.post(CM + "?fieldValidation=Strict", unknown), 400, "BadRequest", 'unknown field "dataa"')
+    warned = c.post(CM + "?fieldValidation=Warn", unknown)
+    equal(warned.code, 201)
+    equal(warned.headers["warning"], '299 - "unknown field \\"dataa\\""')
+    equal(c.post(CM + "?fieldValidation=Ignore", dict(unknown, metadata={"name": "u2"})).headers["warning"], None)
+    equal(c.post(CM + "?fieldValidation=Maybe", config_map("u3")).code, 422)
+    s = failed(c.post(CM, config_map("Bad_Name")), 422, "Invalid", "metadata.name")
+    equal(s["details"]["causes"][0]["field"], "metadata.name")
+    failed(c.post(CM, dict(config_map("v"), metadata={"name": "v", "labels": {"a b": "c"}})), 422, "Invalid", "metadata.labels")
+    failed(c.post(CM, dict(config_map("v"), metadata={"name": "v", "namespace": "other"})), 400, "BadRequest", "namespace")
+    failed(c.put(CM + "/v", config_map("w")), 400, "BadRequest", "does not match the name on the URL")
+    failed(c.put(CM + "/v", config_map("v")), 404, "NotFound")
+    failed(c.post(NS + "/pods", {"metadata": {"name": "np"}, "spec": {}}), 422, "Invalid", "spec.containers")
+    failed(c.get("/apis/nothing.io/v1/things"), 404, "NotFound")
+    failed(c.get("/api/v1/%zz"), 400, "BadRequest")
+    failed(c.request("POST", CM + "/x", config_map("x")), 405, "MethodNotAllowed")
+    failed(c.delete("/api/v1/namespaces"), 405, "MethodNotAllowed")
+    deep = '{"metadata":{"name":"deep"},"data":' + "[" * 5000 + "]" * 5000 + "}"
+    equal(c.post(CM, deep).code, 400)
+    big = c.post(CM, '{"metadata":{"name":"big"},"data":{"x":"' + "y" * (4 << 20) + '"}}')
+    failed(big, 413, "RequestEntityTooLarge", "limit is 3145728")
+    raw_http(server, b"GET / HTTP/1.1\r\nHost: x\r\nBad Header\r\n\r\n", b"400")
+    raw_http(server, b"\x16\x03garbage", None)
+    equal(c.get("/readyz").code, 200, "still alive")
+
+
+def raw_http(server, data, want):
+    raw = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+    if want is None:
+        raw.sendall(data)
+    else:
+        context = server.client().context
+        tls = context.wrap_socket(raw, server_hostname="127.0.0.1")
+        tls.sendall(data)
+        check(want in tls.recv(4096), "no", want)
+        raw = tls
+    raw.close()
+
+
+# ---- the process ----
+
+def test_zz_restart_keeps_everything(c, server):
+    created(c.post(CM, config_map("kept", a="b")))
+    before = c.get(CM + "/kept").json
+    server.kill()
+    server.start()
+    equal(server.client().get(CM + "/kept").json, before)
+    equal(server.stop(), 0, server.log_tail())
+    server.start()
+    equal(server.client().get(CM + "/kept").json, before)
+
+
+def main():
+    binary, wanted = sys.argv[1], sys.argv[2:]
+    tests = sorted((n, f) for n, f in globals().items() if n.startswith("test_"))
+    tests = [(n, f) for n, f in tests if not wanted or any(w in n for w in wanted)]
+    server = Server(binary)
+    bad = 0
+    try:
+        server.start()
+        for name, run in tests:
+            started = time.monotonic()
+            try:
+                run(server.client(), server)
+                print("ok   %-45s %.2f s" % (name, time.monotonic() - started), flush=True)
+            except Exception:
+                bad += 1
+                print("FAIL %s" % name, flush=True)
+                traceback.print_exc(limit=4)
+                if server.process.poll() is not None:
+                    print(server.log_tail())
+                    server.start()
+        if server.stop() != 0:
+            bad += 1
+            print("FAIL the server's exit code\n" + server.log_tail())
+    finally:
+        server.remove()
+    print("%d passed, %d failed" % (len(tests) - bad, bad))
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
