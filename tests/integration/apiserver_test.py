@@ -615,6 +615,7 @@ def test_bad_input(c, server):
     failed(c.post(CM, dict(config_map("v"), metadata={"name": "v", "namespace": "other"})), 400, "BadRequest", "namespace")
     failed(c.put(CM + "/v", config_map("w")), 400, "BadRequest", "does not match the name on the URL")
     failed(c.put(CM + "/v", config_map("v")), 404, "NotFound")
+    service_account(c)
     failed(c.post(NS + "/pods", {"metadata": {"name": "np"}, "spec": {}}), 422, "Invalid", "spec.containers")
     failed(c.get("/apis/nothing.io/v1/things"), 404, "NotFound")
     failed(c.get("/api/v1/%zz"), 400, "BadRequest")
