@@ -133,7 +133,7 @@ static int start(struct kv *kv, struct error *err)
     kv->hub = watch_hub_new(&ho, kv->state.rev);
     int rc = logdb_boot(kv->db, &boot, err);
     if (rc == 0)
-        rc = driver_start(kv, &boot, &kv->driver, err);
+        rc = driver_start(kv, &boot, err);
     logdb_boot_free(&boot);
     if (rc == 0 && (rc = house_start(kv, err)) < 0)
         driver_stop(kv->driver);

@@ -175,10 +175,9 @@ void house_wake(struct kv *kv);
 void kv_fail(struct kv *kv, const struct error *why);
 void compaction_wait(struct kv *kv, struct waiter *w);
 
-/* ---- driver_*.c: Raft, or the single member without it ---- */
+/* ---- driver_raft.c ---- */
 
-int driver_start(struct kv *kv, const struct raft_boot *boot, struct driver **out,
-                 struct error *err);
+int driver_start(struct kv *kv, const struct raft_boot *boot, struct error *err); /* sets kv->driver */
 void driver_stop(struct driver *d); /* ends everything given to it */
 struct blob *driver_proposal_new(size_t len);
 void driver_propose(struct driver *d, struct blob *proposal, raft_propose_fn *fn, void *ctx);

@@ -15,6 +15,10 @@ void raft_reset_election_timer(struct raft *r)
     r->election_elapsed = 0;
     r->election_timeout =
         r->params.election_ticks + (uint32_t)rng_below(&r->rng, r->params.election_ticks);
+    /* A sole voter competes with nobody: it leads at the next tick. */
+    if (r->config.voters.len == 1 && r->config.voters.ids[0] == r->params.id &&
+        !raft_config_is_joint(&r->config))
+        r->election_timeout = 1;
 }
 
 /* What every change of role or term does. */

@@ -481,7 +481,8 @@ void disk_sim_reboot(void)
             continue;
         }
         for (uint64_t at = 0; at < d->file->durable_len;) {
-            ssize_t n = real_pwrite(fd, d->file->durable + at, d->file->durable_len - at, (off_t)at);
+            ssize_t n =
+                real_pwrite(fd, d->file->durable + at, d->file->durable_len - at, (off_t)at);
             assert(n > 0);
             at += (uint64_t)n;
         }

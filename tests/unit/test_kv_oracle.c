@@ -127,7 +127,8 @@ static pairs o_range(const struct oracle *o, struct str key, struct str end, int
         bool twice = false;
         for (int k = 0; k < i; k++)
             twice = twice || str_eq(keys[k], keys[i]);
-        const struct kv_pair *p = twice || !in_range(key, end, keys[i]) ? NULL : o_get(o, keys[i], rev);
+        const struct kv_pair *p =
+            twice || !in_range(key, end, keys[i]) ? NULL : o_get(o, keys[i], rev);
         if (p)
             vec_push(&out, *p);
     }
@@ -272,7 +273,8 @@ static struct kv_range_request any_range_request(const struct oracle *o)
     struct kv_range_request q = {0};
     any_range(&q.key, &q.end);
     if (rng_below(&rng, 2))
-        q.rev = MAX(o->compacted, 1) + (int64_t)rng_below(&rng, (uint64_t)(o->rev - MAX(o->compacted, 1)) + 1);
+        q.rev = MAX(o->compacted, 1) +
+                (int64_t)rng_below(&rng, (uint64_t)(o->rev - MAX(o->compacted, 1)) + 1);
     if (rng_below(&rng, 3) == 0)
         q.limit = 1 + (int64_t)rng_below(&rng, 6);
     q.sort_order = rng_below(&rng, 3);
@@ -338,7 +340,8 @@ static struct kv_op any_op(struct arena *a, const struct oracle *o, unsigned dep
         break;
     case KV_OP_PUT: {
         const struct kv_pair *p = o_get(o, keys[k], INT64_MAX);
-        op.put = (struct kv_put){.key = keys[k], .value = any_value(a), .prev_kv = rng_below(&rng, 2)};
+        op.put =
+            (struct kv_put){.key = keys[k], .value = any_value(a), .prev_kv = rng_below(&rng, 2)};
         if (rng_below(&rng, 4) == 0)
             op.put.lease = leases[rng_below(&rng, 3)];
         if (p && rng_below(&rng, 6) == 0) {
@@ -368,7 +371,8 @@ static struct kv_txn_request *any_txn(struct arena *a, const struct oracle *o, u
 {
     struct kv_txn_request *t = arena_new(a, struct kv_txn_request);
     struct kv_compare *c = arena_array(a, struct kv_compare, 3);
-    struct kv_op *then = arena_array(a, struct kv_op, 4), *otherwise = arena_array(a, struct kv_op, 4);
+    struct kv_op *then = arena_array(a, struct kv_op, 4),
+                 *otherwise = arena_array(a, struct kv_op, 4);
     t->compares = c;
     t->then = then;
     t->otherwise = otherwise;
@@ -413,7 +417,8 @@ static void o_run(struct oracle *o, const struct kv_txn_request *t, const struct
         const struct kv_op_result *out = &r->ops[i];
         CHECK(out->type == ops[i].type);
         if (ops[i].type == KV_OP_RANGE) {
-            check_range(o, &ops[i].range, &out->range, ops[i].range.rev ? ops[i].range.rev : INT64_MAX);
+            check_range(o, &ops[i].range, &out->range,
+                        ops[i].range.rev ? ops[i].range.rev : INT64_MAX);
         } else if (ops[i].type == KV_OP_PUT) {
             const struct kv_pair *prev = o_get(o, ops[i].put.key, INT64_MAX);
             CHECK(out->put.has_prev == (prev && ops[i].put.prev_kv));
@@ -485,7 +490,10 @@ static int finish(struct waiting *w)
     return w->code;
 }
 
-#define WAITING {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, 0}
+#define WAITING                                                       \
+    {                                                                 \
+        PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, 0 \
+    }
 
 static void compact(struct kv *kv, struct oracle *o)
 {

@@ -89,7 +89,8 @@ static struct blob *entry_data(uint64_t index, uint64_t term)
 static bool entry_is(const struct raft_entry *e, uint64_t index, uint64_t term)
 {
     struct blob *b = entry_data(index, term);
-    bool same = e->index == index && e->term == term && e->data && str_eq(blob_str(b), blob_str(e->data));
+    bool same =
+        e->index == index && e->term == term && e->data && str_eq(blob_str(b), blob_str(e->data));
     blob_unref(b);
     return same;
 }
@@ -211,12 +212,13 @@ static void check(struct run *r)
     assert_true(boot.config.voters.len == 1 && boot.config.voters.ids[0] == 7);
     size_t n = 0, want = boot.last_index - boot.base_index;
     struct raft_entry *all = mem_zalloc((want + 1) * sizeof *all);
-    assert_int_equal(logdb_entries(r->db, boot.base_index + 1, boot.last_index, UINT64_MAX, all, want,
-                                   &n, &err),
-                     0);
+    assert_int_equal(
+        logdb_entries(r->db, boot.base_index + 1, boot.last_index, UINT64_MAX, all, want, &n, &err),
+        0);
     assert_int_equal(n, want);
     for (size_t i = 0; i < n; i++) {
-        assert_true(entry_is(&all[i], boot.base_index + 1 + i, m->term_at[boot.base_index + 1 + i]));
+        assert_true(
+            entry_is(&all[i], boot.base_index + 1 + i, m->term_at[boot.base_index + 1 + i]));
         blob_unref(all[i].data);
     }
     mem_free(all);
@@ -326,8 +328,8 @@ static void sigkill(void **state)
     struct run r;
     struct error err;
     run_init(&r, 77);
-    struct model *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
-                                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct model *shared =
+        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(shared != MAP_FAILED);
     *shared = *r.m;
     mem_free(r.m);
