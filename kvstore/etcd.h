@@ -21,17 +21,21 @@ struct etcd_server;
 struct etcd_config {
     struct kv *kv;           /* must outlive the server */
     struct metrics *metrics; /* rendered at /metrics; may be NULL */
-    struct loop *const *loops; /* that run already; connections are dealt to them; they must outlive kv */
+    struct loop *const
+        *loops; /* that run already; connections are dealt to them; they must outlive kv */
     size_t loops_len;
-    const char *const *listen_client_urls; /* NULL-terminated: "http://…", "https://…", "unix://…" */
-    const char *const *listen_metrics_urls; /* NULL-terminated or NULL: only health and metrics there */
+    const char *const
+        *listen_client_urls; /* NULL-terminated: "http://…", "https://…", "unix://…" */
+    const char *const
+        *listen_metrics_urls;         /* NULL-terminated or NULL: only health and metrics there */
     const char *cert_file, *key_file; /* for https URLs */
-    const char *ca_file;     /* clients must show a certificate of this CA (as with client_cert_auth) */
+    const char *ca_file; /* clients must show a certificate of this CA (as with client_cert_auth) */
     bool client_cert_auth;
     const char *crl_file, *cipher_suites, *tls_min_version; /* NULL: none, ours, TLS1.2 */
-    size_t request_bytes_max; /* 0: 1.5 MiB */
-    size_t txn_ops_max;       /* 0: 128 */
-    unsigned streams_max;     /* concurrent calls on a connection; 0: 10000 (--max-concurrent-streams) */
+    size_t request_bytes_max;                               /* 0: 1.5 MiB */
+    size_t txn_ops_max;                                     /* 0: 128 */
+    unsigned
+        streams_max; /* concurrent calls on a connection; 0: 10000 (--max-concurrent-streams) */
 };
 
 /* Listen and serve. Not on one of the loops' threads. NULL and *err (URL or file, and reason). */

@@ -1,0 +1,89 @@
+/*
+ * Inside the etcd services only.
+ *
+ *   etcd_server.c    listening, dispatch, stopping
+ *   etcd_http.c      /health, /livez, /readyz, /version, /metrics
+ *   etcd_convert.c   messages ⇄ kv.h, errors
+ *   etcd_kv.c, etcd_watch.c, etcd_lease.c, etcd_cluster.c   the services
+ */
+#ifndef C8S_KVSTORE_ETCD_INTERNAL_H
+#define C8S_KVSTORE_ETCD_INTERNAL_H
+
+#include "base/metrics.h"
+#include "kvstore/etcd.h"
+#include "net/grpc.h"
+#include "proto/etcd/rpc.pb-c.h"
+
+struct etcd_server {
+    struct etcd_config config;
+    struct kv *kv;
+    struct http_server *http;         /* clients */
+    struct http_server *metrics_http; /* listen_metrics_urls; NULL: none */
+    struct grpc_server *grpc;
+    uint64_t cluster_id, member_id; /* fixed */
+    _Atomic uint64_t term;          /* refreshed a few times a second: every answer carries it */
+    struct loop_timer refresh;
+    atomic_bool stopping;
+};
+
+/* A call under way: lives in the call's arena. */
+struct etcd_request {
+    struct etcd_server *server;
+    struct grpc_call *call;
+    const ProtobufCMessage *message;
+    size_t budget; /* taken with kv_budget_take, given back when the call is freed */
+};
+
+/* The methods of each service: arrays for grpc_server_add. */
+extern const struct grpc_method etcd_kv_methods[], etcd_watch_methods[], etcd_lease_methods[],
+    etcd_cluster_methods[];
+extern const size_t etcd_kv_methods_len, etcd_watch_methods_len, etcd_lease_methods_len,
+    etcd_cluster_methods_len;
+
+/* A new etcd_request for a call, as its user. */
+struct etcd_request *etcd_request_new(struct etcd_server *s, struct grpc_call *call,
+                                      const ProtobufCMessage *message);
+/* .on_free of every method that makes an etcd_request. */
+void etcd_request_free(struct grpc_call *call, void *ctx);
+struct loop *etcd_loop(struct grpc_call *call);
+
+/* Fill a header; `rev` 0: the current revision. */
+void etcd_header(const struct etcd_server *s, Etcdserverpb__ResponseHeader *h, int64_t rev);
+
+/* End a call with what a kv_* function reported (never 0), by etcd's status and message. */
+void etcd_fail(struct grpc_call *call, int code);
+/* The message alone ("etcdserver: …"), and its gRPC status. */
+const char *etcd_error_message(int code, int *status);
+#define ETCD_EMPTY_KEY "etcdserver: key is not provided"
+
+/* etcd_convert.c */
+static inline struct str etcd_str(ProtobufCBinaryData b)
+{
+    return str_make(b.data, b.len);
+}
+static inline ProtobufCBinaryData etcd_bytes(struct str s)
+{
+    return (ProtobufCBinaryData){s.n, (uint8_t *)s.p};
+}
+void etcd_kv_of_pair(const struct kv_pair *pair, Mvccpb__KeyValue *out);
+/* 0, or what is wrong: a gRPC status with *message. */
+int etcd_range_request(const Etcdserverpb__RangeRequest *q, struct kv_range_request *out,
+                       const char **message);
+int etcd_put_request(const Etcdserverpb__PutRequest *q, struct kv_put *out, const char **message);
+int etcd_delete_request(const Etcdserverpb__DeleteRangeRequest *q, struct kv_delete *out,
+                        const char **message);
+int etcd_txn_request(const struct etcd_server *s, const Etcdserverpb__TxnRequest *q,
+                     struct arena *a, struct kv_txn_request *out, const char **message);
+void etcd_range_response(const struct etcd_server *s, const struct kv_range_result *r,
+                         struct arena *a, Etcdserverpb__RangeResponse *out);
+void etcd_delete_response(const struct kv_op_result *r, struct arena *a,
+                          Etcdserverpb__DeleteRangeResponse *out);
+void etcd_put_response(const struct kv_op_result *r, struct arena *a,
+                       Etcdserverpb__PutResponse *out);
+void etcd_txn_response(const struct etcd_server *s, const struct kv_txn_result *r, struct arena *a,
+                       Etcdserverpb__TxnResponse *out);
+
+/* etcd_http.c */
+void etcd_http_request(void *ctx, struct http_exchange *x);
+
+#endif

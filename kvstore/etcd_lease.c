@@ -1,0 +1,228 @@
+/*
+ * etcd's Lease service: LeaseGrant, LeaseRevoke, LeaseKeepAlive, LeaseTimeToLive, LeaseLeases.
+ */
+#include "kvstore/etcd_internal.h"
+#include "base/mem.h"
+
+static void grant_done(void *ctx, const struct kv_lease_result *result)
+{
+    struct etcd_request *r = ctx;
+    if (result->code < 0) {
+        etcd_fail(r->call, result->code);
+        return;
+    }
+    Etcdserverpb__ResponseHeader header;
+    Etcdserverpb__LeaseGrantResponse response = ETCDSERVERPB__LEASE_GRANT_RESPONSE__INIT;
+    etcd_header(r->server, &header, result->rev);
+    response.header = &header;
+    response.id = result->id;
+    response.ttl = result->ttl_s;
+    grpc_reply(r->call, &response.base);
+}
+
+static void on_grant(struct grpc_call *call, void *ctx, const ProtobufCMessage *message,
+                     struct str raw)
+{
+    (void)raw;
+    struct etcd_server *s = ctx;
+    const Etcdserverpb__LeaseGrantRequest *q = (const void *)message;
+    kv_lease_grant(s->kv, q->id, q->ttl, etcd_loop(call), grant_done,
+                   etcd_request_new(s, call, message));
+}
+
+static void revoke_done(void *ctx, const struct kv_lease_result *result)
+{
+    struct etcd_request *r = ctx;
+    if (result->code < 0) {
+        etcd_fail(r->call, result->code);
+        return;
+    }
+    Etcdserverpb__ResponseHeader header;
+    Etcdserverpb__LeaseRevokeResponse response = ETCDSERVERPB__LEASE_REVOKE_RESPONSE__INIT;
+    etcd_header(r->server, &header, result->rev);
+    response.header = &header;
+    grpc_reply(r->call, &response.base);
+}
+
+static void on_revoke(struct grpc_call *call, void *ctx, const ProtobufCMessage *message,
+                      struct str raw)
+{
+    (void)raw;
+    struct etcd_server *s = ctx;
+    const Etcdserverpb__LeaseRevokeRequest *q = (const void *)message;
+    kv_lease_revoke(s->kv, q->id, etcd_loop(call), revoke_done, etcd_request_new(s, call, message));
+}
+
+/* ------------------------------------------------------------------- keep-alive --- */
+
+/* A keep-alive stream. It ends when the client has half-closed (or gone, or an error came) and no
+ * answer is outstanding. */
+struct keep_alive_stream {
+    struct etcd_server *server;
+    struct grpc_call *call;
+    unsigned outstanding;
+    bool ended;
+    int failed; /* 0, or the kv code to end with */
+};
+
+static void keep_alive_open(struct grpc_call *call, void *ctx)
+{
+    struct keep_alive_stream *s = arena_new(grpc_arena(call), struct keep_alive_stream);
+    s->server = ctx;
+    s->call = call;
+    grpc_set_user(call, s);
+}
+
+static void keep_alive_check_end(struct keep_alive_stream *s)
+{
+    if (s->outstanding || !(s->ended || s->failed))
+        return;
+    if (s->failed)
+        etcd_fail(s->call, s->failed);
+    else
+        grpc_finish(s->call, GRPC_OK, NULL);
+}
+
+struct keep_alive {
+    struct keep_alive_stream *stream;
+    int64_t id;
+};
+
+static void keep_alive_done(void *ctx, const struct kv_lease_result *result)
+{
+    struct keep_alive *k = ctx;
+    struct keep_alive_stream *s = k->stream;
+    s->outstanding--;
+    if (result->code < 0 && result->code != KV_ERR_LEASE_NOT_FOUND) {
+        s->failed = result->code;
+    } else if (!grpc_cancelled(s->call)) {
+        Etcdserverpb__ResponseHeader header;
+        Etcdserverpb__LeaseKeepAliveResponse response =
+            ETCDSERVERPB__LEASE_KEEP_ALIVE_RESPONSE__INIT;
+        etcd_header(s->server, &header, result->rev);
+        response.header = &header;
+        response.id = k->id;
+        response.ttl = result->code ? 0 : result->ttl_s; /* 0: there is no such lease */
+        grpc_send(s->call, &response.base);
+    }
+    mem_free(k);
+    keep_alive_check_end(s);
+}
+
+static void on_keep_alive(struct grpc_call *call, void *ctx, const ProtobufCMessage *message,
+                          struct str raw)
+{
+    (void)raw;
+    struct etcd_server *server = ctx;
+    struct keep_alive_stream *s = grpc_user(call);
+    if (s->failed)
+        return;
+    struct keep_alive *k = mem_alloc(sizeof *k);
+    *k = (struct keep_alive){
+        s, ((const Etcdserverpb__LeaseKeepAliveRequest *)(const void *)message)->id};
+    s->outstanding++;
+    kv_lease_keep_alive(server->kv, k->id, etcd_loop(call), keep_alive_done, k);
+}
+
+static void keep_alive_end(struct grpc_call *call, void *ctx)
+{
+    (void)ctx;
+    struct keep_alive_stream *s = grpc_user(call);
+    if (s->ended)
+        return;
+    s->ended = true;
+    keep_alive_check_end(s);
+}
+
+/* ---------------------------------------------------------------------- queries --- */
+
+static void ttl_confirmed(void *ctx, int code, int64_t rev)
+{
+    struct etcd_request *r = ctx;
+    const Etcdserverpb__LeaseTimeToLiveRequest *q = (const void *)r->message;
+    struct arena *a = grpc_arena(r->call);
+    struct kv_lease_info info = {0};
+    if (code == 0)
+        code = kv_lease_time_to_live(r->server->kv, q->id, q->keys, a, &info, NULL);
+    if (code < 0 && code != KV_ERR_LEASE_NOT_FOUND) {
+        etcd_fail(r->call, code);
+        return;
+    }
+    Etcdserverpb__ResponseHeader header;
+    Etcdserverpb__LeaseTimeToLiveResponse response =
+        ETCDSERVERPB__LEASE_TIME_TO_LIVE_RESPONSE__INIT;
+    etcd_header(r->server, &header, rev);
+    response.header = &header;
+    response.id = q->id;
+    response.ttl = code ? -1 : info.remaining_s;
+    response.grantedttl = info.ttl_s;
+    response.n_keys = info.keys_len;
+    response.keys = arena_array(a, ProtobufCBinaryData, info.keys_len);
+    for (size_t i = 0; i < info.keys_len; i++)
+        response.keys[i] = etcd_bytes(info.keys[i]);
+    grpc_reply(r->call, &response.base);
+}
+
+static void on_time_to_live(struct grpc_call *call, void *ctx, const ProtobufCMessage *message,
+                            struct str raw)
+{
+    (void)raw;
+    struct etcd_server *s = ctx;
+    kv_read_index(s->kv, etcd_loop(call), ttl_confirmed, etcd_request_new(s, call, message));
+}
+
+static void leases_confirmed(void *ctx, int code, int64_t rev)
+{
+    struct etcd_request *r = ctx;
+    struct arena *a = grpc_arena(r->call);
+    int64_t *ids = NULL;
+    size_t n = 0;
+    if (code == 0)
+        code = kv_lease_list(r->server->kv, a, &ids, &n, NULL);
+    if (code < 0) {
+        etcd_fail(r->call, code);
+        return;
+    }
+    Etcdserverpb__ResponseHeader header;
+    Etcdserverpb__LeaseLeasesResponse response = ETCDSERVERPB__LEASE_LEASES_RESPONSE__INIT;
+    Etcdserverpb__LeaseStatus *all = arena_array(a, Etcdserverpb__LeaseStatus, n);
+    etcd_header(r->server, &header, rev);
+    response.header = &header;
+    response.n_leases = n;
+    response.leases = arena_alloc(a, n * sizeof(void *));
+    for (size_t i = 0; i < n; i++) {
+        etcdserverpb__lease_status__init(&all[i]);
+        all[i].id = ids[i];
+        response.leases[i] = &all[i];
+    }
+    grpc_reply(r->call, &response.base);
+}
+
+static void on_leases(struct grpc_call *call, void *ctx, const ProtobufCMessage *message,
+                      struct str raw)
+{
+    (void)raw;
+    struct etcd_server *s = ctx;
+    kv_read_index(s->kv, etcd_loop(call), leases_confirmed, etcd_request_new(s, call, message));
+}
+
+#define LEASE_METHOD(name, descriptor, handler)                                                    \
+    {                                                                                              \
+        .path = "/etcdserverpb.Lease/" name, .request = &etcdserverpb__##descriptor##__descriptor, \
+        .on_message = handler, .on_free = etcd_request_free                                        \
+    }
+
+const struct grpc_method etcd_lease_methods[] = {
+    LEASE_METHOD("LeaseGrant", lease_grant_request, on_grant),
+    LEASE_METHOD("LeaseRevoke", lease_revoke_request, on_revoke),
+    LEASE_METHOD("LeaseTimeToLive", lease_time_to_live_request, on_time_to_live),
+    LEASE_METHOD("LeaseLeases", lease_leases_request, on_leases),
+    {.path = "/etcdserverpb.Lease/LeaseKeepAlive",
+     .client_streaming = true,
+     .request = &etcdserverpb__lease_keep_alive_request__descriptor,
+     .on_open = keep_alive_open,
+     .on_message = on_keep_alive,
+     .on_end = keep_alive_end,
+     .on_cancel = keep_alive_end},
+};
+const size_t etcd_lease_methods_len = ARRAY_LEN(etcd_lease_methods);

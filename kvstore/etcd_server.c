@@ -1,0 +1,200 @@
+/*
+ * The etcd v3 server: listening by URL, dispatch to the services, stopping. See etcd.h.
+ */
+#include "kvstore/etcd_internal.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/tls.h"
+
+#define REFRESH_MS 200
+#define OVERHEAD_BYTES (512u * 1024) /* of a message around a request of the maximal size */
+
+void etcd_header(const struct etcd_server *s, Etcdserverpb__ResponseHeader *h, int64_t rev)
+{
+    etcdserverpb__response_header__init(h);
+    h->cluster_id = s->cluster_id;
+    h->member_id = s->member_id;
+    h->revision = rev ? rev : kv_current_revision(s->kv);
+    h->raft_term = atomic_load_explicit(&s->term, memory_order_relaxed);
+}
+
+static void refresh(struct loop_timer *timer)
+{
+    struct etcd_server *s = container_of(timer, struct etcd_server, refresh);
+    struct kv_status st;
+    kv_status(s->kv, &st);
+    atomic_store_explicit(&s->term, st.term, memory_order_relaxed);
+    loop_timer_start(timer, REFRESH_MS);
+}
+
+static void on_headers(void *ctx, struct http_exchange *x)
+{
+    struct etcd_server *s = ctx;
+    grpc_server_take(s->grpc, x);
+}
+
+static struct tls_context *make_tls(const struct etcd_config *c, struct error *err)
+{
+    return tls_server_new(
+        &(struct tls_options){
+            .cert_file = c->cert_file,
+            .key_file = c->key_file,
+            .ca_file = c->ca_file,
+            .crl_file = c->crl_file,
+            .cipher_suites = c->cipher_suites,
+            .min_version = c->tls_min_version,
+            .client_auth =
+                c->client_cert_auth || c->ca_file ? TLS_CLIENT_AUTH_REQUIRE : TLS_CLIENT_AUTH_NONE,
+        },
+        err);
+}
+
+/* Split "https://host:port" into address and TLS. */
+static int listen_url(struct http_server *http, const char *url, struct tls_context *tls,
+                      struct error *err)
+{
+    struct str u = str_from(url);
+    bool secure = str_has_prefix(u, STR("https://")) || str_has_prefix(u, STR("unixs://"));
+    bool is_unix = str_has_prefix(u, STR("unix://")) || str_has_prefix(u, STR("unixs://"));
+    if (!secure && !is_unix && !str_has_prefix(u, STR("http://")))
+        return error_set(err, ERR_INVALID, "URL scheme must be http, https, unix, or unixs: %s",
+                         url);
+    if (secure && !tls)
+        return error_set(err, ERR_INVALID, "%s needs --cert-file and --key-file", url);
+    struct str rest = str_slice(u, (size_t)str_find(u, STR("://")) + 3, u.n);
+    ptrdiff_t slash = is_unix ? -1 : str_find_char(rest, '/');
+    if (slash >= 0 && (size_t)slash + 1 < rest.n)
+        return error_set(err, ERR_INVALID, "URL must not contain a path: %s", url);
+    if (slash >= 0)
+        rest = str_slice(rest, 0, (size_t)slash);
+    char *address = mem_printf("%s%.*s", is_unix ? "unix:" : "", STR_ARG(rest));
+    int rc = http_server_listen(http, address, secure ? tls : NULL, err);
+    mem_free(address);
+    return rc < 0 ? error_wrap(err, "listen on %s", url) : 0;
+}
+
+static int listen_all(struct etcd_server *s, struct error *err)
+{
+    const struct etcd_config *c = &s->config;
+    struct tls_context *tls = NULL;
+    if (c->cert_file && !(tls = make_tls(c, err)))
+        return ERR_INVALID;
+    int rc = 0;
+    for (const char *const *url = c->listen_client_urls; *url && rc == 0; url++)
+        rc = listen_url(s->http, *url, tls, err);
+    for (const char *const *url = c->listen_metrics_urls; url && *url && rc == 0; url++)
+        rc = listen_url(s->metrics_http, *url, tls, err);
+    tls_context_unref(tls);
+    return rc;
+}
+
+static void start_refresh(void *arg)
+{
+    struct etcd_server *s = arg;
+    loop_timer_init(s->config.loops[0], &s->refresh, refresh);
+    loop_timer_start(&s->refresh, REFRESH_MS);
+}
+
+static void stop_refresh(void *arg)
+{
+    struct etcd_server *s = arg;
+    loop_timer_stop(&s->refresh);
+}
+
+static double has_leader(void *kv)
+{
+    struct kv_status st;
+    kv_status(kv, &st);
+    return st.leader_id != 0;
+}
+
+static double is_leader(void *kv)
+{
+    struct kv_status st;
+    kv_status(kv, &st);
+    return st.leader_id == st.member_id;
+}
+
+static void add_metrics(struct etcd_server *s)
+{
+    struct metrics *m = s->config.metrics;
+    if (!m)
+        return;
+    metrics_gauge_fn(m, "etcd_server_has_leader", NULL,
+                     "Whether or not a leader exists. 1 is existence, 0 is not.", has_leader, s->kv);
+    metrics_gauge_fn(m, "etcd_server_is_leader", NULL,
+                     "Whether or not this member is a leader. 1 if is, 0 otherwise.", is_leader, s->kv);
+}
+
+static void close_server(struct http_server *http, uint64_t grace_ms)
+{
+    if (!http)
+        return;
+    http_server_stop_wait(http, grace_ms);
+    http_server_free(http);
+}
+
+void etcd_server_stop(struct etcd_server *s, uint64_t grace_ms)
+{
+    if (!s)
+        return;
+    atomic_store(&s->stopping, true);
+    close_server(s->http, grace_ms);
+    close_server(s->metrics_http, grace_ms);
+    loop_call(s->config.loops[0], stop_refresh, s);
+    grpc_server_free(s->grpc);
+    mem_free((void *)s->config.loops);
+    mem_free(s);
+}
+
+struct etcd_server *etcd_server_start(const struct etcd_config *config, struct error *err)
+{
+    struct etcd_server *s = mem_zalloc(sizeof *s);
+    s->config = *config;
+    struct etcd_config *c = &s->config;
+    c->request_bytes_max = c->request_bytes_max ? c->request_bytes_max : 1536u * 1024;
+    c->txn_ops_max = c->txn_ops_max ? c->txn_ops_max : 128;
+    c->streams_max = c->streams_max ? c->streams_max : 10000;
+    c->loops = mem_dup(config->loops, config->loops_len * sizeof *config->loops);
+    s->kv = config->kv;
+    struct kv_status st;
+    kv_status(s->kv, &st);
+    s->cluster_id = st.cluster_id;
+    s->member_id = st.member_id;
+    atomic_store(&s->term, st.term);
+    s->grpc = grpc_server_new(&(struct grpc_server_options){
+        .ctx = s, .message_bytes_max = c->request_bytes_max + OVERHEAD_BYTES});
+    grpc_server_add(s->grpc, etcd_kv_methods, etcd_kv_methods_len);
+    grpc_server_add(s->grpc, etcd_watch_methods, etcd_watch_methods_len);
+    grpc_server_add(s->grpc, etcd_lease_methods, etcd_lease_methods_len);
+    grpc_server_add(s->grpc, etcd_cluster_methods, etcd_cluster_methods_len);
+    struct http_server_options options = {
+        .loops = c->loops,
+        .loops_len = c->loops_len,
+        .ctx = s,
+        .on_request = etcd_http_request,
+        .on_headers = on_headers,
+        .streams_max = c->streams_max,
+    };
+    s->http = http_server_new(&options);
+    if (c->listen_metrics_urls && *c->listen_metrics_urls) {
+        options.on_headers = NULL;
+        s->metrics_http = http_server_new(&options);
+    }
+    loop_call(c->loops[0], start_refresh, s);
+    if (listen_all(s, err) < 0) {
+        etcd_server_stop(s, 0);
+        return NULL;
+    }
+    add_metrics(s);
+    /* The strings are the caller's and not needed any more. */
+    c->listen_client_urls = c->listen_metrics_urls = NULL;
+    c->cert_file = c->key_file = c->ca_file = c->crl_file = c->cipher_suites = c->tls_min_version =
+        NULL;
+    return s;
+}
+
+int etcd_server_port(const struct etcd_server *s, size_t index)
+{
+    return http_server_port(s->http, index);
+}

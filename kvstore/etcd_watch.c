@@ -1,0 +1,408 @@
+/*
+ * etcd's Watch service: many watches on one stream.
+ *
+ * Each watch is a kv_watch on the stream's loop. When a client reads slowly the stream's queue grows past a
+ * mark and all its watches pause; they hold nothing meanwhile and go on from the store's history.
+ *
+ *   create ─▶ created ─▶ events … ─▶ canceled (by the client, compaction, or a bad request)
+ */
+#include "kvstore/etcd_internal.h"
+#include "base/list.h"
+#include "base/mem.h"
+
+#define QUEUE_PAUSE_BYTES (1u << 20)
+#define FRAGMENT_BYTES (1536u * 1024) /* a response of a `fragment` watch is split about here */
+#define WATCHES_MAX 100000            /* on one stream */
+#define INVALID_WATCH_ID (-1)
+
+struct watch_stream {
+    struct etcd_server *server;
+    struct grpc_call *call;
+    struct list watches;
+    size_t watches_len;
+    int64_t next_id;
+    bool paused;
+    bool finished;
+    size_t progress_pending; /* watches that still have to report for a progress request */
+    bool progress_again;     /* another request came meanwhile */
+    int64_t progress_rev;    /* least revision reported */
+};
+
+struct watch {
+    struct list link;
+    struct watch_stream *stream;
+    int64_t id;
+    struct kv_watch *kv_watch;
+    bool progress_notify, prev_kv, fragment;
+    bool progress_pending;
+};
+
+static void respond(struct watch_stream *s, Etcdserverpb__WatchResponse *r, int64_t rev)
+{
+    Etcdserverpb__ResponseHeader header;
+    if (s->finished || grpc_cancelled(s->call))
+        return;
+    etcd_header(s->server, &header, rev);
+    r->header = &header;
+    grpc_send(s->call, &r->base);
+}
+
+/* ----------------------------------------------------------------------- events --- */
+
+static size_t event_bytes(const struct kv_event *e, bool prev)
+{
+    return 64 + e->kv.key.n + e->kv.value.n + (prev ? 64 + e->prev.key.n + e->prev.value.n : 0);
+}
+
+struct event_message {
+    Mvccpb__Event event;
+    Mvccpb__KeyValue kv, prev;
+};
+
+static void event_of(const struct kv_event *e, bool prev, struct event_message *out)
+{
+    mvccpb__event__init(&out->event);
+    etcd_kv_of_pair(&e->kv, &out->kv);
+    out->event.kv = &out->kv;
+    out->event.type = e->type == KV_EVENT_DELETE ? MVCCPB__EVENT__EVENT_TYPE__DELETE
+                                                 : MVCCPB__EVENT__EVENT_TYPE__PUT;
+    if (prev && e->prev.version > 0) {
+        etcd_kv_of_pair(&e->prev, &out->prev);
+        out->event.prev_kv = &out->prev;
+    }
+}
+
+/* Events from..to as one response. */
+static void send_events(struct watch *w, struct kv_event *const *events, size_t n, int64_t rev,
+                        bool fragment)
+{
+    struct event_message *messages = mem_alloc(n * sizeof *messages);
+    Mvccpb__Event **list = mem_alloc(n * sizeof(void *));
+    for (size_t i = 0; i < n; i++) {
+        event_of(events[i], w->prev_kv, &messages[i]);
+        list[i] = &messages[i].event;
+    }
+    Etcdserverpb__WatchResponse r = ETCDSERVERPB__WATCH_RESPONSE__INIT;
+    r.watch_id = w->id;
+    r.n_events = n;
+    r.events = list;
+    r.fragment = fragment;
+    respond(w->stream, &r, rev);
+    mem_free(list);
+    mem_free(messages);
+}
+
+static void pause_if_slow(struct watch_stream *s)
+{
+    if (s->paused || grpc_queued(s->call) < QUEUE_PAUSE_BYTES)
+        return;
+    s->paused = true;
+    list_for_each (it, &s->watches)
+        kv_watch_pause(list_entry(it, struct watch, link)->kv_watch);
+}
+
+static void on_drain(struct grpc_call *call, void *ctx)
+{
+    (void)ctx;
+    struct watch_stream *s = grpc_user(call);
+    if (!s->paused || s->finished)
+        return;
+    s->paused = false;
+    list_for_each (it, &s->watches)
+        kv_watch_resume(list_entry(it, struct watch, link)->kv_watch);
+}
+
+static void on_events(void *ctx, struct kv_watch *kv_watch, const struct kv_watch_batch *batch)
+{
+    (void)kv_watch;
+    struct watch *w = ctx;
+    size_t from = 0, bytes = 0;
+    for (size_t i = 0; i < batch->events_len; i++) {
+        bytes += event_bytes(batch->events[i], w->prev_kv);
+        bool last = i + 1 == batch->events_len;
+        bool split = w->fragment && bytes >= FRAGMENT_BYTES && !last;
+        if (!last && !split)
+            continue;
+        send_events(w, batch->events + from, i + 1 - from, batch->rev,
+                    split || (batch->partial && w->fragment));
+        from = i + 1;
+        bytes = 0;
+    }
+    pause_if_slow(w->stream);
+}
+
+/* --------------------------------------------------------------------- progress --- */
+
+static void progress_complete(struct watch_stream *s);
+
+/* Ask every watch where it is; answered when all have said so. */
+static void progress_begin(struct watch_stream *s)
+{
+    s->progress_rev = kv_current_revision(s->server->kv);
+    list_for_each (it, &s->watches) {
+        struct watch *w = list_entry(it, struct watch, link);
+        w->progress_pending = true;
+        s->progress_pending++;
+    }
+    if (!s->progress_pending) {
+        progress_complete(s);
+        return;
+    }
+    list_for_each (it, &s->watches)
+        kv_watch_request_progress(list_entry(it, struct watch, link)->kv_watch);
+}
+
+static void progress_complete(struct watch_stream *s)
+{
+    Etcdserverpb__WatchResponse r = ETCDSERVERPB__WATCH_RESPONSE__INIT;
+    r.watch_id = INVALID_WATCH_ID; /* of the whole stream */
+    respond(s, &r, s->progress_rev);
+    if (s->progress_again) {
+        s->progress_again = false;
+        progress_begin(s);
+    }
+}
+
+static void progress_of(struct watch *w, int64_t rev)
+{
+    struct watch_stream *s = w->stream;
+    if (!w->progress_pending)
+        return;
+    w->progress_pending = false;
+    s->progress_rev = MIN(s->progress_rev, rev);
+    if (--s->progress_pending == 0)
+        progress_complete(s);
+}
+
+static void on_progress(void *ctx, struct kv_watch *kv_watch, int64_t rev)
+{
+    (void)kv_watch;
+    struct watch *w = ctx;
+    if (w->progress_pending) {
+        progress_of(w, rev);
+        return;
+    }
+    if (!w->progress_notify)
+        return;
+    Etcdserverpb__WatchResponse r = ETCDSERVERPB__WATCH_RESPONSE__INIT;
+    r.watch_id = w->id;
+    respond(w->stream, &r, rev);
+}
+
+/* -------------------------------------------------------------- beginning and end --- */
+
+static void watch_free(struct watch *w)
+{
+    struct watch_stream *s = w->stream;
+    list_remove(&w->link);
+    s->watches_len--;
+    kv_watch_close(w->kv_watch);
+    if (w->progress_pending) { /* nobody waits for it any more */
+        w->progress_pending = false;
+        if (--s->progress_pending == 0 && !s->finished)
+            progress_complete(s);
+    }
+    mem_free(w);
+}
+
+static void on_closed(void *ctx, struct kv_watch *kv_watch, int code, int64_t compact_rev)
+{
+    (void)kv_watch;
+    struct watch *w = ctx;
+    struct watch_stream *s = w->stream;
+    Etcdserverpb__WatchResponse r = ETCDSERVERPB__WATCH_RESPONSE__INIT;
+    int status;
+    r.watch_id = w->id;
+    r.canceled = true;
+    if (code == ERR_COMPACTED)
+        r.compact_revision = compact_rev;
+    r.cancel_reason = (char *)etcd_error_message(code, &status);
+    respond(s, &r, 0);
+    watch_free(w);
+}
+
+static struct watch *find(struct watch_stream *s, int64_t id)
+{
+    list_for_each (it, &s->watches) {
+        struct watch *w = list_entry(it, struct watch, link);
+        if (w->id == id)
+            return w;
+    }
+    return NULL;
+}
+
+static void refuse(struct watch_stream *s, const char *why)
+{
+    Etcdserverpb__WatchResponse r = ETCDSERVERPB__WATCH_RESPONSE__INIT;
+    r.watch_id = INVALID_WATCH_ID;
+    r.created = true;
+    r.canceled = true;
+    r.cancel_reason = (char *)why;
+    respond(s, &r, 0);
+}
+
+static int64_t pick_id(struct watch_stream *s, int64_t wanted)
+{
+    if (wanted)
+        return wanted;
+    /* Only clients that chose ids of their own make this search go on. */
+    while (find(s, s->next_id))
+        s->next_id++;
+    return s->next_id++;
+}
+
+/*
+ * etcd lets a watch begin at the compacted revision itself, and then shows what is left of it: the keys
+ * whose newest version it wrote. Our watches begin one later, so those are sent from here.
+ */
+static void send_compacted_revision(struct watch *w, const struct kv_watch_request *q)
+{
+    struct arena a;
+    struct kv_range_result r;
+    struct kv_range_request range = {
+        .key = q->key, .end = q->end, .rev = q->start_rev, .min_mod_rev = q->start_rev};
+    arena_init(&a);
+    if (!q->no_put && kv_range(w->stream->server->kv, &range, &a, &r, NULL) == 0 && r.pairs_len) {
+        struct kv_event *events = arena_array(&a, struct kv_event, r.pairs_len);
+        struct kv_event **list = arena_array(&a, struct kv_event *, r.pairs_len);
+        for (size_t i = 0; i < r.pairs_len; i++) {
+            events[i].kv = r.pairs[i];
+            events[i].type = KV_EVENT_PUT;
+            list[i] = &events[i];
+        }
+        send_events(w, list, r.pairs_len, q->start_rev, false);
+    }
+    arena_free(&a);
+}
+
+static void create(struct watch_stream *s, const Etcdserverpb__WatchCreateRequest *c)
+{
+    static const struct kv_watch_callbacks callbacks = {
+        .events = on_events, .progress = on_progress, .closed = on_closed};
+    struct kv *kv = s->server->kv;
+    struct kv_watch_request q = {
+        .key =
+            c->key.len ? etcd_str(c->key) : str_make("\0", 1), /* as etcd: from the first key on */
+        .end = etcd_str(c->range_end),
+        .start_rev = c->start_revision > 0 ? c->start_revision : 0,
+        .prev_kv = c->prev_kv,
+        .progress = c->progress_notify,
+    };
+    for (size_t i = 0; i < c->n_filters; i++) {
+        q.no_put |= c->filters[i] == ETCDSERVERPB__WATCH_CREATE_REQUEST__FILTER_TYPE__NOPUT;
+        q.no_delete |= c->filters[i] == ETCDSERVERPB__WATCH_CREATE_REQUEST__FILTER_TYPE__NODELETE;
+    }
+    bool open_end = q.end.n == 1 && q.end.p[0] == 0;
+    if (c->watch_id && find(s, c->watch_id)) {
+        refuse(s, "mvcc: duplicate watch ID provided on the WatchStream");
+        return;
+    }
+    if (q.end.n && !open_end && str_cmp(q.key, q.end) >= 0) {
+        refuse(s, "mvcc: watcher range is empty");
+        return;
+    }
+    if (s->watches_len >= WATCHES_MAX) {
+        refuse(s, "etcdserver: too many requests");
+        return;
+    }
+    struct watch *w = mem_zalloc(sizeof *w);
+    w->stream = s;
+    w->id = pick_id(s, c->watch_id);
+    w->prev_kv = c->prev_kv;
+    w->progress_notify = c->progress_notify;
+    w->fragment = c->fragment;
+    Etcdserverpb__WatchResponse r = ETCDSERVERPB__WATCH_RESPONSE__INIT;
+    r.watch_id = w->id;
+    r.created = true;
+    bool at_compacted = q.start_rev && q.start_rev == kv_compacted_revision(kv);
+    struct kv_watch_request from = q;
+    from.start_rev += at_compacted;
+    int64_t created_rev;
+    w->kv_watch = kv_watch(kv, &from, etcd_loop(s->call), &callbacks, w, &created_rev);
+    list_push_back(&s->watches, &w->link);
+    s->watches_len++;
+    respond(s, &r, created_rev);
+    if (at_compacted)
+        send_compacted_revision(w, &q);
+    if (s->paused)
+        kv_watch_pause(w->kv_watch);
+}
+
+static void cancel(struct watch_stream *s, int64_t id)
+{
+    struct watch *w = find(s, id);
+    if (!w)
+        return;
+    Etcdserverpb__WatchResponse r = ETCDSERVERPB__WATCH_RESPONSE__INIT;
+    r.watch_id = id;
+    r.canceled = true;
+    watch_free(w);
+    respond(s, &r, 0);
+}
+
+static void on_open(struct grpc_call *call, void *ctx)
+{
+    struct watch_stream *s = arena_new(grpc_arena(call), struct watch_stream);
+    s->server = ctx;
+    s->call = call;
+    list_init(&s->watches);
+    grpc_set_user(call, s);
+}
+
+static void on_message(struct grpc_call *call, void *ctx, const ProtobufCMessage *message,
+                       struct str raw)
+{
+    (void)ctx, (void)raw;
+    struct watch_stream *s = grpc_user(call);
+    const Etcdserverpb__WatchRequest *q = (const void *)message;
+    switch (q->request_union_case) {
+    case ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST:
+        create(s, q->create_request);
+        break;
+    case ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CANCEL_REQUEST:
+        cancel(s, q->cancel_request->watch_id);
+        break;
+    case ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_PROGRESS_REQUEST:
+        if (s->progress_pending)
+            s->progress_again = true;
+        else
+            progress_begin(s);
+        break;
+    default: /* a request we do not know: etcd ignores it as well */
+        break;
+    }
+}
+
+static void finish(struct watch_stream *s, int status, const char *message)
+{
+    if (s->finished)
+        return;
+    s->finished = true;
+    while (!list_empty(&s->watches))
+        watch_free(list_first(&s->watches, struct watch, link));
+    grpc_finish(s->call, status, message);
+}
+
+static void on_end(struct grpc_call *call, void *ctx)
+{
+    (void)ctx;
+    finish(grpc_user(call), GRPC_OK, NULL);
+}
+
+static void on_cancel(struct grpc_call *call, void *ctx)
+{
+    (void)ctx;
+    finish(grpc_user(call), GRPC_CANCELLED, "context canceled");
+}
+
+const struct grpc_method etcd_watch_methods[] = {
+    {.path = "/etcdserverpb.Watch/Watch",
+     .client_streaming = true,
+     .request = &etcdserverpb__watch_request__descriptor,
+     .on_open = on_open,
+     .on_message = on_message,
+     .on_end = on_end,
+     .on_cancel = on_cancel,
+     .on_drain = on_drain},
+};
+const size_t etcd_watch_methods_len = ARRAY_LEN(etcd_watch_methods);
