@@ -9,6 +9,7 @@
 #include "apiserver/watch_hub.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "kvstore/etcd.h"
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
@@ -44,6 +45,8 @@ struct process {
     struct arena arena;
     struct kv *kv;
     struct loop *loops[LOOPS_MAX];
+    struct loop *store_loop; /* serves the store's clients */
+    struct etcd_server *etcd;
     struct apiserver *api;
 };
 
@@ -66,6 +69,39 @@ static int open_store(struct process *p, struct error *err)
     return p->kv ? 0 : err->code;
 }
 
+/* NULL-terminated, in the arena. */
+static const char *const *strings(struct arena *a, const struct flag_list *list)
+{
+    const char **out = arena_array(a, const char *, list->len + 1);
+    for (size_t i = 0; i < list->len; i++)
+        out[i] = list->items[i];
+    return out;
+}
+
+static int start_etcd(struct process *p, struct error *err)
+{
+    const struct options *o = &p->options;
+    p->store_loop = loop_start("store-clients");
+    p->etcd = etcd_server_start(
+        &(struct etcd_config){
+            .kv = p->kv,
+            .metrics = o->api.metrics,
+            .loops = &p->store_loop,
+            .loops_len = 1,
+            .listen_client_urls = strings(&p->arena, &o->client_urls),
+            .listen_metrics_urls = strings(&p->arena, &o->metrics_urls),
+            .cert_file = o->cert_file,
+            .key_file = o->key_file,
+            .ca_file = o->ca_file,
+            .client_cert_auth = o->client_cert_auth,
+            .request_bytes_max = o->request_bytes_max,
+            .txn_ops_max = o->txn_ops_max,
+            .streams_max = (unsigned)MIN(o->streams_max, UINT32_MAX),
+        },
+        err);
+    return p->etcd ? 0 : err->code;
+}
+
 static int start_api(struct process *p, struct error *err)
 {
     struct apiserver_config *c = &p->options.api;
@@ -84,11 +120,13 @@ static void stop(struct process *p)
 {
     if (p->api)
         apiserver_stop(p->api, GRACE_MS);
+    etcd_server_stop(p->etcd, GRACE_MS);
     if (p->kv)
         kv_close(p->kv); /* posts to the loops until it returns */
     for (size_t i = 0; i < LOOPS_MAX; i++)
         if (p->loops[i])
             loop_join(p->loops[i]);
+    loop_join(p->store_loop);
     metrics_free(p->options.api.metrics);
     options_free(&p->options);
     arena_free(&p->arena);
@@ -97,7 +135,7 @@ static void stop(struct process *p)
 static int run(struct process *p, const sigset_t *signals)
 {
     struct error err = {0};
-    if (open_store(p, &err) < 0 || start_api(p, &err) < 0) {
+    if (open_store(p, &err) < 0 || start_etcd(p, &err) < 0 || start_api(p, &err) < 0) {
         log_error("main", "cannot start error=\"%s\"", err.message);
         return 1;
     }
