@@ -105,11 +105,11 @@ bool raft_progress_acked(struct raft_progress *p, uint64_t index)
 
 bool raft_progress_rejected(struct raft_progress *p, uint64_t rejected, uint64_t hint)
 {
-    if (p->state == RAFT_SNAPSHOT)
+    /* At or below match: an old message, refused before it was acknowledged. (Or the peer has lost
+     * what it acknowledged: it must come back as a new member; no use asking again at once.) */
+    if (p->state == RAFT_SNAPSHOT || rejected <= p->match)
         return false;
     if (p->state == RAFT_REPLICATE) {
-        if (rejected <= p->match)
-            return false; /* acknowledged later than it was refused: an old message */
         raft_progress_probe(p, p->match + 1);
         return true;
     }

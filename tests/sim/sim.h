@@ -174,6 +174,7 @@ void sim_check_entry(struct sim *s, uint64_t id, const struct raft_entry *e, uin
 void sim_check_applied(struct sim *s, struct sim_member *m, const struct raft_entry *e,
                        uint64_t digest);
 void sim_check_vote(struct sim *s, uint64_t voter, uint64_t term, uint64_t candidate);
+void sim_check_restart(struct sim *s, struct sim_member *m); /* what was promised is remembered */
 void sim_check_read(struct sim *s, struct sim_member *m, const struct raft_read *read);
 uint64_t sim_content(const struct raft_entry *e);
 void sim_checks_free(struct sim_checks *c);
@@ -185,6 +186,7 @@ struct sim_weather { /* drawn from the seed; per mille unless named otherwise */
     uint64_t delay_us, slow_us, flush_us;
     uint64_t propose_us, read_us, change_us, transfer_us, crash_us, partition_us, checkpoint_us;
     uint32_t power; /* of crashes */
+    uint32_t ambush; /* of elections and changes: followed at once by a crash or partition */
     uint64_t retain; /* entries kept behind applied when compacting */
     uint64_t storm_us; /* length of the safety phase */
 };
@@ -212,6 +214,7 @@ struct sim {
 
 void sim_weather_draw(struct sim *s);
 void sim_world_start(struct sim *s);
+void sim_ambush(struct sim *s, uint64_t member); /* a delicate moment: perhaps disturb it */
 void sim_propose(struct sim *s, struct sim_member *m);
 void sim_ask_read(struct sim *s, struct sim_member *m);
 

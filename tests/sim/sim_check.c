@@ -70,6 +70,17 @@ void sim_check_vote(struct sim *s, uint64_t voter, uint64_t term, uint64_t candi
     *voted = candidate;
 }
 
+void sim_check_restart(struct sim *s, struct sim_member *m)
+{
+    uint64_t voted_in = s->checks.votes[m->id].term, voted = s->checks.votes[m->id].voted_for;
+    uint64_t term = raft_term(m->raft);
+    if (term < voted_in || (term == voted_in && raft_vote(m->raft) != voted))
+        sim_fail(s, "election safety: member %llu restarts in term %llu and has forgotten that it voted "
+                    "for %llu in term %llu",
+                 (unsigned long long)m->id, (unsigned long long)term, (unsigned long long)voted,
+                 (unsigned long long)voted_in);
+}
+
 static void check_complete(struct sim *s, struct sim_member *m, uint64_t term)
 {
     uint64_t n = s->checks.committed.len;
@@ -95,6 +106,7 @@ static void check_leader(struct sim *s, struct sim_member *m)
     sim_check_vote(s, m->id, term, m->id);
     check_complete(s, m, term);
     s->checks.elections++;
+    sim_ambush(s, m->id);
     sim_trace(s, "%llu leads in term %llu", (unsigned long long)m->id, (unsigned long long)term);
 }
 

@@ -109,8 +109,11 @@ static void apply_one(struct sim *s, struct sim_member *m, const struct raft_ent
     if (e->kind == RAFT_ENTRY_CONFIG) {
         struct raft_change change;
         if (raft_change_decode(raft_entry_payload(e), &change, NULL) == 0 &&
-            raft_config_change(&db->config, &change, &db->config, NULL) == 0)
+            raft_config_change(&db->config, &change, &db->config, NULL) == 0) {
             s->checks.changes_applied++;
+            if (raft_role(m->raft) == RAFT_LEADER)
+                sim_ambush(s, m->id);
+        }
     }
     sim_check_applied(s, m, e, db->digest);
 }
@@ -391,6 +394,7 @@ void sim_member_start(struct sim *s, struct sim_member *m)
     if (raft_new(&params, &boot, &m->raft, &err) < 0)
         sim_fail(s, "member %llu: does not start: %s", (unsigned long long)m->id, err.message);
     mem_free((void *)boot.runs);
+    sim_check_restart(s, m);
     m->role_seen = RAFT_FOLLOWER;
     m->term_seen = raft_term(m->raft);
     m->commit_seen = 0;

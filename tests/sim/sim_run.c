@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <stdio.h>
 
+#define STEPS_LIMIT 3000000 /* an ordinary seed takes about 6,000 */
 #define CALM_LIMIT_US (120 * 1000 * SIM_MS)
 
 uint64_t sim_rand(struct sim *s, uint64_t below)
@@ -63,7 +64,8 @@ static void step(struct sim *s)
 {
     struct sim_event *e = container_of(heap_pop(&s->events), struct sim_event, item);
     s->now = e->item.key >> 12;
-    s->steps++;
+    if (++s->steps > STEPS_LIMIT)
+        sim_fail(s, "livelock: more than %d events", STEPS_LIMIT);
     const struct sim_member *m = e->member ? sim_member(s, e->member) : NULL;
     if (m && (!m->alive || m->incarnation != e->incarnation)) {
         event_free(e);

@@ -29,6 +29,7 @@ void sim_weather_draw(struct sim *s)
     w->partition_us = PICK(s, 0, 0, 600 * SIM_MS, 3000 * SIM_MS);
     w->checkpoint_us = PICK(s, 300 * SIM_MS, 1000 * SIM_MS, 5000 * SIM_MS);
     w->power = (uint32_t)PICK(s, 0, 300, 1000);
+    w->ambush = (uint32_t)PICK(s, 0, 0, 200, 600);
     w->retain = PICK(s, 2, 10, 60);
     w->storm_us = PICK(s, 8000 * SIM_MS, 15000 * SIM_MS, 25000 * SIM_MS);
     s->members_len = (uint32_t)PICK(s, 3, 4, 5, 5, 6, 7);
@@ -130,6 +131,12 @@ static void happen_read(struct sim *s, struct sim_event *e)
 static void random_change(struct sim *s, struct raft_change *c)
 {
     *c = (struct raft_change){.joint = sim_chance(s, 300)};
+    if (sim_chance(s, 250)) { /* another set of voters altogether */
+        for (uint64_t id = 1; id <= s->members_len; id++)
+            c->ops[c->ops_len++] = (struct raft_change_op){
+                sim_chance(s, 500) ? RAFT_ADD_VOTER : RAFT_ADD_LEARNER, id};
+        return;
+    }
     c->ops_len = sim_chance(s, 500) ? 1 : 1 + (uint32_t)sim_rand(s, 4);
     for (uint32_t i = 0; i < c->ops_len; i++) {
         c->ops[i].id = 1 + sim_rand(s, s->members_len);
@@ -158,8 +165,7 @@ static void happen_change(struct sim *s, struct sim_event *e)
         uint64_t index;
         struct error err;
         if (raft_propose_change(m->raft, data, &index, &err) == 0)
-            sim_trace(s, "%llu proposes a change of %u at %llu", (unsigned long long)m->id,
-                      change.ops_len, (unsigned long long)index);
+            sim_ambush(s, m->id);
         blob_unref(data);
         sim_pump(s, m);
     }
@@ -224,6 +230,36 @@ static void cut_halves(struct sim *s)
     for (uint64_t a = 1; a <= s->members_len; a++)
         for (uint64_t b = 1; b <= s->members_len; b++)
             s->cut[a][b] = side[a] != side[b];
+}
+
+static void happen_reconnect(struct sim *s, struct sim_event *e)
+{
+    (void)e;
+    memset(s->cut, 0, sizeof s->cut);
+    sim_trace(s, "links are whole");
+}
+
+static void happen_ambush(struct sim *s, struct sim_event *e)
+{
+    struct sim_member *m = sim_member(s, e->arg);
+    if (s->calm)
+        return;
+    if (sim_chance(s, 500) && m->alive) {
+        sim_member_crash(s, m, sim_chance(s, s->weather.power));
+        sim_after(s, 1 + sim_rand(s, 3000 * SIM_MS), happen_restart)->arg = m->id;
+        return;
+    }
+    cut_halves(s);
+    sim_trace(s, "links are cut");
+    sim_after(s, 1 + sim_rand(s, 3000 * SIM_MS), happen_reconnect);
+}
+
+void sim_ambush(struct sim *s, uint64_t member)
+{
+    if (!s->calm && sim_chance(s, s->weather.ambush))
+        sim_after(s, 1 + sim_rand(s, PICK(s, 3 * SIM_MS, 30 * SIM_MS, 200 * SIM_MS)),
+                  happen_ambush)
+            ->arg = member;
 }
 
 static void happen_partition(struct sim *s, struct sim_event *e)

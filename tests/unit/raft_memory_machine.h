@@ -19,7 +19,7 @@ struct memory_machine {
     uint64_t applied, applied_term;
     uint64_t count, digest;
     /* knobs and marks */
-    uint64_t retain;           /* entries kept behind applied; 0: all */
+    _Atomic uint64_t retain;   /* entries kept behind applied; 0: all */
     _Atomic uint32_t stall_ms; /* the next persist takes this long */
     _Atomic uint64_t persists, persisted_batches, transactions, installs;
 };
