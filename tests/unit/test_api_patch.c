@@ -1,0 +1,279 @@
+/*
+ * Patches: cases from the examples of RFC 6902 and RFC 7386, and the published behaviour of strategic
+ * merge patch on real kinds.
+ */
+#include "api/patch.h"
+#include "proto/apps_v1.pb-c.h"
+#include "proto/core_v1.pb-c.h"
+#include "tests/unit/api_test.h"
+
+struct patch_case {
+    const char *document, *patch, *want; /* want NULL: refused */
+};
+
+static void check_tree(const struct patch_case *c, int (*apply)(yyjson_mut_doc *, yyjson_mut_val **,
+                                                                yyjson_val *, struct error *))
+{
+    struct arena a;
+    struct error err = {0};
+    yyjson_val *document, *patch;
+    arena_init(&a);
+    assert_int_equal(json_read(&a, str_from(c->document), &document, &err), 0);
+    assert_int_equal(json_read(&a, str_from(c->patch), &patch, &err), 0);
+    yyjson_mut_doc *doc = json_doc_new(&a);
+    yyjson_mut_val *root = yyjson_val_mut_copy(doc, document);
+    int rc = apply(doc, &root, patch, &err);
+    if (!c->want) {
+        if (rc == 0)
+            fail_msg("%s on %s was accepted", c->patch, c->document);
+        assert_true(err.message[0] != 0);
+    } else {
+        if (rc < 0)
+            fail_msg("%s on %s: %s", c->patch, c->document, err.message);
+        size_t n;
+        char *text = yyjson_mut_val_write(root, 0, &n);
+        assert_json_equal(c->patch, str_make(text, n), str_from(c->want));
+        free(text);
+    }
+    arena_free(&a);
+}
+
+static void test_json_patch(void **state)
+{
+    (void)state;
+    static const struct patch_case cases[] = {
+        /* RFC 6902 appendix A */
+        {"{\"foo\":\"bar\"}", "[{\"op\":\"add\",\"path\":\"/baz\",\"value\":\"qux\"}]",
+         "{\"foo\":\"bar\",\"baz\":\"qux\"}"},
+        {"{\"foo\":[\"bar\",\"baz\"]}", "[{\"op\":\"add\",\"path\":\"/foo/1\",\"value\":\"qux\"}]",
+         "{\"foo\":[\"bar\",\"qux\",\"baz\"]}"},
+        {"{\"baz\":\"qux\",\"foo\":\"bar\"}", "[{\"op\":\"remove\",\"path\":\"/baz\"}]",
+         "{\"foo\":\"bar\"}"},
+        {"{\"foo\":[\"bar\",\"qux\",\"baz\"]}", "[{\"op\":\"remove\",\"path\":\"/foo/1\"}]",
+         "{\"foo\":[\"bar\",\"baz\"]}"},
+        {"{\"baz\":\"qux\",\"foo\":\"bar\"}", "[{\"op\":\"replace\",\"path\":\"/baz\",\"value\":\"boo\"}]",
+         "{\"baz\":\"boo\",\"foo\":\"bar\"}"},
+        {"{\"foo\":{\"bar\":\"baz\",\"waldo\":\"fred\"},\"qux\":{\"corge\":\"grault\"}}",
+         "[{\"op\":\"move\",\"from\":\"/foo/waldo\",\"path\":\"/qux/thud\"}]",
+         "{\"foo\":{\"bar\":\"baz\"},\"qux\":{\"corge\":\"grault\",\"thud\":\"fred\"}}"},
+        {"{\"foo\":[\"all\",\"grass\",\"cows\",\"eat\"]}",
+         "[{\"op\":\"move\",\"from\":\"/foo/1\",\"path\":\"/foo/3\"}]",
+         "{\"foo\":[\"all\",\"cows\",\"eat\",\"grass\"]}"},
+        {"{\"baz\":\"qux\",\"foo\":[\"a\",2,\"c\"]}",
+         "[{\"op\":\"test\",\"path\":\"/baz\",\"value\":\"qux\"},"
+         "{\"op\":\"test\",\"path\":\"/foo/1\",\"value\":2}]",
+         "{\"baz\":\"qux\",\"foo\":[\"a\",2,\"c\"]}"},
+        {"{\"baz\":\"qux\"}", "[{\"op\":\"test\",\"path\":\"/baz\",\"value\":\"bar\"}]", NULL},
+        {"{\"foo\":\"bar\"}", "[{\"op\":\"add\",\"path\":\"/child\",\"value\":{\"grandchild\":{}}}]",
+         "{\"foo\":\"bar\",\"child\":{\"grandchild\":{}}}"},
+        {"{\"foo\":\"bar\"}", "[{\"op\":\"add\",\"path\":\"/baz/bat\",\"value\":\"qux\"}]", NULL},
+        {"{\"/\":9,\"~1\":10}", "[{\"op\":\"test\",\"path\":\"/~01\",\"value\":10}]",
+         "{\"/\":9,\"~1\":10}"},
+        {"{\"/\":9,\"~1\":10}", "[{\"op\":\"test\",\"path\":\"/~01\",\"value\":\"10\"}]", NULL},
+        {"{\"foo\":[\"bar\"]}", "[{\"op\":\"add\",\"path\":\"/foo/-\",\"value\":[\"abc\",\"def\"]}]",
+         "{\"foo\":[\"bar\",[\"abc\",\"def\"]]}"},
+        /* edges */
+        {"{\"a\":1}", "[{\"op\":\"copy\",\"from\":\"/a\",\"path\":\"/b\"}]", "{\"a\":1,\"b\":1}"},
+        {"{\"a\":1}", "[{\"op\":\"replace\",\"path\":\"\",\"value\":{\"b\":2}}]", "{\"b\":2}"},
+        {"{\"a\":1}", "[{\"op\":\"replace\",\"path\":\"/b\",\"value\":2}]", NULL},
+        {"{\"a\":1}", "[{\"op\":\"remove\",\"path\":\"/b\"}]", NULL},
+        {"{\"a\":[1]}", "[{\"op\":\"add\",\"path\":\"/a/2\",\"value\":2}]", NULL},
+        {"{\"a\":[1]}", "[{\"op\":\"add\",\"path\":\"/a/-1\",\"value\":2}]", NULL},
+        {"{\"a\":[1]}", "[{\"op\":\"add\",\"path\":\"/a/00\",\"value\":2}]", NULL},
+        {"{\"a\":{\"b\":1}}", "[{\"op\":\"move\",\"from\":\"/a\",\"path\":\"/a/b\"}]", NULL},
+        {"{\"a\":1}", "[{\"op\":\"spin\",\"path\":\"/a\"}]", NULL},
+        {"{\"a\":1}", "[{\"op\":\"add\",\"path\":\"/b\"}]", NULL},
+        {"{\"a\":1}", "[{\"path\":\"/b\",\"value\":1}]", NULL},
+        {"{\"a\":1}", "[{\"op\":\"add\",\"path\":\"b\",\"value\":1}]", NULL},
+        {"{\"a\":1}", "{\"op\":\"add\"}", NULL},
+        {"{\"a\":1}", "[1]", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        check_tree(&cases[i], json_patch_apply);
+}
+
+static int apply_merge(yyjson_mut_doc *doc, yyjson_mut_val **root, yyjson_val *patch, struct error *err)
+{
+    (void)err;
+    merge_patch_apply(doc, root, patch);
+    return 0;
+}
+
+static void test_merge_patch(void **state)
+{
+    (void)state;
+    static const struct patch_case cases[] = {
+        /* RFC 7386 appendix A */
+        {"{\"a\":\"b\"}", "{\"a\":\"c\"}", "{\"a\":\"c\"}"},
+        {"{\"a\":\"b\"}", "{\"b\":\"c\"}", "{\"a\":\"b\",\"b\":\"c\"}"},
+        {"{\"a\":\"b\"}", "{\"a\":null}", "{}"},
+        {"{\"a\":\"b\",\"b\":\"c\"}", "{\"a\":null}", "{\"b\":\"c\"}"},
+        {"{\"a\":[\"b\"]}", "{\"a\":\"c\"}", "{\"a\":\"c\"}"},
+        {"{\"a\":\"c\"}", "{\"a\":[\"b\"]}", "{\"a\":[\"b\"]}"},
+        {"{\"a\":{\"b\":\"c\"}}", "{\"a\":{\"b\":\"d\",\"c\":null}}", "{\"a\":{\"b\":\"d\"}}"},
+        {"{\"a\":[{\"b\":\"c\"}]}", "{\"a\":[1]}", "{\"a\":[1]}"},
+        {"[\"a\",\"b\"]", "[\"c\",\"d\"]", "[\"c\",\"d\"]"},
+        {"{\"a\":\"b\"}", "[\"c\"]", "[\"c\"]"},
+        {"{\"a\":\"foo\"}", "null", "null"},
+        {"{\"a\":\"foo\"}", "\"bar\"", "\"bar\""},
+        {"{\"e\":null}", "{\"a\":1}", "{\"e\":null,\"a\":1}"},
+        {"[1,2]", "{\"a\":\"b\",\"c\":null}", "{\"a\":\"b\"}"},
+        {"{}", "{\"a\":{\"bb\":{\"ccc\":null}}}", "{\"a\":{\"bb\":{}}}"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        check_tree(&cases[i], apply_merge);
+}
+
+static int apply_pod(yyjson_mut_doc *doc, yyjson_mut_val **root, yyjson_val *patch, struct error *err)
+{
+    return strategic_patch_apply(doc, root, patch, schema_get(Core__V1__Pod__SCHEMA), err);
+}
+
+static int apply_deployment(yyjson_mut_doc *doc, yyjson_mut_val **root, yyjson_val *patch,
+                            struct error *err)
+{
+    return strategic_patch_apply(doc, root, patch, schema_get(Apps__V1__Deployment__SCHEMA), err);
+}
+
+static void test_strategic_patch(void **state)
+{
+    (void)state;
+    static const struct patch_case pods[] = {
+        /* lists of objects merge by key */
+        {"{\"spec\":{\"containers\":[{\"name\":\"a\",\"image\":\"x\"},{\"name\":\"b\",\"image\":\"y\"}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"b\",\"image\":\"z\"},{\"name\":\"c\",\"image\":\"w\"}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"a\",\"image\":\"x\"},{\"name\":\"b\",\"image\":\"z\"},"
+         "{\"name\":\"c\",\"image\":\"w\"}]}}"},
+        /* an item is deleted by directive */
+        {"{\"spec\":{\"containers\":[{\"name\":\"a\"},{\"name\":\"b\"}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"a\",\"$patch\":\"delete\"}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"b\"}]}}"},
+        /* the whole list is replaced */
+        {"{\"spec\":{\"containers\":[{\"name\":\"a\"},{\"name\":\"b\"}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"c\"},{\"$patch\":\"replace\"}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"c\"}]}}"},
+        /* an object is replaced, or emptied */
+        {"{\"metadata\":{\"labels\":{\"a\":\"1\",\"b\":\"2\"}}}",
+         "{\"metadata\":{\"labels\":{\"$patch\":\"replace\",\"c\":\"3\"}}}",
+         "{\"metadata\":{\"labels\":{\"c\":\"3\"}}}"},
+        {"{\"metadata\":{\"labels\":{\"a\":\"1\",\"b\":\"2\"}}}",
+         "{\"metadata\":{\"labels\":{\"a\":null,\"c\":\"3\"}}}",
+         "{\"metadata\":{\"labels\":{\"b\":\"2\",\"c\":\"3\"}}}"},
+        /* lists without a merge strategy are replaced */
+        {"{\"spec\":{\"containers\":[{\"name\":\"a\",\"command\":[\"x\",\"y\"]}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"a\",\"command\":[\"z\"]}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"a\",\"command\":[\"z\"]}]}}"},
+        /* lists of scalars that merge are sets */
+        {"{\"metadata\":{\"finalizers\":[\"a\",\"b\"]}}", "{\"metadata\":{\"finalizers\":[\"b\",\"c\"]}}",
+         "{\"metadata\":{\"finalizers\":[\"a\",\"b\",\"c\"]}}"},
+        {"{\"metadata\":{\"finalizers\":[\"a\",\"b\"]}}",
+         "{\"metadata\":{\"$deleteFromPrimitiveList/finalizers\":[\"a\"],\"finalizers\":[\"c\"]}}",
+         "{\"metadata\":{\"finalizers\":[\"b\",\"c\"]}}"},
+        {"{\"metadata\":{\"finalizers\":[\"a\",\"b\"]}}",
+         "{\"metadata\":{\"$deleteFromPrimitiveList/finalizers\":[\"a\"]}}",
+         "{\"metadata\":{\"finalizers\":[\"b\"]}}"},
+        /* order */
+        {"{\"spec\":{\"containers\":[{\"name\":\"a\"},{\"name\":\"b\"},{\"name\":\"c\"}]}}",
+         "{\"spec\":{\"$setElementOrder/containers\":[{\"name\":\"c\"},{\"name\":\"a\"},{\"name\":\"b\"}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"c\"},{\"name\":\"a\"},{\"name\":\"b\"}]}}"},
+        {"{\"spec\":{\"containers\":[{\"name\":\"a\"},{\"name\":\"server\"},{\"name\":\"b\"}]}}",
+         "{\"spec\":{\"$setElementOrder/containers\":[{\"name\":\"a\"},{\"name\":\"b\"},{\"name\":\"n\"}],"
+         "\"containers\":[{\"name\":\"n\",\"image\":\"i\"}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"a\"},{\"name\":\"server\"},{\"name\":\"b\"},"
+         "{\"name\":\"n\",\"image\":\"i\"}]}}"},
+        /* retainKeys: one volume source takes another's place */
+        {"{\"spec\":{\"volumes\":[{\"name\":\"v\",\"emptyDir\":{}}]}}",
+         "{\"spec\":{\"volumes\":[{\"name\":\"v\",\"$retainKeys\":[\"name\",\"hostPath\"],"
+         "\"hostPath\":{\"path\":\"/x\"}}]}}",
+         "{\"spec\":{\"volumes\":[{\"name\":\"v\",\"hostPath\":{\"path\":\"/x\"}}]}}"},
+        /* numeric merge keys; nested lists */
+        {"{\"spec\":{\"containers\":[{\"name\":\"a\",\"ports\":[{\"containerPort\":80,\"name\":\"w\"}]}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"a\",\"ports\":[{\"containerPort\":80,\"hostPort\":8080},"
+         "{\"containerPort\":81}]}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"a\",\"ports\":[{\"containerPort\":80,\"name\":\"w\","
+         "\"hostPort\":8080},{\"containerPort\":81}]}]}}"},
+        /* nulls and directives vanish where there is nothing to change */
+        {"{\"spec\":{}}", "{\"spec\":{\"securityContext\":{\"runAsUser\":1,\"fsGroup\":null}}}",
+         "{\"spec\":{\"securityContext\":{\"runAsUser\":1}}}"},
+        /* refusals */
+        {"{\"spec\":{\"containers\":[{\"name\":\"a\"}]}}",
+         "{\"spec\":{\"containers\":[{\"image\":\"x\"}]}}", NULL},
+        {"{\"spec\":{}}", "{\"spec\":{\"$patch\":\"explode\"}}", NULL},
+        {"{}", "[]", NULL},
+    };
+    static const struct patch_case deployments[] = {
+        {"{\"spec\":{\"strategy\":{\"type\":\"RollingUpdate\",\"rollingUpdate\":{\"maxSurge\":1}}}}",
+         "{\"spec\":{\"strategy\":{\"$retainKeys\":[\"type\"],\"type\":\"Recreate\"}}}",
+         "{\"spec\":{\"strategy\":{\"type\":\"Recreate\"}}}"},
+        {"{\"spec\":{\"replicas\":1,\"template\":{\"spec\":{\"containers\":[{\"name\":\"a\",\"env\":["
+         "{\"name\":\"X\",\"value\":\"1\"}]}]}}}}",
+         "{\"spec\":{\"template\":{\"spec\":{\"containers\":[{\"name\":\"a\",\"env\":["
+         "{\"name\":\"Y\",\"value\":\"2\"}]}]}}}}",
+         "{\"spec\":{\"replicas\":1,\"template\":{\"spec\":{\"containers\":[{\"name\":\"a\",\"env\":["
+         "{\"name\":\"X\",\"value\":\"1\"},{\"name\":\"Y\",\"value\":\"2\"}]}]}}}}"},
+    };
+    for (size_t i = 0; i < sizeof pods / sizeof *pods; i++)
+        check_tree(&pods[i], apply_pod);
+    for (size_t i = 0; i < sizeof deployments / sizeof *deployments; i++)
+        check_tree(&deployments[i], apply_deployment);
+}
+
+static void test_object_patch(void **state)
+{
+    (void)state;
+    struct arena a;
+    struct error err = {0};
+    struct field_problems problems = {0};
+    void *out;
+    arena_init(&a);
+    Apps__V1__Deployment *d = api_new(&a, Apps__V1__Deployment);
+    d->metadata->name = (char *)"web";
+    api_set(d->spec, replicas, 2);
+    labels_set(&a, d->metadata, "a", "1");
+
+    assert_int_equal(object_patch(&a, d, PATCH_STRATEGIC, STR("{\"spec\":{\"replicas\":5}}"), &problems,
+                                  &out, &err), 0);
+    assert_int_equal(((Apps__V1__Deployment *)out)->spec->replicas, 5);
+    assert_int_equal(d->spec->replicas, 2);
+    assert_int_equal(problems.len, 0);
+
+    assert_int_equal(object_patch(&a, d, PATCH_MERGE, STR("{\"spec\":{\"replicsa\":5}}"), &problems, &out,
+                                  &err), 0);
+    assert_int_equal(problems.len, 1);
+    assert_string_equal(field_problem_message(&a, &problems.items[0]), "unknown field \"spec.replicsa\"");
+
+    assert_int_equal(object_patch(&a, d, PATCH_MERGE, STR("{\"spec\":{\"replicas\":\"x\"}}"), NULL, &out,
+                                  &err), ERR_INVALID);
+    assert_non_null(strstr(err.message, "spec.replicas of type int32"));
+
+    assert_int_equal(object_patch(&a, d, PATCH_JSON,
+                                  STR("[{\"op\":\"test\",\"path\":\"/spec/replicas\",\"value\":3}]"), NULL,
+                                  &out, &err), ERR_CONFLICT);
+    assert_int_equal(object_patch(&a, d, PATCH_JSON,
+                                  STR("[{\"op\":\"remove\",\"path\":\"/metadata/labels\"}]"), NULL, &out,
+                                  &err), 0);
+    assert_int_equal(((Apps__V1__Deployment *)out)->metadata->n_labels, 0);
+    assert_int_equal(object_patch(&a, d, PATCH_MERGE, STR("{"), NULL, &out, &err), ERR_INVALID);
+    arena_free(&a);
+}
+
+static void test_patch_types(void **state)
+{
+    (void)state;
+    enum patch_type type;
+    assert_true(patch_type_parse(STR("application/merge-patch+json"), &type));
+    assert_int_equal(type, PATCH_MERGE);
+    assert_true(patch_type_parse(STR("application/strategic-merge-patch+json; charset=utf-8"), &type));
+    assert_int_equal(type, PATCH_STRATEGIC);
+    assert_false(patch_type_parse(STR("application/json"), &type));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_json_patch),      cmocka_unit_test(test_merge_patch),
+        cmocka_unit_test(test_strategic_patch), cmocka_unit_test(test_object_patch),
+        cmocka_unit_test(test_patch_types),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
