@@ -56,6 +56,8 @@ size_t element_size(const struct schema_field *f);
 void *object_alloc(struct arena *a, const struct schema_message *m);
 /* Make what is NULL although it must not be: value messages and value strings of one struct. */
 void object_fill(struct arena *a, const struct schema_message *m, void *object);
+/* Memory that object_fill is going to take: decoders ask before. */
+size_t object_fill_size(const struct schema_message *m, const void *object);
 /* Sort a map's entries by key and drop all but the last of equal keys. */
 void map_normalize(void **entries, size_t *n);
 /* Grow a decoder's array: capacity is the next power of two, so amortized constant. */

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 #define BUDGET_BASE (256 * 1024)
-#define BUDGET_PER_VALUE 256 /* a key counts as a value too */
+#define BUDGET_PER_VALUE 160 /* a key counts as a value too */
 
 /* One step of the path from the root; lives on the decoder's stack. */
 struct frame {
@@ -300,7 +300,7 @@ static int decode_value(struct decoder *d, const struct schema_message *m,
         return read_bytes(d, frame, v, to);
     case SCHEMA_MESSAGE: {
         const struct schema_message *child = schema_field_message(f);
-        int rc = spend(d, 2 * (size_t)child->size); /* and the value messages in it */
+        int rc = spend(d, child->size);
         if (rc < 0)
             return rc;
         if (child->special == SCHEMA_PLAIN && !yyjson_is_obj(v))
@@ -565,14 +565,19 @@ static bool seen_before(uint64_t seen[4], const struct schema_message *m,
 }
 
 /* Value messages reached through inlining may lack their own fill: do it from the inside out. */
-static void fill_inline(struct arena *a, const struct schema_message *m, void *object)
+static int fill_inline(struct decoder *d, const struct schema_message *m, void *object)
 {
+    int rc;
     for (unsigned i = 0; i < m->field_count; i++) {
         const struct schema_field *f = schema_field_at(m, i);
-        if (f->flags & SCHEMA_INLINE && MEMBER(object, f, void *))
-            fill_inline(a, schema_field_message(f), MEMBER(object, f, void *));
+        if (f->flags & SCHEMA_INLINE && MEMBER(object, f, void *) &&
+            (rc = fill_inline(d, schema_field_message(f), MEMBER(object, f, void *))) < 0)
+            return rc;
     }
-    object_fill(a, m, object);
+    if ((rc = spend(d, object_fill_size(m, object))) < 0)
+        return rc;
+    object_fill(d->arena, m, object);
+    return 0;
 }
 
 static int decode_message(struct decoder *d, const struct schema_message *m, void *object,
@@ -607,8 +612,7 @@ static int decode_message(struct decoder *d, const struct schema_message *m, voi
         if (rc < 0)
             return rc;
     }
-    fill_inline(d->arena, m, object);
-    return 0;
+    return fill_inline(d, m, object);
 }
 
 /* Does the text's apiVersion and kind fit the message asked for? Absent ones do. */

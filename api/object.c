@@ -47,6 +47,20 @@ void object_fill(struct arena *a, const struct schema_message *m, void *object)
     }
 }
 
+size_t object_fill_size(const struct schema_message *m, const void *object)
+{
+    size_t total = 0;
+    if (m->filled_size == m->size)
+        return 0;
+    for (unsigned i = 0; i < m->field_count; i++) {
+        const struct schema_field *f = schema_field_at(m, i);
+        if (f->label == SCHEMA_VALUE && f->type == SCHEMA_MESSAGE &&
+            !MEMBER_CONST(object, f, void *))
+            total += schema_field_message(f)->filled_size;
+    }
+    return total;
+}
+
 void *object_new(struct arena *a, const struct schema_message *m)
 {
     void *object = object_alloc(a, m);

@@ -118,6 +118,7 @@ struct schema_message {
     uint32_t full_name;    /* "core.v1.Pod" */
     uint32_t openapi_name; /* "io.k8s.api.core.v1.Pod" */
     uint32_t description;
+    uint32_t filled_size; /* the C struct and the value messages always made with it */
     uint16_t id;        /* its own index */
     uint16_t size;      /* sizeof the C struct */
     uint16_t fields;    /* first row in schema_fields; declaration order = JSON output order */

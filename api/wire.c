@@ -276,10 +276,13 @@ static int decode_into(struct decoder *d, const struct schema_message *m, void *
             continue;
         }
         maps |= f->label == SCHEMA_MAP;
-        int rc = decode_field(d, m, object, f, &r, type, depth);
-        if (rc < 0)
-            return rc;
+        int failed = decode_field(d, m, object, f, &r, type, depth);
+        if (failed < 0)
+            return failed;
     }
+    int rc = spend(d, object_fill_size(m, object));
+    if (rc < 0)
+        return rc;
     object_fill(d->arena, m, object);
     if (maps)
         normalize_maps(m, object);

@@ -39,10 +39,10 @@ static bool one_of(struct str s, const char *const *words)
 }
 
 static const char *const null_words[] = {"", "~", "null", "Null", "NULL", NULL};
-static const char *const true_words[] = {"y",    "Y",    "yes", "Yes", "YES", "true",
-                                         "True", "TRUE", "on",  "On",  "ON",  NULL};
-static const char *const false_words[] = {"n",     "N",     "no",  "No",  "NO",  "false",
-                                          "False", "FALSE", "off", "Off", "OFF", NULL};
+static const char *const true_words[] = {"yes",  "Yes", "YES", "true", "True",
+                                         "TRUE", "on",  "On",  "ON",   NULL};
+static const char *const false_words[] = {"no",    "No",  "NO",  "false", "False",
+                                          "FALSE", "off", "Off", "OFF",   NULL};
 
 /* 12, -0x1f, 0b101, 0644, 0o17, 1_000; beyond 64 bits only plain decimal. */
 static bool scalar_int(struct str s, struct buf *out)

@@ -211,6 +211,15 @@ def write_ids(path, messages):
         out.write(f"    SCHEMA_MESSAGE_COUNT = {len(messages)},\n    SCHEMA_NONE = 0xffff,\n}};\n\n#endif\n")
 
 
+def filled_size(opt, by_name, m):
+    """sizeof the struct and of the value messages that are always made with it, as a C expression."""
+    out = f"sizeof({m.c})"
+    for f in m.desc.field:
+        if f.type == FD.TYPE_MESSAGE and field_label(opt, f) == "SCHEMA_VALUE":
+            out += " + " + filled_size(opt, by_name, by_name[f.type_name[1:]])
+    return out
+
+
 def write_tables(path, opt, files, messages):
     ids = {m.full_name: i for i, m in enumerate(messages)}
     by_name = {m.full_name: m for m in messages}
@@ -230,7 +239,7 @@ def write_tables(path, opt, files, messages):
             opt.get(m.file.options, "openapi_package") + "." + m.desc.name
         message_rows.append(
             f"    {{{strings.add(m.full_name)}, {strings.add(oa)}, {strings.add(m.doc)}, "
-            f"{m.c}__SCHEMA, sizeof({m.c}), {start}, {start}, {len(member_rows)}, "
+            f"{filled_size(opt, by_name, m)}, {m.c}__SCHEMA, sizeof({m.c}), {start}, {start}, {len(member_rows)}, "
             f"{len(m.desc.field)}, {len(members)}, SCHEMA_{special[opt.get(o, 'special')]}, "
             f"{message_flags(opt, m)}}},")
         rows += [field_row(opt, strings, ids, m, i, f) for i, f in enumerate(m.desc.field)]

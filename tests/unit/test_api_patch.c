@@ -51,7 +51,8 @@ static void test_json_patch(void **state)
          "{\"foo\":\"bar\"}"},
         {"{\"foo\":[\"bar\",\"qux\",\"baz\"]}", "[{\"op\":\"remove\",\"path\":\"/foo/1\"}]",
          "{\"foo\":[\"bar\",\"baz\"]}"},
-        {"{\"baz\":\"qux\",\"foo\":\"bar\"}", "[{\"op\":\"replace\",\"path\":\"/baz\",\"value\":\"boo\"}]",
+        {"{\"baz\":\"qux\",\"foo\":\"bar\"}",
+         "[{\"op\":\"replace\",\"path\":\"/baz\",\"value\":\"boo\"}]",
          "{\"baz\":\"boo\",\"foo\":\"bar\"}"},
         {"{\"foo\":{\"bar\":\"baz\",\"waldo\":\"fred\"},\"qux\":{\"corge\":\"grault\"}}",
          "[{\"op\":\"move\",\"from\":\"/foo/waldo\",\"path\":\"/qux/thud\"}]",
@@ -64,13 +65,15 @@ static void test_json_patch(void **state)
          "{\"op\":\"test\",\"path\":\"/foo/1\",\"value\":2}]",
          "{\"baz\":\"qux\",\"foo\":[\"a\",2,\"c\"]}"},
         {"{\"baz\":\"qux\"}", "[{\"op\":\"test\",\"path\":\"/baz\",\"value\":\"bar\"}]", NULL},
-        {"{\"foo\":\"bar\"}", "[{\"op\":\"add\",\"path\":\"/child\",\"value\":{\"grandchild\":{}}}]",
+        {"{\"foo\":\"bar\"}",
+         "[{\"op\":\"add\",\"path\":\"/child\",\"value\":{\"grandchild\":{}}}]",
          "{\"foo\":\"bar\",\"child\":{\"grandchild\":{}}}"},
         {"{\"foo\":\"bar\"}", "[{\"op\":\"add\",\"path\":\"/baz/bat\",\"value\":\"qux\"}]", NULL},
         {"{\"/\":9,\"~1\":10}", "[{\"op\":\"test\",\"path\":\"/~01\",\"value\":10}]",
          "{\"/\":9,\"~1\":10}"},
         {"{\"/\":9,\"~1\":10}", "[{\"op\":\"test\",\"path\":\"/~01\",\"value\":\"10\"}]", NULL},
-        {"{\"foo\":[\"bar\"]}", "[{\"op\":\"add\",\"path\":\"/foo/-\",\"value\":[\"abc\",\"def\"]}]",
+        {"{\"foo\":[\"bar\"]}",
+         "[{\"op\":\"add\",\"path\":\"/foo/-\",\"value\":[\"abc\",\"def\"]}]",
          "{\"foo\":[\"bar\",[\"abc\",\"def\"]]}"},
         /* edges */
         {"{\"a\":1}", "[{\"op\":\"copy\",\"from\":\"/a\",\"path\":\"/b\"}]", "{\"a\":1,\"b\":1}"},
@@ -92,7 +95,8 @@ static void test_json_patch(void **state)
         check_tree(&cases[i], json_patch_apply);
 }
 
-static int apply_merge(yyjson_mut_doc *doc, yyjson_mut_val **root, yyjson_val *patch, struct error *err)
+static int apply_merge(yyjson_mut_doc *doc, yyjson_mut_val **root, yyjson_val *patch,
+                       struct error *err)
 {
     (void)err;
     merge_patch_apply(doc, root, patch);
@@ -124,7 +128,8 @@ static void test_merge_patch(void **state)
         check_tree(&cases[i], apply_merge);
 }
 
-static int apply_pod(yyjson_mut_doc *doc, yyjson_mut_val **root, yyjson_val *patch, struct error *err)
+static int apply_pod(yyjson_mut_doc *doc, yyjson_mut_val **root, yyjson_val *patch,
+                     struct error *err)
 {
     return strategic_patch_apply(doc, root, patch, schema_get(Core__V1__Pod__SCHEMA), err);
 }
@@ -140,9 +145,12 @@ static void test_strategic_patch(void **state)
     (void)state;
     static const struct patch_case pods[] = {
         /* lists of objects merge by key */
-        {"{\"spec\":{\"containers\":[{\"name\":\"a\",\"image\":\"x\"},{\"name\":\"b\",\"image\":\"y\"}]}}",
-         "{\"spec\":{\"containers\":[{\"name\":\"b\",\"image\":\"z\"},{\"name\":\"c\",\"image\":\"w\"}]}}",
-         "{\"spec\":{\"containers\":[{\"name\":\"a\",\"image\":\"x\"},{\"name\":\"b\",\"image\":\"z\"},"
+        {"{\"spec\":{\"containers\":[{\"name\":\"a\",\"image\":\"x\"},{\"name\":\"b\",\"image\":"
+         "\"y\"}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"b\",\"image\":\"z\"},{\"name\":\"c\",\"image\":"
+         "\"w\"}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"a\",\"image\":\"x\"},{\"name\":\"b\",\"image\":"
+         "\"z\"},"
          "{\"name\":\"c\",\"image\":\"w\"}]}}"},
         /* an item is deleted by directive */
         {"{\"spec\":{\"containers\":[{\"name\":\"a\"},{\"name\":\"b\"}]}}",
@@ -164,7 +172,8 @@ static void test_strategic_patch(void **state)
          "{\"spec\":{\"containers\":[{\"name\":\"a\",\"command\":[\"z\"]}]}}",
          "{\"spec\":{\"containers\":[{\"name\":\"a\",\"command\":[\"z\"]}]}}"},
         /* lists of scalars that merge are sets */
-        {"{\"metadata\":{\"finalizers\":[\"a\",\"b\"]}}", "{\"metadata\":{\"finalizers\":[\"b\",\"c\"]}}",
+        {"{\"metadata\":{\"finalizers\":[\"a\",\"b\"]}}",
+         "{\"metadata\":{\"finalizers\":[\"b\",\"c\"]}}",
          "{\"metadata\":{\"finalizers\":[\"a\",\"b\",\"c\"]}}"},
         {"{\"metadata\":{\"finalizers\":[\"a\",\"b\"]}}",
          "{\"metadata\":{\"$deleteFromPrimitiveList/finalizers\":[\"a\"],\"finalizers\":[\"c\"]}}",
@@ -174,10 +183,12 @@ static void test_strategic_patch(void **state)
          "{\"metadata\":{\"finalizers\":[\"b\"]}}"},
         /* order */
         {"{\"spec\":{\"containers\":[{\"name\":\"a\"},{\"name\":\"b\"},{\"name\":\"c\"}]}}",
-         "{\"spec\":{\"$setElementOrder/containers\":[{\"name\":\"c\"},{\"name\":\"a\"},{\"name\":\"b\"}]}}",
+         "{\"spec\":{\"$setElementOrder/"
+         "containers\":[{\"name\":\"c\"},{\"name\":\"a\"},{\"name\":\"b\"}]}}",
          "{\"spec\":{\"containers\":[{\"name\":\"c\"},{\"name\":\"a\"},{\"name\":\"b\"}]}}"},
         {"{\"spec\":{\"containers\":[{\"name\":\"a\"},{\"name\":\"server\"},{\"name\":\"b\"}]}}",
-         "{\"spec\":{\"$setElementOrder/containers\":[{\"name\":\"a\"},{\"name\":\"b\"},{\"name\":\"n\"}],"
+         "{\"spec\":{\"$setElementOrder/"
+         "containers\":[{\"name\":\"a\"},{\"name\":\"b\"},{\"name\":\"n\"}],"
          "\"containers\":[{\"name\":\"n\",\"image\":\"i\"}]}}",
          "{\"spec\":{\"containers\":[{\"name\":\"a\"},{\"name\":\"server\"},{\"name\":\"b\"},"
          "{\"name\":\"n\",\"image\":\"i\"}]}}"},
@@ -187,10 +198,13 @@ static void test_strategic_patch(void **state)
          "\"hostPath\":{\"path\":\"/x\"}}]}}",
          "{\"spec\":{\"volumes\":[{\"name\":\"v\",\"hostPath\":{\"path\":\"/x\"}}]}}"},
         /* numeric merge keys; nested lists */
-        {"{\"spec\":{\"containers\":[{\"name\":\"a\",\"ports\":[{\"containerPort\":80,\"name\":\"w\"}]}]}}",
-         "{\"spec\":{\"containers\":[{\"name\":\"a\",\"ports\":[{\"containerPort\":80,\"hostPort\":8080},"
+        {"{\"spec\":{\"containers\":[{\"name\":\"a\",\"ports\":[{\"containerPort\":80,\"name\":"
+         "\"w\"}]}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"a\",\"ports\":[{\"containerPort\":80,\"hostPort\":"
+         "8080},"
          "{\"containerPort\":81}]}]}}",
-         "{\"spec\":{\"containers\":[{\"name\":\"a\",\"ports\":[{\"containerPort\":80,\"name\":\"w\","
+         "{\"spec\":{\"containers\":[{\"name\":\"a\",\"ports\":[{\"containerPort\":80,\"name\":"
+         "\"w\","
          "\"hostPort\":8080},{\"containerPort\":81}]}]}}"},
         /* nulls and directives vanish where there is nothing to change */
         {"{\"spec\":{}}", "{\"spec\":{\"securityContext\":{\"runAsUser\":1,\"fsGroup\":null}}}",
@@ -202,14 +216,17 @@ static void test_strategic_patch(void **state)
         {"{}", "[]", NULL},
     };
     static const struct patch_case deployments[] = {
-        {"{\"spec\":{\"strategy\":{\"type\":\"RollingUpdate\",\"rollingUpdate\":{\"maxSurge\":1}}}}",
+        {"{\"spec\":{\"strategy\":{\"type\":\"RollingUpdate\",\"rollingUpdate\":{\"maxSurge\":1}}}"
+         "}",
          "{\"spec\":{\"strategy\":{\"$retainKeys\":[\"type\"],\"type\":\"Recreate\"}}}",
          "{\"spec\":{\"strategy\":{\"type\":\"Recreate\"}}}"},
-        {"{\"spec\":{\"replicas\":1,\"template\":{\"spec\":{\"containers\":[{\"name\":\"a\",\"env\":["
+        {"{\"spec\":{\"replicas\":1,\"template\":{\"spec\":{\"containers\":[{\"name\":\"a\","
+         "\"env\":["
          "{\"name\":\"X\",\"value\":\"1\"}]}]}}}}",
          "{\"spec\":{\"template\":{\"spec\":{\"containers\":[{\"name\":\"a\",\"env\":["
          "{\"name\":\"Y\",\"value\":\"2\"}]}]}}}}",
-         "{\"spec\":{\"replicas\":1,\"template\":{\"spec\":{\"containers\":[{\"name\":\"a\",\"env\":["
+         "{\"spec\":{\"replicas\":1,\"template\":{\"spec\":{\"containers\":[{\"name\":\"a\","
+         "\"env\":["
          "{\"name\":\"X\",\"value\":\"1\"},{\"name\":\"Y\",\"value\":\"2\"}]}]}}}}"},
     };
     for (size_t i = 0; i < sizeof pods / sizeof *pods; i++)
@@ -231,27 +248,34 @@ static void test_object_patch(void **state)
     api_set(d->spec, replicas, 2);
     labels_set(&a, d->metadata, "a", "1");
 
-    assert_int_equal(object_patch(&a, d, PATCH_STRATEGIC, STR("{\"spec\":{\"replicas\":5}}"), &problems,
-                                  &out, &err), 0);
+    assert_int_equal(object_patch(&a, d, PATCH_STRATEGIC, STR("{\"spec\":{\"replicas\":5}}"),
+                                  &problems, &out, &err),
+                     0);
     assert_int_equal(((Apps__V1__Deployment *)out)->spec->replicas, 5);
     assert_int_equal(d->spec->replicas, 2);
     assert_int_equal(problems.len, 0);
 
-    assert_int_equal(object_patch(&a, d, PATCH_MERGE, STR("{\"spec\":{\"replicsa\":5}}"), &problems, &out,
-                                  &err), 0);
+    assert_int_equal(
+        object_patch(&a, d, PATCH_MERGE, STR("{\"spec\":{\"replicsa\":5}}"), &problems, &out, &err),
+        0);
     assert_int_equal(problems.len, 1);
-    assert_string_equal(field_problem_message(&a, &problems.items[0]), "unknown field \"spec.replicsa\"");
+    assert_string_equal(field_problem_message(&a, &problems.items[0]),
+                        "unknown field \"spec.replicsa\"");
 
-    assert_int_equal(object_patch(&a, d, PATCH_MERGE, STR("{\"spec\":{\"replicas\":\"x\"}}"), NULL, &out,
-                                  &err), ERR_INVALID);
+    assert_int_equal(
+        object_patch(&a, d, PATCH_MERGE, STR("{\"spec\":{\"replicas\":\"x\"}}"), NULL, &out, &err),
+        ERR_INVALID);
     assert_non_null(strstr(err.message, "spec.replicas of type int32"));
 
+    assert_int_equal(
+        object_patch(&a, d, PATCH_JSON,
+                     STR("[{\"op\":\"test\",\"path\":\"/spec/replicas\",\"value\":3}]"), NULL, &out,
+                     &err),
+        ERR_CONFLICT);
     assert_int_equal(object_patch(&a, d, PATCH_JSON,
-                                  STR("[{\"op\":\"test\",\"path\":\"/spec/replicas\",\"value\":3}]"), NULL,
-                                  &out, &err), ERR_CONFLICT);
-    assert_int_equal(object_patch(&a, d, PATCH_JSON,
-                                  STR("[{\"op\":\"remove\",\"path\":\"/metadata/labels\"}]"), NULL, &out,
-                                  &err), 0);
+                                  STR("[{\"op\":\"remove\",\"path\":\"/metadata/labels\"}]"), NULL,
+                                  &out, &err),
+                     0);
     assert_int_equal(((Apps__V1__Deployment *)out)->metadata->n_labels, 0);
     assert_int_equal(object_patch(&a, d, PATCH_MERGE, STR("{"), NULL, &out, &err), ERR_INVALID);
     arena_free(&a);
@@ -263,7 +287,8 @@ static void test_patch_types(void **state)
     enum patch_type type;
     assert_true(patch_type_parse(STR("application/merge-patch+json"), &type));
     assert_int_equal(type, PATCH_MERGE);
-    assert_true(patch_type_parse(STR("application/strategic-merge-patch+json; charset=utf-8"), &type));
+    assert_true(
+        patch_type_parse(STR("application/strategic-merge-patch+json; charset=utf-8"), &type));
     assert_int_equal(type, PATCH_STRATEGIC);
     assert_false(patch_type_parse(STR("application/json"), &type));
 }
