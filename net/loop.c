@@ -172,8 +172,11 @@ void loop_free(struct loop *loop)
 
 void loop_run(struct loop *loop)
 {
-    loop->owner = pthread_self();
-    atomic_store(&loop->running, true);
+    /* The thread of loop_start has said so already, and others are reading it. */
+    if (!atomic_load(&loop->running)) {
+        loop->owner = pthread_self();
+        atomic_store(&loop->running, true);
+    }
     while (!atomic_load_explicit(&loop->stop, memory_order_acquire))
         uv_run(&loop->uv, UV_RUN_DEFAULT);
     atomic_store(&loop->running, false);
