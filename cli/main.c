@@ -2,6 +2,7 @@
  * c8s: finds the subcommand in the table and runs it.
  */
 #include "cli/cli.h"
+#include "cli/res.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +29,14 @@ static int help_main(int argc, char **argv)
 }
 
 const struct cli_command cli_commands[] = {
+    {"get", res_get_main, "Show objects", "Resources"},
+    {"delete", res_delete_main, "Delete objects", "Resources"},
+    {"logs", res_logs_main, "Print a pod's logs", "Resources"},
+    {"scale", res_scale_main, "Set how many replicas there shall be", "Resources"},
+    {"label", res_label_main, "Set and remove labels", "Resources"},
+    {"annotate", res_annotate_main, "Set and remove annotations", "Resources"},
+    {"cordon", res_cordon_main, "Keep new pods off nodes", "Resources"},
+    {"uncordon", res_uncordon_main, "Let nodes have new pods again", "Resources"},
     {"up", cluster_up_main, "Start a cluster on this machine, or what of it is dead", "Local cluster"},
     {"down", cluster_down_main, "Remove it without a trace", "Local cluster"},
     {"status", cluster_status_main, "Every process with its host, state and readiness", "Local cluster"},
