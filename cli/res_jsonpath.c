@@ -414,7 +414,7 @@ static int render_range(struct evaluation *e, struct str path, struct str rest, 
 static int render(struct evaluation *e, struct str text, yyjson_val *current, yyjson_val *root,
                   int depth)
 {
-    size_t from, to, used;
+    size_t from, to, used = 0;
     if (depth > DEPTH_MAX)
         return malformed(e, "nested too deep", text);
     while (next_braces(text, &from, &to)) {
