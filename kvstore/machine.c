@@ -10,8 +10,7 @@
 #include <assert.h>
 #include <inttypes.h>
 
-#define LOG_KEEP_ENTRIES 20000 /* applied entries kept for followers that lag a little */
-#define LOG_TRIM_STEP 2000
+#define LOG_TRIM_STEP 1000 /* entries trimmed in one transaction */
 
 static int machine_persist(void *ctx, const struct raft_persist *batches, size_t n,
                            struct error *err)
@@ -167,14 +166,13 @@ static uint64_t machine_maintain(void *ctx, uint64_t now_ns)
     struct kv *kv = ctx;
     struct error err;
     (void)now_ns;
-    uint64_t applied = atomic_load(&kv->applied);
-    if (applied < kv->log_base + LOG_KEEP_ENTRIES + LOG_TRIM_STEP || atomic_load(&kv->failed))
+    uint64_t applied = atomic_load(&kv->applied), keep = kv->o.log_keep_entries;
+    if (applied < kv->log_base + keep + MIN(keep, LOG_TRIM_STEP) || atomic_load(&kv->failed))
         return kv->log_base;
     struct logdb_txn txn;
     int rc = logdb_begin(kv->db, &txn, &err);
     if (rc == 0) {
-        rc =
-            logdb_txn_compact(&txn, applied - LOG_KEEP_ENTRIES, LOG_TRIM_STEP, &kv->log_base, &err);
+        rc = logdb_txn_compact(&txn, applied - keep, LOG_TRIM_STEP, &kv->log_base, &err);
         if (rc == 0)
             rc = logdb_commit(&txn, &err);
         else

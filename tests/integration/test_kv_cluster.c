@@ -1,0 +1,564 @@
+/*
+ * Three members over real sockets in one process: writes and watches on any of them, a member that
+ * stops and comes back (by the log, and by a snapshot), a delete of very many keys in one range, a disk
+ * that stalls, and many large lists at once.
+ *
+ * C8S_SCALE=full runs the sizes the project promises (1 M keys, 1,000 lists of 10 MB).
+ */
+#include "kvstore/kv.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/random.h"
+#include "base/vec.h"
+#include "net/loop.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define MEMBERS 3
+
+/* ---- a disk that stalls ---- */
+
+static char stalled_dir[128]; /* set before stall_until */
+static _Atomic uint64_t stall_until;
+
+int fdatasync(int fd)
+{
+    char link[64], path[256];
+    uint64_t until = atomic_load(&stall_until);
+    if (until > clock_mono_ns()) {
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        ssize_t n = readlink(link, path, sizeof path - 1);
+        if (n > 0 && strncmp(path, stalled_dir, strlen(stalled_dir)) == 0)
+            while (clock_mono_ns() < until)
+                usleep(1000);
+    }
+    return (int)syscall(SYS_fdatasync, fd);
+}
+
+/* ---- cluster ---- */
+
+struct cluster {
+    char dir[64];
+    int ports[MEMBERS];
+    struct kv *kv[MEMBERS];
+    struct loop *loop;
+    struct arena arena;
+    uint64_t log_keep;
+};
+
+static int free_port(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    getsockname(fd, (struct sockaddr *)&a, &len);
+    close(fd);
+    return ntohs(a.sin_port);
+}
+
+static bool full_scale(void)
+{
+    const char *s = getenv("C8S_SCALE");
+    return s && strcmp(s, "full") == 0;
+}
+
+static void member_start(struct cluster *c, int i)
+{
+    char dir[128], names[MEMBERS][8], urls[MEMBERS][64];
+    struct kv_member_config m[MEMBERS];
+    struct str url[MEMBERS];
+    struct error err;
+    for (int k = 0; k < MEMBERS; k++) {
+        snprintf(names[k], sizeof names[k], "m%d", k);
+        snprintf(urls[k], sizeof urls[k], "http://127.0.0.1:%d", c->ports[k]);
+        url[k] = str_from(urls[k]);
+        m[k] = (struct kv_member_config){str_from(names[k]), &url[k], 1};
+    }
+    snprintf(dir, sizeof dir, "%s/m%d", c->dir, i);
+    struct kv_options o = {.data_dir = dir,
+                           .name = str_from(names[i]),
+                           .members = m,
+                           .members_len = MEMBERS,
+                           .map_bytes = full_scale() ? 16ull << 30 : 1ull << 30,
+                           .quota_bytes = full_scale() ? 4ull << 30 : 512u << 20,
+                           .request_timeout_ms = 60000,
+                           .log_keep_entries = c->log_keep};
+    c->kv[i] = kv_open(&o, &err);
+    if (!c->kv[i])
+        fail_msg("member %d: %s", i, err.message);
+}
+
+static void member_stop(struct cluster *c, int i)
+{
+    kv_close(c->kv[i]);
+    c->kv[i] = NULL;
+}
+
+static int setup(void **state)
+{
+    struct cluster *c = mem_zalloc(sizeof *c);
+    strcpy(c->dir, "/tmp/c8s-test-cluster.XXXXXX");
+    assert_non_null(mkdtemp(c->dir));
+    arena_init(&c->arena);
+    c->loop = loop_start("test");
+    c->log_keep = 200;
+    for (int i = 0; i < MEMBERS; i++)
+        c->ports[i] = free_port();
+    for (int i = 0; i < MEMBERS; i++)
+        member_start(c, i);
+    *state = c;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct cluster *c = *state;
+    char cmd[128];
+    for (int i = 0; i < MEMBERS; i++)
+        kv_close(c->kv[i]);
+    loop_join(c->loop);
+    arena_free(&c->arena);
+    snprintf(cmd, sizeof cmd, "rm -rf %s", c->dir);
+    assert_int_equal(system(cmd), 0);
+    mem_free(c);
+    return 0;
+}
+
+static int64_t put(struct kv *kv, const char *key, const char *value)
+{
+    struct kv_op op = {.type = KV_OP_PUT, .put = {.key = str_from(key), .value = str_from(value)}};
+    struct kv_txn_request t = {.then = &op, .then_len = 1};
+    struct kv_txn_result *r = kv_txn_wait(kv, &t);
+    if (r->code)
+        fail_msg("put %s: %d %s", key, r->code, r->message);
+    int64_t rev = r->rev;
+    kv_txn_result_free(r);
+    return rev;
+}
+
+struct wait {
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    int done, code;
+    int64_t rev;
+};
+#define WAIT                                                         \
+    {                                                                \
+        PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, 0 \
+    }
+
+static void on_rev(void *ctx, int code, int64_t rev)
+{
+    struct wait *w = ctx;
+    pthread_mutex_lock(&w->lock);
+    w->code = code;
+    w->rev = rev;
+    w->done++;
+    pthread_cond_signal(&w->cond);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void wait_for(struct wait *w, int n)
+{
+    pthread_mutex_lock(&w->lock);
+    while (w->done < n)
+        pthread_cond_wait(&w->cond, &w->lock);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void reach(struct kv *kv, int64_t rev)
+{
+    struct wait w = WAIT;
+    kv_wait_revision(kv, rev, 60000, NULL, on_rev, &w);
+    wait_for(&w, 1);
+    assert_int_equal(w.code, 0);
+}
+
+static int leader_of(struct cluster *c)
+{
+    for (;;) {
+        for (int i = 0; i < MEMBERS; i++) {
+            struct kv_status st;
+            if (!c->kv[i])
+                continue;
+            kv_status(c->kv[i], &st);
+            if (st.leader_id == st.member_id)
+                return i;
+        }
+        usleep(10000);
+    }
+}
+
+static void all_equal(struct cluster *c, int64_t rev)
+{
+    uint32_t hash[MEMBERS];
+    int64_t hr, hc;
+    struct error err;
+    for (int i = 0; i < MEMBERS; i++) {
+        reach(c->kv[i], rev);
+        assert_int_equal(kv_hash(c->kv[i], rev, &hash[i], &hr, &hc, &err), 0);
+        assert_int_equal(hr, rev);
+    }
+    for (int i = 1; i < MEMBERS; i++)
+        assert_int_equal(hash[0], hash[i]);
+}
+
+/* ---- a watcher that checks that it sees every revision once, in order ---- */
+
+struct watcher {
+    struct kv *kv;
+    struct loop *loop;
+    struct kv_watch *watch;
+    int64_t start;
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    int64_t last; /* mod_rev of the last event */
+    uint64_t events;
+    bool disorder;
+    int closed;
+};
+
+static void w_events(void *ctx, struct kv_watch *watch, const struct kv_watch_batch *b)
+{
+    struct watcher *w = ctx;
+    (void)watch;
+    pthread_mutex_lock(&w->lock);
+    for (size_t i = 0; i < b->events_len; i++) {
+        int64_t rev = b->events[i]->kv.mod_rev;
+        w->disorder = w->disorder || rev < w->last || rev > w->last + 1;
+        w->last = rev;
+        w->events++;
+    }
+    pthread_cond_signal(&w->cond);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void w_closed(void *ctx, struct kv_watch *watch, int code, int64_t compact_rev)
+{
+    struct watcher *w = ctx;
+    (void)watch;
+    (void)compact_rev;
+    pthread_mutex_lock(&w->lock);
+    w->closed = code;
+    pthread_cond_signal(&w->cond);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void w_open(void *arg)
+{
+    static const struct kv_watch_callbacks callbacks = {w_events, NULL, w_closed};
+    struct watcher *w = arg;
+    struct kv_watch_request q = {
+        .key = str_make("", 1), .end = str_make("", 1), .start_rev = w->start, .prev_kv = true};
+    w->watch = kv_watch(w->kv, &q, w->loop, &callbacks, w, NULL);
+}
+
+static void w_close(void *arg)
+{
+    kv_watch_close(((struct watcher *)arg)->watch);
+}
+
+static struct watcher *watch(struct cluster *c, int member, int64_t start)
+{
+    struct watcher *w = mem_zalloc(sizeof *w);
+    w->kv = c->kv[member];
+    w->loop = c->loop;
+    w->start = start;
+    w->last = start - 1;
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->cond, NULL);
+    loop_call(c->loop, w_open, w);
+    return w;
+}
+
+static void watch_reach(struct watcher *w, int64_t rev)
+{
+    pthread_mutex_lock(&w->lock);
+    while (w->last < rev && !w->closed)
+        pthread_cond_wait(&w->cond, &w->lock);
+    assert_int_equal(w->closed, 0);
+    assert_false(w->disorder);
+    assert_int_equal(w->last, rev);
+    pthread_mutex_unlock(&w->lock);
+}
+
+static void watch_free(struct watcher *w)
+{
+    loop_call(w->loop, w_close, w);
+    mem_free(w);
+}
+
+/* ---- tests ---- */
+
+static void any_member_serves(void **state)
+{
+    struct cluster *c = *state;
+    struct watcher *w[MEMBERS];
+    for (int i = 0; i < MEMBERS; i++)
+        w[i] = watch(c, i, 2);
+    int64_t rev = 0;
+    for (int i = 0; i < 60; i++) {
+        char key[16], value[16];
+        snprintf(key, sizeof key, "key%d", i % 7);
+        snprintf(value, sizeof value, "v%d", i);
+        rev = put(c->kv[i % MEMBERS], key, value);
+        assert_int_equal(rev, i + 2);
+        /* read your write on the member that took it; linearizable on another one */
+        struct kv_range_request q = {.key = str_from(key)};
+        struct kv_range_result r;
+        struct error err;
+        assert_int_equal(kv_range(c->kv[i % MEMBERS], &q, &c->arena, &r, &err), 0);
+        assert_true(str_eq(r.pairs[0].value, str_from(value)));
+        struct wait ready = WAIT;
+        kv_read_index(c->kv[(i + 1) % MEMBERS], c->loop, on_rev, &ready);
+        wait_for(&ready, 1);
+        assert_int_equal(ready.code, 0);
+        assert_true(ready.rev >= rev);
+        assert_int_equal(kv_range(c->kv[(i + 1) % MEMBERS], &q, &c->arena, &r, &err), 0);
+        assert_true(str_eq(r.pairs[0].value, str_from(value)));
+    }
+    for (int i = 0; i < MEMBERS; i++) {
+        watch_reach(w[i], rev);
+        watch_free(w[i]);
+    }
+    all_equal(c, rev);
+    struct kv_member *members;
+    size_t n;
+    struct error err;
+    assert_int_equal(kv_member_list(c->kv[1], &c->arena, &members, &n, &err), 0);
+    assert_int_equal(n, MEMBERS);
+}
+
+static void a_member_comes_back(void **state)
+{
+    struct cluster *c = *state;
+    int64_t rev = put(c->kv[0], "a", "1");
+    int first = leader_of(c);
+    member_stop(c, first);
+    int other = (first + 1) % MEMBERS;
+    for (int i = 0; i < 50; i++)
+        rev = put(c->kv[other], "a", "without the first leader");
+    member_start(c, first);
+    all_equal(c, rev);
+    /* further behind than the log reaches back: by snapshot, while a watch stands */
+    struct watcher *w = watch(c, other, 2);
+    member_stop(c, first);
+    for (int i = 0; i < 3000; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "key%d", i % 500);
+        rev = put(c->kv[other], key, "much");
+    }
+    member_start(c, first);
+    all_equal(c, rev);
+    rev = put(c->kv[first], "b", "through the one that came back");
+    watch_reach(w, rev);
+    watch_free(w);
+    struct watcher *past = watch(c, first, 2); /* it got the history too */
+    watch_reach(past, rev);
+    watch_free(past);
+    member_stop(c, first); /* and it stays what it is after another restart */
+    member_start(c, first);
+    all_equal(c, put(c->kv[other], "c", "last"));
+}
+
+static void fill(struct kv *kv, const char *prefix, size_t keys, size_t value_len,
+                 uint64_t in_flight)
+{
+    struct wait w = WAIT;
+    (void)in_flight;
+    (void)w;
+    struct kv_op ops[100];
+    char names[100][40], *value = mem_alloc(value_len);
+    memset(value, 'v', value_len);
+    for (size_t at = 0; at < keys; at += 100) {
+        size_t n = MIN(keys - at, 100);
+        for (size_t i = 0; i < n; i++) {
+            snprintf(names[i], sizeof names[i], "%s%08zu", prefix, at + i);
+            ops[i] = (struct kv_op){
+                .type = KV_OP_PUT, .put = {.key = str_from(names[i]), .value = {value, value_len}}};
+        }
+        struct kv_txn_request t = {.then = ops, .then_len = n};
+        struct kv_txn_result *r = kv_txn_wait(kv, &t);
+        if (r->code)
+            fail_msg("fill: %d %s", r->code, r->message);
+        kv_txn_result_free(r);
+    }
+    mem_free(value);
+}
+
+static long anon_kb(void)
+{
+    char line[256];
+    long kb = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "RssAnon: %ld", &kb) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return kb;
+}
+
+/* One range deletion of very many keys: one revision, no leader change, readers in between see all or
+ * nothing, memory stays bounded. */
+static void a_very_large_delete(void **state)
+{
+    struct cluster *c = *state;
+    size_t keys = full_scale() ? 1000000 : 30000;
+    fill(c->kv[0], "big/", keys, full_scale() ? 256 : 64, 1);
+    int leader = leader_of(c);
+    struct kv_status before, after;
+    kv_status(c->kv[leader], &before);
+    long memory = anon_kb();
+    struct watcher *w = watch(c, 1, before.revision + 1);
+    reach(c->kv[1], before.revision);
+    struct kv_op op = {.type = KV_OP_DELETE, .del = {.key = STR("big/"), .end = STR("big0")}};
+    struct kv_txn_request t = {.then = &op, .then_len = 1};
+    uint64_t began = clock_mono_ns();
+    struct kv_txn_result *r = kv_txn_wait(c->kv[leader], &t);
+    uint64_t took_ms = (clock_mono_ns() - began) / NS_PER_MS;
+    assert_int_equal(r->code, 0);
+    assert_int_equal(r->ops[0].del.deleted, keys);
+    assert_int_equal(r->rev, before.revision + 1);
+    kv_txn_result_free(r);
+    kv_status(c->kv[leader], &after);
+    assert_int_equal(before.term, after.term);
+    assert_int_equal(after.leader_id, after.member_id);
+    all_equal(c, after.revision);
+    pthread_mutex_lock(&w->lock);
+    while (w->events < keys)
+        pthread_cond_wait(&w->cond, &w->lock);
+    assert_false(w->disorder);
+    pthread_mutex_unlock(&w->lock);
+    watch_free(w);
+    struct kv_range_request q = {
+        .key = STR("big/"), .end = STR("big0"), .rev = before.revision, .count_only = true};
+    struct kv_range_result out;
+    struct error err;
+    assert_int_equal(kv_range(c->kv[2], &q, &c->arena, &out, &err), 0);
+    assert_int_equal(out.count, keys);
+    q.rev = 0;
+    assert_int_equal(kv_range(c->kv[2], &q, &c->arena, &out, &err), 0);
+    assert_int_equal(out.count, 0);
+    printf("deleted %zu keys in %llu ms, memory grew by %ld MB\n", keys,
+           (unsigned long long)took_ms, (anon_kb() - memory) / 1024);
+}
+
+/* Two seconds without a flush on the leader, then on a follower: nobody else leads afterwards. */
+static void a_stalled_disk(void **state)
+{
+    struct cluster *c = *state;
+    put(c->kv[0], "a", "1");
+    int leader = leader_of(c);
+    struct kv_status before, after;
+    kv_status(c->kv[leader], &before);
+    for (int k = 0; k < 2; k++) {
+        int who = k == 0 ? leader : (leader + 1) % MEMBERS, other = (leader + 2) % MEMBERS;
+        snprintf(stalled_dir, sizeof stalled_dir, "%s/m%d", c->dir, who);
+        atomic_store(&stall_until, clock_mono_ns() + 2 * NS_PER_S);
+        uint64_t began = clock_mono_ns();
+        for (int i = 0; i < 20; i++)
+            put(c->kv[other], "a", "while one disk stalls"); /* the other two are a quorum */
+        assert_true(clock_mono_ns() - began < 1800 * NS_PER_MS);
+        while (clock_mono_ns() < atomic_load(&stall_until))
+            usleep(10000);
+    }
+    all_equal(c, put(c->kv[0], "a", "after"));
+    kv_status(c->kv[leader], &after);
+    assert_int_equal(before.term, after.term);
+    assert_int_equal(after.leader_id, after.member_id);
+}
+
+/* ---- many large lists at once ---- */
+
+struct list_job {
+    struct cluster *c;
+    int member;
+    size_t expect;
+    struct wait *wait;
+    pthread_t thread;
+};
+
+struct lists {
+    struct cluster *c;
+    _Atomic int next;
+    int total;
+    size_t bytes, keys;
+    _Atomic long peak_kb;
+    _Atomic int failed;
+};
+
+static void *list_worker(void *arg)
+{
+    struct lists *l = arg;
+    while (atomic_fetch_add(&l->next, 1) < l->total) {
+        struct wait w = WAIT;
+        struct kv *kv = l->c->kv[atomic_load(&l->next) % MEMBERS];
+        struct arena a;
+        struct error err;
+        struct kv_range_request q = {.key = STR("list/"), .end = STR("list0")};
+        struct kv_range_result out;
+        if (!kv_budget_take(kv, l->bytes, NULL, on_rev, &w))
+            wait_for(&w, 1);
+        arena_init(&a);
+        int rc = kv_range(kv, &q, &a, &out, &err);
+        if (rc || out.count != (int64_t)l->keys)
+            atomic_fetch_add(&l->failed, 1);
+        long kb = anon_kb();
+        if (kb > atomic_load(&l->peak_kb))
+            atomic_store(&l->peak_kb, kb);
+        arena_free(&a);
+        kv_budget_give(kv, l->bytes);
+    }
+    return NULL;
+}
+
+static void many_large_lists(void **state)
+{
+    struct cluster *c = *state;
+    struct lists l = {.c = c, .total = full_scale() ? 1000 : 60, .keys = 5000};
+    l.bytes = (full_scale() ? 10u : 2u) << 20;
+    fill(c->kv[0], "list/", l.keys, l.bytes / l.keys, 1);
+    int64_t rev = kv_current_revision(c->kv[0]);
+    for (int i = 0; i < MEMBERS; i++)
+        reach(c->kv[i], rev);
+    int leader = leader_of(c);
+    struct kv_status before, after;
+    kv_status(c->kv[leader], &before);
+    long start = anon_kb();
+    pthread_t threads[64];
+    for (int i = 0; i < 64; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, list_worker, &l), 0);
+    for (int i = 0; i < 64; i++)
+        pthread_join(threads[i], NULL);
+    assert_int_equal(l.failed, 0);
+    kv_status(c->kv[leader], &after);
+    assert_int_equal(before.term, after.term);
+    assert_int_equal(after.leader_id, after.member_id);
+    long grew_mb = (l.peak_kb - start) / 1024;
+    printf("%d lists of %zu MB, memory grew by at most %ld MB\n", l.total, l.bytes >> 20, grew_mb);
+    assert_true(grew_mb < 3 * 64 * 2 + 100); /* three members' budgets; arenas grow in doublings */
+}
+
+int main(void)
+{
+    log_set_level(LOG_ERROR);
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(any_member_serves), T(a_member_comes_back), T(a_very_large_delete),
+        T(a_stalled_disk),    T(many_large_lists),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
