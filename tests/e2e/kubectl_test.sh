@@ -64,7 +64,7 @@ suite() {
     check_output "get -o name" '^deployment.apps/web$' k get deployment -o name
     check_output "get table" 'web +2/2 +2 +2 ' k get deployment web
     check_output "get -o wide" "web +2/2 .* web +$IMAGE +app=web" k get deployment web -o wide
-    check_output "get pods -o wide names nodes" 'web-[a-z0-9]+-[a-z0-9]+ +1/1 +Running .* 10\.244\.' k get pods -o wide
+    check_output "get pods -o wide names nodes" 'web-[a-z0-9]+-[a-z0-9]+ +1/1 +Running .* 10\.24[0-9]\.' k get pods -o wide
     check_output "get -o yaml" '^  replicas: 2$' k get deployment web -o yaml
     check_output "get -o json" '"readyReplicas": 2' k get deployment web -o json
     check_output "get -o jsonpath" '^2$' k get deployment web -o 'jsonpath={.status.readyReplicas}'
@@ -91,7 +91,9 @@ suite() {
 
     deployment web 3 two >"$work/web.yaml"
     check_output "apply changes" 'deployment.apps/web configured' k apply -f "$work/web.yaml"
-    check_output "diff sees nothing new" '^$' k diff -f "$work/web.yaml"
+    check "diff sees nothing new" outputs '' k diff -f "$work/web.yaml"
+    check_output "diff shows a change" '^\+ +replicas: 5' sh -c \
+        "sed 's/replicas: 3/replicas: 5/' '$work/web.yaml' | '$kubectl' -n $ns diff -f -; [ \$? -eq 1 ]"
     check_output "rollout after change" 'successfully rolled out' k rollout status deployment/web --timeout=60s
     check_output "rollout history" '2 ' k rollout history deployment/web
     check_output "the new template runs" 'two' k get pods -l app=web -o 'jsonpath={.items[*].spec.containers[0].env[0].value}'
@@ -106,10 +108,35 @@ suite() {
     check_output "patch" 'patched' k patch deployment web -p '{"spec":{"minReadySeconds":1}}'
     check_output "create configmap" 'created' k create configmap cm --from-literal=a=b
     check_output "configmap value" '^b$' k get configmap cm -o 'jsonpath={.data.a}'
+    check_output "server-side dry run" 'created \(server dry run\)' k create configmap dry --from-literal=a=b --dry-run=server
+    check_fails "a dry run leaves nothing" 'NotFound' k get configmap dry
+    check_output "replace" 'replaced' sh -c "'$kubectl' -n $ns get cm cm -o json | jq '.data.a = \"c\"' | '$kubectl' -n $ns replace -f -"
+    check_fails "a stale resourceVersion conflicts" 'Conflict|has been modified' sh -c \
+        "'$kubectl' -n $ns get cm cm -o json | jq '.metadata.resourceVersion = \"1\"' | '$kubectl' -n $ns replace -f -"
+    check_output "json patch" 'patched' k patch cm cm --type=json -p '[{"op":"add","path":"/data/x","value":"y"}]'
+    check_output "merge patch" 'patched' k patch cm cm --type=merge -p '{"data":{"x":null}}'
+    check "the patches took effect" outputs '{"a":"c"}' k get cm cm -o 'jsonpath={.data}'
+    check_output "create secret" 'created' k create secret generic s --from-literal=password=hunter2
+    check_output "create job-like pod" 'created' k run once --image="$IMAGE" --restart=Never --command -- sh -c \
+        'echo "namespace $(cat /var/run/secrets/kubernetes.io/serviceaccount/namespace)"; cat /etc/hostname; exit 3'
+    check "it fails with its exit code" eventually 20 outputs 3 k get pod once -o 'jsonpath={.status.containerStatuses[0].state.terminated.exitCode}'
+    check_output "its log" "namespace $ns" k logs once
+    check "its phase" outputs Failed k get pod once -o 'jsonpath={.status.phase}'
+    check_output "crash loop: previous log and back-off" 'created' k run crash --image="$IMAGE" --command -- sh -c 'echo started; exit 1'
+    check "it was restarted" eventually 30 output_matches '^[1-9]' k get pod crash -o 'jsonpath={.status.containerStatuses[0].restartCount}'
+    check_output "logs --previous" 'started' k logs --previous crash
+    check "CrashLoopBackOff" eventually 20 output_matches 'CrashLoopBackOff' k get pod crash
+    check_output "an image that is nowhere" 'created' k run noimage --image=c8s.io/nowhere:1 --image-pull-policy=Never
+    check "ErrImageNeverPull" eventually 20 output_matches 'ErrImageNeverPull' k get pod noimage
+    check_output "a pod that fits nowhere" 'created' k run big --image="$IMAGE" --overrides '{"spec":{"containers":[{"name":"big","image":"x","resources":{"requests":{"cpu":"1000"}}}]}}'
+    check "its event says why" eventually 10 output_matches '0/2 nodes are available: 2 Insufficient cpu' k describe pod big
+    check_output "delete pods" 'deleted' k delete pod once crash noimage big --grace-period=1
     check_fails "create twice" 'AlreadyExists|already exists' k create configmap cm --from-literal=a=b
     check_fails "get nothing" 'NotFound' k get pod none
     check_fails "unknown field, strict" 'unknown field "spec.replica"' \
-        sh -c "sed 's/replicas:/replica:/' '$work/web.yaml' | '$kubectl' -n $ns apply --validate=false -f - && exit 0; sed 's/replicas:/replica:/' '$work/web.yaml' | '$kubectl' -n $ns apply -f -"
+        sh -c "sed 's/replicas:/replica:/' '$work/web.yaml' | '$kubectl' -n $ns apply -f -"
+    check_output "unknown field, warn" 'unknown field "spec.replica"' \
+        sh -c "sed 's/replicas:/replica:/' '$work/web.yaml' | '$kubectl' -n $ns apply --validate=warn -f -"
     check_fails "bad name" 'Invalid value|RFC 1123' k create configmap Bad_Name
     check_output "events" 'Scheduled' k get events
     check_output "auth can-i" '^yes$' k auth can-i create pods
