@@ -1,0 +1,251 @@
+/* RBAC rules, allocator candidates, continue tokens, negotiation, Status texts: the pure pieces. */
+#include "apiserver/allocator.h"
+#include "apiserver/authz.h"
+#include "apiserver/continue_token.h"
+#include "apiserver/negotiate.h"
+#include "apiserver/status.h"
+#include "base/encode.h"
+#include "base/mem.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+/* ---- RBAC: one rule against one request ---- */
+
+/* A NULL-terminated list: L("a", "b",), L(). */
+#define L(...) ((const char *[]){__VA_ARGS__ NULL})
+
+struct rule_row {
+    struct rbac_rule rule;
+    const char *verb, *group, *resource, *sub, *name; /* resource NULL: name is a path */
+    bool allowed;
+};
+
+static void rules_match_requests(void **state)
+{
+    (void)state;
+    const struct rbac_rule pods = {L("get", "list", ), L("", ), L("pods", ), L(), L()};
+    const struct rbac_rule logs = {L("get", ), L("", ), L("pods/log", ), L(), L()};
+    const struct rbac_rule scales = {L("update", ), L("apps", ), L("*/scale", ), L(), L()};
+    const struct rbac_rule all = {L("*", ), L("*", ), L("*", ), L(), L()};
+    const struct rbac_rule one = {L("get", ), L("", ), L("configmaps", ), L("a", "b", ), L()};
+    const struct rbac_rule urls = {L("get", ), L(), L(), L(), L("/healthz", "/api/*", )};
+    const struct rule_row rows[] = {
+        {pods, "get", "", "pods", "", "x", true},
+        {pods, "delete", "", "pods", "", "x", false},
+        {pods, "get", "apps", "pods", "", "x", false},
+        {pods, "get", "", "pods", "log", "x", false}, /* a resource does not include its subresources */
+        {pods, "get", "", "podsx", "", "x", false},
+        {logs, "get", "", "pods", "log", "x", true},
+        {logs, "get", "", "pods", "", "x", false},
+        {scales, "update", "apps", "deployments", "scale", "d", true},
+        {scales, "update", "apps", "deployments", "", "d", false},
+        {all, "escalate", "any.io", "things", "sub", "", true},
+        {one, "get", "", "configmaps", "", "b", true},
+        {one, "get", "", "configmaps", "", "c", false},
+        {one, "get", "", "configmaps", "", "", false}, /* names never allow collections */
+        {urls, "get", NULL, NULL, NULL, "/healthz", true},
+        {urls, "get", NULL, NULL, NULL, "/api/v1", true},
+        {urls, "get", NULL, NULL, NULL, "/apis", false},
+        {urls, "post", NULL, NULL, NULL, "/healthz", false},
+        {all, "get", NULL, NULL, NULL, "/healthz", false}, /* resources are no paths */
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        const struct rule_row *r = &rows[i];
+        struct authz_attributes at = {.verb = r->verb, .is_resource = r->resource != NULL, .group = r->group,
+                                      .resource = r->resource, .subresource = r->sub, .ns = "", .name = r->name,
+                                      .path = r->name};
+        if (rbac_rule_allows(&r->rule, &at) != r->allowed)
+            fail_msg("row %zu", i);
+    }
+}
+
+/* ---- allocators ---- */
+
+static void ranges_are_checked(void **state)
+{
+    (void)state;
+    struct service_net n;
+    struct error err = {0};
+    const char *bad[] = {"10.96.0.0", "10.96.0.0/8", "10.96.0.0/31", "x/16", "fd00::/112", "10.96.0.0/16x"};
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_int_equal(service_net_parse(bad[i], 30000, 32767, &n, &err), ERR_INVALID);
+    assert_int_equal(service_net_parse("10.96.0.0/12", 0, 5, &n, &err), ERR_INVALID);
+    assert_int_equal(service_net_parse("10.96.0.0/12", 30000, 32767, &n, &err), 0);
+    char first[INET_ADDRSTRLEN];
+    service_net_first(&n, first);
+    assert_string_equal(first, "10.96.0.1");
+    assert_true(service_net_contains(&n, "10.111.255.254"));
+    assert_false(service_net_contains(&n, "10.111.255.255")); /* broadcast */
+    assert_false(service_net_contains(&n, "10.96.0.0"));      /* network */
+    assert_false(service_net_contains(&n, "10.95.0.1"));
+    assert_false(service_net_contains(&n, "10.112.0.1"));
+    assert_false(service_net_contains(&n, "nonsense"));
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+/* A search that never finds a free one visits every usable address once, the static part last. */
+static void candidates_cover_the_range(void **state)
+{
+    (void)state;
+    struct service_net n;
+    assert_int_equal(service_net_parse("192.168.4.0/24", 30000, 30009, &n, NULL), 0);
+    static char seen[256][INET_ADDRSTRLEN];
+    uint32_t count = 0;
+    while (count < 256 && service_net_candidate(&n, 12345, count, seen[count])) {
+        assert_true(service_net_contains(&n, seen[count]));
+        count++;
+    }
+    assert_int_equal(count, 254);
+    assert_int_equal(n.low, 16);
+    for (uint32_t i = 0; i < 254; i++) /* 192.168.4.1 to .15 come last */
+        assert_int_equal(atoi(strrchr(seen[i], '.') + 1) < 16, i >= 254 - 15);
+    qsort(seen, count, sizeof seen[0], by_text);
+    for (uint32_t i = 1; i < count; i++)
+        assert_string_not_equal(seen[i - 1], seen[i]);
+    int32_t port;
+    unsigned ports = 0;
+    for (uint32_t i = 0; service_port_candidate(&n, 7, i, &port); i++) {
+        assert_true(service_port_contains(&n, port));
+        ports |= 1u << (port - 30000);
+    }
+    assert_int_equal(ports, 0x3ff);
+    /* The smallest range has two. */
+    assert_int_equal(service_net_parse("192.168.4.0/30", 1, 2, &n, NULL), 0);
+    assert_true(service_net_candidate(&n, 99, 1, seen[0]));
+    assert_false(service_net_candidate(&n, 99, 2, seen[0]));
+}
+
+/* ---- continue tokens ---- */
+
+static void tokens_round_trip(void **state)
+{
+    (void)state;
+    struct arena a;
+    arena_init(&a);
+    const char start[] = "ns/na\"me\0";
+    char *token = continue_token_make(&a, 1234567890123, str_make(start, 9));
+    int64_t rev;
+    struct str key;
+    assert_int_equal(continue_token_parse(&a, token, &rev, &key, NULL), 0);
+    assert_int_equal(rev, 1234567890123);
+    assert_int_equal(key.n, 9);
+    assert_memory_equal(key.p, start, 9);
+    arena_free(&a);
+}
+
+static void bad_tokens_are_refused(void **state)
+{
+    (void)state;
+    const char *bodies[] = {"", "x", "{}", "{\"v\":\"v1\",\"rv\":1,\"start\":\"a\"}",
+                            "{\"v\":\"meta.k8s.io/v1\",\"rv\":0,\"start\":\"a\"}",
+                            "{\"v\":\"meta.k8s.io/v1\",\"rv\":1,\"start\":\"\"}",
+                            "{\"v\":\"meta.k8s.io/v1\",\"rv\":1,\"start\":\"../x\"}",
+                            "{\"v\":\"meta.k8s.io/v1\",\"rv\":1,\"start\":\"/x\"}",
+                            "{\"v\":\"meta.k8s.io/v1\",\"rv\":\"1\",\"start\":\"a\"}"};
+    struct arena a;
+    arena_init(&a);
+    for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+        struct buf b;
+        struct error err = {0};
+        int64_t rev;
+        struct str key;
+        buf_init(&b);
+        base64url_encode(&b, str_from(bodies[i]));
+        buf_append_char(&b, 0);
+        assert_int_equal(continue_token_parse(&a, b.data, &rev, &key, &err), ERR_INVALID);
+        assert_non_null(strstr(err.message, "continue key is not valid"));
+        buf_free(&b);
+    }
+    arena_free(&a);
+}
+
+/* ---- negotiation ---- */
+
+static void accept_headers(void **state)
+{
+    (void)state;
+    struct accept got;
+    const struct {
+        const char *header;
+        bool discovery, ok;
+        enum media media;
+        enum transform transform;
+    } rows[] = {
+        {"", false, true, MEDIA_JSON, TRANSFORM_NONE},
+        {"*/*", false, true, MEDIA_JSON, TRANSFORM_NONE},
+        {"application/json;as=Table;v=v1;g=meta.k8s.io,application/json", false, true, MEDIA_JSON, TRANSFORM_TABLE},
+        {"application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json", false, true, MEDIA_JSON, TRANSFORM_NONE},
+        {"application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", false, true, MEDIA_PROTOBUF, TRANSFORM_METADATA},
+        {"application/vnd.kubernetes.protobuf, application/json", false, true, MEDIA_PROTOBUF, TRANSFORM_NONE},
+        {"application/json;q=0.5, application/yaml", false, true, MEDIA_YAML, TRANSFORM_NONE},
+        {"text/html", false, false, MEDIA_JSON, TRANSFORM_NONE},
+        {"application/json;as=Table;v=v9;g=meta.k8s.io", false, false, MEDIA_JSON, TRANSFORM_NONE},
+        {"application/json;as=Table;v=v1;g=meta.k8s.io", true, false, MEDIA_JSON, TRANSFORM_NONE},
+        {"application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", true, true, MEDIA_JSON, TRANSFORM_NONE},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        bool ok = negotiate_accept(str_from(rows[i].header), rows[i].discovery, &got);
+        if (ok != rows[i].ok || (ok && (got.media != rows[i].media || got.transform != rows[i].transform)))
+            fail_msg("row %zu: %s", i, rows[i].header);
+    }
+    enum media m;
+    assert_true(negotiate_content_type(STR("application/json; charset=utf-8"), &m));
+    assert_int_equal(m, MEDIA_JSON);
+    assert_true(negotiate_content_type(STR("application/vnd.kubernetes.protobuf"), &m));
+    assert_int_equal(m, MEDIA_PROTOBUF);
+    assert_false(negotiate_content_type(STR("text/plain"), &m));
+    assert_false(negotiate_content_type(STR("*/*"), &m));
+}
+
+/* ---- Status ---- */
+
+static void check_json(const struct status *s, const char *want)
+{
+    struct buf b;
+    buf_init(&b);
+    status_encode_json(s, &b);
+    assert_string_equal(buf_cstr(&b), want);
+    buf_free(&b);
+}
+
+static void statuses_read_as_published(void **state)
+{
+    (void)state;
+    struct arena a;
+    arena_init(&a);
+    struct status_about d = {"apps", "deployments", "Deployment", "web"};
+    check_json(status_not_found(&a, &d),
+               "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\","
+               "\"message\":\"deployments.apps \\\"web\\\" not found\",\"reason\":\"NotFound\","
+               "\"details\":{\"name\":\"web\",\"group\":\"apps\",\"kind\":\"deployments\"},\"code\":404}\n");
+    check_json(status_deleted(&a, &d, "u"),
+               "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Success\","
+               "\"details\":{\"name\":\"web\",\"group\":\"apps\",\"kind\":\"deployments\",\"uid\":\"u\"}}\n");
+    struct status *s = status_invalid(&a, &d);
+    status_cause_add(&a, s, "FieldValueRequired", "spec.selector", "Required value");
+    status_cause_add(&a, s, "FieldValueInvalid", "spec.replicas", "Invalid value: %d: must not be negative", -1);
+    status_invalid_finish(&a, s);
+    assert_string_equal(s->message, "Deployment.apps \"web\" is invalid: [spec.selector: Required value, spec.replicas: "
+                                    "Invalid value: -1: must not be negative]");
+    assert_int_equal(s->code, 422);
+    arena_free(&a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rules_match_requests),       cmocka_unit_test(ranges_are_checked),
+        cmocka_unit_test(candidates_cover_the_range), cmocka_unit_test(tokens_round_trip),
+        cmocka_unit_test(bad_tokens_are_refused),     cmocka_unit_test(accept_headers),
+        cmocka_unit_test(statuses_read_as_published),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
