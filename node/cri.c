@@ -59,6 +59,20 @@ void cri_free(struct cri *c)
     mem_free(c);
 }
 
+/* "/runtime.v1.ImageService/PullImage: Unknown: failed to pull…" → "failed to pull…": people read
+ * these in a pod's status. */
+static void shorten(struct error *err, const char *path)
+{
+    size_t n = strlen(path);
+    const char *text = err->message, *colon;
+
+    if (strncmp(text, path, n) != 0 || strncmp(text + n, ": ", 2) != 0)
+        return;
+    colon = strstr(text + n + 2, ": ");
+    text = colon && colon[2] ? colon + 2 : text + n + 2;
+    memmove(err->message, text, strlen(text) + 1);
+}
+
 static int call(struct cri *c, const char *path, const void *request,
                 const ProtobufCMessageDescriptor *response, uint64_t timeout_ms, struct arena *a,
                 void *out, struct error *err)
@@ -67,8 +81,11 @@ static int call(struct cri *c, const char *path, const void *request,
     int rc =
         grpc_call_wait(c->channel, path, request, response, timeout_ms, a, &message, NULL, err);
 
-    if (rc < 0)
+    if (rc < 0) {
+        if (err)
+            shorten(err, path);
         return rc;
+    }
     if (out)
         *(void **)out = message;
     return 0;

@@ -186,6 +186,8 @@ static int fetch(struct agent *g, const struct resource *r, const char *ns, cons
     *out = client_get(g->client, r, ns, name, NULL, a, &why);
     if (*out)
         return 0;
+    if (why.code == ERR_NOT_FOUND) /* kubelet's wording */
+        return error_set(err, ERR_NOT_FOUND, "%s \"%s\" not found", r->singular, name);
     return error_set(err, why.code ? why.code : ERR_INTERNAL, "%s", why.message);
 }
 
