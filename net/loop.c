@@ -15,14 +15,16 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
-#define DEFER_ROUNDS_MAX                                                    \
-    64 /* deferred work that defers more work: then let the loop poll first \
-        */
+/* Deferred work that defers more work: after so many rounds let the loop poll first. */
+#define DEFER_ROUNDS_MAX 64
 
 struct loop {
     uv_loop_t uv;
-    uv_async_t wake;
+    int wake_fd; /* eventfd, polled by `wake`; uv_async_t spins when a sender is preempted */
+    uv_poll_t wake;
     uv_check_t after_io;
     uv_prepare_t before_poll;
     uv_timer_t timer;
@@ -69,9 +71,23 @@ static void run_deferred(struct loop *loop, int rounds)
     }
 }
 
-static void on_wake(uv_async_t *async)
+static void wake_up(struct loop *loop)
 {
-    struct loop *loop = async->data;
+    /* EAGAIN would mean that 2^64 − 2 wake-ups are pending: then it is awake. */
+    uint64_t one = 1;
+    ssize_t written = write(loop->wake_fd, &one, sizeof one);
+    (void)written;
+}
+
+static void on_wake(uv_poll_t *poll, int status, int events)
+{
+    struct loop *loop = poll->data;
+    (void)status;
+    (void)events;
+    /* Cleared before the queue is taken: a push after that wakes again. */
+    uint64_t wakes;
+    ssize_t got = read(loop->wake_fd, &wakes, sizeof wakes);
+    (void)got;
     run_posted(loop);
     if (atomic_load_explicit(&loop->stop, memory_order_acquire))
         uv_stop(&loop->uv);
@@ -88,7 +104,7 @@ static void on_before_poll(uv_prepare_t *prepare)
     struct loop *loop = prepare->data;
     run_deferred(loop, DEFER_ROUNDS_MAX);
     if (!list_empty(&loop->deferred))
-        uv_async_send(&loop->wake);
+        wake_up(loop);
 }
 
 static void on_timer(uv_timer_t *uv_timer);
@@ -131,7 +147,9 @@ struct loop *loop_new(void)
         abort(); /* out of descriptors at start-up: nothing can work */
     loop->uv.data = loop;
     loop->wake.data = loop->after_io.data = loop->before_poll.data = loop->timer.data = loop;
-    if (uv_async_init(&loop->uv, &loop->wake, on_wake) != 0)
+    loop->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (loop->wake_fd < 0 || uv_poll_init(&loop->uv, &loop->wake, loop->wake_fd) != 0 ||
+        uv_poll_start(&loop->wake, UV_READABLE, on_wake) != 0)
         abort();
     uv_check_init(&loop->uv, &loop->after_io);
     uv_prepare_init(&loop->uv, &loop->before_poll);
@@ -164,6 +182,7 @@ void loop_free(struct loop *loop)
     int rc = uv_loop_close(&loop->uv);
     assert(rc == 0);
     (void)rc;
+    close(loop->wake_fd);
     heap_free(&loop->timers);
     buf_free(&loop->scratch.wire);
     mem_free(loop->scratch.read);
@@ -186,7 +205,7 @@ void loop_run(struct loop *loop)
 void loop_stop(struct loop *loop)
 {
     atomic_store_explicit(&loop->stop, true, memory_order_release);
-    uv_async_send(&loop->wake);
+    wake_up(loop);
 }
 
 struct start_args {
@@ -244,7 +263,7 @@ void loop_post(struct loop *loop, struct loop_task *task)
     } while (!atomic_compare_exchange_weak_explicit(&loop->posted, &head, task,
                                                     memory_order_release, memory_order_relaxed));
     if (!head)
-        uv_async_send(&loop->wake);
+        wake_up(loop);
 }
 
 struct blocking_call {
