@@ -156,28 +156,32 @@ class Watch:
 
 
 class Server:
-    """One member with a store of its own."""
+    """One member: alone with a store of its own, or of a cluster (see Cluster)."""
 
-    def __init__(self, binary, flags=()):
-        self.binary, self.flags = binary, list(flags)
+    def __init__(self, binary, flags=(), name="m1", pki=None, address="127.0.0.1"):
+        self.binary, self.flags, self.name, self.address = binary, list(flags), name, address
         self.dir = tempfile.mkdtemp(prefix="c8s-apiserver-test-")
-        self.pki = Pki(self.dir)
+        self.pki = pki or Pki(self.dir)
         self.port = free_port()
         self.client_port = free_port()
         self.process = None
 
-    def start(self):
+    def start(self, wait=True):
         p = self.pki.path
-        args = [self.binary, "--name=m1", "--data-dir=" + p("store"), "--bind-address=127.0.0.1",
-                "--secure-port=%d" % self.port, "--advertise-address=127.0.0.1", "--tls-cert-file=" + p("server.crt"),
+        args = [self.binary, "--name=" + self.name, "--data-dir=" + os.path.join(self.dir, "store"),
+                "--bind-address=127.0.0.1", "--secure-port=%d" % self.port, "--advertise-address=" + self.address,
                 "--listen-client-urls=http://127.0.0.1:%d" % self.client_port,
                 "--advertise-client-urls=http://127.0.0.1:%d" % self.client_port,
-                "--tls-private-key-file=" + p("server.key"), "--client-ca-file=" + p("ca.crt"),
-                "--service-account-key-file=" + p("sa.pub"), "--service-account-signing-key-file=" + p("sa.key"),
-                "--token-auth-file=" + p("tokens.csv"), *self.flags]
-        self.log = open(p("log"), "ab")
-        self.process = subprocess.Popen(args, stdout=self.log, stderr=self.log)
-        self.wait_ready()
+                "--tls-cert-file=" + p("server.crt"), "--tls-private-key-file=" + p("server.key"),
+                "--client-ca-file=" + p("ca.crt"), "--service-account-key-file=" + p("sa.pub"),
+                "--service-account-signing-key-file=" + p("sa.key"), "--token-auth-file=" + p("tokens.csv"), *self.flags]
+        with open(self.log_path(), "ab") as log:
+            self.process = subprocess.Popen(args, stdout=log, stderr=log)
+        if wait:
+            self.wait_ready()
+
+    def log_path(self):
+        return os.path.join(self.dir, "log")
 
     def wait_ready(self, seconds=30):
         client = Client(self.port, self.pki)
@@ -194,7 +198,7 @@ class Server:
         raise AssertionError("server is not ready; its log ends:\n" + self.log_tail())
 
     def log_tail(self):
-        with open(self.pki.path("log"), errors="replace") as f:
+        with open(self.log_path(), errors="replace") as f:
             return "".join(f.readlines()[-40:])
 
     def kill(self):
@@ -213,3 +217,27 @@ class Server:
 
     def client(self, user="admin", token=None):
         return Client(self.port, self.pki, user, token)
+
+
+class Cluster:
+    """Members m1, m2, … with one CA; their advertised addresses are 127.0.0.1, 127.0.0.2, …"""
+
+    def __init__(self, binary, size):
+        peers = [free_port() for _ in range(size)]
+        everyone = ",".join("m%d=http://127.0.0.1:%d" % (i + 1, port) for i, port in enumerate(peers))
+        self.members = []
+        for i, port in enumerate(peers):
+            url = "http://127.0.0.1:%d" % port
+            flags = ["--listen-peer-urls=" + url, "--initial-advertise-peer-urls=" + url, "--initial-cluster=" + everyone]
+            pki = self.members[0].pki if self.members else None
+            self.members.append(Server(binary, flags, "m%d" % (i + 1), pki, "127.0.0.%d" % (i + 1)))
+
+    def start(self):
+        for m in self.members:
+            m.start(wait=False)
+        for m in self.members:
+            m.wait_ready()
+
+    def remove(self):
+        for m in reversed(self.members):
+            m.remove()
