@@ -168,6 +168,10 @@ static void keep_meta(Meta__V1__ObjectMeta *meta, const Meta__V1__ObjectMeta *ol
     meta->self_link = (char *)"";
     meta->generation = old->generation;
     meta->generate_name = old->generate_name;
+    if (meta->n_managed_fields == 0) {
+        meta->managed_fields = old->managed_fields;
+        meta->n_managed_fields = old->n_managed_fields;
+    }
 }
 
 static struct status *check_update_meta(struct write *w, const Meta__V1__ObjectMeta *meta,

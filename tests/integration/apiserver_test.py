@@ -117,6 +117,44 @@ def test_patches(c, _):
     equal(r.json["metadata"]["generation"], 2)
 
 
+def apply(c, path, body, manager, force=False):
+    return c.request("PATCH", "%s?fieldManager=%s&force=%s" % (path, manager, str(force).lower()), json.dumps(body),
+                     content_type="application/apply-patch+yaml")
+
+
+def test_server_side_apply(c, _):
+    path = CM + "/ssa"
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ssa", "labels": {"l": "1"}}, "data": {"a": "1", "b": "2"}}
+    r = apply(c, path, body, "one")
+    equal(r.code, 201, r)
+    entry = r.json["metadata"]["managedFields"][0]
+    equal((entry["manager"], entry["operation"], entry["fieldsV1"]),
+          ("one", "Apply", {"f:metadata": {"f:labels": {"f:l": {}}}, "f:data": {"f:a": {}, "f:b": {}}}))
+    again = apply(c, path, body, "one")
+    equal((again.code, again.json["metadata"]["resourceVersion"]), (200, r.json["metadata"]["resourceVersion"]), "nothing to do")
+    other = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "ssa"}, "data": {"a": "changed", "c": "3"}}
+    s = failed(apply(c, path, other, "two"), 409, "Conflict", 'conflict with "one": .data.a')
+    equal(s["details"]["causes"][0]["reason"], "FieldManagerConflict")
+    r = apply(c, path, other, "two", force=True)
+    equal(r.json["data"], {"a": "changed", "b": "2", "c": "3"})
+    del body["data"]["b"], body["data"]["a"]
+    r = apply(c, path, body, "one")
+    equal(r.json["data"], {"a": "changed", "c": "3"}, "b goes, a belongs to two")
+    equal(c.request("PATCH", path, "{}", content_type="application/apply-patch+yaml").code, 422, "no field manager")
+    failed(apply(c, path, [1], "one"), 400, "BadRequest")
+    base = "/apis/apps/v1/namespaces/default/deployments/ssa"
+    d = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "ssa"}, "spec": {
+        "selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [
+            {"name": "x", "image": "i:1", "ports": [{"containerPort": 80}]}, {"name": "y", "image": "i:2"}]}}}}
+    equal(apply(c, base, d, "one").code, 201)
+    c.patch(base, {"spec": {"replicas": 4}}, "merge-patch")
+    d["spec"]["template"]["spec"]["containers"] = [{"name": "x", "image": "i:3", "ports": [{"containerPort": 80}]}]
+    r = apply(c, base, d, "one").json
+    equal([(x["name"], x["image"]) for x in r["spec"]["template"]["spec"]["containers"]], [("x", "i:3")])
+    equal(len(r["spec"]["template"]["spec"]["containers"][0]["ports"]), 1)
+    equal(r["spec"]["replicas"], 4, "what is not applied stays")
+
+
 def test_concurrent_patches_all_land(c, server):
     created(c.post(CM, config_map("race")))
 
@@ -644,6 +682,25 @@ def raw_http(server, data, want):
 
 
 # ---- the process ----
+
+def test_compacted_history_is_gone(c, server):
+    short = Server(server.binary, ["--etcd-compaction-interval=1s"])
+    try:
+        short.start()
+        s = short.client()
+        rv = s.get(CM).json["metadata"]["resourceVersion"]
+
+        def gone():
+            s.post(CM, {"metadata": {"generateName": "x-"}})
+            with s.watch(CM + "?watch=1&resourceVersion=" + rv) as w:
+                e = w.next()
+                return e["type"] == "ERROR" and (e["object"]["code"], e["object"]["reason"]) == (410, "Expired")
+
+        wait_for(gone, "a watch of compacted history to end with 410", 40)
+        equal(s.get(CM).code, 200)
+    finally:
+        short.remove()
+
 
 def test_zz_restart_keeps_everything(c, server):
     created(c.post(CM, config_map("kept", a="b")))
