@@ -143,6 +143,12 @@ struct grpc_client_events {
 struct grpc_client_call *grpc_open(struct grpc_channel *ch, const char *path,
                                    const ProtobufCMessageDescriptor *response, uint64_t timeout_ms,
                                    const struct grpc_client_events *events, void *ctx);
+/* The same for a call with one message, which is sent and half-closed at once. */
+struct grpc_client_call *grpc_open_unary(struct grpc_channel *ch, const char *path,
+                                         const ProtobufCMessage *request,
+                                         const ProtobufCMessageDescriptor *response,
+                                         uint64_t timeout_ms,
+                                         const struct grpc_client_events *events, void *ctx);
 void grpc_client_send(struct grpc_client_call *call, const ProtobufCMessage *message);
 void grpc_client_send_bytes(struct grpc_client_call *call, struct str message);
 void grpc_client_end(struct grpc_client_call *call);    /* half-close */

@@ -232,9 +232,11 @@ static void on_done(struct http_call *http, void *ctx, const struct http_respons
 static const struct http_call_events http_events = {
     .on_data = on_data, .on_drain = on_drain, .on_done = on_done};
 
-struct grpc_client_call *grpc_open(struct grpc_channel *ch, const char *path,
-                                   const ProtobufCMessageDescriptor *response, uint64_t timeout_ms,
-                                   const struct grpc_client_events *events, void *ctx)
+/* `frame` NULL: the messages follow. */
+static struct grpc_client_call *open_call(struct grpc_channel *ch, const char *path, struct blob *frame,
+                                          const ProtobufCMessageDescriptor *response,
+                                          uint64_t timeout_ms,
+                                          const struct grpc_client_events *events, void *ctx)
 {
     struct grpc_client_call *call = mem_zalloc(sizeof *call);
     struct http_header headers[HEADERS_MAX];
@@ -252,11 +254,31 @@ struct grpc_client_call *grpc_open(struct grpc_channel *ch, const char *path,
         .path = path,
         .headers = headers,
         .headers_len = make_headers(ch, timeout_ms, timeout, headers),
-        .upload = true,
+        .body_blob = frame,
+        .upload = !frame,
         .stream = true,
         .timeout_ms = timeout_ms,
     };
     call->http = http_client_send(pick(ch), &request, &http_events, call);
+    return call;
+}
+
+struct grpc_client_call *grpc_open(struct grpc_channel *ch, const char *path,
+                                   const ProtobufCMessageDescriptor *response, uint64_t timeout_ms,
+                                   const struct grpc_client_events *events, void *ctx)
+{
+    return open_call(ch, path, NULL, response, timeout_ms, events, ctx);
+}
+
+struct grpc_client_call *grpc_open_unary(struct grpc_channel *ch, const char *path,
+                                         const ProtobufCMessage *request,
+                                         const ProtobufCMessageDescriptor *response,
+                                         uint64_t timeout_ms,
+                                         const struct grpc_client_events *events, void *ctx)
+{
+    struct blob *frame = grpc_frame(request);
+    struct grpc_client_call *call = open_call(ch, path, frame, response, timeout_ms, events, ctx);
+    blob_unref(frame);
     return call;
 }
 
