@@ -40,7 +40,8 @@ struct kv_cli {
     bool insecure_skip_verify, hex;
     int64_t dial_timeout_ms, command_timeout_ms;
     enum kv_format format;
-    const char *verb; /* "put", for messages */
+    const char *verb;    /* "put", for messages */
+    const char *failure; /* "failed to grant lease": in front of an error; NULL: nothing */
     struct loop *loop;
     struct tls_context *tls;
     struct grpc_channel *channel; /* to all endpoints */
@@ -49,26 +50,36 @@ struct kv_cli {
 };
 
 /* The rows of the global flags, for a verb's table: KV_GLOBAL_FLAGS(&cli). */
-#define KV_GLOBAL_FLAGS(c)                                                                             \
-    {.help = "Global:"},                                                                               \
-        {"endpoints", 0, FLAG_LIST, &(c)->endpoints, "URLS", "Servers, tried in order. Default: 127.0.0.1:2379."}, \
-        {"cacert", 0, FLAG_STRING, &(c)->cacert, "FILE", "CA that must have signed the server's certificate."},  \
-        {"cert", 0, FLAG_STRING, &(c)->cert, "FILE", "Client certificate."},                           \
-        {"key", 0, FLAG_STRING, &(c)->key, "FILE", "Its key."},                                        \
-        {"insecure-skip-tls-verify", 0, FLAG_BOOL, &(c)->insecure_skip_verify, NULL, "Accept any server certificate."}, \
-        {"dial-timeout", 0, FLAG_MS, &(c)->dial_timeout_ms, NULL, "Limit for connecting."},            \
-        {"command-timeout", 0, FLAG_MS, &(c)->command_timeout_ms, NULL, "Limit for one request."},     \
-        {"write-out", 'w', FLAG_STRING, &(c)->write_out, "FORMAT", "simple, json, fields, table or protobuf.", \
-         .choices = "simple|json|fields|table|protobuf"},                                              \
-        {"hex", 0, FLAG_BOOL, &(c)->hex, NULL, "Print byte strings as hexadecimal escapes."}
+#define KV_GLOBAL_FLAGS(c)                                                                         \
+    {.help = "Global:"},                                                                           \
+        {"endpoints",     0,      FLAG_LIST,                                                       \
+         &(c)->endpoints, "URLS", "Servers, tried in order. Default: 127.0.0.1:2379."},            \
+        {"cacert",     0,      FLAG_STRING,                                                        \
+         &(c)->cacert, "FILE", "CA that must have signed the server's certificate."},              \
+        {"cert", 0, FLAG_STRING, &(c)->cert, "FILE", "Client certificate."},                       \
+        {"key", 0, FLAG_STRING, &(c)->key, "FILE", "Its key."},                                    \
+        {"insecure-skip-tls-verify", 0,    FLAG_BOOL,                                              \
+         &(c)->insecure_skip_verify, NULL, "Accept any server certificate."},                      \
+        {"dial-timeout", 0, FLAG_MS, &(c)->dial_timeout_ms, NULL, "Limit for connecting."},        \
+        {"command-timeout", 0, FLAG_MS, &(c)->command_timeout_ms, NULL, "Limit for one request."}, \
+        {"write-out",                                                                              \
+         'w',                                                                                      \
+         FLAG_STRING,                                                                              \
+         &(c)->write_out,                                                                          \
+         "FORMAT",                                                                                 \
+         "simple, json, fields, table or protobuf.",                                               \
+         .choices = "simple|json|fields|table|protobuf"},                                          \
+    {                                                                                              \
+        "hex", 0, FLAG_BOOL, &(c)->hex, NULL, "Print byte strings as hexadecimal escapes."         \
+    }
 
 void kv_cli_init(struct kv_cli *c, const char *verb);
 /* Parse a verb's flags and connect. Ends the process on --help and mistakes. */
 void kv_cli_start(struct kv_cli *c, const struct flags_spec *spec, int argc, char **argv);
 void kv_cli_stop(struct kv_cli *c);
 /* A channel to one endpoint ("host:port" or URL). */
-struct grpc_channel *kv_cli_connect(struct kv_cli *c, const char *const *endpoints, unsigned connections,
-                                    struct error *err);
+struct grpc_channel *kv_cli_connect(struct kv_cli *c, const char *const *endpoints,
+                                    unsigned connections, struct error *err);
 /* "Error: …" on standard error; returns `code`. */
 int kv_fail(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -98,8 +109,8 @@ void kv_json_members(struct buf *out, const ProtobufCMessage *m);
 void kv_print_protobuf(const ProtobufCMessage *m);
 void kv_fields_header(const Etcdserverpb__ResponseHeader *h);
 void kv_fields_pair(const struct kv_cli *c, const char *prefix, const Mvccpb__KeyValue *kv);
-/* Rows of cells under a heading, drawn with + - |. `right`: bit i set: column i is right-aligned. */
-void kv_table(const char *const *cells, size_t columns, size_t rows, unsigned right);
+/* Rows of cells under a centered heading, right-aligned, drawn with + - |. */
+void kv_table(const char *const *cells, size_t columns, size_t rows);
 /* table is not for this verb: prints etcdctl's error and returns its exit code. */
 int kv_no_table(void);
 

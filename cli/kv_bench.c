@@ -12,6 +12,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 struct bench {
     struct kv_cli cli;
@@ -38,7 +39,8 @@ struct client {
 
 static void next_request(struct client *c);
 
-static void on_message(struct grpc_client_call *call, void *ctx, const ProtobufCMessage *m, struct str raw)
+static void on_message(struct grpc_client_call *call, void *ctx, const ProtobufCMessage *m,
+                       struct str raw)
 {
     (void)call, (void)ctx, (void)m, (void)raw;
 }
@@ -52,8 +54,8 @@ static void on_done(struct grpc_client_call *call, void *ctx, const struct grpc_
     if (result->status != GRPC_OK) {
         b->errors++;
         if (!b->first_error[0])
-            snprintf(b->first_error, sizeof b->first_error, "%s: %s", grpc_status_name(result->status),
-                     result->message);
+            snprintf(b->first_error, sizeof b->first_error, "%s: %s",
+                     grpc_status_name(result->status), result->message);
     }
     if (b->done == b->total) {
         b->end_ns = clock_mono_ns();
@@ -68,7 +70,8 @@ static ProtobufCBinaryData make_key(struct bench *b)
 {
     uint64_t space = (uint64_t)b->key_space;
     uint64_t n = b->random ? rng_below(&b->rng, space) : (uint64_t)b->sent % space;
-    int len = snprintf((char *)b->key, 512, "%s%0*" PRIu64, b->prefix, (int)(b->key_size - (int64_t)strlen(b->prefix)), n);
+    int len = snprintf((char *)b->key, 512, "%s%0*" PRIu64, b->prefix,
+                       (int)(b->key_size - (int64_t)strlen(b->prefix)), n);
     return (ProtobufCBinaryData){(size_t)len, b->key};
 }
 
@@ -88,8 +91,8 @@ static void next_request(struct client *c)
     b->sent++;
     c->start_ns = clock_mono_ns();
     /* The answer is not unpacked: the client's share of the machine stays small. */
-    grpc_open_unary(b->channel, b->range ? "/etcdserverpb.KV/Range" : "/etcdserverpb.KV/Put", message, NULL, 0,
-                    &events, c);
+    grpc_open_unary(b->channel, b->range ? "/etcdserverpb.KV/Range" : "/etcdserverpb.KV/Put",
+                    message, NULL, 0, &events, c);
 }
 
 static void begin(void *arg)
@@ -124,21 +127,25 @@ static void report(struct bench *b)
     double max = (double)b->latency_ns[n - 1] / 1e6, mean = sum / (double)n / 1e6;
     double throughput = (double)(b->total - b->errors) / seconds;
     if (b->cli.format == KV_JSON)
-        printf("{\"total\":%" PRId64 ",\"errors\":%" PRId64 ",\"seconds\":%.3f,\"throughput\":%.1f,\"mean_ms\":%.4f,"
+        printf("{\"total\":%" PRId64 ",\"errors\":%" PRId64
+               ",\"seconds\":%.3f,\"throughput\":%.1f,\"mean_ms\":%.4f,"
                "\"p50_ms\":%.4f,\"p99_ms\":%.4f,\"p999_ms\":%.4f,\"max_ms\":%.4f}\n",
                b->total, b->errors, seconds, throughput, mean, p50, p99, p999, max);
     else
-        printf("%" PRId64 " requests in %.3f s, %" PRId64 " errors\nlatency mean %.3f ms, p50 %.3f, p99 %.3f, p99.9 %.3f, "
+        printf("%" PRId64 " requests in %.3f s, %" PRId64
+               " errors\nlatency mean %.3f ms, p50 %.3f, p99 %.3f, p99.9 %.3f, "
                "max %.3f\n%.0f requests/s\n",
                b->total, seconds, b->errors, mean, p50, p99, p999, max, throughput);
     if (b->errors)
-        fprintf(stderr, "Error: %" PRId64 " requests failed, the first: %s\n", b->errors, b->first_error);
+        fprintf(stderr, "Error: %" PRId64 " requests failed, the first: %s\n", b->errors,
+                b->first_error);
 }
 
 static int check(struct bench *b)
 {
     if (b->connections < 1 || b->clients < 1 || b->total < 1 || b->key_space < 1)
-        return kv_fail(KV_EXIT_ARGS, "connections, clients, total and key-space-size must be at least 1");
+        return kv_fail(KV_EXIT_ARGS,
+                       "connections, clients, total and key-space-size must be at least 1");
     if (b->key_size < 1 || b->key_size > 500 || b->val_size < 0 || b->val_size > 64 << 20)
         return kv_fail(KV_EXIT_ARGS, "key-size must be 1 to 500, val-size 0 to 64 MiB");
     if (strlen(b->prefix) > 100)
@@ -152,7 +159,8 @@ static int run(struct bench *b)
     int rc = check(b);
     if (rc)
         return rc;
-    b->channel = kv_cli_connect(&b->cli, (const char *const *)b->cli.endpoints.items, (unsigned)b->connections, &err);
+    b->channel = kv_cli_connect(&b->cli, (const char *const *)b->cli.endpoints.items,
+                                (unsigned)b->connections, &err);
     if (!b->channel)
         return kv_fail(KV_EXIT_ARGS, "%s", err.message);
     b->key = arena_alloc(&b->cli.arena, 1024);
@@ -174,8 +182,16 @@ static int run(struct bench *b)
 
 static int bench_main(int argc, char **argv, bool range)
 {
-    struct bench b = {.connections = 1, .clients = 1, .total = 10000, .key_size = 8, .val_size = 8, .key_space = 1,
-                      .seed = 1, .range = range, .consistency = "l", .prefix = ""};
+    struct bench b = {.connections = 1,
+                      .clients = 1,
+                      .total = 10000,
+                      .key_size = 8,
+                      .val_size = 8,
+                      .key_space = 1,
+                      .seed = 1,
+                      .range = range,
+                      .consistency = "l",
+                      .prefix = ""};
     kv_cli_init(&b.cli, argv[0]);
     const struct flag flags[] = {
         {"connections", 0, FLAG_INT, &b.connections, "N", "HTTP/2 connections.", .alias = "conns"},
@@ -187,16 +203,18 @@ static int bench_main(int argc, char **argv, bool range)
         {"random", 0, FLAG_BOOL, &b.random, NULL, "Keys at random instead of in turn."},
         {"seed", 0, FLAG_INT, &b.seed, "N", "Of the random numbers."},
         {"prefix", 0, FLAG_STRING, &b.prefix, "TEXT", "In front of every key."},
-        {"consistency", 0, FLAG_STRING, &b.consistency, "l|s", "Linearizable or serializable (range).", .choices = "l|s"},
+        {"consistency", 0, FLAG_STRING, &b.consistency, "l|s",
+         "Linearizable or serializable (range).", .choices = "l|s"},
         {"limit", 0, FLAG_INT, &b.limit, "N", "Of a range (range)."},
         KV_GLOBAL_FLAGS(&b.cli),
         FLAGS_END,
     };
-    const struct flags_spec spec = {.program = range ? "c8s kv bench range" : "c8s kv bench put",
-                                    .summary = range ? "Read one key at a time." : "Put keys.",
-                                    .details = "The last line is the figure: requests answered per second.",
-                                    .flags = flags,
-                                    .env_prefix = "ETCDCTL_"};
+    const struct flags_spec spec = {
+        .program = range ? "c8s kv bench range" : "c8s kv bench put",
+        .summary = range ? "Read one key at a time." : "Put keys.",
+        .details = "The last line is the figure: requests answered per second.",
+        .flags = flags,
+        .env_prefix = "ETCDCTL_"};
     kv_cli_start(&b.cli, &spec, argc, argv);
     int rc = run(&b);
     kv_cli_stop(&b.cli);

@@ -38,7 +38,8 @@ static void fields_members(const Etcdserverpb__MemberListResponse *r)
     }
 }
 
-static void rows_of_members(struct arena *a, const Etcdserverpb__MemberListResponse *r, cell_list *cells)
+static void rows_of_members(struct arena *a, const Etcdserverpb__MemberListResponse *r,
+                            cell_list *cells)
 {
     for (size_t i = 0; i < r->n_members; i++) {
         const Etcdserverpb__Member *m = r->members[i];
@@ -84,11 +85,12 @@ static int member_list_main(int argc, char **argv)
     } else if (rc == 0 && c.format == KV_PROTOBUF) {
         kv_print_protobuf(&r->base);
     } else if (rc == 0 && c.format == KV_TABLE) {
-        static const char *const heading[] = {"ID", "STATUS", "NAME", "PEER ADDRS", "CLIENT ADDRS", "IS LEARNER"};
+        static const char *const heading[] = {"ID",         "STATUS",       "NAME",
+                                              "PEER ADDRS", "CLIENT ADDRS", "IS LEARNER"};
         for (size_t i = 0; i < ARRAY_LEN(heading); i++)
             vec_push(&cells, heading[i]);
         rows_of_members(&c.arena, r, &cells);
-        kv_table(cells.items, 6, r->n_members + 1, 1u << 5);
+        kv_table(cells.items, 6, r->n_members + 1);
     } else if (rc == 0) {
         rows_of_members(&c.arena, r, &cells);
         simple_rows(&cells, 6);
@@ -161,9 +163,11 @@ static void fields_status(const struct endpoint *e, size_t n)
     for (size_t i = 0; i < n; i++) {
         const Etcdserverpb__StatusResponse *r = e[i].status;
         kv_fields_header(r->header);
-        printf("\"Version\" : \"%s\"\n\"DBSize\" : %" PRId64 "\n\"Leader\" : %" PRIu64 "\n\"IsLearner\" : %s\n", r->version,
-               r->dbsize, r->leader, r->islearner ? "true" : "false");
-        printf("\"RaftIndex\" : %" PRIu64 "\n\"RaftTerm\" : %" PRIu64 "\n\"RaftAppliedIndex\" : %" PRIu64 "\n\"Errors\" : [",
+        printf("\"Version\" : \"%s\"\n\"DBSize\" : %" PRId64 "\n\"Leader\" : %" PRIu64
+               "\n\"IsLearner\" : %s\n",
+               r->version, r->dbsize, r->leader, r->islearner ? "true" : "false");
+        printf("\"RaftIndex\" : %" PRIu64 "\n\"RaftTerm\" : %" PRIu64
+               "\n\"RaftAppliedIndex\" : %" PRIu64 "\n\"Errors\" : [",
                r->raftindex, r->raftterm, r->raftappliedindex);
         for (size_t k = 0; k < r->n_errors; k++)
             printf("%s\"%s\"", k ? " " : "", r->errors[k]);
@@ -195,9 +199,10 @@ static struct grpc_channel *connect_to(struct kv_cli *c, const char *endpoint, s
 
 static void print_status(struct kv_cli *c, const struct endpoint *e, size_t n)
 {
-    static const char *const heading[] = {"ENDPOINT",   "ID",         "VERSION",   "DB SIZE",
-                                          "IS LEADER",  "IS LEARNER", "RAFT TERM", "RAFT INDEX",
-                                          "RAFT APPLIED INDEX", "ERRORS"};
+    static const char *const heading[] = {"ENDPOINT",  "ID",         "VERSION",
+                                          "DB SIZE",   "IS LEADER",  "IS LEARNER",
+                                          "RAFT TERM", "RAFT INDEX", "RAFT APPLIED INDEX",
+                                          "ERRORS"};
     cell_list cells = {0};
     if (c->format == KV_JSON) {
         json_status(e, n);
@@ -207,7 +212,7 @@ static void print_status(struct kv_cli *c, const struct endpoint *e, size_t n)
         for (size_t i = 0; i < ARRAY_LEN(heading); i++)
             vec_push(&cells, heading[i]);
         rows_of_status(&c->arena, e, n, &cells);
-        kv_table(cells.items, 10, n + 1, 0x1fc);
+        kv_table(cells.items, 10, n + 1);
     } else {
         rows_of_status(&c->arena, e, n, &cells);
         simple_rows(&cells, 10);
@@ -221,9 +226,10 @@ static int status_main(int argc, char **argv)
     bool cluster = false;
     Etcdserverpb__StatusRequest q = ETCDSERVERPB__STATUS_REQUEST__INIT;
     kv_cli_init(&c, argv[0]);
-    const struct flag flags[] = {{"cluster", 0, FLAG_BOOL, &cluster, NULL, "All members of the cluster."},
-                                 KV_GLOBAL_FLAGS(&c),
-                                 FLAGS_END};
+    const struct flag flags[] = {
+        {"cluster", 0, FLAG_BOOL, &cluster, NULL, "All members of the cluster."},
+        KV_GLOBAL_FLAGS(&c),
+        FLAGS_END};
     const struct flags_spec spec = {.program = "c8s kv endpoint status",
                                     .summary = "What each endpoint says of itself.",
                                     .flags = flags,
@@ -237,9 +243,10 @@ static int status_main(int argc, char **argv)
         int status;
         ProtobufCMessage *out = NULL;
         struct grpc_channel *ch = connect_to(&c, c.endpoints.items[i], &err);
-        if (ch && grpc_call_wait(ch, "/etcdserverpb.Maintenance/Status", &q.base,
-                                 &etcdserverpb__status_response__descriptor, (uint64_t)c.command_timeout_ms,
-                                 &c.arena, &out, &status, &err) == 0) {
+        if (ch &&
+            grpc_call_wait(ch, "/etcdserverpb.Maintenance/Status", &q.base,
+                           &etcdserverpb__status_response__descriptor,
+                           (uint64_t)c.command_timeout_ms, &c.arena, &out, &status, &err) == 0) {
             found[n++] = (struct endpoint){c.endpoints.items[i], (void *)out};
         } else {
             fprintf(stderr, "Failed to get the status of endpoint %s (%s)\n", c.endpoints.items[i],
@@ -270,7 +277,8 @@ static struct health check_health(struct kv_cli *c, const char *endpoint)
     q.key = kv_bytes("health");
     uint64_t start = clock_mono_ns();
     struct grpc_channel *ch = connect_to(c, endpoint, &err);
-    int rc = ch ? grpc_call_wait(ch, "/etcdserverpb.KV/Range", &q.base, &etcdserverpb__range_response__descriptor,
+    int rc = ch ? grpc_call_wait(ch, "/etcdserverpb.KV/Range", &q.base,
+                                 &etcdserverpb__range_response__descriptor,
                                  (uint64_t)c->command_timeout_ms, &c->arena, &out, &status, &err)
                 : ERR_INVALID;
     if (rc < 0)
@@ -304,17 +312,19 @@ static void print_health(struct kv_cli *c, const struct health *h, size_t n)
         }
         buf_append_char(&json, '}');
         if (c->format == KV_FIELDS)
-            printf("\"Endpoint\" : \"%s\"\n\"Health\" : %s\n\"Took\" : %s\n\"Error\" : %s\n\n", h[i].endpoint, health,
-                   h[i].took, h[i].error);
+            printf("\"Endpoint\" : \"%s\"\n\"Health\" : %s\n\"Took\" : %s\n\"Error\" : %s\n\n",
+                   h[i].endpoint, health, h[i].took, h[i].error);
         else if (c->format == KV_SIMPLE && ok) /* as etcdctl: on standard error */
-            fprintf(stderr, "%s is healthy: successfully committed proposal: took = %s\n", h[i].endpoint, h[i].took);
+            fprintf(stderr, "%s is healthy: successfully committed proposal: took = %s\n",
+                    h[i].endpoint, h[i].took);
         else if (c->format == KV_SIMPLE)
-            fprintf(stderr, "%s is unhealthy: failed to commit proposal: %s\n", h[i].endpoint, h[i].error);
+            fprintf(stderr, "%s is unhealthy: failed to commit proposal: %s\n", h[i].endpoint,
+                    h[i].error);
     }
     if (c->format == KV_JSON)
         printf("[%s]\n", buf_cstr(&json));
     else if (c->format == KV_TABLE)
-        kv_table(cells.items, 4, n + 1, 1u << 1);
+        kv_table(cells.items, 4, n + 1);
     buf_free(&json);
     vec_free(&cells);
 }
@@ -324,9 +334,10 @@ static int health_main(int argc, char **argv)
     struct kv_cli c;
     bool cluster = false;
     kv_cli_init(&c, argv[0]);
-    const struct flag flags[] = {{"cluster", 0, FLAG_BOOL, &cluster, NULL, "All members of the cluster."},
-                                 KV_GLOBAL_FLAGS(&c),
-                                 FLAGS_END};
+    const struct flag flags[] = {
+        {"cluster", 0, FLAG_BOOL, &cluster, NULL, "All members of the cluster."},
+        KV_GLOBAL_FLAGS(&c),
+        FLAGS_END};
     const struct flags_spec spec = {.program = "c8s kv endpoint health",
                                     .summary = "Does each endpoint answer a linearizable read?",
                                     .flags = flags,

@@ -40,7 +40,8 @@ int kv_put_main(int argc, char **argv)
         FLAGS_END,
     };
     const struct flags_spec spec = {.program = "c8s kv put",
-                                    .summary = "Put a key; the value is standard input if not given.",
+                                    .summary =
+                                        "Put a key; the value is standard input if not given.",
                                     .usage = "[flags] KEY [VALUE]",
                                     .flags = flags,
                                     .env_prefix = "ETCDCTL_",
@@ -50,9 +51,11 @@ int kv_put_main(int argc, char **argv)
     Etcdserverpb__PutResponse *r;
     size_t wanted = ignore_value ? 1 : 2;
     if (c.args.len == 0)
-        rc = kv_fail(KV_EXIT_ARGS, "put command needs 1 argument and input from stdin or 2 arguments");
+        rc = kv_fail(KV_EXIT_ARGS,
+                     "put command needs 1 argument and input from stdin or 2 arguments");
     else if (c.args.len > wanted)
-        rc = kv_fail(KV_EXIT_ARGS, "put command needs only %zu argument%s", wanted, wanted > 1 ? "s" : " when 'ignore-value' is set");
+        rc = kv_fail(KV_EXIT_ARGS, "put command needs only %zu argument%s", wanted,
+                     wanted > 1 ? "s" : " when 'ignore-value' is set");
     else if (!kv_lease_id(lease, &q.lease))
         rc = kv_fail(KV_EXIT_ARGS, "bad lease ID (\"%s\"), expecting ID in Hex", lease);
     if (rc == 0 && c.args.len == 1 && !ignore_value)
@@ -64,7 +67,8 @@ int kv_put_main(int argc, char **argv)
         q.prev_kv = prev_kv;
         q.ignore_value = ignore_value;
         q.ignore_lease = ignore_lease;
-        rc = kv_call(&c, c.channel, "/etcdserverpb.KV/Put", &q, &etcdserverpb__put_response__descriptor, &r);
+        rc = kv_call(&c, c.channel, "/etcdserverpb.KV/Put", &q,
+                     &etcdserverpb__put_response__descriptor, &r);
     }
     if (rc == 0)
         rc = kv_print_put(&c, r);
@@ -101,7 +105,9 @@ static int fill_range(struct kv_cli *c, const struct get_flags *f, Etcdserverpb_
     if (*f->sort_by && !pick(f->sort_by, targets, ARRAY_LEN(targets), &target))
         return kv_fail(KV_EXIT_FEATURE, "bad sort target %s", f->sort_by);
     if (f->keys_only && f->count_only)
-        return kv_fail(KV_EXIT_ARGS, "`--keys-only` and `--count-only` cannot be set at the same time, choose one");
+        return kv_fail(
+            KV_EXIT_ARGS,
+            "`--keys-only` and `--count-only` cannot be set at the same time, choose one");
     q->serializable = cstr_eq(f->consistency, "s");
     q->limit = f->limit;
     q->revision = f->rev;
@@ -128,7 +134,8 @@ int kv_get_main(int argc, char **argv)
         {"rev", 0, FLAG_INT, &f.rev, "N", "As of this revision."},
         {"keys-only", 0, FLAG_BOOL, &f.keys_only, NULL, "Leave values out."},
         {"count-only", 0, FLAG_BOOL, &f.count_only, NULL, "Only the number of keys."},
-        {"print-value-only", 0, FLAG_BOOL, &f.value_only, NULL, "Only values, in the simple format."},
+        {"print-value-only", 0, FLAG_BOOL, &f.value_only, NULL,
+         "Only values, in the simple format."},
         KV_GLOBAL_FLAGS(&c),
         FLAGS_END,
     };
@@ -142,7 +149,8 @@ int kv_get_main(int argc, char **argv)
     Etcdserverpb__RangeResponse *r;
     int rc = fill_range(&c, &f, &q);
     if (rc == 0)
-        rc = kv_call(&c, c.channel, "/etcdserverpb.KV/Range", &q, &etcdserverpb__range_response__descriptor, &r);
+        rc = kv_call(&c, c.channel, "/etcdserverpb.KV/Range", &q,
+                     &etcdserverpb__range_response__descriptor, &r);
     if (rc == 0)
         rc = kv_print_range(&c, r, f.value_only);
     kv_cli_stop(&c);
@@ -193,7 +201,8 @@ int kv_compact_main(int argc, char **argv)
         FLAGS_END,
     };
     const struct flags_spec spec = {.program = "c8s kv compaction",
-                                    .summary = "Forget history up to a revision, which stays readable.",
+                                    .summary =
+                                        "Forget history up to a revision, which stays readable.",
                                     .usage = "[flags] REVISION",
                                     .flags = flags,
                                     .env_prefix = "ETCDCTL_",

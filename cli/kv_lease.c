@@ -20,14 +20,16 @@ static int start(struct kv_cli *c, const char *program, const char *summary, con
                                     .args_max = FLAGS_ANY};
     kv_cli_start(c, &spec, argc, argv);
     if (c->args.len != wanted)
-        return kv_fail(KV_EXIT_ARGS, "%s command needs %zu argument%s", program + strlen("c8s kv "), wanted,
-                       wanted == 1 ? "" : "s");
+        return kv_fail(KV_EXIT_ARGS, "%s command needs %zu argument%s", program + strlen("c8s kv "),
+                       wanted, wanted == 1 ? "" : "s");
     return c->format == KV_TABLE ? kv_no_table() : 0;
 }
 
 static int parse_id(const char *text, int64_t *id)
 {
-    return kv_lease_id(text, id) ? 0 : kv_fail(KV_EXIT_ARGS, "bad lease ID arg (\"%s\"), expecting ID in Hex", text);
+    return kv_lease_id(text, id)
+               ? 0
+               : kv_fail(KV_EXIT_ARGS, "bad lease ID arg (\"%s\"), expecting ID in Hex", text);
 }
 
 /* {"cluster_id":…,"member_id":…,…,<rest>}: etcdctl flattens the header of lease answers. */
@@ -46,17 +48,22 @@ static int grant_main(int argc, char **argv)
 {
     struct kv_cli c;
     kv_cli_init(&c, argv[0]);
+    c.failure = "failed to grant lease";
     const struct flag flags[] = {KV_GLOBAL_FLAGS(&c), FLAGS_END};
     Etcdserverpb__LeaseGrantRequest q = ETCDSERVERPB__LEASE_GRANT_REQUEST__INIT;
     Etcdserverpb__LeaseGrantResponse *r;
-    int rc = start(&c, "c8s kv lease grant", "Grant a lease of TTL seconds.", "[flags] TTL", flags, argc, argv, 1);
+    int rc = start(&c, "c8s kv lease grant", "Grant a lease of TTL seconds.", "[flags] TTL", flags,
+                   argc, argv, 1);
     if (rc == 0 && !str_to_i64(str_from(c.args.items[0]), &q.ttl))
         rc = kv_fail(KV_EXIT_ARGS, "bad TTL (\"%s\")", c.args.items[0]);
     if (rc == 0)
         rc = kv_call(&c, c.channel, "/etcdserverpb.Lease/LeaseGrant", &q,
                      &etcdserverpb__lease_grant_response__descriptor, &r);
     if (rc == 0 && c.format == KV_JSON) {
-        print_flat_json(r->header, arena_printf(&c.arena, "\"ID\":%" PRId64 ",\"TTL\":%" PRId64 ",\"Error\":\"\"", r->id, r->ttl));
+        print_flat_json(r->header,
+                        arena_printf(&c.arena,
+                                     "\"ID\":%" PRId64 ",\"TTL\":%" PRId64 ",\"Error\":\"\"", r->id,
+                                     r->ttl));
     } else if (rc == 0 && c.format == KV_FIELDS) {
         kv_fields_header(r->header);
         printf("\"ID\" : %" PRId64 "\n\"TTL\" : %" PRId64 "\n", r->id, r->ttl);
@@ -73,10 +80,12 @@ static int revoke_main(int argc, char **argv)
 {
     struct kv_cli c;
     kv_cli_init(&c, argv[0]);
+    c.failure = "failed to revoke lease";
     const struct flag flags[] = {KV_GLOBAL_FLAGS(&c), FLAGS_END};
     Etcdserverpb__LeaseRevokeRequest q = ETCDSERVERPB__LEASE_REVOKE_REQUEST__INIT;
     Etcdserverpb__LeaseRevokeResponse *r;
-    int rc = start(&c, "c8s kv lease revoke", "Revoke a lease and delete its keys.", "[flags] ID", flags, argc, argv, 1);
+    int rc = start(&c, "c8s kv lease revoke", "Revoke a lease and delete its keys.", "[flags] ID",
+                   flags, argc, argv, 1);
     if (rc == 0)
         rc = parse_id(c.args.items[0], &q.id);
     if (rc == 0)
@@ -99,7 +108,8 @@ static int revoke_main(int argc, char **argv)
     return rc;
 }
 
-static void print_ttl(struct kv_cli *c, const Etcdserverpb__LeaseTimeToLiveResponse *r, bool with_keys)
+static void print_ttl(struct kv_cli *c, const Etcdserverpb__LeaseTimeToLiveResponse *r,
+                      bool with_keys)
 {
     struct buf keys;
     buf_init(&keys);
@@ -111,12 +121,14 @@ static void print_ttl(struct kv_cli *c, const Etcdserverpb__LeaseTimeToLiveRespo
             buf_append_char(&keys, '"');
         }
         buf_append_cstr(&keys, r->n_keys ? "]" : "null");
-        print_flat_json(r->header,
-                        arena_printf(&c->arena, "\"id\":%" PRId64 ",\"ttl\":%" PRId64 ",\"granted-ttl\":%" PRId64 ",\"keys\":%s",
-                                     r->id, r->ttl, r->grantedttl, buf_cstr(&keys)));
+        print_flat_json(r->header, arena_printf(&c->arena,
+                                                "\"id\":%" PRId64 ",\"ttl\":%" PRId64
+                                                ",\"granted-ttl\":%" PRId64 ",\"keys\":%s",
+                                                r->id, r->ttl, r->grantedttl, buf_cstr(&keys)));
     } else if (c->format == KV_FIELDS) {
         kv_fields_header(r->header);
-        printf("\"ID\" : %" PRId64 "\n\"TTL\" : %" PRId64 "\n\"GrantedTTL\" : %" PRId64 "\n", r->id, r->ttl, r->grantedttl);
+        printf("\"ID\" : %" PRId64 "\n\"TTL\" : %" PRId64 "\n\"GrantedTTL\" : %" PRId64 "\n", r->id,
+               r->ttl, r->grantedttl);
         for (size_t i = 0; i < r->n_keys; i++)
             printf("\"Key\" : \"%.*s\"\n", (int)r->keys[i].len, (const char *)r->keys[i].data);
     } else if (c->format == KV_PROTOBUF) {
@@ -124,10 +136,11 @@ static void print_ttl(struct kv_cli *c, const Etcdserverpb__LeaseTimeToLiveRespo
     } else if (r->grantedttl == 0 && r->ttl == -1) {
         printf("lease %016" PRIx64 " already expired\n", (uint64_t)r->id);
     } else {
-        printf("lease %016" PRIx64 " granted with TTL(%" PRId64 "s), remaining(%" PRId64 "s)", (uint64_t)r->id,
-               r->grantedttl, r->ttl);
+        printf("lease %016" PRIx64 " granted with TTL(%" PRId64 "s), remaining(%" PRId64 "s)",
+               (uint64_t)r->id, r->grantedttl, r->ttl);
         for (size_t i = 0; i < r->n_keys; i++)
-            buf_printf(&keys, "%s%.*s", i ? " " : "", (int)r->keys[i].len, (const char *)r->keys[i].data);
+            buf_printf(&keys, "%s%.*s", i ? " " : "", (int)r->keys[i].len,
+                       (const char *)r->keys[i].data);
         if (with_keys)
             printf(", attached keys([%s])", buf_cstr(&keys));
         putchar('\n');
@@ -145,7 +158,8 @@ static int ttl_main(int argc, char **argv)
                                  FLAGS_END};
     Etcdserverpb__LeaseTimeToLiveRequest q = ETCDSERVERPB__LEASE_TIME_TO_LIVE_REQUEST__INIT;
     Etcdserverpb__LeaseTimeToLiveResponse *r;
-    int rc = start(&c, "c8s kv lease timetolive", "What is left of a lease.", "[flags] ID", flags, argc, argv, 1);
+    int rc = start(&c, "c8s kv lease timetolive", "What is left of a lease.", "[flags] ID", flags,
+                   argc, argv, 1);
     if (rc == 0)
         rc = parse_id(c.args.items[0], &q.id);
     q.keys = keys;
@@ -208,7 +222,8 @@ struct keeper {
 static void print_keep_alive(struct kv_cli *c, const Etcdserverpb__LeaseKeepAliveResponse *r)
 {
     if (c->format == KV_JSON) {
-        print_flat_json(r->header, arena_printf(&c->arena, "\"ID\":%" PRId64 ",\"TTL\":%" PRId64, r->id, r->ttl));
+        print_flat_json(r->header, arena_printf(&c->arena, "\"ID\":%" PRId64 ",\"TTL\":%" PRId64,
+                                                r->id, r->ttl));
     } else if (c->format == KV_FIELDS) {
         kv_fields_header(r->header);
         printf("\"ID\" : %" PRId64 "\n\"TTL\" : %" PRId64 "\n", r->id, r->ttl);
@@ -232,7 +247,8 @@ static void on_next(struct loop_timer *timer)
     ask(container_of(timer, struct keeper, next));
 }
 
-static void on_answer(struct grpc_client_call *call, void *ctx, const ProtobufCMessage *m, struct str raw)
+static void on_answer(struct grpc_client_call *call, void *ctx, const ProtobufCMessage *m,
+                      struct str raw)
 {
     (void)raw;
     struct keeper *k = ctx;
@@ -264,7 +280,8 @@ static void on_keep_done(struct grpc_client_call *call, void *ctx, const struct 
 
 static void keep_begin(void *arg)
 {
-    static const struct grpc_client_events events = {.on_message = on_answer, .on_done = on_keep_done};
+    static const struct grpc_client_events events = {.on_message = on_answer,
+                                                     .on_done = on_keep_done};
     struct keeper *k = arg;
     loop_timer_init(k->cli->loop, &k->next, on_next);
     k->call = grpc_open(k->cli->channel, "/etcdserverpb.Lease/LeaseKeepAlive",
@@ -280,8 +297,8 @@ static int keep_alive_main(int argc, char **argv)
     const struct flag flags[] = {{"once", 0, FLAG_BOOL, &k.once, NULL, "Renew one time and end."},
                                  KV_GLOBAL_FLAGS(&c),
                                  FLAGS_END};
-    k.rc = start(&c, "c8s kv lease keep-alive", "Keep a lease alive until interrupted.", "[flags] ID", flags, argc,
-                 argv, 1);
+    k.rc = start(&c, "c8s kv lease keep-alive", "Keep a lease alive until interrupted.",
+                 "[flags] ID", flags, argc, argv, 1);
     if (k.rc == 0)
         k.rc = parse_id(c.args.items[0], &k.id);
     if (k.rc == 0) {

@@ -31,8 +31,8 @@ static bool is_secure(const struct kv_cli *c)
     return c->cacert || c->cert || c->insecure_skip_verify;
 }
 
-struct grpc_channel *kv_cli_connect(struct kv_cli *c, const char *const *endpoints, unsigned connections,
-                                    struct error *err)
+struct grpc_channel *kv_cli_connect(struct kv_cli *c, const char *const *endpoints,
+                                    unsigned connections, struct error *err)
 {
     size_t n = 0;
     while (endpoints[n])
@@ -40,8 +40,9 @@ struct grpc_channel *kv_cli_connect(struct kv_cli *c, const char *const *endpoin
     const char **targets = arena_array(&c->arena, const char *, n + 1);
     for (size_t i = 0; i < n; i++) {
         bool url = strstr(endpoints[i], "://") || strncmp(endpoints[i], "unix:", 5) == 0;
-        targets[i] = url ? endpoints[i]
-                         : arena_printf(&c->arena, "%s://%s", is_secure(c) ? "https" : "http", endpoints[i]);
+        targets[i] =
+            url ? endpoints[i]
+                : arena_printf(&c->arena, "%s://%s", is_secure(c) ? "https" : "http", endpoints[i]);
     }
     return grpc_channel_new(c->loop,
                             &(struct grpc_channel_options){
@@ -107,10 +108,12 @@ int kv_call(struct kv_cli *c, struct grpc_channel *channel, const char *path, co
 {
     struct error err = {0};
     int status = 0;
-    int rc = grpc_call_wait(channel, path, request, response, (uint64_t)c->command_timeout_ms, &c->arena,
-                            (ProtobufCMessage **)out, &status, &err);
+    int rc = grpc_call_wait(channel, path, request, response, (uint64_t)c->command_timeout_ms,
+                            &c->arena, (ProtobufCMessage **)out, &status, &err);
     if (rc == 0)
         return 0;
+    if (c->failure)
+        return kv_fail(KV_EXIT_ERROR, "%s (%s)", c->failure, kv_error_text(&err, status));
     return kv_fail(KV_EXIT_ERROR, "%s", kv_error_text(&err, status));
 }
 
@@ -133,11 +136,15 @@ int kv_range_args(struct kv_cli *c, bool prefix, bool from_key, ProtobufCBinaryD
     size_t n = c->args.len;
     if (n == 0 || n > 2)
         return kv_fail(KV_EXIT_ARGS,
-                       "%s command needs one argument as key and an optional argument as range_end", c->verb);
+                       "%s command needs one argument as key and an optional argument as range_end",
+                       c->verb);
     if (prefix && from_key)
-        return kv_fail(KV_EXIT_ARGS, "`--prefix` and `--from-key` cannot be set at the same time, choose one");
+        return kv_fail(KV_EXIT_ARGS,
+                       "`--prefix` and `--from-key` cannot be set at the same time, choose one");
     if ((prefix || from_key) && n > 1)
-        return kv_fail(KV_EXIT_ARGS, "too many arguments, only accept one argument when `--prefix` or `--from-key` is set");
+        return kv_fail(
+            KV_EXIT_ARGS,
+            "too many arguments, only accept one argument when `--prefix` or `--from-key` is set");
     *key = kv_bytes(args[0]);
     if (n == 2)
         *end = kv_bytes(args[1]);

@@ -112,7 +112,8 @@ void kv_json_members(struct buf *out, const ProtobufCMessage *m)
 /* etcdctl shows the Go wrapper of the union: {"Response":{"ResponsePut":{…}}}. */
 static void json_response_op(struct buf *out, const Etcdserverpb__ResponseOp *op)
 {
-    static const char *const names[] = {"", "ResponseRange", "ResponsePut", "ResponseDeleteRange", "ResponseTxn"};
+    static const char *const names[] = {"", "ResponseRange", "ResponsePut", "ResponseDeleteRange",
+                                        "ResponseTxn"};
     buf_printf(out, "{\"Response\":{\"%s\":", names[op->response_case]);
     kv_json_message(out, &op->response_range->base);
     buf_append_cstr(out, "}}");
@@ -153,7 +154,7 @@ void kv_print_protobuf(const ProtobufCMessage *m)
 
 void kv_print_bytes(const struct kv_cli *c, ProtobufCBinaryData b)
 {
-    if (!c->hex) {
+    if (!c->hex && b.len) {
         fwrite(b.data, 1, b.len, stdout);
         return;
     }
@@ -221,14 +222,14 @@ static void table_rule(const size_t *widths, size_t columns)
     puts("+");
 }
 
-static void table_cell(const char *text, size_t width, int align)
+static void table_cell(const char *text, size_t width, bool centered)
 {
     size_t n = strlen(text), space = width - MIN(n, width);
-    size_t left = align < 0 ? 0 : align > 0 ? space : space / 2 + space % 2;
+    size_t left = centered ? space / 2 : space;
     printf("| %*s%s%*s ", (int)left, "", text, (int)(space - left), "");
 }
 
-void kv_table(const char *const *cells, size_t columns, size_t rows, unsigned right)
+void kv_table(const char *const *cells, size_t columns, size_t rows)
 {
     size_t widths[16] = {0};
     for (size_t i = 0; i < columns * rows; i++)
@@ -236,7 +237,7 @@ void kv_table(const char *const *cells, size_t columns, size_t rows, unsigned ri
     table_rule(widths, columns);
     for (size_t r = 0; r < rows; r++) {
         for (size_t i = 0; i < columns; i++)
-            table_cell(cells[r * columns + i], widths[i], r == 0 ? 0 : right & 1u << i ? 1 : -1);
+            table_cell(cells[r * columns + i], widths[i], r == 0);
         puts("|");
         if (r == 0)
             table_rule(widths, columns);
@@ -380,8 +381,8 @@ static void json_events(const Etcdserverpb__WatchResponse *r)
         buf_append_cstr(&out, i ? "," : "");
         kv_json_message(&out, &r->events[i]->base);
     }
-    buf_printf(&out, "],\"CompactRevision\":%" PRId64 ",\"Canceled\":%s,\"Created\":%s}", r->compact_revision,
-               r->canceled ? "true" : "false", r->created ? "true" : "false");
+    buf_printf(&out, "],\"CompactRevision\":%" PRId64 ",\"Canceled\":%s,\"Created\":%s}",
+               r->compact_revision, r->canceled ? "true" : "false", r->created ? "true" : "false");
     puts(buf_cstr(&out));
     buf_free(&out);
 }

@@ -13,6 +13,7 @@
 #include "base/vec.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 /* One line of standard input into the arena, without its newline; NULL at the end. */
@@ -80,7 +81,7 @@ static int parse_compare(struct kv_cli *c, const char *line, Etcdserverpb__Compa
         const char *name;
         int target, union_case;
     } targets[] = {
-        {"ver", 0, 4}, {"version", 0, 4}, {"c", 1, 5}, {"create", 1, 5}, {"m", 2, 6},
+        {"ver", 0, 4}, {"version", 0, 4}, {"c", 1, 5},     {"create", 1, 5}, {"m", 2, 6},
         {"mod", 2, 6}, {"val", 3, 7},     {"value", 3, 7}, {"lease", 4, 8},
     };
     const char *p = line;
@@ -223,10 +224,12 @@ static int parse_op(struct kv_cli *c, const char *line, Etcdserverpb__RequestOp 
         {"rev", 0, FLAG_INT, &f.rev, NULL, "revision"},
         FLAGS_END,
     };
-    const struct flags_spec spec = {.program = "txn", .summary = "", .flags = flags, .args_max = FLAGS_ANY};
+    const struct flags_spec spec = {
+        .program = "txn", .summary = "", .flags = flags, .args_max = FLAGS_ANY};
     int rc = split_words(c, line, &words);
-    if (rc == 0 && (words.len == 0 || (!cstr_eq(words.items[0], "put") && !cstr_eq(words.items[0], "get") &&
-                                       !cstr_eq(words.items[0], "del"))))
+    if (rc == 0 &&
+        (words.len == 0 || (!cstr_eq(words.items[0], "put") && !cstr_eq(words.items[0], "get") &&
+                            !cstr_eq(words.items[0], "del"))))
         rc = kv_fail(KV_EXIT_INPUT, "invalid txn request: %s", line);
     if (rc == 0 && flags_parse(&spec, (int)words.len, words.items, &args, &err) != 0)
         rc = kv_fail(KV_EXIT_INPUT, "invalid txn request: %s", err.message);
@@ -296,19 +299,24 @@ int kv_txn_main(int argc, char **argv)
     const struct flags_spec spec = {
         .program = "c8s kv txn",
         .summary = "Compare and change keys in one transaction, read from standard input.",
-        .details = "Comparisons, then requests for success, then requests for failure, each part ended by an "
-                   "empty line. A comparison: mod(\"KEY\") > \"0\"; targets create, mod, version, value, lease; "
+        .details = "Comparisons, then requests for success, then requests for failure, each part "
+                   "ended by an "
+                   "empty line. A comparison: mod(\"KEY\") > \"0\"; targets create, mod, version, "
+                   "value, lease; "
                    "operators =, !=, <, >. A request: put, get or del with their flags.",
         .flags = flags,
         .env_prefix = "ETCDCTL_"};
     kv_cli_start(&c, &spec, argc, argv);
     int rc = read_compares(&c, interactive ? "compares:" : NULL, &q);
     if (rc == 0)
-        rc = read_ops(&c, interactive ? "success requests (get, put, del):" : NULL, &q.n_success, &q.success);
+        rc = read_ops(&c, interactive ? "success requests (get, put, del):" : NULL, &q.n_success,
+                      &q.success);
     if (rc == 0)
-        rc = read_ops(&c, interactive ? "failure requests (get, put, del):" : NULL, &q.n_failure, &q.failure);
+        rc = read_ops(&c, interactive ? "failure requests (get, put, del):" : NULL, &q.n_failure,
+                      &q.failure);
     if (rc == 0)
-        rc = kv_call(&c, c.channel, "/etcdserverpb.KV/Txn", &q, &etcdserverpb__txn_response__descriptor, &r);
+        rc = kv_call(&c, c.channel, "/etcdserverpb.KV/Txn", &q,
+                     &etcdserverpb__txn_response__descriptor, &r);
     if (rc == 0)
         rc = kv_print_txn(&c, r);
     kv_cli_stop(&c);

@@ -21,14 +21,17 @@ struct watcher {
 
 static void watch_open(struct watcher *w);
 
-static void on_message(struct grpc_client_call *call, void *ctx, const ProtobufCMessage *m, struct str raw)
+static void on_message(struct grpc_client_call *call, void *ctx, const ProtobufCMessage *m,
+                       struct str raw)
 {
     (void)raw;
     struct watcher *w = ctx;
     const Etcdserverpb__WatchResponse *r = (const void *)m;
     if (r->canceled) {
         if (r->compact_revision)
-            fprintf(stderr, "watch was canceled (etcdserver: mvcc: required revision has been compacted)\n");
+            fprintf(
+                stderr,
+                "watch was canceled (etcdserver: mvcc: required revision has been compacted)\n");
         else
             fprintf(stderr, "watch was canceled (%s)\n", r->cancel_reason);
         w->code = kv_fail(KV_EXIT_ERROR, "watch is canceled by the server");
@@ -61,8 +64,9 @@ static void watch_open(struct watcher *w)
 {
     static const struct grpc_client_events events = {.on_message = on_message, .on_done = on_done};
     Etcdserverpb__WatchRequest q = ETCDSERVERPB__WATCH_REQUEST__INIT;
-    struct grpc_client_call *call = grpc_open(w->cli->channel, "/etcdserverpb.Watch/Watch",
-                                              &etcdserverpb__watch_response__descriptor, 0, &events, w);
+    struct grpc_client_call *call =
+        grpc_open(w->cli->channel, "/etcdserverpb.Watch/Watch",
+                  &etcdserverpb__watch_response__descriptor, 0, &events, w);
     q.request_union_case = ETCDSERVERPB__WATCH_REQUEST__REQUEST_UNION_CREATE_REQUEST;
     q.create_request = &w->create;
     grpc_client_send(call, &q.base);

@@ -1,0 +1,177 @@
+#!/bin/bash
+# The store's etcd v3 API, driven by Debian's etcdctl, and `c8s kv` held against etcdctl: same requests, same
+# output, same exit codes. Usage: etcdctl_test.sh BIN_DIR [ENDPOINT,…]
+#
+# Without endpoints a store-only member is started. With several, every verb is tried through each of them.
+set -u
+bin=${1:?directory of the executables}
+endpoints=${2:-}
+command -v etcdctl >/dev/null || { echo "SKIP: etcdctl is not installed"; exit 77; }
+dir=$(mktemp -d)
+fails=0
+server=
+export ETCDCTL_API=3
+unset ETCDCTL_ENDPOINTS
+
+finish() {
+    if [ -n "$server" ]; then
+        kill "$server" 2>/dev/null
+        wait "$server"
+        local rc=$?
+        [ "$rc" == 0 ] || { echo "FAIL the server ended with $rc"; cat "$dir/server.log"; fails=1; }
+    fi
+    rm -rf "$dir"
+    [ "$fails" == 0 ] && echo "etcdctl_test: all passed"
+    exit $((fails > 0))
+}
+check() { # name expected actual
+    if [ "$2" == "$3" ]; then echo "ok   $1"; else printf 'FAIL %s\n  wanted: %q\n  got:    %q\n' "$1" "$2" "$3"; fails=$((fails + 1)); fi
+}
+until_ok() { # up to 10 s
+    for _ in $(seq 100); do "$@" >/dev/null 2>&1 && return 0; sleep 0.1; done
+    echo "FAIL never succeeded: $*"; fails=1; return 1
+}
+
+if [ -z "$endpoints" ]; then
+    port=$((20000 + RANDOM % 10000))
+    endpoints=127.0.0.1:$port
+    "$bin/c8s-apiserver" --store-only --name s1 --data-dir "$dir/data" --listen-client-urls "http://$endpoints" \
+        --advertise-client-urls "http://$endpoints" >"$dir/server.log" 2>&1 &
+    server=$!
+fi
+until_ok etcdctl --endpoints "$endpoints" --command-timeout=1s get x || finish
+
+run_all() { # endpoint
+    local ep=$1 base
+    e() { etcdctl --endpoints "$ep" "$@" 2>"$dir/err"; }
+    error() { grep -v '^{' "$dir/err" | head -1; }
+    e del --prefix "" >/dev/null
+    check "put" OK "$(e put a 1)"
+    check "get" "a 1" "$(e get a | xargs)"
+    base=$(e get a -w json | sed 's/.*"revision":\([0-9]*\).*/\1/')
+    e put a 2 >/dev/null; e put b 3 >/dev/null; e put c 0 >/dev/null
+    check "put --prev-kv" "OK a 2" "$(e put --prev-kv a 22 | xargs)"
+    check "get prefix" "a 22 b 3 c 0" "$(e get --prefix "" | xargs)"
+    check "get range" "a 22 b 3" "$(e get a c | xargs)"
+    check "get from-key" "b 3 c 0" "$(e get --from-key b | xargs)"
+    check "get limit" "a 22" "$(e get --prefix "" --limit=1 | xargs)"
+    check "get sort by value" "c 0 a 22 b 3" "$(e get --prefix "" --sort-by=VALUE | xargs)"
+    check "get sort descending" "c 0 b 3 a 22" "$(e get --prefix "" --order=DESCEND --sort-by=KEY | xargs)"
+    check "get sort by revision" "b 3 c 0 a 22" "$(e get --prefix "" --sort-by=MODIFY | xargs)"
+    check "get keys-only" "a b c" "$(e get --prefix "" --keys-only | xargs)"
+    check "get old revision" "a 1" "$(e get a --rev="$base" | xargs)"
+    check "get serializable" "a 22" "$(e get a --consistency=s | xargs)"
+    e get a --rev=$((base + 1000)); check "get future revision" "Error: etcdserver: mvcc: required revision is a future revision" "$(error)"
+    e put "" x; check "put empty key" "Error: etcdserver: key is not provided" "$(error)"
+    check "del" 1 "$(e del c)"
+    check "del nothing" 0 "$(e del c)"
+    check "del --prev-kv" "1 b 3" "$(e del --prev-kv b | xargs)"
+
+    check "txn success" "SUCCESS OK a yes" "$(printf 'value("a") = "22"\n\nput a yes\nget a\n\nput a no\n\n' | e txn | xargs)"
+    check "txn failure" "FAILURE 1" "$(printf 'mod("a") = "1"\n\nput a x\n\ndel a\n\n' | e txn | xargs)"
+    printf '\nput d 1\nput d 2\n\n\n' | e txn; check "txn duplicate" "Error: etcdserver: duplicate key given in txn request" "$(error)"
+
+    local wrev watched
+    wrev=$(($(e put w/1 a -w json | sed 's/.*"revision":\([0-9]*\).*/\1/')))
+    e put w/1 b >/dev/null; e del w/1 >/dev/null
+    etcdctl --endpoints "$ep" watch --prefix w/ --rev="$wrev" >"$dir/watch" & watched=$!
+    until_ok grep -q DELETE "$dir/watch"
+    e put w/2 live >/dev/null
+    until_ok grep -q live "$dir/watch"
+    kill $watched; wait $watched 2>/dev/null
+    check "watch: history, then live" "PUT w/1 a PUT w/1 b DELETE w/1 PUT w/2 live" "$(xargs <"$dir/watch")"
+    etcdctl --endpoints "$ep" watch --prefix w/ --prev-kv --rev=$((wrev + 1)) >"$dir/watch" & watched=$!
+    until_ok grep -q live "$dir/watch"
+    kill $watched; wait $watched 2>/dev/null
+    check "watch --prev-kv" "PUT w/1 a w/1 b DELETE w/1 b w/1 PUT w/2 live" "$(xargs <"$dir/watch")"
+
+    local lease
+    lease=$(e lease grant 100 | awk '{print $2}')
+    check "put with a lease" OK "$(e put --lease="$lease" leased v)"
+    check "lease timetolive" "attached keys([leased])" "$(e lease timetolive --keys "$lease" | grep -o 'attached.*')"
+    check "lease keep-alive" "keepalived with TTL(100)" "$(e lease keep-alive --once "$lease" | cut -d' ' -f3-)"
+    check "lease list" "$lease" "$(e lease list | grep "$lease")"
+    check "lease revoke" "lease $lease revoked" "$(e lease revoke "$lease")"
+    check "its key is gone" "" "$(e get leased)"
+    e lease revoke "$lease"; check "revoke again" "Error: failed to revoke lease (etcdserver: requested lease not found)" "$(error)"
+    check "timetolive of none" "lease $lease already expired" "$(e lease timetolive "$lease")"
+    lease=$(e lease grant 1 | awk '{print $2}')
+    e put --lease="$lease" short v >/dev/null
+    until_ok bash -c "[ -z \"\$(etcdctl --endpoints $ep get short)\" ]" && check "a lease expires" 0 0
+
+    check "compaction" "compacted revision $((wrev + 1))" "$(e compaction $((wrev + 1)))"
+    e get a --rev="$wrev"; check "get compacted" "Error: etcdserver: mvcc: required revision has been compacted" "$(error)"
+    e compaction "$wrev"; check "compact again" "Error: etcdserver: mvcc: required revision has been compacted" "$(error)"
+    timeout 5 etcdctl --endpoints "$ep" watch w/1 --rev="$wrev" 2>"$dir/err" >/dev/null
+    check "watch compacted" "watch was canceled (etcdserver: mvcc: required revision has been compacted)" "$(error)"
+    check "endpoint status" "3.6.0" "$(e endpoint status | cut -d, -f3 | xargs)"
+    check "endpoint health" 0 "$(e endpoint health; echo $?)"
+    check "member list" started "$(e member list | head -1 | cut -d, -f2 | xargs)"
+    head -c 1700000 /dev/zero | tr '\0' x | e put big; check "too large" "Error: etcdserver: request is too large" "$(error)"
+    head -c 1000000 /dev/zero | tr '\0' x | e put big >/dev/null
+    check "a large value" 1000001 "$(e get big --print-value-only | wc -c)"
+    for i in $(seq 200); do echo "put many/$i $(printf 'v%.0s' $(seq 2000))"; done | split -l 100 - "$dir/puts"
+    for f in "$dir"/puts*; do (echo; cat "$f"; echo; echo) | e txn >/dev/null; done
+    check "a large range" 200 "$(e get --prefix many/ --keys-only | grep -c many)"
+    check "its count" '"Count" : 200' "$(e get --prefix many/ -w fields | grep Count)"
+    check "its count under a limit" '"More" : true"Count" : 200' "$(e get --prefix many/ --limit=2 -w fields | grep -E 'More|Count' | tr -d '\n')"
+}
+
+# The same request with both clients: output and exit code must be the same, but for what time changes.
+normalize() { sed -E 's/"(revision|raft_term|Revision|ttl|TTL)" ?: ?[0-9]+/"\1":N/g; s/remaining\([0-9]+s\)/remaining(N)/; s/took = .*$/took/; s/"(took|Took)" ?: ?"?[^,}"]*"?/took/; s/[0-9]+\.[0-9]+(ms|µs)/TOOK/g; s/ +\|/ |/g; s/-+/-/g'; }
+same() { # stdin, then arguments
+    local input=$1; shift
+    local theirs ours
+    theirs=$(printf "$input" | etcdctl --endpoints "$ep" "$@" 2>"$dir/err1"; echo "exit $?")
+    ours=$(printf "$input" | "$bin/c8s" kv "$@" --endpoints "$ep" 2>"$dir/err2"; echo "exit $?")
+    check "as etcdctl: $*" "$(normalize <<<"$theirs")" "$(normalize <<<"$ours")"
+    check "  and its error" "$(grep -v '^{' "$dir/err1" | normalize | head -1)" "$(head -1 "$dir/err2" | normalize)"
+}
+compare_clients() {
+    local ep=$1 w lease
+    etcdctl --endpoints "$ep" del --prefix "" >/dev/null
+    lease=$(etcdctl --endpoints "$ep" lease grant 1000 | awk '{print $2}')
+    etcdctl --endpoints "$ep" put --lease="$lease" k 'v "1"' >/dev/null
+    for w in simple json fields; do
+        same "" get k -w $w
+        same "" get nothing -w $w
+        same "" get --prefix "" --keys-only -w $w
+        same "" lease timetolive "$lease" --keys -w $w
+        same "" lease keep-alive --once "$lease" -w $w
+        same "" lease list -w $w
+        same "" member list -w $w
+        same "" endpoint health -w $w
+        same 'value("k") = "v \\"1\\""\n\nget k\n\nget x\n\n' txn -w $w
+        same 'create("k") = "0"\n\nput x y\n\nget k\nget --prefix ""\n\n' txn -w $w
+        same "" del nothing -w $w
+    done
+    same "" member list -w table
+    same "" endpoint health -w table
+    same "" get k -w table
+    same "" get k --rev=999999
+    same "" compaction 1
+    same "" lease revoke 1
+    same 'nonsense\n' txn
+    check "put with c8s" "OK" "$("$bin/c8s" kv put --endpoints "$ep" key value)"
+    check "put from standard input" "line" "$(printf line | "$bin/c8s" kv put --endpoints "$ep" key >/dev/null; etcdctl --endpoints "$ep" get key --print-value-only)"
+    check "put -w json" "$(etcdctl --endpoints "$ep" put z 1 -w json | normalize)" "$("$bin/c8s" kv put --endpoints "$ep" z 1 -w json | normalize)"
+    check "del --prev-kv" "1 key line" "$("$bin/c8s" kv del --endpoints "$ep" key --prev-kv | xargs)"
+    check "get --count-only -w fields" '"Count" : 2' "$("$bin/c8s" kv get --endpoints "$ep" --prefix "" --count-only -w fields | grep Count)"
+    check "no argument" 128 "$("$bin/c8s" kv get --endpoints "$ep" 2>/dev/null; echo $?)"
+    check "nobody listens" 1 "$("$bin/c8s" kv get --endpoints 127.0.0.1:1 k 2>/dev/null; echo $?)"
+    local watched
+    "$bin/c8s" kv watch --endpoints "$ep" --prefix seen/ >"$dir/watch" & watched=$!
+    until_ok bash -c "etcdctl --endpoints $ep put seen/1 x; grep -q seen/1 $dir/watch"
+    kill $watched; wait $watched 2>/dev/null
+    check "c8s kv watch" "PUT seen/1 x" "$(head -3 "$dir/watch" | xargs)"
+    check "bench put" 0 "$("$bin/c8s" kv bench put --endpoints "$ep" --connections 4 --clients 40 --total 500 >/dev/null; echo $?)"
+    check "bench range" 0 "$("$bin/c8s" kv bench range --endpoints "$ep" --connections 4 --clients 40 --total 500 >/dev/null; echo $?)"
+}
+
+for endpoint in ${endpoints//,/ }; do
+    echo "--- etcdctl against $endpoint"
+    run_all "$endpoint"
+done
+echo "--- c8s kv beside etcdctl"
+compare_clients "${endpoints%%,*}"
+finish
