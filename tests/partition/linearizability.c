@@ -250,11 +250,17 @@ static bool check_key(const struct history_op *ops, size_t n, struct history_ver
 
 /* ---- the whole history ---- */
 
-static bool saw(const struct history_op *ops, size_t n, const bool *dropped, uint64_t value)
+static bool saw(const struct history_op *ops, size_t n, const bool *dropped,
+                const struct history_op *write)
 {
+    uint64_t value = write->b;
     for (size_t i = 0; i < n; i++) {
         if (dropped[i])
             continue;
+        /* a comparison that failed may have seen just this, without saying so */
+        if (ops[i].kind == HISTORY_CAS && !ops[i].succeeded && !ops[i].unknown &&
+            ops[i].end_ns >= write->start_ns)
+            return true;
         if (ops[i].kind == HISTORY_GET && ops[i].b == value)
             return true;
         if (ops[i].kind == HISTORY_CAS && (ops[i].succeeded || ops[i].unknown) && ops[i].a == value)
@@ -274,7 +280,7 @@ static size_t drop_unseen(struct history_op *ops, size_t n)
     for (bool again = true; again;) {
         again = false;
         for (size_t i = 0; i < n; i++)
-            if (ops[i].unknown && !dropped[i] && !saw(ops, n, dropped, ops[i].b))
+            if (ops[i].unknown && !dropped[i] && !saw(ops, n, dropped, &ops[i]))
                 dropped[i] = again = true;
     }
     size_t kept = 0;

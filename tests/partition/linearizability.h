@@ -24,6 +24,7 @@ enum history_kind {
 
 struct history_op {
     uint32_t key;
+    uint32_t client; /* for people */
     enum history_kind kind;
     uint64_t a, b;
     bool succeeded;

@@ -29,11 +29,13 @@
 #define CALL_MS 2000
 #define PAUSE_US 15000 /* between two operations of a client: bounds the history's length */
 #define URLS_MAX 9
+#define NEIGHBOURHOOD_NS (3000 * NS_PER_MS)
 
 typedef VEC(struct history_op) history;
 
 struct client {
     pthread_t thread;
+    uint32_t number;
     struct grpc_channel *channel;
     struct rng rng;
     history ops;
@@ -42,6 +44,7 @@ struct client {
 
 static _Atomic uint64_t next_value = 1;
 static _Atomic uint64_t until_ns;
+static bool stale_reads; /* ask for reads that may be stale: the test of this test */
 
 static struct grpc_channel *open_channel(struct loop *loop, const char *url)
 {
@@ -80,26 +83,32 @@ static bool do_put(struct grpc_channel *ch, struct arena *arena, char *key, char
                 &answer);
 }
 
-/* *value: 0 when there is no such key. */
+/* 0 when there is no such key. */
+static uint64_t value_of(const Etcdserverpb__RangeResponse *r)
+{
+    char text[32] = "0";
+    if (r && r->n_kvs == 1)
+        snprintf(text, sizeof text, "%.*s", (int)r->kvs[0]->value.len,
+                 (const char *)r->kvs[0]->value.data);
+    return strtoull(text, NULL, 10);
+}
+
 static bool do_get(struct grpc_channel *ch, struct arena *arena, char *key, uint64_t *value)
 {
     Etcdserverpb__RangeRequest q = ETCDSERVERPB__RANGE_REQUEST__INIT;
     ProtobufCMessage *answer;
     q.key = bytes(key);
+    q.serializable = stale_reads;
     if (!call(ch, "/etcdserverpb.KV/Range", &q.base, &etcdserverpb__range_response__descriptor,
               arena, &answer))
         return false;
-    const Etcdserverpb__RangeResponse *r = (Etcdserverpb__RangeResponse *)answer;
-    char text[32] = "0";
-    if (r->n_kvs == 1)
-        snprintf(text, sizeof text, "%.*s", (int)r->kvs[0]->value.len,
-                 (const char *)r->kvs[0]->value.data);
-    *value = strtoull(text, NULL, 10);
+    *value = value_of((Etcdserverpb__RangeResponse *)answer);
     return true;
 }
 
+/* *seen: the value found instead when the comparison fails. */
 static bool do_cas(struct grpc_channel *ch, struct arena *arena, char *key, uint64_t old,
-                   char *value, bool *succeeded)
+                   char *value, bool *succeeded, uint64_t *seen)
 {
     char old_text[32];
     snprintf(old_text, sizeof old_text, "%llu", (unsigned long long)old);
@@ -120,15 +129,24 @@ static bool do_cas(struct grpc_channel *ch, struct arena *arena, char *key, uint
     Etcdserverpb__RequestOp op = ETCDSERVERPB__REQUEST_OP__INIT;
     op.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT;
     op.request_put = &put;
+    Etcdserverpb__RangeRequest range = ETCDSERVERPB__RANGE_REQUEST__INIT;
+    range.key = bytes(key);
+    Etcdserverpb__RequestOp otherwise = ETCDSERVERPB__REQUEST_OP__INIT;
+    otherwise.request_case = ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE;
+    otherwise.request_range = &range;
     Etcdserverpb__TxnRequest q = ETCDSERVERPB__TXN_REQUEST__INIT;
-    q.n_compare = q.n_success = 1;
+    q.n_compare = q.n_success = q.n_failure = 1;
+    q.failure = (Etcdserverpb__RequestOp *[]){&otherwise};
     q.compare = (Etcdserverpb__Compare *[]){&c};
     q.success = (Etcdserverpb__RequestOp *[]){&op};
     ProtobufCMessage *answer;
     if (!call(ch, "/etcdserverpb.KV/Txn", &q.base, &etcdserverpb__txn_response__descriptor, arena,
               &answer))
         return false;
-    *succeeded = ((Etcdserverpb__TxnResponse *)answer)->succeeded;
+    const Etcdserverpb__TxnResponse *r = (Etcdserverpb__TxnResponse *)answer;
+    *succeeded = r->succeeded;
+    if (!r->succeeded)
+        *seen = r->n_responses == 1 ? value_of(r->responses[0]->response_range) : 0;
     return true;
 }
 
@@ -151,9 +169,10 @@ static void one_operation(struct client *c, uint64_t *last_seen)
     uint32_t key = (uint32_t)rng_below(&c->rng, KEYS);
     char name[32], text[32];
     snprintf(name, sizeof name, "register/%u", key);
-    struct history_op op = {.key = key, .start_ns = clock_mono_ns()};
+    struct history_op op = {.key = key, .client = c->number, .start_ns = clock_mono_ns()};
     op.b = atomic_fetch_add(&next_value, 1);
     snprintf(text, sizeof text, "%llu", (unsigned long long)op.b);
+    uint64_t seen = 0;
     bool ok;
     switch (rng_below(&c->rng, 3)) {
     case 0:
@@ -163,15 +182,17 @@ static void one_operation(struct client *c, uint64_t *last_seen)
     case 1:
         op.kind = HISTORY_CAS;
         op.a = last_seen[key];
-        ok = do_cas(c->channel, &arena, name, op.a, text, &op.succeeded);
+        ok = do_cas(c->channel, &arena, name, op.a, text, &op.succeeded, &seen);
+        if (ok && !op.succeeded) { /* no more than a look at the value */
+            op.kind = HISTORY_GET;
+            op.b = seen;
+        }
         break;
     default:
         op.kind = HISTORY_GET;
         ok = do_get(c->channel, &arena, name, &op.b);
-        if (ok)
-            last_seen[key] = op.b;
     }
-    if (ok && (op.kind == HISTORY_PUT || op.succeeded))
+    if (ok)
         last_seen[key] = op.b;
     record(c, op, ok);
     arena_free(&arena);
@@ -219,6 +240,21 @@ static bool final_reads(struct loop *loop, char **urls, int urls_len, history *a
 
 static const char *const kind_names[] = {"put", "get", "cas"};
 
+/* What happened to the offending key around the offending operation. */
+static void tell_neighbours(const history *all, const struct history_verdict *v)
+{
+    for (size_t i = 0; i < all->len; i++) {
+        const struct history_op *o = &all->items[i];
+        if (o->key != v->key || o->start_ns + NEIGHBOURHOOD_NS < v->op.start_ns ||
+            o->start_ns > v->op.end_ns + NEIGHBOURHOOD_NS)
+            continue;
+        printf("  %s a=%llu b=%llu succeeded=%d unknown=%d from %.3f to %.3f ms client=%u\n",
+               kind_names[o->kind], (unsigned long long)o->a, (unsigned long long)o->b,
+               o->succeeded, o->unknown, (double)o->start_ns / 1e6, (double)o->end_ns / 1e6,
+               o->client);
+    }
+}
+
 static int judge(history *all, size_t acknowledged, size_t unknown)
 {
     struct history_verdict v;
@@ -235,6 +271,7 @@ static int judge(history *all, size_t acknowledged, size_t unknown)
            v.gave_up ? "undecided" : "NOT LINEARIZABLE", v.key, kind_names[v.op.kind],
            (unsigned long long)v.op.a, (unsigned long long)v.op.b, v.op.succeeded,
            (unsigned long long)v.op.start_ns, (unsigned long long)v.op.end_ns);
+    tell_neighbours(all, &v);
     return 1;
 }
 
@@ -246,6 +283,7 @@ static int run(int seconds, char **urls, int urls_len)
     for (int i = 0; i < CLIENTS; i++) {
         struct client *c = &clients[i];
         rng_seed(&c->rng, random_u64());
+        c->number = (uint32_t)i;
         c->channel = open_channel(loop, urls[i % urls_len]);
         if (pthread_create(&c->thread, NULL, client_main, c) != 0)
             return 2;
@@ -303,6 +341,7 @@ int main(int argc, char **argv)
 {
     if (argc >= 3 && strcmp(argv[1], "leader") == 0)
         return print_leader(argv + 2, argc - 2);
+    stale_reads = getenv("C8S_PARTITION_STALE_READS") != NULL;
     if (argc >= 4 && strcmp(argv[1], "run") == 0 && argc - 3 <= URLS_MAX && atoi(argv[2]) > 0)
         return run(atoi(argv[2]), argv + 3, argc - 3);
     fprintf(stderr, "usage: partition_load leader URL… | run SECONDS URL…\n");

@@ -2,6 +2,7 @@
 # Three members, each in a network namespace, while clients put, get and compare-and-swap: the leader
 # is cut off, then a follower, then the halves change every second. What the clients saw must be linearizable
 # (so every acknowledged write is there at the end), and the store must go on between the cuts.
+# With C8S_PARTITION_STALE_READS=1 the clients ask for serializable reads, and the test must fail.
 # The cuts drop traffic between members only: clients keep talking to the member that is cut off.
 . tests/lib.sh
 [ "$(id -u)" = 0 ] || { echo "skipped: needs root for network namespaces"; exit 77; }
