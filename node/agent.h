@@ -54,6 +54,7 @@ struct agent_options {
 
 struct prober;
 struct pod_table;
+struct pod_kills;
 
 struct agent {
     struct agent_options options;
@@ -67,6 +68,7 @@ struct agent {
     struct backoff *pulls;    /* uid/image */
     struct pod_table *table;
     struct prober *prober;
+    struct pod_kills *kills;
     int64_t cpu_milli, memory, ephemeral; /* of the node, allocatable */
     atomic_bool stopping;
     atomic_bool network_ready; /* as the runtime reports it */

@@ -15,6 +15,7 @@
 #include "node/logs.h"
 #include "node/network.h"
 #include "node/node_status.h"
+#include "node/pod_kill.h"
 #include "node/pod_network.h"
 #include "node/pod_worker.h"
 #include "node/prober.h"
@@ -315,6 +316,7 @@ static int start(struct parts *p, struct error *err)
     g->table = pod_table_new();
     g->prober = prober_new(g);
     make_informers(g);
+    g->kills = pod_kills_start(g);
     p->network = pod_network_start(g);
     if (g->slices)
         p->proxy =

@@ -3,15 +3,19 @@
  */
 #include "node/pod_kill.h"
 #include "base/clock.h"
+#include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/vec.h"
 #include "node/files.h"
 #include "node/prober.h"
+#include "node/trigger.h"
 #include "node/volumes.h"
 #include <pthread.h>
 #include <unistd.h>
 
 #define GRACE_AFTER_HOOK_S 2 /* at least, however long the hook took */
+#define HASTEN_MS 100
 
 struct kill_job {
     struct agent *g;
@@ -24,6 +28,15 @@ struct kill_job {
     bool threaded;
     int rc;
     struct error err;
+    struct list link; /* in pod_kills.jobs while it is under way */
+    bool hastened;    /* SIGKILL has been asked for */
+};
+
+struct pod_kills {
+    struct agent *g;
+    struct trigger *trigger;
+    pthread_mutex_t lock;
+    struct list jobs; /* struct kill_job, of pods the API has (or had when they began) */
 };
 
 bool pod_hook(struct agent *g, const Core__V1__LifecycleHandler *h, const Core__V1__Container *c,
@@ -74,9 +87,27 @@ static void run_pre_stop(struct kill_job *j)
     j->grace_s = MAX(j->grace_s, GRACE_AFTER_HOOK_S);
 }
 
+static void job_listed(struct kill_job *j, bool listed)
+{
+    struct pod_kills *k = j->g->kills;
+
+    if (!j->pod)
+        return;
+    pthread_mutex_lock(&k->lock);
+    if (listed)
+        list_push_back(&k->jobs, &j->link);
+    else
+        list_remove(&j->link);
+    pthread_mutex_unlock(&k->lock);
+    if (listed)
+        trigger_poke(k->trigger); /* it may have been deleted by force before this began */
+}
+
 static void *kill_thread(void *arg)
 {
     struct kill_job *j = arg;
+
+    job_listed(j, true);
 
     if (j->pod)
         agent_event(j->g, j->pod, j->container->name, EVENT_NORMAL, "Killing", "%s", j->message);
@@ -84,8 +115,105 @@ static void *kill_thread(void *arg)
              j->container->id, (long long)j->grace_s);
     run_pre_stop(j);
     j->rc = cri_stop_container(j->g->cri, j->container->id, j->grace_s, &j->err);
+    job_listed(j, false);
     return NULL;
 }
+
+/* ------------------------------------------------------------------------------ hastening --- */
+
+/* Milliseconds left of a grace period that was cut short; 0: none, -1: it was not. */
+static int64_t time_left_ms(struct agent *g, const struct kill_job *j)
+{
+    const Meta__V1__ObjectMeta *m = j->pod->metadata;
+    struct object *o = informer_get(g->pods, m->namespace_, m->name);
+    int64_t left = -1;
+
+    if (!o || strcmp(o->uid, m->uid) != 0) {
+        left = 0;
+    } else if (pod_deleted(j->pod)) {
+        /* The time stamp says when it is to be gone; a second deletion can only move it forward. */
+        const Core__V1__Pod *now = o->msg;
+        int64_t due_s = now->metadata->deletion_timestamp->seconds;
+        if (due_s < m->deletion_timestamp->seconds)
+            left = MAX(due_s * 1000 - clock_wall_ns() / (int64_t)NS_PER_MS, 0);
+    }
+    object_unref(o);
+    return left;
+}
+
+/* Jobs whose time has been cut short. The containers' ids are copied: a job may end while its container is
+ * being stopped. */
+static uint64_t hasten(void *ctx)
+{
+    struct pod_kills *k = ctx;
+    int64_t soonest = INT64_MAX;
+    struct arena a;
+    struct {
+        char **items;
+        size_t len, cap;
+    } ids = {0};
+
+    arena_init(&a);
+    pthread_mutex_lock(&k->lock);
+    list_for_each (it, &k->jobs) {
+        struct kill_job *j = list_entry(it, struct kill_job, link);
+        int64_t left = j->hastened ? -1 : time_left_ms(k->g, j);
+
+        if (left > 0)
+            soonest = MIN(soonest, left);
+        if (left == 0) {
+            j->hastened = true;
+            vec_push(&ids, arena_strdup(&a, j->container->id));
+        }
+    }
+    pthread_mutex_unlock(&k->lock);
+    for (size_t i = 0; i < ids.len; i++) {
+        struct error err = {0};
+        log_info("node", "grace period cut short id=%.12s", ids.items[i]);
+        if (cri_stop_container(k->g->cri, ids.items[i], 0, &err) < 0)
+            log_warn("node", "container not killed id=%.12s err=\"%s\"", ids.items[i], err.message);
+    }
+    vec_free(&ids);
+    arena_free(&a);
+    return soonest == INT64_MAX ? 0 : (uint64_t)soonest;
+}
+
+static void on_pod_update(void *ctx, struct object *old, struct object *now)
+{
+    (void)old;
+    if (pod_deleted(now->msg))
+        trigger_poke(((struct pod_kills *)ctx)->trigger);
+}
+
+static void on_pod_delete(void *ctx, struct object *old)
+{
+    (void)old;
+    trigger_poke(((struct pod_kills *)ctx)->trigger);
+}
+
+struct pod_kills *pod_kills_start(struct agent *g)
+{
+    struct pod_kills *k = mem_zalloc(sizeof *k);
+    struct informer_handler h = {.on_update = on_pod_update, .on_delete = on_pod_delete, .ctx = k};
+
+    k->g = g;
+    pthread_mutex_init(&k->lock, NULL);
+    list_init(&k->jobs);
+    k->trigger = trigger_start("hasten", HASTEN_MS, hasten, k);
+    informer_add_handler(g->pods, &h);
+    return k;
+}
+
+void pod_kills_stop(struct pod_kills *k)
+{
+    if (!k)
+        return;
+    trigger_stop(k->trigger);
+    pthread_mutex_destroy(&k->lock);
+    mem_free(k);
+}
+
+/* -------------------------------------------------------------------------------- killing --- */
 
 int pod_kill_containers(struct agent *g, const Core__V1__Pod *pod, const char *pod_ip,
                         const struct plan_kill *kills, size_t n, int64_t grace_s, struct error *err)

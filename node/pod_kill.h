@@ -17,6 +17,13 @@ int pod_kill_containers(struct agent *g, const Core__V1__Pod *pod, const char *p
 int pod_kill_all(struct agent *g, const Core__V1__Pod *pod, const struct run_pod *run,
                  int64_t grace_s, struct error *err);
 
+/*
+ * Ends under way, so that one can be hastened: a pod that is deleted by force, or once more with a shorter grace
+ * period, while its worker waits for its containers. Watches the pod informer (call before it is started).
+ */
+struct pod_kills *pod_kills_start(struct agent *g);
+void pod_kills_stop(struct pod_kills *k);
+
 /* Remove the ended pod from the runtime, its volumes, directories, logs and control groups. */
 int pod_remove(struct agent *g, const struct run_pod *run, const char *ns, const char *name,
                const char *uid, struct error *err);

@@ -273,6 +273,37 @@ def test_graceful_deletion(_):
                not glob.glob("/sys/fs/cgroup/*/c8s/%s/*/kubepods/*/pod%s" % (CLUSTER, uid)))
 
 
+def test_a_deletion_can_be_hastened(_):
+    stubborn = "trap '' TERM; while :; do sleep 0.1; done"
+    uids = {}
+    for name in ("forced", "shortened"):
+        run(name, container(stubborn), terminationGracePeriodSeconds=60)
+        uids[name] = ready(name)["metadata"]["uid"]
+        equal(api.delete(name)[0], 200)
+    time.sleep(1)  # its worker waits by now
+    check(api.pod("forced") and api.pod("shortened"), "both end slowly")
+    begin = time.monotonic()
+    equal(api.delete("forced", 0)[0], 200)
+    equal(api.delete("shortened", 2)[0], 200)
+    gone("shortened", 10)
+    eventually(10, "nothing of the forced one is left",
+               lambda: not glob.glob(STATE + "/node*/agent/log/pods/*" + uids["forced"]))
+    check(time.monotonic() - begin < 8, "the first grace period went on")
+
+
+def test_configmaps_reach_volumes_when_they_change(_):
+    path = "/api/v1/namespaces/default/configmaps"
+    made = api.make(path, {"metadata": {"name": "moving"}, "data": {"k": "old"}})
+    run("watcher", container("cat /cm/k; until [ \"$(cat /cm/k)\" = new ]; do sleep 0.2; done; cat /cm/k",
+                             volumeMounts=[{"name": "cm", "mountPath": "/cm"}]),
+        restartPolicy="Never", volumes=[{"name": "cm", "configMap": {"name": "moving"}}])
+    ready("watcher")
+    made["data"]["k"] = "new"
+    equal(api.request("PUT", path + "/moving", made)[0], 200)
+    phase("watcher", "Succeeded", 90)
+    equal(api.log("watcher")[1], "oldnew")
+
+
 # ---- probes ----
 
 def test_probes(_):
