@@ -1,7 +1,7 @@
 /*
- * Converters between served versions: events, horizontal pod autoscalers.
+ * Converters between served versions: the choice, and events. (Autoscalers: convert_autoscaling.c.)
  */
-#include "api/convert.h"
+#include "api/convert_internal.h"
 #include "proto/core_v1.pb-c.h"
 #include "proto/events_v1.pb-c.h"
 
@@ -67,6 +67,12 @@ int object_convert(struct arena *a, void *object, const struct schema_message *t
         *out = event_from_core(a, object);
     else if (from->id == Events__V1__Event__SCHEMA && to->id == Core__V1__Event__SCHEMA)
         *out = event_to_core(a, object);
+    else if (from->id == Autoscaling__V2__HorizontalPodAutoscaler__SCHEMA &&
+             to->id == Autoscaling__V1__HorizontalPodAutoscaler__SCHEMA)
+        *out = autoscaler_to_v1(a, object);
+    else if (from->id == Autoscaling__V1__HorizontalPodAutoscaler__SCHEMA &&
+             to->id == Autoscaling__V2__HorizontalPodAutoscaler__SCHEMA)
+        *out = autoscaler_to_v2(a, object);
     else
         return error_set(err, ERR_UNSUPPORTED, "cannot convert %s to %s",
                          schema_string(from->full_name), schema_string(to->full_name));

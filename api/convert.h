@@ -1,7 +1,7 @@
 /*
  * Converters between served versions of one resource: events core/v1 ⇄ events.k8s.io/v1, and
- * autoscaling v1 ⇄ v2. Lossless both ways for what both versions can say; autoscaling/v1 keeps the
- * rest in the annotations upstream uses.
+ * autoscaling v1 ⇄ v2. Lossless both ways: what autoscaling/v1 cannot say it carries in the annotation
+ * autoscaling.c8s.io/v2.
  */
 #ifndef C8S_API_CONVERT_H
 #define C8S_API_CONVERT_H

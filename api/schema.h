@@ -119,11 +119,11 @@ struct schema_message {
     uint32_t openapi_name; /* "io.k8s.api.core.v1.Pod" */
     uint32_t description;
     uint32_t filled_size; /* the C struct and the value messages always made with it */
-    uint16_t id;        /* its own index */
-    uint16_t size;      /* sizeof the C struct */
-    uint16_t fields;    /* first row in schema_fields; declaration order = JSON output order */
-    uint16_t by_number; /* first row in schema_by_number: field indexes in wire order */
-    uint16_t members;   /* first row in schema_members */
+    uint16_t id;          /* its own index */
+    uint16_t size;        /* sizeof the C struct */
+    uint16_t fields;      /* first row in schema_fields; declaration order = JSON output order */
+    uint16_t by_number;   /* first row in schema_by_number: field indexes in wire order */
+    uint16_t members;     /* first row in schema_members */
     uint8_t field_count;
     uint8_t member_count;
     uint8_t special; /* enum schema_special */

@@ -2,6 +2,7 @@
  * Codecs beyond the oracle: bad input, presence, stored objects, lists, watch events, YAML.
  */
 #include "api/codec.h"
+#include "api/convert.h"
 #include "api/meta.h"
 #include "proto/apiextensions_v1.pb-c.h"
 #include "proto/apps_v1.pb-c.h"
@@ -401,6 +402,31 @@ static void test_stored_other_version(void **state)
     buf_free(&stored);
 }
 
+/* v2 → v1 → v2 loses nothing, though v1 can only say a CPU percentage. */
+static void test_autoscaler_versions(void **state)
+{
+    struct fixture *f = *state;
+    void *v2, *v1, *again;
+    const char *json =
+        "{\"metadata\":{\"name\":\"h\",\"annotations\":{\"x\":\"y\"}},\"spec\":{\"maxReplicas\":5,"
+        "\"scaleTargetRef\":"
+        "{\"kind\":\"Deployment\",\"name\":\"web\"},\"metrics\":[{\"type\":\"Resource\","
+        "\"resource\":{\"name\":\"cpu\","
+        "\"target\":{\"type\":\"Utilization\",\"averageUtilization\":60}}},{\"type\":\"Resource\","
+        "\"resource\":{\"name\":"
+        "\"memory\",\"target\":{\"type\":\"AverageValue\",\"averageValue\":\"1Gi\"}}}]}}";
+    const struct schema_message *m2 = schema_get(Autoscaling__V2__HorizontalPodAutoscaler__SCHEMA);
+    const struct schema_message *m1 = schema_get(Autoscaling__V1__HorizontalPodAutoscaler__SCHEMA);
+    assert_int_equal(json_decode(&f->a, m2, str_from(json), NULL, &v2, &f->err), 0);
+    void *kept = object_clone(&f->a, v2);
+    assert_int_equal(object_convert(&f->a, v2, m1, &v1, &f->err), 0);
+    json_encode(v1, JSON_DEFAULT, &f->out);
+    assert_non_null(strstr(buf_cstr(&f->out), "\"targetCPUUtilizationPercentage\":60"));
+    assert_int_equal(object_convert(&f->a, v1, m2, &again, &f->err), 0);
+    assert_true(object_equal(kept, again));
+    assert_true(object_equal(kept, v2)); /* and leaves the old object alone */
+}
+
 static void test_lists(void **state)
 {
     struct fixture *f = *state;
@@ -621,6 +647,7 @@ int main(void)
         TEST(test_wire_foreign_order),
         TEST(test_stored),
         TEST(test_stored_other_version),
+        TEST(test_autoscaler_versions),
         TEST(test_lists),
         TEST(test_watch_events),
         TEST(test_yaml),

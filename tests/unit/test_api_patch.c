@@ -281,6 +281,84 @@ static void test_object_patch(void **state)
     arena_free(&a);
 }
 
+/* original (or NULL), modified, current → the patch, and what it makes of current. */
+static void test_three_way(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *original, *modified, *current, *patch, *result;
+    } cases[] = {
+        {NULL, "{\"spec\":{\"replicas\":3}}", "{\"spec\":{\"replicas\":3,\"paused\":true}}", "{}",
+         NULL},
+        {"{\"metadata\":{\"labels\":{\"a\":\"1\",\"b\":\"2\"}}}",
+         "{\"metadata\":{\"labels\":{\"a\":\"9\"}}}",
+         "{\"metadata\":{\"labels\":{\"a\":\"1\",\"b\":\"2\",\"server\":\"x\"}}}",
+         "{\"metadata\":{\"labels\":{\"a\":\"9\",\"b\":null}}}",
+         "{\"metadata\":{\"labels\":{\"a\":\"9\",\"server\":\"x\"}}}"},
+        /* a container goes, one changes, one comes; what the server defaulted stays */
+        {"{\"spec\":{\"template\":{\"spec\":{\"containers\":[{\"name\":\"a\",\"image\":\"x\"},{"
+         "\"name\":\"b\",\"image\":\"y\"}]}}}}",
+         "{\"spec\":{\"template\":{\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"z\"},{"
+         "\"name\":\"a\",\"image\":\"x2\"}]}}}}",
+         "{\"spec\":{\"template\":{\"spec\":{\"containers\":[{\"name\":\"a\",\"image\":\"x\","
+         "\"imagePullPolicy\":\"Always\"},{\"name\":\"b\",\"image\":\"y\"}]}}}}",
+         "{\"spec\":{\"template\":{\"spec\":{\"$setElementOrder/"
+         "containers\":[{\"name\":\"c\"},{\"name\":\"a\"}],"
+         "\"containers\":[{\"name\":\"c\",\"image\":\"z\"},{\"image\":\"x2\",\"name\":\"a\"},{"
+         "\"name\":\"b\",\"$patch\":\"delete\"}]}}}}",
+         "{\"spec\":{\"template\":{\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"z\"},{"
+         "\"name\":\"a\",\"image\":\"x2\",\"imagePullPolicy\":\"Always\"}]}}}}"},
+        /* scalars in a merging list */
+        {"{\"metadata\":{\"finalizers\":[\"a\",\"b\"]}}",
+         "{\"metadata\":{\"finalizers\":[\"a\",\"c\"]}}",
+         "{\"metadata\":{\"finalizers\":[\"a\",\"b\",\"s\"]}}",
+         "{\"metadata\":{\"$setElementOrder/finalizers\":[\"a\",\"c\"],\"$deleteFromPrimitiveList/"
+         "finalizers\":[\"b\"],\"finalizers\":[\"c\"]}}",
+         "{\"metadata\":{\"finalizers\":[\"a\",\"s\",\"c\"]}}"},
+        /* one-of: the strategy changes its type */
+        {"{\"spec\":{\"strategy\":{\"type\":\"RollingUpdate\"}}}",
+         "{\"spec\":{\"strategy\":{\"type\":\"Recreate\"}}}",
+         "{\"spec\":{\"strategy\":{\"type\":\"RollingUpdate\",\"rollingUpdate\":{\"maxSurge\":1}}}"
+         "}",
+         "{\"spec\":{\"strategy\":{\"type\":\"Recreate\",\"$retainKeys\":[\"type\"]}}}",
+         "{\"spec\":{\"strategy\":{\"type\":\"Recreate\"}}}"},
+        /* lists without merge keys are whole values */
+        {NULL, "{\"spec\":{\"template\":{\"spec\":{\"tolerations\":[{\"key\":\"a\"}]}}}}",
+         "{\"spec\":{\"template\":{\"spec\":{\"tolerations\":[{\"key\":\"b\"}]}}}}",
+         "{\"spec\":{\"template\":{\"spec\":{\"tolerations\":[{\"key\":\"a\"}]}}}}",
+         "{\"spec\":{\"template\":{\"spec\":{\"tolerations\":[{\"key\":\"a\"}]}}}}"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct arena a;
+        struct error err = {0};
+        yyjson_val *original = NULL, *modified, *current, *patch;
+        yyjson_mut_val *made;
+        arena_init(&a);
+        yyjson_mut_doc *doc = json_doc_new(&a);
+        if (cases[i].original)
+            assert_int_equal(json_read(&a, str_from(cases[i].original), &original, &err), 0);
+        assert_int_equal(json_read(&a, str_from(cases[i].modified), &modified, &err), 0);
+        assert_int_equal(json_read(&a, str_from(cases[i].current), &current, &err), 0);
+        assert_int_equal(patch_three_way(&a, schema_get(Apps__V1__Deployment__SCHEMA), original,
+                                         modified, current, &made, doc, &err),
+                         0);
+        size_t n;
+        char *text = yyjson_mut_val_write(made, 0, &n);
+        assert_json_equal(cases[i].modified, str_make(text, n), str_from(cases[i].patch));
+        assert_int_equal(json_read(&a, str_make(text, n), &patch, &err), 0);
+        free(text);
+        yyjson_mut_val *root = yyjson_val_mut_copy(doc, current);
+        assert_int_equal(strategic_patch_apply(doc, &root, patch,
+                                               schema_get(Apps__V1__Deployment__SCHEMA), &err),
+                         0);
+        text = yyjson_mut_val_write(root, 0, &n);
+        assert_json_equal(cases[i].modified, str_make(text, n),
+                          str_from(cases[i].result ? cases[i].result : cases[i].current));
+        free(text);
+        arena_free(&a);
+    }
+}
+
 static void test_patch_types(void **state)
 {
     (void)state;
@@ -298,7 +376,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_json_patch),      cmocka_unit_test(test_merge_patch),
         cmocka_unit_test(test_strategic_patch), cmocka_unit_test(test_object_patch),
-        cmocka_unit_test(test_patch_types),
+        cmocka_unit_test(test_patch_types),     cmocka_unit_test(test_three_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
