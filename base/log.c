@@ -153,7 +153,10 @@ static void append_text(struct buf *line, bool json, struct str text, size_t fie
         ptrdiff_t eq = str_find_char(part, '=');
         if (eq < 0)
             continue;
-        append_field(line, json, part.p, (size_t)eq, str_slice(part, (size_t)eq + 1, part.n));
+        struct str value = str_slice(part, (size_t)eq + 1, part.n);
+        if (value.n >= 2 && value.p[0] == '"' && value.p[value.n - 1] == '"')
+            value = str_slice(value, 1, value.n - 1); /* the format wrote key=\"%s\" */
+        append_field(line, json, part.p, (size_t)eq, value);
     }
 }
 

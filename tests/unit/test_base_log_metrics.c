@@ -39,6 +39,8 @@ static void log_lines_are_logfmt(void **state)
     log_warn("net", "peer %s gone reason=%s empty=%s", "10.0.0.1", "no \"route\"\n", "");
     assert_string_equal(line_rest("level="), "level=warn module=net msg=\"peer 10.0.0.1 gone\" "
                                              "reason=\"no \\\"route\\\"\\n\" empty=\"\"");
+    log_warn("net", "quoted by the format reason=\"%s\"", "a b");
+    assert_string_equal(line_rest("reason="), "reason=\"a b\"");
     log_set_sink(NULL, NULL);
 }
 
