@@ -30,6 +30,11 @@ static int help_main(int argc, char **argv)
 
 const struct cli_command cli_commands[] = {
     {"get", res_get_main, "Show objects", "Resources"},
+    {"apply", res_apply_main, "Make objects what manifests say", "Resources"},
+    {"create", res_create_main, "Create objects", "Resources"},
+    {"describe", res_describe_main, "Tell all about objects", "Resources"},
+    {"rollout", res_rollout_main, "Follow and steer rollouts of deployments", "Resources"},
+    {"api-resources", res_api_resources_main, "What the server serves", "Resources"},
     {"delete", res_delete_main, "Delete objects", "Resources"},
     {"logs", res_logs_main, "Print a pod's logs", "Resources"},
     {"scale", res_scale_main, "Set how many replicas there shall be", "Resources"},

@@ -51,8 +51,8 @@ static void line_up(struct cells *lines, size_t n)
             if (lines[i].widths[c])
                 continue; /* done with an earlier line */
             size_t end = i, width = 0;
-            while (end < n && c + 1 < lines[end].len)
-                width = MAX(width, width_of(lines[end++].items[c]) + PADDING);
+            for (; end < n && c + 1 < lines[end].len; end++)
+                width = MAX(width, width_of(lines[end].items[c]) + PADDING);
             for (size_t k = i; k < end; k++)
                 lines[k].widths[c] = width;
         }
@@ -118,8 +118,8 @@ static bool is_hidden(const char *key)
     return strcmp(key, "kubectl.kubernetes.io/last-applied-configuration") == 0;
 }
 
-void write_map(struct writer *w, int level, const char *label, Meta__V1__StringEntry *const *entries,
-               size_t n)
+void write_map(struct writer *w, int level, const char *label,
+               Meta__V1__StringEntry *const *entries, size_t n)
 {
     Meta__V1__StringEntry **sorted = mem_alloc(sizeof *sorted * (n + 1));
     size_t len = 0;
@@ -179,8 +179,8 @@ const char *age_text(struct writer *w, const Meta__V1__Time *t)
 
 static const char *event_age(struct writer *w, const Core__V1__Event *e)
 {
-    const Meta__V1__Time *last = time_is_zero(e->last_timestamp) ? e->metadata->creation_timestamp
-                                                                 : e->last_timestamp;
+    const Meta__V1__Time *last =
+        time_is_zero(e->last_timestamp) ? e->metadata->creation_timestamp : e->last_timestamp;
     if (e->count <= 1)
         return age_text(w, last);
     return arena_printf(&w->s->arena, "%s (x%d over %s)", age_text(w, last), e->count,
@@ -194,7 +194,8 @@ static int by_last(const void *x, const void *y)
     return (d > 0) - (d < 0);
 }
 
-void write_events(struct writer *w, const char *ns, const char *kind, const char *name, const char *uid)
+void write_events(struct writer *w, const char *ns, const char *kind, const char *name,
+                  const char *uid)
 {
     const char *selector =
         arena_printf(&w->s->arena, "involvedObject.kind=%s,involvedObject.name=%s", kind, name);
@@ -212,7 +213,8 @@ void write_events(struct writer *w, const char *ns, const char *kind, const char
     for (size_t i = 0; i < list->n_items; i++) {
         const Core__V1__Event *e = list->items[i];
         write_line(w, 1, "%s\t%s\t%s\t%s\t%s", e->type, e->reason, event_age(w, e),
-                   *e->source->component ? e->source->component : e->reporting_component, e->message);
+                   *e->source->component ? e->source->component : e->reporting_component,
+                   e->message);
     }
 }
 
@@ -255,8 +257,7 @@ static void write_member(struct writer *w, int level, const char *label, yyjson_
         write_tree(w, level + 1, v);
     } else if (yyjson_is_arr(v)) {
         write_line(w, level, "%s:", label);
-        yyjson_arr_foreach(v, i, max, item)
-        {
+        yyjson_arr_foreach (v, i, max, item) {
             if (yyjson_is_obj(item))
                 write_tree(w, level + 1, item);
             else
@@ -271,7 +272,7 @@ static void write_tree(struct writer *w, int level, yyjson_val *object)
 {
     yyjson_val *k, *v;
     size_t i, max;
-    yyjson_obj_foreach(object, i, max, k, v)
+    yyjson_obj_foreach (object, i, max, k, v)
         write_member(w, level, title(w, yyjson_get_str(k)), v);
 }
 
@@ -288,10 +289,10 @@ static void write_any_map(struct writer *w, const char *label, yyjson_val *map, 
 {
     yyjson_val *k, *v;
     size_t i, max, n = 0;
-    yyjson_obj_foreach(map, i, max, k, v)
-    {
+    yyjson_obj_foreach (map, i, max, k, v) {
         if (!is_hidden(yyjson_get_str(k)))
-            write_line(w, 0, "%s\t%s%s%s", n++ ? "" : label, yyjson_get_str(k), between, res_text(v));
+            write_line(w, 0, "%s\t%s%s%s", n++ ? "" : label, yyjson_get_str(k), between,
+                       res_text(v));
     }
     if (!n)
         write_line(w, 0, "%s\t<none>", label);
@@ -308,16 +309,16 @@ static void describe_any(struct writer *w, const struct resource *r, yyjson_val 
     write_line(w, 0, "API Version:\t%s", r->api_version);
     write_line(w, 0, "Kind:\t%s", r->kind);
     bool secret = strcmp(r->kind, "Secret") == 0 && !*r->group;
-    yyjson_obj_foreach(root, i, max, k, v)
-    {
+    yyjson_obj_foreach (root, i, max, k, v) {
         if (is_heading(yyjson_get_str(k)))
             continue;
         if (secret && strcmp(yyjson_get_str(k), "data") == 0) {
             yyjson_val *name, *value;
             size_t n, m;
             write_line(w, 0, "Data:"); /* sizes, never the values */
-            yyjson_obj_foreach(v, n, m, name, value) write_line(
-                w, 1, "%s:\t%zu bytes", yyjson_get_str(name), strlen(res_text(value)) * 3 / 4);
+            yyjson_obj_foreach (v, n, m, name, value)
+                write_line(w, 1, "%s:\t%zu bytes", yyjson_get_str(name),
+                           strlen(res_text(value)) * 3 / 4);
             continue;
         }
         write_member(w, 0, title(w, yyjson_get_str(k)), v);
@@ -353,8 +354,8 @@ static void describe_json(struct writer *w, const struct resource *r, struct str
     writer_flush(w);
 }
 
-static void describe_named(struct writer *w, const struct resource *r, const char *ns, const char *name,
-                           bool *first)
+static void describe_named(struct writer *w, const struct resource *r, const char *ns,
+                           const char *name, bool *first)
 {
     const struct client_response *answer =
         res_request(w->s, &(struct client_request){.path = res_path(w->s, r, ns, name)}, NULL);
@@ -376,11 +377,11 @@ static void describe_all(struct writer *w, const struct resource *r, const char 
     size_t i, max;
     if (!answer || json_read(&w->s->arena, answer->body, &root, NULL) < 0)
         return;
-    yyjson_arr_foreach(yyjson_obj_get(root, "items"), i, max, item)
-    {
+    yyjson_arr_foreach (yyjson_obj_get(root, "items"), i, max, item) {
         yyjson_val *meta = yyjson_obj_get(item, "metadata");
         const char *own_ns = res_text(yyjson_obj_get(meta, "namespace"));
-        describe_named(w, r, *own_ns ? own_ns : NULL, res_text(yyjson_obj_get(meta, "name")), first);
+        describe_named(w, r, *own_ns ? own_ns : NULL, res_text(yyjson_obj_get(meta, "name")),
+                       first);
     }
     if (*first && r->namespaced && ns)
         fprintf(stderr, "No resources found in %s namespace.\n", ns);

@@ -22,13 +22,14 @@ void write_line(struct writer *w, int level, const char *format, ...)
 void writer_flush(struct writer *w);
 
 /* "Label:\tvalue", "Labels:\ta=b" with one entry a line, "<none>" when empty. */
-void write_map(struct writer *w, int level, const char *label, Meta__V1__StringEntry *const *entries,
-               size_t n);
+void write_map(struct writer *w, int level, const char *label,
+               Meta__V1__StringEntry *const *entries, size_t n);
 void write_list(struct writer *w, int level, const char *label, char *const *items, size_t n);
 /* "Limits:" and one line for each; nothing when there is none. */
 void write_quantities(struct writer *w, int level, const char *label,
                       Meta__V1__QuantityEntry *const *entries, size_t n);
-void write_events(struct writer *w, const char *ns, const char *kind, const char *name, const char *uid);
+void write_events(struct writer *w, const char *ns, const char *kind, const char *name,
+                  const char *uid);
 /* "Sat, 21 Nov 2026 09:41:17 +0000" */
 const char *date_text(struct writer *w, const Meta__V1__Time *t);
 /* "5m": since then. */

@@ -31,8 +31,8 @@ static void write_taints(struct writer *w, const Core__V1__NodeSpec *spec)
         write_line(w, 0, "Taints:\t<none>");
     for (size_t i = 0; i < spec->n_taints; i++) {
         const Core__V1__Taint *t = spec->taints[i];
-        write_line(w, 0, "%s\t%s%s%s:%s", i ? "" : "Taints:", t->key, *t->value ? "=" : "", t->value,
-                   t->effect);
+        write_line(w, 0, "%s\t%s%s%s:%s", i ? "" : "Taints:", t->key, *t->value ? "=" : "",
+                   t->value, t->effect);
     }
 }
 
@@ -81,7 +81,8 @@ static struct sums pod_sums(const Core__V1__Pod *pod)
         const Core__V1__ResourceRequirements *r = pod->spec->containers[i]->resources;
         s.cpu_requests = quantity_add(s.cpu_requests, named(r->requests, r->n_requests, "cpu"));
         s.cpu_limits = quantity_add(s.cpu_limits, named(r->limits, r->n_limits, "cpu"));
-        s.memory_requests = quantity_add(s.memory_requests, named(r->requests, r->n_requests, "memory"));
+        s.memory_requests =
+            quantity_add(s.memory_requests, named(r->requests, r->n_requests, "memory"));
         s.memory_limits = quantity_add(s.memory_limits, named(r->limits, r->n_limits, "memory"));
     }
     return s;
@@ -106,8 +107,10 @@ static void write_node_pods(struct writer *w, const Core__V1__Node *node)
     struct sums total = {0};
     size_t n = pods ? pods->n_items : 0;
     write_line(w, 0, "Non-terminated Pods:\t(%zu in total)", n);
-    write_line(w, 1, "Namespace\tName\t\tCPU Requests\tCPU Limits\tMemory Requests\tMemory Limits\tAge");
-    write_line(w, 1, "---------\t----\t\t------------\t----------\t---------------\t-------------\t---");
+    write_line(w, 1,
+               "Namespace\tName\t\tCPU Requests\tCPU Limits\tMemory Requests\tMemory Limits\tAge");
+    write_line(w, 1,
+               "---------\t----\t\t------------\t----------\t---------------\t-------------\t---");
     for (size_t i = 0; i < n; i++) {
         const Core__V1__Pod *pod = pods->items[i];
         struct sums p = pod_sums(pod);
@@ -124,7 +127,8 @@ static void write_node_pods(struct writer *w, const Core__V1__Node *node)
     write_line(w, 1, "(Total limits may be over 100 percent, i.e., overcommitted.)");
     write_line(w, 1, "Resource\tRequests\tLimits");
     write_line(w, 1, "--------\t--------\t------");
-    write_line(w, 1, "cpu\t%s\t%s", share(w, total.cpu_requests, cpu), share(w, total.cpu_limits, cpu));
+    write_line(w, 1, "cpu\t%s\t%s", share(w, total.cpu_requests, cpu),
+               share(w, total.cpu_limits, cpu));
     write_line(w, 1, "memory\t%s\t%s", share(w, total.memory_requests, memory),
                share(w, total.memory_limits, memory));
 }
@@ -132,8 +136,8 @@ static void write_node_pods(struct writer *w, const Core__V1__Node *node)
 static void write_lease(struct writer *w, const char *node)
 {
     struct error err = {0};
-    Coordination__V1__Lease *lease = client_get(w->s->client, RESOURCE_LEASES, "kube-node-lease", node,
-                                                NULL, &w->s->arena, &err);
+    Coordination__V1__Lease *lease = client_get(w->s->client, RESOURCE_LEASES, "kube-node-lease",
+                                                node, NULL, &w->s->arena, &err);
     write_line(w, 0, "Lease:");
     if (!lease || !lease->spec) {
         write_line(w, 1, "Failed to get lease: %s", err.code ? err.message : "empty");
@@ -219,9 +223,10 @@ void describe_deployment(struct writer *w, const Apps__V1__Deployment *d)
     write_map(w, 0, "Labels", m->labels, m->n_labels);
     write_map(w, 0, "Annotations", m->annotations, m->n_annotations);
     write_line(w, 0, "Selector:\t%s", selector_text(w, d->spec->selector));
-    write_line(w, 0, "Replicas:\t%d desired | %d updated | %d total | %d available | %d unavailable",
-               api_get(d->spec, replicas, 1), s->updated_replicas, s->replicas, s->available_replicas,
-               s->unavailable_replicas);
+    write_line(w, 0,
+               "Replicas:\t%d desired | %d updated | %d total | %d available | %d unavailable",
+               api_get(d->spec, replicas, 1), s->updated_replicas, s->replicas,
+               s->available_replicas, s->unavailable_replicas);
     write_line(w, 0, "StrategyType:\t%s", d->spec->strategy->type);
     write_line(w, 0, "MinReadySeconds:\t%d", d->spec->min_ready_seconds);
     const Apps__V1__RollingUpdateDeployment *r = d->spec->strategy->rolling_update;
@@ -258,7 +263,8 @@ static const char *endpoints_text(struct writer *w, const Discovery__V1__Endpoin
                 continue;
             for (size_t e = 0; e < s->n_endpoints; e++) {
                 const Discovery__V1__Endpoint *x = s->endpoints[e];
-                if (!x->n_addresses || (x->conditions && x->conditions->has_ready && !x->conditions->ready))
+                if (!x->n_addresses ||
+                    (x->conditions && x->conditions->has_ready && !x->conditions->ready))
                     continue;
                 if (count++ < 3)
                     buf_printf(&b, "%s%s:%d", b.len ? "," : "", x->addresses[0], s->ports[p]->port);
@@ -301,7 +307,8 @@ void describe_service(struct writer *w, const Core__V1__Service *service)
     struct buf selector;
     buf_init(&selector);
     for (size_t i = 0; i < spec->n_selector; i++)
-        buf_printf(&selector, "%s%s=%s", i ? "," : "", spec->selector[i]->key, spec->selector[i]->value);
+        buf_printf(&selector, "%s%s=%s", i ? "," : "", spec->selector[i]->key,
+                   spec->selector[i]->value);
     write_line(w, 0, "Selector:\t%s", or_none(buf_cstr(&selector)));
     buf_free(&selector);
     write_line(w, 0, "Type:\t%s", spec->type);

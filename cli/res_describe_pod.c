@@ -9,7 +9,8 @@
 
 /* -------------------------------------------------------------------------------------- state --- */
 
-static void write_terminated(struct writer *w, int level, const Core__V1__ContainerStateTerminated *t)
+static void write_terminated(struct writer *w, int level,
+                             const Core__V1__ContainerStateTerminated *t)
 {
     if (*t->reason)
         write_line(w, level, "Reason:\t%s", t->reason);
@@ -45,7 +46,8 @@ static const char *env_source(struct writer *w, const Core__V1__EnvVarSource *fr
 {
     struct arena *a = &w->s->arena;
     if (from->field_ref)
-        return arena_printf(a, " (%s:%s)", from->field_ref->api_version, from->field_ref->field_path);
+        return arena_printf(a, " (%s:%s)", from->field_ref->api_version,
+                            from->field_ref->field_path);
     if (from->resource_field_ref)
         return arena_printf(a, " (%s)", from->resource_field_ref->resource);
     if (from->secret_key_ref)
@@ -155,8 +157,9 @@ static void write_container(struct writer *w, const Core__V1__Container *c,
     write_environment(w, c);
 }
 
-static void write_containers(struct writer *w, const char *label, Core__V1__Container *const *containers,
-                             size_t n, Core__V1__ContainerStatus *const *statuses, size_t statuses_len)
+static void write_containers(struct writer *w, const char *label,
+                             Core__V1__Container *const *containers, size_t n,
+                             Core__V1__ContainerStatus *const *statuses, size_t statuses_len)
 {
     if (!n)
         return;
@@ -184,7 +187,8 @@ static void write_volume(struct writer *w, const Core__V1__Volume *v)
         write_line(w, 2, "Type:\tConfigMap (a volume populated by a ConfigMap)");
         write_line(w, 2, "Name:\t%s", s->config_map->local_object_reference->name);
     } else if (s->projected) {
-        write_line(w, 2, "Type:\tProjected (a volume that contains injected data from multiple sources)");
+        write_line(w, 2,
+                   "Type:\tProjected (a volume that contains injected data from multiple sources)");
         write_line(w, 2, "Sources:\t%zu", s->projected->n_sources);
     } else if (s->persistent_volume_claim) {
         write_line(w, 2, "Type:\tPersistentVolumeClaim (a reference to a PersistentVolumeClaim)");
@@ -224,7 +228,8 @@ static void write_tolerations(struct writer *w, const Core__V1__PodSpec *spec)
     if (!spec->n_tolerations)
         write_line(w, 0, "Tolerations:\t<none>");
     for (size_t i = 0; i < spec->n_tolerations; i++)
-        write_line(w, 0, "%s\t%s", i ? "" : "Tolerations:", toleration_text(w, spec->tolerations[i]));
+        write_line(w, 0, "%s\t%s",
+                   i ? "" : "Tolerations:", toleration_text(w, spec->tolerations[i]));
 }
 
 /* ----------------------------------------------------------------------------------------- pod --- */
