@@ -166,8 +166,8 @@ static int three_way(struct apply *a, const struct res_document *d, yyjson_val *
 static bool update(struct apply *a, const struct res_document *d, yyjson_val *modified,
                    yyjson_val *current)
 {
-    struct str patch;
-    bool strategic;
+    struct str patch = STR_NONE;
+    bool strategic = false;
     if (three_way(a, d, modified, current, &patch, &strategic) < 0)
         return true;
     if (str_eqz(patch, "{}")) {
