@@ -287,8 +287,7 @@ int raft_config_change(const struct raft_config *from, const struct raft_change 
     }
     if (c.voters.len == 0)
         return error_set(err, ERR_INVALID, "the last voter cannot be removed");
-    if (from->voters.len > 0 &&
-        (change->joint || voters_changed(&from->voters, &c.voters) > 1)) {
+    if (from->voters.len > 0 && (change->joint || voters_changed(&from->voters, &c.voters) > 1)) {
         c.outgoing = from->voters;
         for (uint32_t i = 0; i < from->voters.len; i++) {
             uint64_t id = from->voters.ids[i];
@@ -299,8 +298,7 @@ int raft_config_change(const struct raft_config *from, const struct raft_change 
         }
     }
     if (!config_small_enough(&c))
-        return error_set(err, ERR_INVALID, "more than %d members while changing",
-                         RAFT_MEMBERS_MAX);
+        return error_set(err, ERR_INVALID, "more than %d members while changing", RAFT_MEMBERS_MAX);
     assert(raft_config_valid(&c));
     *out = c;
     return 0;

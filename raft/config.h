@@ -23,8 +23,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define RAFT_MEMBERS_MAX 16        /* members of any role, and of each set below */
-#define RAFT_CHANGE_OPS_MAX 16     /* operations of one change */
+#define RAFT_MEMBERS_MAX 16           /* members of any role, and of each set below */
+#define RAFT_CHANGE_OPS_MAX 16        /* operations of one change */
 #define RAFT_CHANGE_CONTEXT_MAX 65536 /* bytes that travel with a change for the state machine */
 
 /* A set of member ids, ascending, without 0. */

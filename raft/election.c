@@ -61,7 +61,8 @@ static void become_leader(struct raft *r)
     raft_progress_rebuild(r);
     /* A change may be in the log that is not applied here yet; assume so until all of it is. */
     r->pending_config_index = r->log.last_index;
-    raft_append_entry(r, &(struct raft_entry){r->log.last_index + 1, r->term, RAFT_ENTRY_EMPTY, NULL});
+    raft_append_entry(r,
+                      &(struct raft_entry){r->log.last_index + 1, r->term, RAFT_ENTRY_EMPTY, NULL});
     raft_replicate_all(r);
 }
 
@@ -266,8 +267,8 @@ void raft_recv_vote_request(struct raft *r, const struct raft_message *m)
     else
         free_to_vote = r->vote == m->from || (r->vote == 0 && r->leader == 0);
     bool grant = free_to_vote && log_is_up_to_date(r, m->log_term, m->index);
-    struct raft_message reply = raft_message_to(
-        r, m->from, pre_vote ? RAFT_MSG_PRE_VOTE_REPLY : RAFT_MSG_VOTE_REPLY);
+    struct raft_message reply =
+        raft_message_to(r, m->from, pre_vote ? RAFT_MSG_PRE_VOTE_REPLY : RAFT_MSG_VOTE_REPLY);
     reply.reject = !grant;
     raft_add_news(r, &reply);
     if (pre_vote) {

@@ -42,12 +42,14 @@ struct host_ops {
     int (*allocate)(struct host_file *f, uint64_t size);
     int (*size)(struct host_file *f, uint64_t *size);
 
-    int (*rename)(struct host *h, const char *from, const char *to); /* atomic; durable after sync_dir */
+    int (*rename)(struct host *h, const char *from,
+                  const char *to); /* atomic; durable after sync_dir */
     int (*unlink)(struct host *h, const char *path);
     int (*mkdir)(struct host *h, const char *path); /* 0 also when it is there */
     int (*sync_dir)(struct host *h, const char *path);
     /* Calls fn for each name but . and .. in unspecified order; stops and returns fn's value if ≠ 0. */
-    int (*list_dir)(struct host *h, const char *path, int (*fn)(void *ctx, const char *name), void *ctx);
+    int (*list_dir)(struct host *h, const char *path, int (*fn)(void *ctx, const char *name),
+                    void *ctx);
 };
 
 struct host {

@@ -121,7 +121,8 @@ void raft_try_leave_joint(struct raft *r)
     raft_change_encode(&leave, &b);
     struct blob *data = blob_from(b.data, b.len);
     buf_free(&b);
-    raft_append_entry(r, &(struct raft_entry){r->log.last_index + 1, r->term, RAFT_ENTRY_CONFIG, data});
+    raft_append_entry(
+        r, &(struct raft_entry){r->log.last_index + 1, r->term, RAFT_ENTRY_CONFIG, data});
     blob_unref(data);
     r->pending_config_index = r->log.last_index;
     raft_replicate_all(r);

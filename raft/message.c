@@ -93,8 +93,8 @@ static void entry_decode(struct wire *w, uint64_t index, uint64_t previous, uint
     uint64_t term = wire_be64(w);
     uint32_t n = wire_be32(w);
     uint32_t kind = head >> 24;
-    bool sized = kind == RAFT_ENTRY_EMPTY ? n == 0
-                                          : n >= RAFT_PROPOSAL_HEADER && n <= RAFT_ENTRY_DATA_MAX;
+    bool sized =
+        kind == RAFT_ENTRY_EMPTY ? n == 0 : n >= RAFT_PROPOSAL_HEADER && n <= RAFT_ENTRY_DATA_MAX;
     if (head & 0xffffff || kind > RAFT_ENTRY_CONFIG || !sized || term < previous ||
         term > term_max || term == 0)
         wire_fail(w);

@@ -11,18 +11,18 @@
 #include "raft/entry.h"
 
 enum raft_message_type {
-    RAFT_MSG_PRE_VOTE = 1,    /* index, log_term: candidate's last entry; flags TRANSFER; news */
-    RAFT_MSG_PRE_VOTE_REPLY,  /* reject; news */
-    RAFT_MSG_VOTE,            /* as PRE_VOTE */
-    RAFT_MSG_VOTE_REPLY,      /* reject; news */
-    RAFT_MSG_APPEND,          /* index, log_term: the entry before entries[0]; commit; entries */
-    RAFT_MSG_APPEND_REPLY,    /* index: highest entry known to agree and flushed; or reject: index is
+    RAFT_MSG_PRE_VOTE = 1,   /* index, log_term: candidate's last entry; flags TRANSFER; news */
+    RAFT_MSG_PRE_VOTE_REPLY, /* reject; news */
+    RAFT_MSG_VOTE,           /* as PRE_VOTE */
+    RAFT_MSG_VOTE_REPLY,     /* reject; news */
+    RAFT_MSG_APPEND,         /* index, log_term: the entry before entries[0]; commit; entries */
+    RAFT_MSG_APPEND_REPLY,   /* index: highest entry known to agree and flushed; or reject: index is
                                * the refused previous index, hint and log_term where to try next */
-    RAFT_MSG_HEARTBEAT,       /* commit (≤ what the peer has), context: read round */
-    RAFT_MSG_HEARTBEAT_REPLY, /* context echoed */
-    RAFT_MSG_SNAPSHOT,        /* snapshot: already received and staged by the driver */
-    RAFT_MSG_TIMEOUT_NOW,     /* campaign at once: leadership transfer */
-    RAFT_MSG_READ_INDEX,      /* context: the follower's request */
+    RAFT_MSG_HEARTBEAT,      /* commit (≤ what the peer has), context: read round */
+    RAFT_MSG_HEARTBEAT_REPLY,  /* context echoed */
+    RAFT_MSG_SNAPSHOT,         /* snapshot: already received and staged by the driver */
+    RAFT_MSG_TIMEOUT_NOW,      /* campaign at once: leadership transfer */
+    RAFT_MSG_READ_INDEX,       /* context: the follower's request */
     RAFT_MSG_READ_INDEX_REPLY, /* context, index; reject: ask again */
     RAFT_MSG_TYPE_MAX = RAFT_MSG_READ_INDEX_REPLY,
 };
@@ -46,7 +46,7 @@ struct raft_message {
     struct raft_snapshot_meta *snapshot; /* SNAPSHOT */
 };
 
-#define RAFT_MESSAGE_ENTRIES_MAX 65536        /* entries in one message */
+#define RAFT_MESSAGE_ENTRIES_MAX 65536          /* entries in one message */
 #define RAFT_ENTRY_DATA_MAX (16u * 1024 * 1024) /* bytes of one entry */
 
 /* Release what a decoded or copied message owns: references, the arrays; not the struct. */

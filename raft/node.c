@@ -408,8 +408,8 @@ static void start_on_loop(void *arg)
     struct raft_node *n = call->node;
     const struct raft_node_options *o = &n->options;
     if (o->listen) {
-        struct raft_transport_options t = {o->id,         o->cluster_id,     o->listen,
-                                           o->tls_server, o->tls_client, &transport_events, n};
+        struct raft_transport_options t = {
+            o->id, o->cluster_id, o->listen, o->tls_server, o->tls_client, &transport_events, n};
         n->transport = raft_transport_new(n->loop, &t, call->err);
         if (!n->transport) {
             call->rc = call->err ? call->err->code : ERR_IO;

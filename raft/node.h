@@ -132,10 +132,10 @@ struct raft_node_options {
     uint64_t id;         /* this member */
     uint64_t cluster_id; /* peers of another cluster are refused */
     struct host *host;
-    uint32_t tick_ms;            /* default 20 */
-    uint32_t heartbeat_ms;       /* etcd's --heartbeat-interval; default 100 */
-    uint32_t election_ms;        /* etcd's --election-timeout; default 1000 */
-    const char *listen;          /* "host:port" for peers; NULL: no transport (single member) */
+    uint32_t tick_ms;      /* default 20 */
+    uint32_t heartbeat_ms; /* etcd's --heartbeat-interval; default 100 */
+    uint32_t election_ms;  /* etcd's --election-timeout; default 1000 */
+    const char *listen;    /* "host:port" for peers; NULL: no transport (single member) */
     struct tls_context *tls_server, *tls_client; /* both or neither (plain TCP); referenced */
     const struct raft_boot *boot; /* what storage recovered; read during raft_node_start only */
     const struct raft_machine_ops *ops;

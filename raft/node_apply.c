@@ -96,7 +96,7 @@ struct batch {
 static void batch_add(struct batch *b, const struct apply_job *job)
 {
     if (job->kind == APPLY_LOG)
-        list_for_each(it, &job->batches)
+        list_for_each (it, &job->batches)
             vec_push(&b->persisted, list_entry(it, struct journal_job, link)->batch);
     for (size_t i = 0; i < job->len; i++)
         vec_push(&b->apply, job->entries[i]);

@@ -20,14 +20,15 @@
 #include "raft/transport.h"
 #include <pthread.h>
 
-#define PROPOSALS_MAX 65536         /* waiting at once, of this member's callers */
-#define PROPOSAL_BUCKETS 16384      /* power of two */
-#define PROPOSAL_TIMEOUT_MS 5000    /* default */
-#define PROPOSE_BATCH_MAX 1024      /* proposals in one call of the core, and in one forward frame */
+#define PROPOSALS_MAX 65536      /* waiting at once, of this member's callers */
+#define PROPOSAL_BUCKETS 16384   /* power of two */
+#define PROPOSAL_TIMEOUT_MS 5000 /* default */
+#define PROPOSE_BATCH_MAX 1024   /* proposals in one call of the core, and in one forward frame */
 #define FORWARD_BYTES_MAX (1024 * 1024)
-#define READ_ROUNDS_MAX 2           /* read index requests of ours under way */
-#define APPLY_BATCH_MAX 16384       /* entries in one state transaction */
-#define APPEND_LAZY_BYTES (1024 * 1024) /* flushed entries that may wait for a transaction to join */
+#define READ_ROUNDS_MAX 2     /* read index requests of ours under way */
+#define APPLY_BATCH_MAX 16384 /* entries in one state transaction */
+#define APPEND_LAZY_BYTES \
+    (1024 * 1024) /* flushed entries that may wait for a transaction to join */
 #define MAINTAIN_MS 100
 #define FETCH_ENTRIES_MAX 4096
 
@@ -51,7 +52,7 @@ struct proposal { /* raft thread, but for the posting and the apply thread's cal
     uint64_t timeout_ms;
     uint64_t index, term; /* ACCEPTED */
     struct heap_item by_deadline, by_index;
-    struct list link; /* WAITING: in node->waiting, in order of arrival */
+    struct list link;      /* WAITING: in node->waiting, in order of arrival */
     struct proposal *next; /* hash chain */
 };
 
@@ -77,7 +78,7 @@ struct read_round { /* one request to the core, for everybody in `requests` */
 
 struct journal_job { /* raft → journal → raft → apply */
     struct list link;
-    bool barrier; /* nothing to write: tells that all before it is flushed */
+    bool barrier;              /* nothing to write: tells that all before it is flushed */
     struct raft_persist batch; /* entries owned, with references */
 };
 
@@ -154,7 +155,7 @@ struct raft_node {
 
     struct transfer transfer; /* fn NULL and deadline 0: none */
     struct list snapshots_out;
-    struct snapshot_in *snapshot_in; /* being received; one at a time */
+    struct snapshot_in *snapshot_in;     /* being received; one at a time */
     struct raft_snapshot_writer *staged; /* offered to the core, or being installed */
     bool installing;
     struct raft_snapshot_meta install_meta;

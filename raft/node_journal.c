@@ -57,7 +57,7 @@ static void flushed(struct loop_task *task)
         list_init(&job->batches);
         list_splice_back(&job->batches, &done->batches);
         uint64_t seq = list_entry(job->batches.prev, struct journal_job, link)->batch.seq;
-        list_for_each(it, &job->batches) {
+        list_for_each (it, &job->batches) {
             const struct journal_job *b = list_entry(it, struct journal_job, link);
             for (size_t i = 0; i < b->batch.entries_len; i++)
                 job->bytes += raft_entry_size(&b->batch.entries[i]);

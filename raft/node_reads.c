@@ -66,7 +66,7 @@ void node_send_reads(struct raft_node *n)
 
 void node_recv_read(struct raft_node *n, const struct raft_read *read)
 {
-    list_for_each_safe(it, &n->read_rounds) {
+    list_for_each_safe (it, &n->read_rounds) {
         struct read_round *round = list_entry(it, struct read_round, link);
         if (round->context != read->context)
             continue;
@@ -87,7 +87,7 @@ static void round_give_up(struct raft_node *n, struct read_round *round)
 
 void node_retry_reads(struct raft_node *n)
 {
-    list_for_each_safe(it, &n->read_rounds)
+    list_for_each_safe (it, &n->read_rounds)
         round_give_up(n, list_entry(it, struct read_round, link));
     if (!list_empty(&n->reads_waiting))
         node_wake(n);
@@ -96,12 +96,12 @@ void node_retry_reads(struct raft_node *n)
 void node_expire_reads(struct raft_node *n)
 {
     uint64_t now = node_now_ms(n);
-    list_for_each_safe(it, &n->read_rounds) {
+    list_for_each_safe (it, &n->read_rounds) {
         struct read_round *round = list_entry(it, struct read_round, link);
         if (now - round->sent_ms >= n->election_ms / 4)
             round_give_up(n, round);
     }
-    list_for_each_safe(jt, &n->reads_waiting) {
+    list_for_each_safe (jt, &n->reads_waiting) {
         struct read_request *q = list_entry(jt, struct read_request, link);
         if (now >= q->deadline_ms)
             request_end(q, raft_leader(n->raft) ? ERR_TIMEOUT : ERR_UNAVAILABLE, 0);
@@ -110,7 +110,7 @@ void node_expire_reads(struct raft_node *n)
 
 void node_cancel_reads(struct raft_node *n)
 {
-    list_for_each_safe(it, &n->read_rounds)
+    list_for_each_safe (it, &n->read_rounds)
         round_give_up(n, list_entry(it, struct read_round, link));
     while (!list_empty(&n->reads_waiting))
         request_end(list_first(&n->reads_waiting, struct read_request, link), ERR_CANCELLED, 0);

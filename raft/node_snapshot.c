@@ -19,7 +19,8 @@
 
 /* ---- out ---- */
 
-struct snapshot_out { /* lives until neither the channel nor a job of the peer thread refers to it */
+struct
+    snapshot_out { /* lives until neither the channel nor a job of the peer thread refers to it */
     struct list link;
     struct raft_node *node;
     uint64_t peer, term;

@@ -25,12 +25,12 @@ struct raft_progress {
     uint64_t id;
     enum raft_progress_state state;
     uint64_t match;
-    uint64_t next;          /* next entry to send */
-    uint64_t commit_sent;   /* highest commit index told in this state */
-    uint64_t read_acked;    /* highest read round confirmed */
-    bool recent_active;     /* heard of since the last quorum check */
-    bool probe_sent;        /* PROBE: waiting */
-    uint64_t fetch_id;      /* ≠ 0: waiting for entries from the stored log */
+    uint64_t next;        /* next entry to send */
+    uint64_t commit_sent; /* highest commit index told in this state */
+    uint64_t read_acked;  /* highest read round confirmed */
+    bool recent_active;   /* heard of since the last quorum check */
+    bool probe_sent;      /* PROBE: waiting */
+    uint64_t fetch_id;    /* ≠ 0: waiting for entries from the stored log */
     /* REPLICATE: a ring of appends under way, oldest at `start` */
     uint32_t start, count, capacity;
     uint64_t inflight_bytes;

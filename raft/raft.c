@@ -139,8 +139,7 @@ struct raft_output *raft_out(struct raft *r)
 
 struct raft_message raft_message_to(const struct raft *r, uint64_t to, enum raft_message_type type)
 {
-    return (struct raft_message){
-        .type = type, .from = r->params.id, .to = to, .term = r->term};
+    return (struct raft_message){.type = type, .from = r->params.id, .to = to, .term = r->term};
 }
 
 void raft_send(struct raft *r, const struct raft_message *m)
@@ -250,9 +249,8 @@ static void recv_old_term(struct raft *r, const struct raft_message *m)
         break;
     case RAFT_MSG_PRE_VOTE:
     case RAFT_MSG_VOTE:
-        reply = raft_message_to(r, m->from,
-                                m->type == RAFT_MSG_VOTE ? RAFT_MSG_VOTE_REPLY
-                                                         : RAFT_MSG_PRE_VOTE_REPLY);
+        reply = raft_message_to(
+            r, m->from, m->type == RAFT_MSG_VOTE ? RAFT_MSG_VOTE_REPLY : RAFT_MSG_PRE_VOTE_REPLY);
         raft_add_news(r, &reply);
         break;
     default:
@@ -279,8 +277,8 @@ static bool recv_new_term(struct raft *r, const struct raft_message *m)
         return true; /* asking costs nobody a term */
     if (m->type == RAFT_MSG_PRE_VOTE_REPLY && !m->reject)
         return true; /* bears the term the election would have */
-    bool from_leader = m->type == RAFT_MSG_APPEND || m->type == RAFT_MSG_HEARTBEAT ||
-                       m->type == RAFT_MSG_SNAPSHOT;
+    bool from_leader =
+        m->type == RAFT_MSG_APPEND || m->type == RAFT_MSG_HEARTBEAT || m->type == RAFT_MSG_SNAPSHOT;
     raft_become_follower(r, m->term, from_leader ? m->from : 0);
     return true;
 }
@@ -414,8 +412,8 @@ int raft_propose(struct raft *r, struct blob *const *data, size_t n, uint64_t *f
     *first_index = r->log.last_index + 1;
     for (size_t i = 0; i < n; i++) {
         assert(data[i] && data[i]->len >= RAFT_PROPOSAL_HEADER);
-        raft_append_entry(r, &(struct raft_entry){r->log.last_index + 1, r->term, RAFT_ENTRY_DATA,
-                                                  data[i]});
+        raft_append_entry(
+            r, &(struct raft_entry){r->log.last_index + 1, r->term, RAFT_ENTRY_DATA, data[i]});
     }
     raft_replicate_all(r);
     return 0;

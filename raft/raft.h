@@ -37,16 +37,16 @@ enum raft_role { RAFT_FOLLOWER, RAFT_PRE_CANDIDATE, RAFT_CANDIDATE, RAFT_LEADER 
 const char *raft_role_name(enum raft_role role);
 
 struct raft_params {
-    uint64_t id;              /* this member; ≥ 1 */
-    uint64_t seed;            /* for election timeouts; differs between members and starts */
-    uint32_t heartbeat_ticks; /* ≥ 1 */
-    uint32_t election_ticks;  /* > heartbeat_ticks; the timeout is drawn from [e, 2e) */
-    uint32_t append_bytes_max;     /* entry bytes in one append message (one entry may exceed it) */
-    uint32_t inflight_max;         /* append messages under way to one peer, ≤ RAFT_INFLIGHT_MAX */
-    uint64_t inflight_bytes_max;   /* entry bytes under way to one peer */
-    uint64_t unstable_bytes_max;   /* proposals are refused while more is unflushed or unapplied */
-    uint64_t cache_bytes_max;      /* recent entries kept in memory for peers, beside unapplied ones */
-    uint32_t pending_reads_max;    /* read index requests waiting at once */
+    uint64_t id;                 /* this member; ≥ 1 */
+    uint64_t seed;               /* for election timeouts; differs between members and starts */
+    uint32_t heartbeat_ticks;    /* ≥ 1 */
+    uint32_t election_ticks;     /* > heartbeat_ticks; the timeout is drawn from [e, 2e) */
+    uint32_t append_bytes_max;   /* entry bytes in one append message (one entry may exceed it) */
+    uint32_t inflight_max;       /* append messages under way to one peer, ≤ RAFT_INFLIGHT_MAX */
+    uint64_t inflight_bytes_max; /* entry bytes under way to one peer */
+    uint64_t unstable_bytes_max; /* proposals are refused while more is unflushed or unapplied */
+    uint64_t cache_bytes_max;   /* recent entries kept in memory for peers, beside unapplied ones */
+    uint32_t pending_reads_max; /* read index requests waiting at once */
 #ifdef RAFT_FAULTS
     uint32_t faults; /* enum raft_fault of raft/faults.h; only in the simulator's build */
 #endif
@@ -84,7 +84,8 @@ struct raft_boot {
     const struct raft_term_run *runs; /* ascending, covering (base_index, last_index] */
     size_t runs_len;
     uint64_t last_index;
-    const struct raft_entry *tail; /* the entries (applied, last_index]; referenced, not taken over */
+    const struct raft_entry
+        *tail; /* the entries (applied, last_index]; referenced, not taken over */
     size_t tail_len;
 };
 
@@ -186,7 +187,8 @@ struct raft_ready {
     struct raft_persist persist;
     const struct raft_message *messages; /* send now, in this order per peer; loss is fine */
     size_t messages_len;
-    const struct raft_entry *apply; /* contiguous after what came before; committed and flushed here */
+    const struct raft_entry
+        *apply; /* contiguous after what came before; committed and flushed here */
     size_t apply_len;
     const struct raft_read *reads;
     size_t reads_len;

@@ -30,10 +30,10 @@ struct raft_batch {
 };
 
 struct raft_pending_read {
-    uint64_t from;    /* member that asked; own id: local */
+    uint64_t from; /* member that asked; own id: local */
     uint64_t context;
-    uint64_t index;   /* 0: the term's first entry is not committed yet */
-    uint64_t round;   /* confirmed when a quorum has acknowledged this round or a later one */
+    uint64_t index; /* 0: the term's first entry is not committed yet */
+    uint64_t round; /* confirmed when a quorum has acknowledged this round or a later one */
 };
 
 /* A CONFIG entry in the log that is not applied yet. */
@@ -64,15 +64,15 @@ struct raft {
 
     struct raft_log log;
     uint64_t commit;
-    uint64_t applied;     /* reported by the state machine */
-    uint64_t handed;      /* handed out for applying; applied ≤ handed ≤ min(commit, stable) */
+    uint64_t applied; /* reported by the state machine */
+    uint64_t handed;  /* handed out for applying; applied ≤ handed ≤ min(commit, stable) */
 
     /* persistence */
-    uint64_t stable;      /* entries up to here are flushed and still in the log */
-    uint64_t unsent;      /* first entry not yet handed out to be persisted */
+    uint64_t stable; /* entries up to here are flushed and still in the log */
+    uint64_t unsent; /* first entry not yet handed out to be persisted */
     uint64_t seq_next, seq_handed, seq_flushed; /* next = handed + 1 */
-    struct raft_hard_state hard_handed; /* of the last batch or installation */
-    uint64_t term_seq;                  /* batch that brought hard_handed.term */
+    struct raft_hard_state hard_handed;         /* of the last batch or installation */
+    uint64_t term_seq;                          /* batch that brought hard_handed.term */
     VEC(struct raft_batch) batches;
     VEC(struct raft_held) held;
 

@@ -421,7 +421,8 @@ struct raft_channel *raft_channel_open(struct raft_transport *t, uint64_t to,
     return c;
 }
 
-void raft_channel_attach(struct raft_channel *c, const struct raft_channel_events *events, void *ctx)
+void raft_channel_attach(struct raft_channel *c, const struct raft_channel_events *events,
+                         void *ctx)
 {
     assert(!c->events);
     c->events = events;
@@ -523,7 +524,7 @@ void raft_transport_close(struct raft_transport *t, void (*done)(void *ctx), voi
     t->listener = NULL;
     while (!list_empty(&t->peers))
         peer_free(list_first(&t->peers, struct peer, link));
-    list_for_each(it, &t->conns) {
+    list_for_each (it, &t->conns) {
         struct raft_channel *c = list_entry(it, struct raft_channel, link);
         conn_close(c, "shutting down");
     }

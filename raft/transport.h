@@ -37,8 +37,8 @@ struct raft_channel; /* one snapshot connection */
 #define RAFT_SILENCE_MS 2500
 
 enum raft_frame_kind {
-    RAFT_FRAME_MESSAGE = 1,       /* one raft_message */
-    RAFT_FRAME_FORWARD = 2,       /* proposals of a follower (raft/forward.h) */
+    RAFT_FRAME_MESSAGE = 1, /* one raft_message */
+    RAFT_FRAME_FORWARD = 2, /* proposals of a follower (raft/forward.h) */
     RAFT_FRAME_FORWARD_REPLY = 3,
     RAFT_FRAME_PING = 4,          /* empty: I am here */
     RAFT_FRAME_SNAPSHOT_META = 5, /* channel: a message with metadata, then chunks, then the end */
@@ -97,7 +97,8 @@ struct raft_channel_events {
 /* Open a channel to a known peer; NULL when it is unknown. Failure is told by on_close. */
 struct raft_channel *raft_channel_open(struct raft_transport *t, uint64_t to,
                                        const struct raft_channel_events *events, void *ctx);
-void raft_channel_attach(struct raft_channel *c, const struct raft_channel_events *events, void *ctx);
+void raft_channel_attach(struct raft_channel *c, const struct raft_channel_events *events,
+                         void *ctx);
 void raft_channel_send(struct raft_channel *c, enum raft_frame_kind kind, struct str body);
 size_t raft_channel_queued(const struct raft_channel *c);
 void raft_channel_pause(struct raft_channel *c); /* read no more until resumed */

@@ -27,7 +27,7 @@ struct event {
 /* ---- configurations seen: a hash set of (bits, value) ---- */
 
 struct seen {
-    size_t words; /* of one bit set */
+    size_t words;    /* of one bit set */
     uint64_t *slots; /* capacity × (words + 1); the last word is value + 1, 0: free */
     size_t len, capacity;
 };
@@ -45,8 +45,8 @@ static uint64_t *slot_of(const struct seen *s, const uint64_t *bits, uint64_t va
     size_t stride = s->words + 1, at = (size_t)hash_of(s, bits, value) & (s->capacity - 1);
     for (;; at = (at + 1) & (s->capacity - 1)) {
         uint64_t *slot = s->slots + at * stride;
-        if (slot[s->words] == 0 || (slot[s->words] == value + 1 &&
-                                    memcmp(slot, bits, s->words * sizeof *bits) == 0))
+        if (slot[s->words] == 0 ||
+            (slot[s->words] == value + 1 && memcmp(slot, bits, s->words * sizeof *bits) == 0))
             return slot;
     }
 }

@@ -34,11 +34,11 @@ struct history_op {
 
 struct history_verdict {
     bool linearizable;
-    bool gave_up;          /* the search grew past its limit: nothing is proven */
-    uint32_t key;          /* the offending one */
-    size_t checked;        /* operations */
-    size_t unknown;        /* of those, without an answer and possibly effective */
-    struct history_op op;  /* not linearizable: the first operation that no order could pass */
+    bool gave_up;         /* the search grew past its limit: nothing is proven */
+    uint32_t key;         /* the offending one */
+    size_t checked;       /* operations */
+    size_t unknown;       /* of those, without an answer and possibly effective */
+    struct history_op op; /* not linearizable: the first operation that no order could pass */
 };
 
 /* Sorts `ops`. */

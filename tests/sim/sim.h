@@ -32,9 +32,10 @@ struct sim_member;
 
 struct sim_event {
     struct heap_item item;
-    void (*fn)(struct sim *s, struct sim_event *e); /* runs and frees what it owns; e itself is freed after */
-    void (*drop)(struct sim_event *e);              /* frees what it owns when it never runs; or NULL */
-    uint64_t member;      /* id, or 0 */
+    void (*fn)(struct sim *s,
+               struct sim_event *e);   /* runs and frees what it owns; e itself is freed after */
+    void (*drop)(struct sim_event *e); /* frees what it owns when it never runs; or NULL */
+    uint64_t member;                   /* id, or 0 */
     uint64_t incarnation; /* the event is void when the member has crashed since; 0: always valid */
     uint64_t arg;
     void *data;
@@ -94,7 +95,7 @@ void sim_db_free(struct sim_db *db);
 
 /* ---- members ---- */
 
-struct sim_job { /* for the apply thread, in order */
+struct sim_job {               /* for the apply thread, in order */
     struct sim_record *record; /* append to the log; owned by the disk */
     sim_entries apply;         /* or apply these */
     uint64_t pos;
@@ -109,7 +110,7 @@ struct sim_member {
     uint64_t id;
     uint64_t incarnation; /* counts starts; 0: never started */
     bool alive;
-    bool retired;   /* healing: stays down */
+    bool retired; /* healing: stays down */
     struct raft *raft;
     uint64_t tick_us; /* by its own clock: drifts */
     struct sim_disk disk;
@@ -140,7 +141,7 @@ bool sim_link_up(struct sim *s, uint64_t from, uint64_t to);
 
 /* ---- checks ---- */
 
-struct sim_known { /* an entry seen in some log */
+struct sim_known {        /* an entry seen in some log */
     uint64_t index, term; /* term 0: free slot */
     uint64_t previous_term;
     uint64_t content;
@@ -170,7 +171,8 @@ struct sim_checks {
 };
 
 void sim_check_member(struct sim *s, struct sim_member *m); /* after every step */
-void sim_check_entry(struct sim *s, uint64_t id, const struct raft_entry *e, uint64_t previous_term);
+void sim_check_entry(struct sim *s, uint64_t id, const struct raft_entry *e,
+                     uint64_t previous_term);
 void sim_check_applied(struct sim *s, struct sim_member *m, const struct raft_entry *e,
                        uint64_t digest);
 void sim_check_vote(struct sim *s, uint64_t voter, uint64_t term, uint64_t candidate);
@@ -185,9 +187,9 @@ struct sim_weather { /* drawn from the seed; per mille unless named otherwise */
     uint32_t loss, duplicate, slow;
     uint64_t delay_us, slow_us, flush_us;
     uint64_t propose_us, read_us, change_us, transfer_us, crash_us, partition_us, checkpoint_us;
-    uint32_t power; /* of crashes */
-    uint32_t ambush; /* of elections and changes: followed at once by a crash or partition */
-    uint64_t retain; /* entries kept behind applied when compacting */
+    uint32_t power;    /* of crashes */
+    uint32_t ambush;   /* of elections and changes: followed at once by a crash or partition */
+    uint64_t retain;   /* entries kept behind applied when compacting */
     uint64_t storm_us; /* length of the safety phase */
 };
 

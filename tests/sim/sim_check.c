@@ -21,7 +21,8 @@ uint64_t sim_content(const struct raft_entry *e)
 static struct sim_known *known_slot(struct sim_checks *c, uint64_t index, uint64_t term)
 {
     size_t mask = c->known_cap - 1;
-    size_t at = (size_t)((index * 0x9e3779b97f4a7c15ull + term * 0xc2b2ae3d27d4eb4full) >> 20) & mask;
+    size_t at =
+        (size_t)((index * 0x9e3779b97f4a7c15ull + term * 0xc2b2ae3d27d4eb4full) >> 20) & mask;
     while (c->known[at].term && (c->known[at].index != index || c->known[at].term != term))
         at = (at + 1) & mask;
     return &c->known[at];
@@ -75,10 +76,12 @@ void sim_check_restart(struct sim *s, struct sim_member *m)
     uint64_t voted_in = s->checks.votes[m->id].term, voted = s->checks.votes[m->id].voted_for;
     uint64_t term = raft_term(m->raft);
     if (term < voted_in || (term == voted_in && raft_vote(m->raft) != voted))
-        sim_fail(s, "election safety: member %llu restarts in term %llu and has forgotten that it voted "
-                    "for %llu in term %llu",
-                 (unsigned long long)m->id, (unsigned long long)term, (unsigned long long)voted,
-                 (unsigned long long)voted_in);
+        sim_fail(
+            s,
+            "election safety: member %llu restarts in term %llu and has forgotten that it voted "
+            "for %llu in term %llu",
+            (unsigned long long)m->id, (unsigned long long)term, (unsigned long long)voted,
+            (unsigned long long)voted_in);
 }
 
 static void check_complete(struct sim *s, struct sim_member *m, uint64_t term)
@@ -87,7 +90,8 @@ static void check_complete(struct sim *s, struct sim_member *m, uint64_t term)
     for (uint64_t i = MAX(raft_base_index(m->raft), 1); i <= n; i++) {
         const struct sim_committed *c = &s->checks.committed.items[i - 1];
         if (c->by_term < term && raft_term_at(m->raft, i) != c->term)
-            sim_fail(s, "leader completeness: leader %llu of term %llu lacks entry %llu of term %llu",
+            sim_fail(s,
+                     "leader completeness: leader %llu of term %llu lacks entry %llu of term %llu",
                      (unsigned long long)m->id, (unsigned long long)term, (unsigned long long)i,
                      (unsigned long long)c->term);
     }
@@ -118,8 +122,9 @@ static void check_commit(struct sim *s, struct sim_member *m, uint64_t index)
     uint64_t term = raft_term_at(m->raft, index);
     if (index <= c->committed.len) {
         if (c->committed.items[index - 1].term != term)
-            sim_fail(s, "state-machine safety: member %llu has entry %llu of term %llu committed, "
-                        "elsewhere it is of term %llu",
+            sim_fail(s,
+                     "state-machine safety: member %llu has entry %llu of term %llu committed, "
+                     "elsewhere it is of term %llu",
                      (unsigned long long)m->id, (unsigned long long)index, (unsigned long long)term,
                      (unsigned long long)c->committed.items[index - 1].term);
         return;
@@ -183,8 +188,9 @@ void sim_check_read(struct sim *s, struct sim_member *m, const struct raft_read 
             sim_fail(s, "a read of member %llu is answered to %llu",
                      (unsigned long long)asked->member, (unsigned long long)m->id);
         if (read->index < asked->least)
-            sim_fail(s, "linearizable read: member %llu may read at %llu, but %llu was committed "
-                        "before it asked",
+            sim_fail(s,
+                     "linearizable read: member %llu may read at %llu, but %llu was committed "
+                     "before it asked",
                      (unsigned long long)m->id, (unsigned long long)read->index,
                      (unsigned long long)asked->least);
         vec_remove(&c->reads, i);

@@ -162,8 +162,7 @@ void sim_disk_recover(struct sim *s, struct sim_member *m)
     if (d->promised_last > d->live.base_index &&
         sim_db_term(&d->live, d->promised_last) != d->promised_last_term)
         sim_fail(s, "member %llu: entry %llu of term %llu was reported durable and is gone", id,
-                 (unsigned long long)d->promised_last,
-                 (unsigned long long)d->promised_last_term);
+                 (unsigned long long)d->promised_last, (unsigned long long)d->promised_last_term);
     replay(s, m, d->written);
     d->promised_last = sim_db_last(&d->live);
     d->promised_last_term = sim_db_term(&d->live, d->promised_last);

@@ -87,7 +87,8 @@ struct search {
 /* Run seeds [from, from + n) over `jobs` processes; stops at the first failure. */
 static struct search search(uint64_t from, uint64_t n, int jobs, uint32_t faults, bool quiet)
 {
-    struct board *b = mmap(NULL, sizeof *b, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct board *b =
+        mmap(NULL, sizeof *b, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (b == MAP_FAILED) {
         perror("mmap");
         exit(2);
@@ -152,12 +153,12 @@ static int run_one(uint64_t seed, uint32_t faults, bool trace)
         printf("seed %llu FAILED %s\n", (unsigned long long)seed, r.failure);
         return 1;
     }
-    printf("seed %llu passed: %llu steps, %llu committed, %llu elections, %llu reads, %llu changes, "
-           "%llu snapshots, %llu crashes\n",
-           (unsigned long long)seed, (unsigned long long)r.steps, (unsigned long long)r.committed,
-           (unsigned long long)r.elections, (unsigned long long)r.reads,
-           (unsigned long long)r.changes, (unsigned long long)r.snapshots,
-           (unsigned long long)r.crashes);
+    printf(
+        "seed %llu passed: %llu steps, %llu committed, %llu elections, %llu reads, %llu changes, "
+        "%llu snapshots, %llu crashes\n",
+        (unsigned long long)seed, (unsigned long long)r.steps, (unsigned long long)r.committed,
+        (unsigned long long)r.elections, (unsigned long long)r.reads, (unsigned long long)r.changes,
+        (unsigned long long)r.snapshots, (unsigned long long)r.crashes);
     return 0;
 }
 

@@ -247,8 +247,8 @@ static void snapshot_send(struct sim *s, struct sim_member *m, uint64_t peer)
     t->snapshot = mem_zalloc(sizeof *t->snapshot);
     t->snapshot->meta = (struct raft_snapshot_meta){db->applied, db->applied_term, db->config};
     t->snapshot->digest = db->digest;
-    t->message = (struct raft_message){.type = RAFT_MSG_SNAPSHOT, .from = m->id, .to = peer,
-                                       .term = raft_term(m->raft)};
+    t->message = (struct raft_message){
+        .type = RAFT_MSG_SNAPSHOT, .from = m->id, .to = peer, .term = raft_term(m->raft)};
     t->message.snapshot = mem_dup(&t->snapshot->meta, sizeof t->snapshot->meta);
     struct sim_event *e = sim_after(s, sim_rand(s, (s->calm ? 20 : 300) * SIM_MS), transfer_done);
     e->data = t;
@@ -334,7 +334,8 @@ static void tick(struct sim *s, struct sim_event *e)
 {
     struct sim_member *m = sim_member(s, e->member);
     if (!s->calm && sim_chance(s, 5))
-        m->tick_us = SIM_TICK_US * (60 + sim_rand(s, 90)) / 100; /* the clock drifts otherwise now */
+        m->tick_us =
+            SIM_TICK_US * (60 + sim_rand(s, 90)) / 100; /* the clock drifts otherwise now */
     raft_tick(m->raft);
     sim_pump(s, m);
     member_after(s, m, m->tick_us, tick);
@@ -398,9 +399,10 @@ void sim_member_start(struct sim *s, struct sim_member *m)
     m->role_seen = RAFT_FOLLOWER;
     m->term_seen = raft_term(m->raft);
     m->commit_seen = 0;
-    sim_trace(s, "%llu starts term=%llu vote=%llu last=%llu applied=%llu", (unsigned long long)m->id,
-              (unsigned long long)raft_term(m->raft), (unsigned long long)raft_vote(m->raft),
-              (unsigned long long)raft_last_index(m->raft), (unsigned long long)boot.applied);
+    sim_trace(s, "%llu starts term=%llu vote=%llu last=%llu applied=%llu",
+              (unsigned long long)m->id, (unsigned long long)raft_term(m->raft),
+              (unsigned long long)raft_vote(m->raft), (unsigned long long)raft_last_index(m->raft),
+              (unsigned long long)boot.applied);
     member_after(s, m, sim_rand(s, m->tick_us) + 1, tick);
     member_after(s, m, s->weather.checkpoint_us / 2 + sim_rand(s, s->weather.checkpoint_us),
                  checkpoint);

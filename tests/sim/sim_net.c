@@ -20,11 +20,12 @@ static void message_arrives(struct sim *s, struct sim_event *e)
     struct raft_message *m = e->data;
     struct sim_member *to = sim_member(s, m->to);
     if (to->alive && sim_link_up(s, m->from, m->to)) {
-        sim_trace(s, "%llu <- %llu %s term=%llu index=%llu/%llu commit=%llu n=%zu reject=%d ctx=%llu",
-                  (unsigned long long)m->to, (unsigned long long)m->from, raft_message_name(m->type),
-                  (unsigned long long)m->term, (unsigned long long)m->index,
-                  (unsigned long long)m->log_term, (unsigned long long)m->commit, m->entries_len,
-                  m->reject, (unsigned long long)m->context);
+        sim_trace(
+            s, "%llu <- %llu %s term=%llu index=%llu/%llu commit=%llu n=%zu reject=%d ctx=%llu",
+            (unsigned long long)m->to, (unsigned long long)m->from, raft_message_name(m->type),
+            (unsigned long long)m->term, (unsigned long long)m->index,
+            (unsigned long long)m->log_term, (unsigned long long)m->commit, m->entries_len,
+            m->reject, (unsigned long long)m->context);
         raft_step(to->raft, m);
         sim_pump(s, to);
     }

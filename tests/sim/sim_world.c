@@ -10,7 +10,8 @@ static uint64_t pick(struct sim *s, const uint64_t *choices, size_t n)
 {
     return choices[sim_rand(s, n)];
 }
-#define PICK(s, ...) pick(s, (const uint64_t[]){__VA_ARGS__}, ARRAY_LEN(((const uint64_t[]){__VA_ARGS__})))
+#define PICK(s, ...) \
+    pick(s, (const uint64_t[]){__VA_ARGS__}, ARRAY_LEN(((const uint64_t[]){__VA_ARGS__})))
 
 void sim_weather_draw(struct sim *s)
 {
@@ -93,8 +94,7 @@ void sim_ask_read(struct sim *s, struct sim_member *m)
     uint64_t context = ++s->next_context;
     if (s->checks.reads.len > 200)
         vec_remove(&s->checks.reads, 0); /* given up */
-    vec_push(&s->checks.reads,
-             (struct sim_read){context, m->id, m->incarnation, s->commit_max});
+    vec_push(&s->checks.reads, (struct sim_read){context, m->id, m->incarnation, s->commit_max});
     if (raft_read_index(m->raft, context, NULL) < 0)
         s->checks.reads.len--;
     sim_pump(s, m);
@@ -133,8 +133,8 @@ static void random_change(struct sim *s, struct raft_change *c)
     *c = (struct raft_change){.joint = sim_chance(s, 300)};
     if (sim_chance(s, 250)) { /* another set of voters altogether */
         for (uint64_t id = 1; id <= s->members_len; id++)
-            c->ops[c->ops_len++] = (struct raft_change_op){
-                sim_chance(s, 500) ? RAFT_ADD_VOTER : RAFT_ADD_LEARNER, id};
+            c->ops[c->ops_len++] =
+                (struct raft_change_op){sim_chance(s, 500) ? RAFT_ADD_VOTER : RAFT_ADD_LEARNER, id};
         return;
     }
     c->ops_len = sim_chance(s, 500) ? 1 : 1 + (uint32_t)sim_rand(s, 4);
@@ -199,9 +199,8 @@ static void crash_one(struct sim *s)
     if (!m)
         return;
     sim_member_crash(s, m, sim_chance(s, s->weather.power));
-    struct sim_event *restart =
-        sim_after(s, 1 + sim_rand(s, PICK(s, 5 * SIM_MS, 500 * SIM_MS, 4000 * SIM_MS)),
-                  happen_restart);
+    struct sim_event *restart = sim_after(
+        s, 1 + sim_rand(s, PICK(s, 5 * SIM_MS, 500 * SIM_MS, 4000 * SIM_MS)), happen_restart);
     restart->arg = m->id;
 }
 
@@ -257,8 +256,7 @@ static void happen_ambush(struct sim *s, struct sim_event *e)
 void sim_ambush(struct sim *s, uint64_t member)
 {
     if (!s->calm && sim_chance(s, s->weather.ambush))
-        sim_after(s, 1 + sim_rand(s, PICK(s, 3 * SIM_MS, 30 * SIM_MS, 200 * SIM_MS)),
-                  happen_ambush)
+        sim_after(s, 1 + sim_rand(s, PICK(s, 3 * SIM_MS, 30 * SIM_MS, 200 * SIM_MS)), happen_ambush)
             ->arg = member;
 }
 

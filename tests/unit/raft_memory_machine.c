@@ -135,8 +135,7 @@ static uint64_t memory_maintain(void *ctx, uint64_t now_ns)
         m->base_term = m->log.items[drop - 1].term;
         for (size_t i = 0; i < drop; i++)
             blob_unref(m->log.items[i].data);
-        memmove(m->log.items, m->log.items + drop,
-                (m->log.len - drop) * sizeof m->log.items[0]);
+        memmove(m->log.items, m->log.items + drop, (m->log.len - drop) * sizeof m->log.items[0]);
         m->log.len -= drop;
         m->base_index += drop;
     }

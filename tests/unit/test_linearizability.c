@@ -36,8 +36,9 @@ static struct history_verdict check(struct history_op *ops, size_t n)
     assert_false(v.gave_up);
     return v;
 }
-#define CHECK(...)                                                                                 \
-    check((struct history_op[]){__VA_ARGS__}, ARRAY_LEN(((struct history_op[]){__VA_ARGS__}))).linearizable
+#define CHECK(...)                                                                             \
+    check((struct history_op[]){__VA_ARGS__}, ARRAY_LEN(((struct history_op[]){__VA_ARGS__}))) \
+        .linearizable
 
 static void right_histories(void **state)
 {
@@ -60,12 +61,12 @@ static void right_histories(void **state)
 static void wrong_histories(void **state)
 {
     (void)state;
-    assert_false(CHECK(put(1, 2, 7), get(3, 4, 0)));                             /* stale read */
-    assert_false(CHECK(put(1, 2, 7), put(3, 4, 8), get(5, 6, 7)));               /* lost write */
-    assert_false(CHECK(put(1, 10, 7), get(2, 3, 7), get(4, 5, 0)));              /* time goes back */
-    assert_false(CHECK(get(1, 2, 3)));                                           /* out of thin air */
+    assert_false(CHECK(put(1, 2, 7), get(3, 4, 0)));                /* stale read */
+    assert_false(CHECK(put(1, 2, 7), put(3, 4, 8), get(5, 6, 7)));  /* lost write */
+    assert_false(CHECK(put(1, 10, 7), get(2, 3, 7), get(4, 5, 0))); /* time goes back */
+    assert_false(CHECK(get(1, 2, 3)));                              /* out of thin air */
     assert_false(CHECK(put(1, 2, 7), cas(3, 4, 7, 8, true), cas(5, 6, 7, 9, true))); /* both win */
-    assert_false(CHECK(put(1, 2, 7), cas(3, 4, 7, 8, false), get(5, 6, 7)));     /* refused wrongly */
+    assert_false(CHECK(put(1, 2, 7), cas(3, 4, 7, 8, false), get(5, 6, 7))); /* refused wrongly */
     /* an unanswered write that is seen, then unseen, then seen again */
     assert_false(CHECK(lost_put(1, 9), put(2, 3, 7), get(4, 5, 9), get(6, 7, 7), get(8, 9, 9)));
     assert_false(CHECK(put(1, 2, 7), cas(4, 5, 7, 8, false), lost_put(6, 9)));

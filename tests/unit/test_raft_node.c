@@ -32,14 +32,14 @@ struct cluster {
 
 /* ---- waiting without fixed sleeps: a condition, polled, with a limit ---- */
 
-#define eventually(condition)                                                                      \
-    do {                                                                                           \
-        uint64_t give_up = clock_mono_ns() + WAIT_MS * NS_PER_MS;                                  \
-        while (!(condition)) {                                                                     \
-            if (clock_mono_ns() > give_up)                                                         \
-                fail_msg("waited in vain for: %s", #condition);                                    \
-            usleep(2000);                                                                          \
-        }                                                                                          \
+#define eventually(condition)                                     \
+    do {                                                          \
+        uint64_t give_up = clock_mono_ns() + WAIT_MS * NS_PER_MS; \
+        while (!(condition)) {                                    \
+            if (clock_mono_ns() > give_up)                        \
+                fail_msg("waited in vain for: %s", #condition);   \
+            usleep(2000);                                         \
+        }                                                         \
     } while (0)
 
 struct waiter {
