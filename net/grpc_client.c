@@ -233,7 +233,8 @@ static const struct http_call_events http_events = {
     .on_data = on_data, .on_drain = on_drain, .on_done = on_done};
 
 /* `frame` NULL: the messages follow. */
-static struct grpc_client_call *open_call(struct grpc_channel *ch, const char *path, struct blob *frame,
+static struct grpc_client_call *open_call(struct grpc_channel *ch, const char *path,
+                                          struct blob *frame,
                                           const ProtobufCMessageDescriptor *response,
                                           uint64_t timeout_ms,
                                           const struct grpc_client_events *events, void *ctx)

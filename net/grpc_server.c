@@ -5,6 +5,7 @@
  * the client has half-closed; most often that is one DATA frame, which is unpacked in place.
  */
 #include "net/grpc_internal.h"
+#include "net/http_internal.h"
 #include "net/protobuf.h"
 #include "base/map.h"
 #include "base/mem.h"
@@ -81,19 +82,19 @@ static void on_deadline(struct loop_timer *timer)
     cancel(call);
 }
 
-static void exchange_closed(struct http_exchange *x)
+static void peer_gone(struct http_exchange *x)
 {
     cancel(x->user);
 }
 
-static void exchange_drained(struct http_exchange *x)
+static void queue_drained(struct http_exchange *x)
 {
     struct grpc_call *call = x->user;
     if (call->method->on_drain && !call->finished)
         call->method->on_drain(call, call->server->options.ctx);
 }
 
-static void exchange_done(struct http_exchange *x)
+static void last_sight(struct http_exchange *x)
 {
     struct grpc_call *call = x->user;
     loop_timer_stop(&call->deadline);
@@ -206,15 +207,16 @@ bool grpc_server_take(struct grpc_server *s, struct http_exchange *x)
     buf_init(&call->deframer.partial);
     loop_timer_init(x->loop, &call->deadline, on_deadline);
     x->user = call;
-    x->on_done = exchange_done;
+    exchange_of(x)->no_date = true;
+    x->on_done = last_sight;
     if (!call->method || !str_eqz(x->method, "POST")) {
         call->method = NULL;
         grpc_finish(call, GRPC_UNIMPLEMENTED,
                     arena_printf(&x->arena, "unknown method %.*s", STR_ARG(x->path)));
         return true;
     }
-    x->on_close = exchange_closed;
-    x->on_drain = exchange_drained;
+    x->on_close = peer_gone;
+    x->on_drain = queue_drained;
     start_deadline(call);
     http_body_stream(x, on_body);
     if (call->method->on_open)

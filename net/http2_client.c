@@ -2,6 +2,7 @@
  * HTTP/2 client connections on nghttp2. Frames leave at the end of an iteration; request bodies go
  * from the call's queue to the stream's without a copy through nghttp2.
  */
+#include "net/http2_mem.h"
 #include "net/http_client_internal.h"
 #include "base/mem.h"
 
@@ -178,7 +179,8 @@ static nghttp2_session *new_session(struct h2 *h)
     nghttp2_option_new(&option);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_peer_max_concurrent_streams(option, 100);
-    nghttp2_session_client_new2(&session, callbacks, h, option);
+    nghttp2_mem mem = http2_mem(loop_pool(h->conn->loop));
+    nghttp2_session_client_new3(&session, callbacks, h, option, &mem);
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
     return session;

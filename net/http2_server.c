@@ -10,6 +10,7 @@
  * are counted per second; past the limit the connection ends with ENHANCE_YOUR_CALM. nghttp2 bounds
  * unsent acknowledgements and CONTINUATION frames.
  */
+#include "net/http2_mem.h"
 #include "net/http_internal.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -308,7 +309,8 @@ static void h2_start(struct exchange *x, int status, const struct http_header *h
     snprintf(status_text, sizeof status_text, "%03d", status);
     nv[n++] = make_nv(STR(":status"), str_from(status_text));
     n += add_nvs(nv + n, headers, MIN(headers_len, ARRAY_LEN(nv) - 3));
-    nv[n++] = make_nv(STR("date"), date);
+    if (!x->no_date)
+        nv[n++] = make_nv(STR("date"), date);
     if (content_length >= 0) {
         snprintf(length_text, sizeof length_text, "%lld", (long long)content_length);
         nv[n++] = make_nv(STR("content-length"), str_from(length_text));
@@ -484,7 +486,8 @@ static nghttp2_session *new_session(struct h2 *h)
     nghttp2_option_new(&option);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
-    nghttp2_session_server_new2(&session, callbacks, h, option);
+    nghttp2_mem mem = http2_mem(loop_pool(h->conn->worker->loop));
+    nghttp2_session_server_new3(&session, callbacks, h, option, &mem);
     nghttp2_option_del(option);
     nghttp2_session_callbacks_del(callbacks);
     return session;

@@ -66,7 +66,7 @@ struct http_call *http_client_send(struct http_client *c, const struct http_requ
     call->ctx = ctx;
     list_push_back(&c->calls, &call->all);
     list_init(&call->link);
-    outq_init(&call->out);
+    outq_init(&call->out, loop_pool(c->loop));
     buf_init(&call->response_body);
     buf_init(&call->paused_data);
     loop_deferred_init(&call->finish, run_finish);

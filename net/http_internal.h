@@ -128,6 +128,7 @@ struct exchange {
 
     bool received;  /* the request is complete */
     bool handed;    /* on_request ran, or the body is streamed */
+    bool no_date;   /* gRPC: nobody reads the date */
     bool head;      /* HEAD: no body in the answer */
     bool started;   /* answer's headers are out */
     bool answered;  /* the handler is done with it */

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FREE_EXCHANGES_MAX 256
+#define FREE_EXCHANGES_MAX 1024
 #define TICK_MIN_MS 10
 #define TICK_MAX_MS 5000
 
@@ -47,7 +47,7 @@ struct exchange *http_exchange_new(struct http_conn *c)
     x->progress_ms = loop_now_ms(w->loop);
     buf_init(&x->body);
     buf_init(&x->paused_body);
-    outq_init(&x->out);
+    outq_init(&x->out, loop_pool(w->loop));
     list_push_back(&c->exchanges, &x->link);
     c->exchanges_len++;
     w->exchanges++;

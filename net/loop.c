@@ -37,6 +37,7 @@ struct loop {
     pthread_t owner; /* valid while running */
     pthread_t thread;
     struct loop_scratch scratch;
+    struct pool *pool;
 };
 
 static void run_posted(struct loop *loop)
@@ -162,6 +163,7 @@ struct loop *loop_new(void)
     heap_init(&loop->timers);
     list_init(&loop->deferred);
     buf_init(&loop->scratch.wire);
+    loop->pool = pool_new();
     return loop;
 }
 
@@ -170,8 +172,10 @@ void loop_free(struct loop *loop)
     if (!loop)
         return;
     assert(!atomic_load(&loop->running));
-    run_posted(loop);
-    run_deferred(loop, DEFER_ROUNDS_MAX);
+    while (atomic_load(&loop->posted) || !list_empty(&loop->deferred)) {
+        run_posted(loop);
+        run_deferred(loop, DEFER_ROUNDS_MAX);
+    }
     /* Let handles that are closing finish before ours go. */
     uv_run(&loop->uv, UV_RUN_NOWAIT);
     uv_close((uv_handle_t *)&loop->wake, NULL);
@@ -186,6 +190,7 @@ void loop_free(struct loop *loop)
     heap_free(&loop->timers);
     buf_free(&loop->scratch.wire);
     mem_free(loop->scratch.read);
+    pool_free(loop->pool);
     mem_free(loop);
 }
 
@@ -307,6 +312,11 @@ bool loop_is_current(const struct loop *loop)
 uint64_t loop_now_ms(const struct loop *loop)
 {
     return uv_now(&loop->uv);
+}
+
+struct pool *loop_pool(struct loop *loop)
+{
+    return loop->pool;
 }
 
 struct loop_scratch *loop_scratch(struct loop *loop)

@@ -7,6 +7,7 @@
 
 #include <assert.h>
 
+#define FIRST_CHUNK_BYTES 448u
 #define CHUNK_BYTES \
     4000u /* buffer of a chunk that small writes share, with its header under 4 KiB */
 #define REFERENCE_MIN_BYTES 4096u /* shorter pieces are cheaper to copy than to track */
@@ -20,29 +21,30 @@ struct chunk {
     char buffer[];
 };
 
-void outq_init(struct outq *q)
+void outq_init(struct outq *q, struct pool *pool)
 {
+    q->pool = pool;
     list_init(&q->chunks);
     q->bytes = 0;
 }
 
-static void chunk_free(struct chunk *c)
+static void chunk_free(struct outq *q, struct chunk *c)
 {
     list_remove(&c->link);
     blob_unref(c->blob);
-    mem_free(c);
+    pool_release(q->pool, c);
 }
 
 void outq_free(struct outq *q)
 {
     while (!list_empty(&q->chunks))
-        chunk_free(list_first(&q->chunks, struct chunk, link));
+        chunk_free(q, list_first(&q->chunks, struct chunk, link));
     q->bytes = 0;
 }
 
 static struct chunk *chunk_new(struct outq *q, size_t buffer)
 {
-    struct chunk *c = mem_alloc(sizeof *c + buffer);
+    struct chunk *c = pool_alloc(q->pool, sizeof *c + buffer);
     c->blob = NULL;
     c->data = c->buffer;
     c->len = 0;
@@ -68,7 +70,9 @@ void outq_copy(struct outq *q, const void *data, size_t n)
     }
     if (!n)
         return;
-    struct chunk *c = chunk_new(q, MAX(n, CHUNK_BYTES));
+    /* A queue of one small piece is the common case: an answer. */
+    struct chunk *c =
+        chunk_new(q, MAX(n, list_empty(&q->chunks) ? FIRST_CHUNK_BYTES : CHUNK_BYTES));
     memcpy(c->buffer, from, n);
     c->len = n;
     c->room -= n;
@@ -129,7 +133,7 @@ void outq_consume(struct outq *q, size_t n)
         c->len -= take;
         n -= take;
         if (c->len == 0)
-            chunk_free(c);
+            chunk_free(q, c);
     }
 }
 

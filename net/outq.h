@@ -8,14 +8,16 @@
 #include "base/blob.h"
 #include "base/list.h"
 #include "base/str.h"
+#include "net/pool.h"
 #include <sys/uio.h>
 
 struct outq {
     struct list chunks;
-    size_t bytes; /* queued in all chunks */
+    struct pool *pool; /* of the loop it belongs to */
+    size_t bytes;      /* queued in all chunks */
 };
 
-void outq_init(struct outq *q);
+void outq_init(struct outq *q, struct pool *pool);
 void outq_free(struct outq *q);
 void outq_copy(struct outq *q, const void *data, size_t n);
 /* Bytes from..from+n of the blob: referenced, or copied when that is cheaper. */

@@ -50,7 +50,7 @@ struct stream *stream_new(struct loop *loop, struct tls_context *tls,
     s->ctx = ctx;
     s->low_water = 64 * 1024;
     s->tls = tls_context_ref(tls);
-    outq_init(&s->out);
+    outq_init(&s->out, loop_pool(loop));
     buf_init(&s->wire);
     loop_timer_init(loop, &s->timer, on_stream_timer);
     loop_deferred_init(&s->flush, run_flush);
