@@ -43,6 +43,7 @@ struct stream {
     bool paused;
     bool want_write; /* the kernel's buffer was full */
     bool peer_ended;
+    bool read_dry;        /* TLS: the socket was seen empty in this turn */
     uint64_t progress_ms; /* when the kernel last took bytes, or the queue began */
 
     struct tls_context *tls;

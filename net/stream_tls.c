@@ -26,6 +26,10 @@ static int bio_read(BIO *bio, char *out, int n)
     BIO_clear_retry_flags(bio);
     if (s->fd < 0)
         return -1;
+    if (s->read_dry) { /* the last recv of this turn emptied the socket: save the one that says so */
+        BIO_set_retry_read(bio);
+        return -1;
+    }
     ssize_t got;
     do {
         got = recv(s->fd, out, (size_t)n, 0);
@@ -34,6 +38,7 @@ static int bio_read(BIO *bio, char *out, int n)
         BIO_set_retry_read(bio);
     if (got == 0)
         s->peer_ended = true;
+    s->read_dry = got > 0 && got < n;
     return (int)got;
 }
 
@@ -158,6 +163,7 @@ static void fail(struct stream *s, const char *what)
 void stream_tls_handshake(struct stream *s)
 {
     ERR_clear_error();
+    s->read_dry = false;
     int rc = SSL_do_handshake(s->ssl);
     if (rc != 1) {
         int e = SSL_get_error(s->ssl, rc);
@@ -188,6 +194,7 @@ void stream_tls_read(struct stream *s)
 {
     size_t budget = STREAM_READ_BUDGET;
     bool more = true;
+    s->read_dry = false;
     while (more && s->state == STREAM_OPEN && !s->paused) {
         /* Gather several records, so that the owner is called once for them. */
         char *buffer = loop_scratch(s->loop)->read;
