@@ -24,7 +24,7 @@
 #define RECORD_KIND_BATCH 1
 #define SEGMENT_BYTES_DEFAULT (16u << 20)
 #define SEGMENT_BYTES_MIN 4096u
-#define ZERO_CHUNK (1u << 20)
+#define ZERO_CHUNK 4096u /* small writes make small folios: a flush then touches what it must */
 #define SPARES_MAX 2
 #define BATCH_FIXED 36u /* term, vote, commit, first index, count */
 #define ENTRY_FIXED 13u /* term, kind, length + 1 */
