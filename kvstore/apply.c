@@ -34,8 +34,8 @@ static void on_change(void *ctx, struct str key, const struct kv_record *now,
 /*
  * A delete of many keys is one revision but not one LMDB transaction, which would hold every page it
  * changes in memory. Tombstones of the unfinished revision are above the watermark, so readers still see the
- * versions before. state.bulk_* says how far it is; after a restart the entry is applied again and goes
- * on where it stopped, as what is deleted already is skipped.
+ * versions before. state.bulk_* says how far it is; after a restart the entry is applied again from its
+ * beginning, where what is deleted already is skipped, and counts on.
  */
 static void bulk_begin(struct apply *a, uint64_t index)
 {
@@ -80,15 +80,17 @@ static int apply_bulk_delete(struct apply *a, const struct kv_delete *d, uint64_
                              struct pending *p, struct error *err)
 {
     struct key_range range = key_range_make(d->key, d->end);
-    struct buf from;
-    int64_t deleted;
-    buf_init(&from);
+    struct kv *kv = a->kv;
+    int64_t deleted, *count = &a->write.state.bulk_deleted;
     bulk_begin(a, index);
-    int rc =
-        mvcc_delete_some(&a->write, &range, &from, BULK_KEYS, &a->write.state.bulk_deleted, err);
-    buf_free(&from);
+    if (kv->bulk_index != index)
+        buf_clear(&kv->bulk_from);
+    kv->bulk_index = index;
+    int rc = mvcc_delete_some(&a->write, &range, &kv->bulk_from, BULK_KEYS, count, err);
     if (rc < 0)
         return rc;
+    if (rc == 0)
+        kv->bulk_index = 0;
     rc = bulk_end(a, rc == 1, &deleted);
     if (rc == 0 && p) {
         p->txn = txn_result_new();

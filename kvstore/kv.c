@@ -90,6 +90,7 @@ static void kv_free(struct kv *kv)
     lease_table_free(&kv->leases);
     waiters_free(kv);
     vec_free(&kv->revisions);
+    buf_free(&kv->bulk_from);
     vec_free(&kv->compact_waiters);
     arena_free(&kv->apply_arena);
     arena_free(&kv->arena);
@@ -152,6 +153,7 @@ struct kv *kv_open(const struct kv_options *options, struct error *err)
     struct kv *kv = mem_zalloc(sizeof *kv);
     arena_init(&kv->arena);
     arena_init(&kv->apply_arena);
+    buf_init(&kv->bulk_from);
     kv->host = host_posix();
     options_take(kv, options);
     locks_init(kv);

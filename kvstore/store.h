@@ -66,6 +66,8 @@ struct kv {
     struct arena apply_arena;
     VEC(struct watch_revision) revisions; /* made by the transaction under way */
     uint64_t log_base;                    /* as last reported to Raft */
+    uint64_t bulk_index;                  /* the large delete that bulk_from belongs to; 0: none */
+    struct buf bulk_from;                 /* where it goes on: what comes before is deleted */
 
     /* ---- published by the apply thread after each commit ---- */
     _Atomic int64_t watermark;
