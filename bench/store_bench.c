@@ -144,7 +144,8 @@ static void sequential(struct kv *kv, double seconds)
 {
     size_t cap = 1000000, n = 0;
     uint64_t *ns = mem_alloc(cap * sizeof *ns), end = clock_mono_ns() + (uint64_t)(seconds * 1e9);
-    struct kv_op op = {.type = KV_OP_PUT, .put = {.key = STR("/bench/one"), .value = {value, value_len}}};
+    struct kv_op op = {.type = KV_OP_PUT,
+                       .put = {.key = STR("/bench/one"), .value = {value, value_len}}};
     struct kv_txn_request t = {.then = &op, .then_len = 1};
     uint64_t w = written();
     double cpu = cpu_s();
@@ -156,10 +157,11 @@ static void sequential(struct kv *kv, double seconds)
     cpu = cpu_s() - cpu;
     w = written() - w;
     qsort(ns, n, sizeof *ns, cmp);
-    printf("sequential puts: %zu, p50 %.3f ms, p90 %.3f ms, p99 %.3f ms; %.1f us CPU; %.1f KB written "
-           "per put and member\n",
-           n, (double)ns[n / 2] / 1e6, (double)ns[n * 9 / 10] / 1e6, (double)ns[n * 99 / 100] / 1e6,
-           cpu / (double)n * 1e6, (double)w / 1024 / (double)n / members_len);
+    printf(
+        "sequential puts: %zu, p50 %.3f ms, p90 %.3f ms, p99 %.3f ms; %.1f us CPU; %.1f KB written "
+        "per put and member\n",
+        n, (double)ns[n / 2] / 1e6, (double)ns[n * 9 / 10] / 1e6, (double)ns[n * 99 / 100] / 1e6,
+        cpu / (double)n * 1e6, (double)w / 1024 / (double)n / members_len);
     mem_free(ns);
 }
 
@@ -186,9 +188,10 @@ static void concurrent(struct kv *kv, double seconds, int clients)
     mem_free(c);
     printf("RssAnon %ld MB, VmRSS %ld MB (all members)\n", status_kb("RssAnon") / 1024,
            status_kb("VmRSS") / 1024);
-    printf("%s: %.0f puts/s, %.1f us CPU per put (all members), %.2f KB written per put and member\n",
-           keys == 1 ? "one key" : "random keys", (double)n / took, cpu / (double)n * 1e6,
-           (double)w / 1024 / (double)n / members_len);
+    printf(
+        "%s: %.0f puts/s, %.1f us CPU per put (all members), %.2f KB written per put and member\n",
+        keys == 1 ? "one key" : "random keys", (double)n / took, cpu / (double)n * 1e6,
+        (double)w / 1024 / (double)n / members_len);
 }
 
 int main(int argc, char **argv)

@@ -48,6 +48,7 @@ static void options_take(struct kv *kv, const struct kv_options *given)
     o->members = m;
     o->listen_peer_urls = dup_strs(a, given->listen_peer_urls, given->listen_peer_urls_len);
     o->client_urls = dup_strs(a, given->client_urls, given->client_urls_len);
+    o->boot_id = dup_cstr(a, given->boot_id);
     o->peer_cert_file = dup_cstr(a, given->peer_cert_file);
     o->peer_key_file = dup_cstr(a, given->peer_key_file);
     o->peer_ca_file = dup_cstr(a, given->peer_ca_file);
@@ -114,6 +115,8 @@ static int open_storage(struct kv *kv, struct error *err)
                                .dir = kv->o.data_dir,
                                .map_bytes = kv->o.map_bytes,
                                .founding = kv->o.join_existing ? NULL : &config,
+                               .journal_segment_bytes = kv->o.journal_segment_bytes,
+                               .boot_id = kv->o.boot_id,
                                .open_trees = mvcc_open_trees,
                                .ctx = &kv->trees};
     rc = logdb_open(&lo, &kv->db, err);

@@ -101,6 +101,9 @@ struct kv_options {
     /* Frees what somebody stored in kv_event.cache; called on any thread. May be NULL. */
     void (*event_cache_free)(void *cached);
 
+    uint64_t journal_segment_bytes; /* [16 MiB] */
+    const char *boot_id; /* tests: pretends to be another boot; NULL: ask the kernel */
+
     /* A failed disk write or sync is final: nothing is retried. NULL: log and abort(). Called on the
      * failing thread; after it returns the store answers everything with ERR_IO (tests use this). */
     void (*fail_stop)(void *ctx, const struct error *why);

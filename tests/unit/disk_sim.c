@@ -66,7 +66,10 @@ static ssize_t real_pwrite(int fd, const void *p, size_t n, off_t at)
 static void file_apply(char **data, uint64_t *len, const struct write_op *w, size_t from, size_t to)
 {
     if (w->offset + to > *len) {
-        *data = mem_realloc(*data, w->offset + to);
+        /* exact sizes would copy the file for each sector added */
+        uint64_t now = *len ? 1ull << (64 - __builtin_clzll(*len)) : 0, want = w->offset + to;
+        if (want >= now || !*data)
+            *data = mem_realloc(*data, 1ull << (64 - __builtin_clzll(want)));
         memset(*data + *len, 0, w->offset + to - *len);
         *len = w->offset + to;
     }
@@ -236,7 +239,7 @@ static void file_sync(struct sim_file *f)
     for (size_t i = 0; i < f->pending.len; i++) {
         const struct write_op *w = &f->pending.items[i];
         if (w->truncate) {
-            f->durable = mem_realloc(f->durable, w->offset + 1);
+            f->durable = mem_realloc(f->durable, 1ull << (64 - __builtin_clzll(w->offset | 1)));
             if (w->offset > f->durable_len)
                 memset(f->durable + f->durable_len, 0, w->offset - f->durable_len);
             f->durable_len = w->offset;
@@ -395,11 +398,48 @@ static void files_free(void)
     vec_free(&sim.name_ops);
 }
 
+static void load_file(const char *path, const struct stat *st)
+{
+    struct sim_file *f = mem_zalloc(sizeof *f);
+    f->ino = st->st_ino;
+    f->durable_len = (uint64_t)st->st_size;
+    f->durable = mem_alloc(1ull << (64 - __builtin_clzll(f->durable_len | 1)));
+    int fd = open(path, O_RDONLY);
+    for (uint64_t at = 0; at < f->durable_len;) {
+        ssize_t n = pread(fd, f->durable + at, f->durable_len - at, (off_t)at);
+        assert(n > 0);
+        at += (uint64_t)n;
+    }
+    close(fd);
+    vec_push(&sim.files, f);
+    name_set(path, f);
+}
+
+static void load_directory(const char *path)
+{
+    DIR *d = opendir(path);
+    struct dirent *e;
+    while (d && (e = readdir(d))) {
+        char name[2 * PATH_LEN];
+        struct stat st;
+        snprintf(name, sizeof name, "%s/%s", path, e->d_name);
+        if (e->d_name[0] == '.' || lstat(name, &st) < 0)
+            continue;
+        if (S_ISDIR(st.st_mode))
+            load_directory(name);
+        else if (S_ISREG(st.st_mode))
+            load_file(name, &st);
+    }
+    if (d)
+        closedir(d);
+}
+
 void disk_sim_start(const char *dir, uint64_t seed)
 {
     memset(&sim, 0, sizeof sim);
     rng_seed(&sim.rng, seed);
     snprintf(sim.dir, sizeof sim.dir, "%s", dir);
+    load_directory(dir);
     sim.on = true;
 }
 
@@ -508,4 +548,11 @@ void disk_sim_reboot(void)
     sim.dead = false;
     sim.fail_at = 0;
     sim.on = true;
+}
+
+_Noreturn void disk_sim_reboot_and_exit(void)
+{
+    pthread_mutex_lock(&lock); /* for good */
+    disk_sim_reboot();
+    _exit(0);
 }

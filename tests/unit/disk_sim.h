@@ -21,13 +21,15 @@
 void disk_sim_start(const char *dir, uint64_t seed);
 /* Power fails at the n-th write or sync from now (n ≥ 1). */
 void disk_sim_fail_after(uint64_t n);
-/* The write or sync with that number fails with EIO, and nothing else happens (a bad sector). */
 bool disk_sim_dead(void);
 uint64_t disk_sim_calls(void); /* writes and syncs so far */
 uint64_t disk_sim_syncs(void);
 uint64_t disk_sim_bytes_written(void);
 /* Rewrite the directory as the disk has it, and go on with the power back. All files must be closed. */
 void disk_sim_reboot(void);
+/* The same from inside the dying process, other threads of which may still run: they are stopped at their
+ * next write. Ends the process. */
+_Noreturn void disk_sim_reboot_and_exit(void);
 void disk_sim_stop(void);
 
 #endif
