@@ -73,10 +73,14 @@ static void token_timer_start(void *arg)
     loop_timer_start(&c->token_timer, TOKEN_RELOAD_MS);
 }
 
-static void token_timer_stop(void *arg)
+static void async_cancel_waiting(struct client *c);
+
+static void close_on_loop(void *arg)
 {
     struct client *c = arg;
+    c->closing = true;
     loop_timer_stop(&c->token_timer);
+    async_cancel_waiting(c);
 }
 
 static int http_open(struct client *c, struct error *err)
@@ -118,6 +122,7 @@ int client_new(const struct client_config *config, const char *user_agent, struc
     arena_init(&c->config_arena);
     c->config = config_copy(&c->config_arena, config);
     c->user_agent = mem_strdup(user_agent);
+    list_init(&c->waiting);
     c->loop = loop_start("client");
     loop_timer_init(c->loop, &c->token_timer, token_reload);
     int rc = http_open(c, err);
@@ -140,9 +145,9 @@ void client_free(struct client *c)
 {
     if (!c)
         return;
-    loop_call(c->loop, token_timer_stop, c);
+    loop_call(c->loop, close_on_loop, c);
     if (c->http)
-        http_client_free(c->http);
+        http_client_free(c->http); /* ends what is under way with ERR_CANCELLED */
     loop_join(c->loop);
     mem_free(c->user_agent);
     arena_free(&c->config_arena);
@@ -408,9 +413,12 @@ int client_check(const struct client_response *response, struct client_status *s
 
 /* ------------------------------------------------------------------------- without waiting --- */
 
-/* A request on its way to the I/O thread, then under way there. */
+/* A request on its way to the I/O thread, then under way there, or waiting to be sent again. */
 struct async_call {
     struct loop_task task;
+    struct list link; /* in client.waiting */
+    struct loop_timer timer;
+    uint64_t end_ns; /* of all tries */
     struct client *client;
     const char *method, *accept, *content_type; /* constants */
     char *path;
@@ -420,15 +428,46 @@ struct async_call {
     void *ctx;
 };
 
+static void async_end(struct async_call *x, const struct http_response *r, const struct error *err)
+{
+    x->done(x->ctx, err->code ? NULL : r, err->code ? err : NULL);
+    mem_free((char *)x->body.p);
+    mem_free(x->path);
+    mem_free(x);
+}
+
+static void async_again(struct loop_timer *timer)
+{
+    struct async_call *x = container_of(timer, struct async_call, timer);
+    list_remove(&x->link);
+    x->task.fn(&x->task);
+}
+
 static void async_finish(struct http_call *call, void *ctx, const struct http_response *r,
                          const struct error *err)
 {
     (void)call;
     struct async_call *x = ctx;
-    x->done(x->ctx, err->code ? NULL : r, err->code ? err : NULL);
-    mem_free((char *)x->body.p);
-    mem_free(x->path);
-    mem_free(x);
+    uint64_t wait_ms = err->code || x->client->closing ? 0 : retry_after_ms(r);
+    if (wait_ms && clock_mono_ns() + wait_ms * NS_PER_MS < x->end_ns) {
+        list_push_back(&x->client->waiting, &x->link);
+        loop_timer_start(&x->timer, wait_ms);
+        return;
+    }
+    async_end(x, r, err);
+}
+
+/* The client ends: what waits will not be sent again. */
+static void async_cancel_waiting(struct client *c)
+{
+    struct error err = {0};
+    error_set(&err, ERR_CANCELLED, "client closed");
+    while (!list_empty(&c->waiting)) {
+        struct async_call *x = list_first(&c->waiting, struct async_call, link);
+        list_remove(&x->link);
+        loop_timer_stop(&x->timer);
+        async_end(x, NULL, &err);
+    }
 }
 
 static void async_send(struct loop_task *task)
@@ -459,6 +498,9 @@ void client_exchange_async(struct client *c, const char *method, struct str path
     x->path = mem_strndup(path.p, path.n);
     x->body = str_make(mem_dup(body.p, body.n), body.n);
     x->timeout_ms = timeout_ms ? timeout_ms : CALL_TIMEOUT_MS;
+    x->end_ns = clock_mono_ns() + x->timeout_ms * NS_PER_MS;
+    list_init(&x->link);
+    loop_timer_init(c->loop, &x->timer, async_again);
     x->done = done;
     x->ctx = ctx;
     if (loop_is_current(c->loop))

@@ -194,8 +194,17 @@ static void test_writes_without_waiting(void **state)
     assert_int_equal(wait_done(&d, 2), ERR_EXISTS);
     client_delete_async(c, RESOURCE_PODS, "default", "web", NULL, on_done, &d);
     assert_int_equal(wait_done(&d, 3), 0);
+    /* A busy server is asked again when it says so; a client that ends does not wait for that. */
+    fake_refuse(f, 1, 429, 1);
+    client_create_async(c, RESOURCE_PODS, pod, on_done, &d);
+    assert_int_equal(wait_done(&d, 4), 0);
+    fake_refuse(f, 1, 429, 8);
+    client_create_async(c, RESOURCE_PODS, pod, on_done, &d);
+    while (fake_counts(f).refused < 2)
+        usleep(1000);
     arena_free(&a);
     client_free(c);
+    assert_int_equal(wait_done(&d, 5), ERR_CANCELLED);
     fake_api_free(f);
 }
 
