@@ -44,6 +44,28 @@ static void enqueue_pods_of(struct eviction *c, const struct object *node)
     object_refs_free(&pods);
 }
 
+/* Most nodes have no such taint: their pods' changes are nothing to us. */
+static void pod_changed(void *ctx, struct object *o)
+{
+    struct eviction *c = ctx;
+    const Core__V1__Pod *pod = o->msg;
+    struct object *node =
+        *pod->spec->node_name ? informer_get(c->nodes, "", pod->spec->node_name) : NULL;
+    if (node && has_no_execute(node->msg)) {
+        struct arena a;
+        arena_init(&a);
+        workqueue_add(c->queue, informer_key(&a, o->ns, o->name));
+        arena_free(&a);
+    }
+    object_unref(node);
+}
+
+static void pod_updated(void *ctx, struct object *old, struct object *o)
+{
+    (void)old;
+    pod_changed(ctx, o);
+}
+
 static void node_add(void *ctx, struct object *node)
 {
     enqueue_pods_of(ctx, node);
@@ -97,7 +119,8 @@ static void *open_controller(struct manager *m, struct workqueue *queue)
     c->recorder = manager_recorder(m, "taint-eviction-controller");
     c->nodes = manager_informer(m, RESOURCE_NODES);
     c->pods = manager_informer(m, RESOURCE_PODS);
-    informer_enqueue(c->pods, queue);
+    informer_add_handler(c->pods, &(struct informer_handler){
+                                      .on_add = pod_changed, .on_update = pod_updated, .ctx = c});
     informer_add_handler(c->nodes, &(struct informer_handler){
                                        .on_add = node_add, .on_update = node_update, .ctx = c});
     return c;

@@ -6,7 +6,6 @@
 #include "base/buf.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include "base/random.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -195,7 +194,7 @@ static const char *best_of(struct attempt *t, const int64_t *total)
         if (total[i] > total[best]) {
             best = i;
             equals = 1;
-        } else if (total[i] == total[best] && random_u64() % ++equals == 0) {
+        } else if (total[i] == total[best] && rng_below(t->cycle->rng, ++equals) == 0) {
             best = i;
         }
     }

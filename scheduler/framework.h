@@ -16,6 +16,7 @@
 #ifndef C8S_SCHEDULER_FRAMEWORK_H
 #define C8S_SCHEDULER_FRAMEWORK_H
 
+#include "base/random.h"
 #include "scheduler/cache.h"
 
 #define PLUGINS_MAX 16
@@ -47,6 +48,7 @@ struct cycle {
     struct arena arena;
     const struct pod_facts *facts;
     const struct snapshot *snapshot;
+    struct rng *rng;          /* breaks ties */
     void *state[PLUGINS_MAX]; /* by plugin index */
     uint32_t skip_filter;     /* bits of plugins whose pre_filter said SKIP */
     uint32_t skip_score;

@@ -186,7 +186,7 @@ static void schedule_one(struct scheduler *s, struct queued_pod *p)
     }
     uint64_t start = clock_mono_ns();
     cache_snapshot(s->cache, &s->snapshot);
-    struct cycle cycle = {.facts = p->facts, .snapshot = &s->snapshot};
+    struct cycle cycle = {.facts = p->facts, .snapshot = &s->snapshot, .rng = &s->rng};
     cycle.arena = s->cycle_arena;
     struct decision d;
     framework_decide(default_plugins, default_plugins_len, &cycle, &s->next_node, &d);
@@ -252,6 +252,7 @@ struct scheduler *scheduler_new(const struct scheduler_config *config)
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->cond, NULL);
     arena_init(&s->cycle_arena);
+    rng_seed(&s->rng, random_u64());
     s->queue = queue_new(NULL, NULL, m);
     s->cache = cache_new();
     scheduler_watch(s);

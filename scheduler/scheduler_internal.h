@@ -24,6 +24,7 @@ struct scheduler {
     /* The scheduling thread's. */
     struct snapshot snapshot;
     size_t next_node;
+    struct rng rng;
     struct arena cycle_arena;
 
     pthread_mutex_t lock; /* of binds */
