@@ -131,6 +131,32 @@ bool wire_find(struct str message, uint32_t number, struct str *out);
 /* --- emitting JSON ------------------------------------------------------------------------------
  */
 
+/* Appends that stay inline while there is room: most of a codec's output is a few bytes at a time. */
+static inline bool has_room(const struct buf *out, size_t n)
+{
+    return n <= out->cap - out->len && !out->failed && (!out->limit || out->len + n <= out->limit);
+}
+
+static inline void put(struct buf *out, const void *p, size_t n)
+{
+    if (has_room(out, n) && n) {
+        memcpy(out->data + out->len, p, n);
+        out->len += n;
+    } else {
+        buf_append(out, p, n);
+    }
+}
+
+static inline void put_char(struct buf *out, char c)
+{
+    if (has_room(out, 1))
+        out->data[out->len++] = c;
+    else
+        buf_append_char(out, c);
+}
+
+#define put_literal(out, literal) put((out), (literal), sizeof(literal) - 1)
+
 /* Quoted, with Go's escapes (<, >, & and U+2028/9 included). */
 void emit_string(struct buf *out, struct str s);
 void emit_i64(struct buf *out, int64_t v);
@@ -143,8 +169,25 @@ void emit_duration(struct buf *out, int64_t ns);
 void emit_raw(struct buf *out, struct str raw);
 /* What stands in JSON for an absent member that is not left out (null, "", 0, false, {}). */
 void emit_absent(struct buf *out, const struct schema_message *m, const struct schema_field *f);
-/* `"name":` */
+/* `"name":`, with a comma before all but the first */
 void emit_name(struct buf *out, const char *json_name, bool *first);
+static inline void emit_field_name(struct buf *out, const struct schema_field *f, bool *first)
+{
+    size_t n = f->json_len;
+    if (!has_room(out, n + 4)) {
+        emit_name(out, schema_string(f->json_name), first);
+        return;
+    }
+    char *p = out->data + out->len;
+    *p = ',';
+    p += !*first;
+    *first = false;
+    *p++ = '"';
+    memcpy(p, schema_string(f->json_name), n);
+    p[n] = '"';
+    p[n + 1] = ':';
+    out->len = (size_t)(p + n + 2 - out->data);
+}
 /* True when an absent or zero value of the field has a place in JSON. */
 static inline bool field_always(const struct schema_field *f)
 {

@@ -9,6 +9,9 @@
 #include "base/encode.h"
 #include <math.h>
 #include <stdio.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /* --- values ------------------------------------------------------------------------------------
  */
@@ -24,34 +27,65 @@ static const char escapes[256] = {
     [31] = 1,
 };
 
+/* Length of the front of s that needs no escape. */
+static size_t plain_length(struct str s)
+{
+    size_t i = 0;
+#ifdef __SSE2__
+    const __m128i space = _mm_set1_epi8(0x20), flip = _mm_set1_epi8((char)0x80);
+    for (; i + 16 <= s.n; i += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(s.p + i));
+        /* unsigned comparison: both sides moved by 128 */
+        __m128i bad = _mm_cmplt_epi8(_mm_xor_si128(v, flip), _mm_xor_si128(space, flip));
+        static const char specials[] = {'"', '\\', '<', '>', '&', (char)0xe2};
+        for (size_t k = 0; k < sizeof specials; k++)
+            bad = _mm_or_si128(bad, _mm_cmpeq_epi8(v, _mm_set1_epi8(specials[k])));
+        int mask = _mm_movemask_epi8(bad);
+        if (mask)
+            return i + (size_t)__builtin_ctz((unsigned)mask);
+    }
+#endif
+    while (i < s.n && !escapes[(uint8_t)s.p[i]] && (uint8_t)s.p[i] != 0xe2)
+        i++;
+    return i;
+}
+
+/* One character that may need an escape; returns the bytes used. */
+static size_t emit_escaped(struct buf *out, struct str s)
+{
+    uint8_t c = (uint8_t)s.p[0];
+    char escape = escapes[c], text[8];
+    if (escape == 1) {
+        snprintf(text, sizeof text, "\\u%04x", c);
+        put(out, text, 6);
+        return 1;
+    }
+    if (escape) {
+        text[0] = '\\';
+        text[1] = escape;
+        put(out, text, 2);
+        return 1;
+    }
+    /* U+2028 and U+2029 (e2 80 a8, e2 80 a9) are line ends in JavaScript. */
+    if (s.n >= 3 && (uint8_t)s.p[1] == 0x80 && ((uint8_t)s.p[2] & 0xfe) == 0xa8) {
+        put(out, (uint8_t)s.p[2] == 0xa8 ? "\\u2028" : "\\u2029", 6);
+        return 3;
+    }
+    put_char(out, (char)c);
+    return 1;
+}
+
 void emit_string(struct buf *out, struct str s)
 {
-    buf_append_char(out, '"');
-    size_t from = 0;
-    for (size_t i = 0; i < s.n; i++) {
-        uint8_t c = (uint8_t)s.p[i];
-        char escape = escapes[c];
-        /* U+2028 and U+2029 (e2 80 a8, e2 80 a9) are line ends in JavaScript. */
-        bool line_end = c == 0xe2 && i + 2 < s.n && (uint8_t)s.p[i + 1] == 0x80 &&
-                        ((uint8_t)s.p[i + 2] & 0xfe) == 0xa8;
-        if (!escape && !line_end)
-            continue;
-        buf_append(out, s.p + from, i - from);
-        if (line_end) {
-            buf_append_cstr(out, (uint8_t)s.p[i + 2] == 0xa8 ? "\\u2028" : "\\u2029");
-            i += 2;
-        } else if (escape == 1) {
-            char text[8];
-            snprintf(text, sizeof text, "\\u%04x", c);
-            buf_append(out, text, 6);
-        } else {
-            char text[2] = {'\\', escape};
-            buf_append(out, text, 2);
-        }
-        from = i + 1;
+    put_char(out, '"');
+    while (s.n) {
+        size_t n = plain_length(s);
+        put(out, s.p, n);
+        if (n < s.n)
+            n += emit_escaped(out, str_make(s.p + n, s.n - n));
+        s = str_make(s.p + n, s.n - n);
     }
-    buf_append_str(out, str_slice(s, from, s.n));
-    buf_append_char(out, '"');
+    put_char(out, '"');
 }
 
 void emit_i64(struct buf *out, int64_t v)
@@ -63,7 +97,7 @@ void emit_i64(struct buf *out, int64_t v)
     } while (u /= 10);
     if (v < 0)
         *--p = '-';
-    buf_append(out, p, (size_t)(text + sizeof text - p));
+    put(out, p, (size_t)(text + sizeof text - p));
 }
 
 /* The shortest text that reads back the same; exponents below 1e-6 and from 1e21 on, as Go. */
@@ -71,7 +105,7 @@ void emit_double(struct buf *out, double v)
 {
     char text[40];
     if (!isfinite(v)) {
-        buf_append_cstr(out, "null");
+        put_literal(out, "null");
         return;
     }
     double magnitude = fabs(v);
@@ -95,22 +129,63 @@ void emit_double(struct buf *out, double v)
 
 void emit_base64(struct buf *out, struct str s)
 {
-    buf_append_char(out, '"');
+    put_char(out, '"');
     base64_encode(out, s);
-    buf_append_char(out, '"');
+    put_char(out, '"');
+}
+
+static char *digits2(char *p, unsigned v)
+{
+    p[0] = (char)('0' + v / 10);
+    p[1] = (char)('0' + v % 10);
+    return p + 2;
+}
+
+/* Days since 1970 → year, month, day in the proleptic Gregorian calendar, counted from 1 March of year 0 so that leap
+ * days come last. */
+static char *emit_date(char *p, int64_t days)
+{
+    uint64_t z = (uint64_t)(days + 719468), era = z / 146097, doe = z % 146097;
+    uint64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+    uint64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
+    unsigned day = (unsigned)(doy - (153 * mp + 2) / 5 + 1);
+    unsigned month = (unsigned)(mp < 10 ? mp + 3 : mp - 9);
+    unsigned year = (unsigned)(yoe + era * 400 + (month <= 2));
+    p = digits2(p, year / 100);
+    p = digits2(p, year % 100);
+    *p++ = '-';
+    p = digits2(p, month);
+    *p++ = '-';
+    return digits2(p, day);
 }
 
 void emit_time(struct buf *out, int64_t seconds, int32_t nanos, bool micro)
 {
     if ((seconds == 0 && nanos == 0) || seconds < TIME_SECONDS_MIN || seconds > TIME_SECONDS_MAX) {
-        buf_append_cstr(out, "null");
+        put_literal(out, "null");
         return;
     }
-    char text[CLOCK_RFC3339_MAX];
-    size_t n = clock_format_rfc3339(seconds, nanos, micro ? 6 : 0, text);
-    buf_append_char(out, '"');
-    buf_append(out, text, n);
-    buf_append_char(out, '"');
+    char text[40], *p = text;
+    int64_t since = seconds - TIME_SECONDS_MIN; /* never negative */
+    unsigned second = (unsigned)(since % 86400);
+    *p++ = '"';
+    p = emit_date(p, since / 86400 + TIME_SECONDS_MIN / 86400);
+    *p++ = 'T';
+    p = digits2(p, second / 3600);
+    *p++ = ':';
+    p = digits2(p, second / 60 % 60);
+    *p++ = ':';
+    p = digits2(p, second % 60);
+    if (micro) {
+        unsigned us = (unsigned)nanos / 1000 % 1000000;
+        *p++ = '.';
+        p = digits2(p, us / 10000);
+        p = digits2(p, us / 100 % 100);
+        p = digits2(p, us % 100);
+    }
+    *p++ = 'Z';
+    *p++ = '"';
+    put(out, text, (size_t)(p - text));
 }
 
 void emit_duration(struct buf *out, int64_t ns)
@@ -123,17 +198,17 @@ void emit_duration(struct buf *out, int64_t ns)
 void emit_raw(struct buf *out, struct str raw)
 {
     if (raw.n == 0)
-        buf_append_cstr(out, "null");
+        put_literal(out, "null");
     else
-        buf_append_str(out, raw);
+        put(out, raw.p, raw.n);
 }
 
 void emit_name(struct buf *out, const char *json_name, bool *first)
 {
     if (!*first)
-        buf_append_char(out, ',');
+        put_char(out, ',');
     *first = false;
-    buf_append_char(out, '"');
+    put_char(out, '"');
     buf_append_cstr(out, json_name); /* names of the schema need no escapes */
     buf_append(out, "\":", 2);
 }
@@ -145,13 +220,13 @@ static void emit_message(struct buf *out, const struct schema_message *m, const 
 
 static void emit_strings(struct buf *out, char *const *items, size_t n)
 {
-    buf_append_char(out, '[');
+    put_char(out, '[');
     for (size_t i = 0; i < n; i++) {
         if (i)
-            buf_append_char(out, ',');
+            put_char(out, ',');
         emit_string(out, str_from(items[i]));
     }
-    buf_append_char(out, ']');
+    put_char(out, ']');
 }
 
 /* Members of JSONSchemaPropsOr*: field 1 and 2 by position (see apiextensions_v1.proto). */
@@ -173,21 +248,21 @@ static void emit_props_or(struct buf *out, const struct schema_message *m, const
         if (schema)
             emit_message(out, schema_field_message(first), schema);
         else
-            buf_append_cstr(out, "null");
+            put_literal(out, "null");
     } else if (m->special == SCHEMA_PROPS_OR_STRINGS) {
         if (n == 0)
-            buf_append_cstr(out, "null");
+            put_literal(out, "null");
         else
             emit_strings(out, MEMBER_CONST(object, second, char **), n);
     } else {
-        buf_append_char(out, '[');
+        put_char(out, '[');
         for (size_t i = 0; i < n; i++) {
             if (i)
-                buf_append_char(out, ',');
+                put_char(out, ',');
             emit_message(out, schema_field_message(second),
                          MEMBER_CONST(object, second, void **)[i]);
         }
-        buf_append_char(out, ']');
+        put_char(out, ']');
     }
 }
 
@@ -235,7 +310,10 @@ static void emit_value(struct buf *out, const struct schema_field *f, const void
 {
     switch ((enum schema_type)f->type) {
     case SCHEMA_BOOL:
-        buf_append_cstr(out, *(const protobuf_c_boolean *)p ? "true" : "false");
+        if (*(const protobuf_c_boolean *)p)
+            put_literal(out, "true");
+        else
+            put_literal(out, "false");
         return;
     case SCHEMA_INT32:
         emit_i64(out, *(const int32_t *)p);
@@ -263,15 +341,15 @@ static void emit_value(struct buf *out, const struct schema_field *f, const void
 static void emit_map(struct buf *out, const struct schema_field *f, void *const *entries, size_t n)
 {
     const struct schema_field *value = schema_map_value(f);
-    buf_append_char(out, '{');
+    put_char(out, '{');
     for (size_t i = 0; i < n; i++) {
         if (i)
-            buf_append_char(out, ',');
+            put_char(out, ',');
         emit_string(out, str_from(entry_key(entries[i])));
-        buf_append_char(out, ':');
+        put_char(out, ':');
         emit_value(out, value, (const char *)entries[i] + value->offset);
     }
-    buf_append_char(out, '}');
+    put_char(out, '}');
 }
 
 static void emit_list(struct buf *out, const struct schema_field *f, const void *object)
@@ -282,13 +360,13 @@ static void emit_list(struct buf *out, const struct schema_field *f, const void 
         emit_map(out, f, (void *const *)(const void *)items, n);
         return;
     }
-    buf_append_char(out, '[');
+    put_char(out, '[');
     for (size_t i = 0; i < n; i++) {
         if (i)
-            buf_append_char(out, ',');
+            put_char(out, ',');
         emit_value(out, f, items + i * size);
     }
-    buf_append_char(out, ']');
+    put_char(out, ']');
 }
 
 /* Zero in the sense of omitempty: scalars and bytes. */
@@ -344,7 +422,7 @@ void emit_absent(struct buf *out, const struct schema_message *m, const struct s
     if (is_items)
         buf_append_cstr(out, "[]");
     else if (f->label != SCHEMA_VALUE)
-        buf_append_cstr(out, "null");
+        put_literal(out, "null");
     else
         emit_value(out, f, (const char *)zero_struct);
 }
@@ -358,13 +436,13 @@ static void emit_members(struct buf *out, const struct schema_message *m, const 
         if (f->flags & SCHEMA_INLINE) {
             emit_members(out, schema_field_message(f), MEMBER_CONST(object, f, void *), first);
         } else if (is_present(f, object)) {
-            emit_name(out, schema_string(f->json_name), first);
+            emit_field_name(out, f, first);
             if (field_is_list(f))
                 emit_list(out, f, object);
             else
                 emit_value(out, f, (const char *)object + f->offset);
         } else if (field_always(f)) {
-            emit_name(out, schema_string(f->json_name), first);
+            emit_field_name(out, f, first);
             emit_absent(out, m, f);
         }
     }
@@ -377,9 +455,9 @@ static void emit_message(struct buf *out, const struct schema_message *m, const 
         return;
     }
     bool first = true;
-    buf_append_char(out, '{');
+    put_char(out, '{');
     emit_members(out, m, object, &first);
-    buf_append_char(out, '}');
+    put_char(out, '}');
 }
 
 /* Indent compact JSON by two spaces, as `json.MarshalIndent` does. */
@@ -391,9 +469,9 @@ static void indent_json(struct str json, struct buf *out)
         char c = json.p[i];
         bool empty = i + 1 < json.n && (c == '{' || c == '[') && json.p[i + 1] == c + 2;
         if (in_string) {
-            buf_append_char(out, c);
+            put_char(out, c);
             if (c == '\\')
-                buf_append_char(out, json.p[++i]);
+                put_char(out, json.p[++i]);
             else if (c == '"')
                 in_string = false;
             continue;
@@ -404,7 +482,7 @@ static void indent_json(struct str json, struct buf *out)
         }
         if (c == '}' || c == ']')
             buf_printf(out, "\n%*s", 2 * --depth, "");
-        buf_append_char(out, c);
+        put_char(out, c);
         if (c == '"')
             in_string = true;
         else if (c == '{' || c == '[')
@@ -412,7 +490,7 @@ static void indent_json(struct str json, struct buf *out)
         else if (c == ',')
             buf_printf(out, "\n%*s", 2 * depth, "");
         else if (c == ':')
-            buf_append_char(out, ' ');
+            put_char(out, ' ');
     }
 }
 
@@ -424,13 +502,13 @@ static void encode_compact(const void *object, bool type_meta, struct buf *out)
         return;
     }
     bool first = true;
-    buf_append_char(out, '{');
+    put_char(out, '{');
     emit_name(out, "kind", &first);
     emit_string(out, str_from(message_kind(m)));
     emit_name(out, "apiVersion", &first);
     emit_string(out, str_from(message_api_version(m)));
     emit_members(out, m, object, &first);
-    buf_append_char(out, '}');
+    put_char(out, '}');
 }
 
 void json_encode(const void *object, enum json_flag flags, struct buf *out)

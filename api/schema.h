@@ -98,6 +98,7 @@ struct schema_field {
     uint8_t list_type;      /* enum schema_list_type */
     uint8_t enum_closed;    /* other values than enum_values are refused */
     uint8_t tag_len;        /* length of the wire tag */
+    uint8_t json_len;       /* length of json_name */
 };
 
 enum schema_message_flag {

@@ -56,17 +56,17 @@ static int walk_strings(struct walk *w, struct str wire)
     uint32_t number, type;
     struct str s;
     bool first = true;
-    buf_append_char(w->out, '[');
+    put_char(w->out, '[');
     while (r.p < r.end) {
         if (!wire_tag(&r, &number, &type) || number != 1 || type != WIRE_BYTES ||
             !wire_bytes(&r, &s))
             return GIVE_UP;
         if (!first)
-            buf_append_char(w->out, ',');
+            put_char(w->out, ',');
         first = false;
         emit_string(w->out, s);
     }
-    buf_append_char(w->out, ']');
+    put_char(w->out, ']');
     return 0;
 }
 
@@ -123,7 +123,7 @@ static int walk_value(struct walk *w, const struct schema_field *f, struct wire_
         if (!wire_varint(r, &v))
             return GIVE_UP;
         if (f->type == SCHEMA_BOOL)
-            buf_append_cstr(w->out, v ? "true" : "false");
+            put(w->out, v ? "true" : "false", v ? 4 : 5);
         else
             emit_i64(w->out, f->type == SCHEMA_INT32 ? (int32_t)v : (int64_t)v);
         return 0;
@@ -162,7 +162,7 @@ static int walk_entry(struct walk *w, const struct schema_field *map, struct str
         return GIVE_UP;
     *last = key;
     emit_string(w->out, key);
-    buf_append_char(w->out, ':');
+    put_char(w->out, ':');
     if (!wire_tag(&r, &number, &type) || number != 2 || type != wire_type_of(value))
         return GIVE_UP;
     int rc = walk_value(w, value, &r, depth + 1, false);
@@ -175,10 +175,10 @@ static int walk_run(struct walk *w, const struct schema_field *f, struct wire_re
     bool map = f->label == SCHEMA_MAP, first = true;
     struct str last = STR_NONE, entry;
     int rc;
-    buf_append_char(w->out, map ? '{' : '[');
+    put_char(w->out, map ? '{' : '[');
     for (;;) {
         if (!first)
-            buf_append_char(w->out, ',');
+            put_char(w->out, ',');
         first = false;
         if (map) {
             if (!wire_bytes(r, &entry))
@@ -197,7 +197,7 @@ static int walk_run(struct walk *w, const struct schema_field *f, struct wire_re
             return GIVE_UP;
         *r = ahead;
     }
-    buf_append_char(w->out, map ? '}' : ']');
+    put_char(w->out, map ? '}' : ']');
     return 0;
 }
 
@@ -245,7 +245,7 @@ static int fill_absent(struct walk *w, const struct schema_message *m, unsigned 
             continue;
         }
         if (field_always(f)) {
-            emit_name(w->out, schema_string(f->json_name), first);
+            emit_field_name(w->out, f, first);
             emit_absent(w->out, m, f);
         }
     }
@@ -269,7 +269,7 @@ static int walk_field(struct walk *w, const struct schema_message *m, const stru
     }
     if (value_omitted(f, r))
         return wire_skip(r, wire_type_of(f)) ? 0 : GIVE_UP;
-    emit_name(w->out, schema_string(f->json_name), first);
+    emit_field_name(w->out, f, first);
     if (field_is_list(f))
         return walk_run(w, f, r, depth);
     /* The top object's metadata is where resourceVersion is spliced in. */
@@ -317,9 +317,9 @@ static int walk_message(struct walk *w, const struct schema_message *m, struct s
     if (m->special != SCHEMA_PLAIN)
         return walk_special(w, m, wire);
     bool first = true;
-    buf_append_char(w->out, '{');
+    put_char(w->out, '{');
     int rc = walk_members(w, m, wire, &first, depth, top);
-    buf_append_char(w->out, '}');
+    put_char(w->out, '}');
     return rc;
 }
 

@@ -162,7 +162,7 @@ def field_row(opt, strings, ids, m, i, f):
             f"{strings.add(opt.get(o, 'default'))}, {strings.add(doc)}, "
             f"{strings.add(opt.get(o, 'values'))}, offsetof({m.c}, {member}), {count}, {target}, "
             f"{TYPES[f.type]}, {field_label(opt, f)}, {field_flags(opt, f)}, "
-            f"{lists[opt.get(o, 'list')]}, {int(opt.get(o, 'closed'))}, {tag_len}}},"
+            f"{lists[opt.get(o, 'list')]}, {int(opt.get(o, 'closed'))}, {tag_len}, {len(json_name)}}},"
             f" /* {m.full_name}.{f.name} */")
 
 
