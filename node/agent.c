@@ -2,6 +2,7 @@
  * Paths, control groups and events that the parts of the agent share (see agent.h).
  */
 #include "node/agent.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "node/cgroup.h"
 #include "node/pod_spec.h"
@@ -37,6 +38,26 @@ char *agent_cgroup_parent(const struct agent *g, struct arena *a, const Core__V1
         return arena_printf(a, "%s/pod%s", base, uid);
     return arena_printf(a, "%s/%s/pod%s", base,
                         strcmp(qos, "BestEffort") == 0 ? "besteffort" : "burstable", uid);
+}
+
+void agent_limit_pod(const struct agent *g, const Core__V1__Pod *pod)
+{
+    /* A pod that asked for nothing gets what is left: its whole class weighs no more than two shares. */
+    const struct cgroup_limits least = {.cpu_shares = 2};
+    struct linux_limits l = pod_limits(pod, g->memory);
+    const struct cgroup_limits limits = {l.cpu_shares, l.cpu_quota, l.cpu_period};
+    struct error err = {0};
+    struct arena a;
+    int rc;
+
+    arena_init(&a);
+    rc = cgroup_set(arena_printf(&a, "%s/besteffort", cgroup_base(g, &a)), &least, &err);
+    if (rc == 0)
+        rc = cgroup_set(agent_cgroup_parent(g, &a, pod), &limits, &err);
+    if (rc < 0)
+        log_warn("node", "pod's control group not limited pod=%s/%s err=\"%s\"",
+                 pod->metadata->namespace_, pod->metadata->name, err.message);
+    arena_free(&a);
 }
 
 void agent_remove_cgroups(const struct agent *g, const char *uid)

@@ -81,6 +81,8 @@ char *agent_log_dir(const struct agent *g, struct arena *a, const char *ns, cons
                     const char *uid);
 /* "ROOT/burstable/podUID": by QoS class, as kubelet's. */
 char *agent_cgroup_parent(const struct agent *g, struct arena *a, const Core__V1__Pod *pod);
+/* Limits of the pod as a whole, once the runtime has made its group; failures are logged. */
+void agent_limit_pod(const struct agent *g, const Core__V1__Pod *pod);
 /* Remove the (empty) control groups of a pod in every hierarchy. */
 void agent_remove_cgroups(const struct agent *g, const char *uid);
 

@@ -13,6 +13,55 @@
 
 #define MOUNT "/sys/fs/cgroup"
 
+int64_t cgroup_weight(int64_t shares)
+{
+    return shares <= 2 ? 1 : 1 + (MIN(shares, 262144) - 2) * 9999 / 262142;
+}
+
+/* One value of one group; a file that is not there belongs to a hierarchy that is not. */
+static int set_value(const char *controller, const char *path, const char *file, const char *value,
+                     struct error *err)
+{
+    char *name = mem_printf(MOUNT "/%s%s/%s", controller, path, file);
+    FILE *f = fopen(name, "we");
+    int rc = 0;
+
+    if (f) {
+        bool bad = fputs(value, f) < 0;
+        if (fclose(f) != 0 || bad)
+            rc = error_errno(err, ERR_IO, errno, "write %s to %s", value, name);
+    } else if (errno != ENOENT) {
+        rc = error_errno(err, ERR_IO, errno, "open %s", name);
+    }
+    mem_free(name);
+    return rc;
+}
+
+int cgroup_set(const char *path, const struct cgroup_limits *l, struct error *err)
+{
+    char text[64], both[64];
+    int rc = 0;
+
+    if (l->cpu_shares) {
+        snprintf(text, sizeof text, "%lld", (long long)l->cpu_shares);
+        snprintf(both, sizeof both, "%lld", (long long)cgroup_weight(l->cpu_shares));
+        rc = set_value("cpu", path, "cpu.shares", text, err);
+        if (rc == 0)
+            rc = set_value(".", path, "cpu.weight", both, err);
+    }
+    if (rc == 0 && l->cpu_quota) {
+        snprintf(text, sizeof text, "%lld", (long long)l->cpu_period);
+        snprintf(both, sizeof both, "%lld %lld", (long long)l->cpu_quota, (long long)l->cpu_period);
+        rc = set_value("cpu", path, "cpu.cfs_period_us", text, err);
+        snprintf(text, sizeof text, "%lld", (long long)l->cpu_quota);
+        if (rc == 0)
+            rc = set_value("cpu", path, "cpu.cfs_quota_us", text, err);
+        if (rc == 0)
+            rc = set_value(".", path, "cpu.max", both, err);
+    }
+    return rc;
+}
+
 /* Call fn with the directory of `path` in every hierarchy that has it. */
 static void each_hierarchy(const char *path, void (*fn)(void *ctx, const char *dir), void *ctx)
 {

@@ -7,6 +7,18 @@
 
 #include "base/error.h"
 #include <stddef.h>
+#include <stdint.h>
+
+/* What a group as a whole may use; 0 leaves a value as it is. */
+struct cgroup_limits {
+    int64_t cpu_shares;            /* version 1's scale, 2 … 262144 */
+    int64_t cpu_quota, cpu_period; /* microseconds */
+};
+/* Set them on a group that exists; in version 2 as weight and cpu.max. A hierarchy that is not there is
+ * passed over. */
+int cgroup_set(const char *path, const struct cgroup_limits *l, struct error *err);
+/* Version 2's weight (1 … 10000) for version 1's shares, by the runtimes' formula. */
+int64_t cgroup_weight(int64_t shares);
 
 /* SIGKILL every process in the group and below, in all hierarchies; returns how many were found. */
 size_t cgroup_kill(const char *path);

@@ -54,7 +54,13 @@ bool image_credentials(struct str docker_config, const char *image, struct arena
     size_t i, n;
     bool found = false;
 
-    yyjson_obj_foreach (auths ? auths : root, i, n, key, entry) {
+    if (!auths)
+        auths = root; /* the older form of the file */
+    if (!yyjson_is_obj(auths)) {
+        yyjson_doc_free(doc);
+        return false;
+    }
+    yyjson_obj_foreach (auths, i, n, key, entry) {
         if (!key_matches(str_make(yyjson_get_str(key), yyjson_get_len(key)), registry_of(image)))
             continue;
         *out = (struct cri_auth){.username = text_member(entry, "username", a),

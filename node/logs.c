@@ -27,7 +27,8 @@ bool log_parse(struct str line, struct log_record *out)
     if (!str_split(&line, ' ', &out->stamp) || !str_split(&line, ' ', &stream) ||
         !str_split(&line, ' ', &tag))
         return false;
-    if (!clock_parse_rfc3339(out->stamp.p, out->stamp.n, &seconds, &nanos))
+    if (!clock_parse_rfc3339(out->stamp.p, out->stamp.n, &seconds, &nanos) || seconds < 0 ||
+        seconds > LOG_TIME_MAX_S)
         return false;
     if (!str_eqz(stream, "stdout") && !str_eqz(stream, "stderr"))
         return false;

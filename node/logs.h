@@ -13,6 +13,9 @@
 #include "base/buf.h"
 #include "base/error.h"
 
+/* Times are nanoseconds in 64 bits: up to the year 2262. */
+#define LOG_TIME_MAX_S (INT64_MAX / 1000000000 - 1)
+
 struct log_record {
     int64_t time_ns;
     struct str stamp; /* the time as written */

@@ -146,6 +146,32 @@ struct linux_limits container_limits(const Core__V1__Pod *pod, const Core__V1__C
     return out;
 }
 
+struct linux_limits pod_limits(const Core__V1__Pod *pod, int64_t node_memory)
+{
+    const Core__V1__PodSpec *s = pod->spec;
+    struct linux_limits sum = {.cpu_period = 100000};
+    bool quota = true;
+
+    for (size_t i = 0; i < s->n_containers; i++) {
+        struct linux_limits l = container_limits(pod, s->containers[i], node_memory);
+        sum.cpu_shares += l.cpu_shares;
+        sum.cpu_quota += l.cpu_quota;
+        quota = quota && l.cpu_quota;
+    }
+    for (size_t i = 0; i < s->n_init_containers; i++) {
+        struct linux_limits l = container_limits(pod, s->init_containers[i], node_memory);
+        bool stays = container_is_sidecar(s->init_containers[i]);
+
+        sum.cpu_shares = stays ? sum.cpu_shares + l.cpu_shares : MAX(sum.cpu_shares, l.cpu_shares);
+        sum.cpu_quota = stays ? sum.cpu_quota + l.cpu_quota : MAX(sum.cpu_quota, l.cpu_quota);
+        quota = quota && l.cpu_quota;
+    }
+    sum.cpu_shares = MIN(MAX(sum.cpu_shares, 2), 262144);
+    if (!quota)
+        sum.cpu_quota = sum.cpu_period = 0;
+    return sum;
+}
+
 char *container_hash(struct arena *a, const Core__V1__Container *c)
 {
     uint64_t h = 14695981039346656037ull; /* FNV-1a: must be the same in every process */

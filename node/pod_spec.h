@@ -75,6 +75,11 @@ struct linux_limits {
 struct linux_limits container_limits(const Core__V1__Pod *pod, const Core__V1__Container *c,
                                      int64_t node_memory);
 
+/* CPU of the pod as a whole: shares are the sum; a quota exists only where every container has one. Init containers
+ * run alone, so the largest of them counts where it is more. Memory is left to the containers: a limit that the
+ * pod hits before its container does would be nobody's "OOMKilled". */
+struct linux_limits pod_limits(const Core__V1__Pod *pod, int64_t node_memory);
+
 /* Changes when a container must be made anew: a hash of name and image (all else is immutable), as
  * text. */
 char *container_hash(struct arena *a, const Core__V1__Container *c);

@@ -386,6 +386,7 @@ static int make_sandbox(struct visit *v, uint32_t attempt, struct error *err)
                     "Failed to create pod sandbox: %s", err->message);
         return rc;
     }
+    agent_limit_pod(g, v->pod);
     return reread(v, err);
 }
 

@@ -199,7 +199,7 @@ static const char *log_params(struct http_exchange *x, struct log_options *o)
         int32_t nanos;
         if (!clock_parse_rfc3339(v.p, v.n, &seconds, &nanos))
             return "sinceTime: must be a time as of RFC 3339";
-        o->since_ns = seconds * (int64_t)NS_PER_S + nanos;
+        o->since_ns = MAX(MIN(seconds, LOG_TIME_MAX_S), 0) * (int64_t)NS_PER_S + nanos;
     }
     v = http_query_get(x, "stream");
     if (v.p && str_eqz(v, "Stdout"))

@@ -178,15 +178,18 @@ def test_environment_and_volumes(_):
     pod = ready("vols")
     log = eventually(10, "the log", lambda: "over" in api.log("vols")[1] and api.log("vols")[1])
     ip = pod["status"]["podIP"]
+    service = api.get("/api/v1/namespaces/default/services/kubernetes")["spec"]["clusterIP"]
     for line in ("/cm/a=one", "/sec/token=s3cret", "/data/f=init", "/sub=two", '/pod/labels=app="vols"',
                  "/var/run/secrets/kubernetes.io/serviceaccount/namespace=default", "MY_IP=" + ip, "MY_KEY=one",
-                 "MY_REF=one-$(NONE)", "KUBERNETES_SERVICE_HOST=10.96.0.1", "uid=1000 gid=2000 groups=2000",
+                 "MY_REF=one-$(NONE)", "KUBERNETES_SERVICE_HOST=" + service, "uid=1000 gid=2000 groups=2000",
                  ip + "\tvols", "read-only"):
         check(line in log.splitlines(), "log lacks", line, log)
     check(re.search(r"tmpfs +1024 ", log), "memory volume", log)
     limits = glob.glob("/sys/fs/cgroup/memory/c8s/%s/*/kubepods/*/pod%s/*/memory.limit_in_bytes"
                        % (CLUSTER, pod["metadata"]["uid"]))
     if os.path.isdir("/sys/fs/cgroup/memory"):
+        shares = glob.glob("/sys/fs/cgroup/cpu/c8s/%s/*/kubepods/*/pod%s/cpu.shares" % (CLUSTER, pod["metadata"]["uid"]))
+        equal([open(f).read().strip() for f in shares], ["102"], "CPU shares of the pod")
         check(any(open(f).read().strip() == str(32 << 20) for f in limits), "memory limit", limits)
     paths = glob.glob(STATE + "/node*/agent/pods/%s/volumes/kubernetes.io~configmap/cm/..data" % pod["metadata"]["uid"])
     equal(len(paths), 1, "the volume's ..data link")

@@ -149,6 +149,7 @@ static void a_record_is_time_stream_tag_text(void **state)
                                       "2026-11-21T08:15:49Z stdout",
                                       "yesterday stdout F text",
                                       "2026-11-21T08:15:49Z stdin F text",
+                                      "4998-11-21T08:15:49Z stdout F text",
                                       "2026-11-21T08:15:49Z stdout X text",
                                       "2026-11-21T08:15:49Z stdout  text"};
     struct log_record r;

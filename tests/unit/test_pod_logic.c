@@ -5,6 +5,7 @@
 #include "api/codec.h"
 #include "api/meta.h"
 #include "base/mem.h"
+#include "node/cgroup.h"
 #include "node/container_config.h"
 #include "node/images.h"
 #include "node/pod_plan.h"
@@ -239,6 +240,38 @@ static void quality_of_service_and_limits(void **state)
     }
 }
 
+static void a_pods_cpu_is_the_sum_of_its_containers(void **state)
+{
+    static const struct {
+        const char *spec;
+        int64_t shares, quota;
+    } cases[] = {
+        {"`containers`:[{`name`:`a`},{`name`:`b`}]", 4, 0},
+        {"`containers`:[{`name`:`a`,`resources`:{`limits`:{`cpu`:`500m`}}},{`name`:`b`,`resources`:"
+         "{"
+         "`limits`:{`cpu`:`1`}}}]",
+         1536, 150000},
+        {"`containers`:[{`name`:`a`,`resources`:{`limits`:{`cpu`:`500m`}}},{`name`:`b`}]", 514, 0},
+        {"`initContainers`:[{`name`:`i`,`resources`:{`requests`:{`cpu`:`2`}}}],"
+         "`containers`:[{`name`:`a`,`resources`:{`requests`:{`cpu`:`1`}}}]",
+         2048, 0},
+        {"`initContainers`:[{`name`:`i`,`restartPolicy`:`Always`,`resources`:{`requests`:{`cpu`:`2`"
+         "}}}],"
+         "`containers`:[{`name`:`a`,`resources`:{`requests`:{`cpu`:`1`}}}]",
+         3072, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct linux_limits l = pod_limits(pod_of(cases[i].spec, ""), 4ll << 30);
+        assert_int_equal(l.cpu_shares, cases[i].shares);
+        assert_int_equal(l.cpu_quota, cases[i].quota);
+    }
+    assert_int_equal(cgroup_weight(2), 1);
+    assert_int_equal(cgroup_weight(1024), 39);
+    assert_int_equal(cgroup_weight(262144), 10000);
+}
+
 static const char *dns_text(const char *spec, const char *cluster)
 {
     static const char host[] =
@@ -302,6 +335,7 @@ static void credentials_go_by_registry(void **state)
     assert_true(image_credentials(config, "library/busybox:1", &arena, &auth));
     assert_false(image_credentials(config, "other.example/x", &arena, &auth));
     assert_false(image_credentials(STR("not json"), "busybox", &arena, &auth));
+    assert_false(image_credentials(STR("{\"auths\":3}"), "busybox", &arena, &auth));
 }
 
 /* ----------------------------------------------------------------------------------- plan --- */
@@ -706,6 +740,7 @@ int main(void)
         cmocka_unit_test(what_is_missing_is_named),
         cmocka_unit_test(services_are_variables),
         cmocka_unit_test(quality_of_service_and_limits),
+        cmocka_unit_test(a_pods_cpu_is_the_sum_of_its_containers),
         cmocka_unit_test(dns_follows_the_policy),
         cmocka_unit_test(credentials_go_by_registry),
         cmocka_unit_test(plans),
