@@ -181,6 +181,47 @@ int kv_dispatch(const char *program, const struct kv_verb *verbs, int argc, char
     return help ? 0 : KV_EXIT_ERROR;
 }
 
+/* Does a flag in front of the command take the next word as its value? */
+static bool takes_next(const char *flag)
+{
+    static const char *const alone[] = {"--insecure-skip-tls-verify",
+                                        "--insecure-transport",
+                                        "--hex",
+                                        "--debug",
+                                        "--help",
+                                        "-h",
+                                        NULL};
+    for (const char *const *a = alone; *a; a++)
+        if (cstr_eq(flag, *a))
+            return false;
+    return !strchr(flag, '=');
+}
+
+/*
+ * etcdctl takes global flags before the command, too: `kv --endpoints=… endpoint status`. They are
+ * moved behind everything else (but before a "--"), where the command's own parser finds them.
+ */
+static int move_leading_flags(int argc, char **argv, char **out)
+{
+    int first = 1, n = 0;
+    while (first < argc && argv[first][0] == '-' && argv[first][1] && !cstr_eq(argv[first], "--"))
+        first += takes_next(argv[first]) ? 2 : 1;
+    if (first >= argc) /* no command: nothing to put them behind */
+        first = 1;
+    int stop = first;
+    while (stop < argc && !cstr_eq(argv[stop], "--"))
+        stop++;
+    out[n++] = argv[0];
+    for (int i = first; i < stop; i++)
+        out[n++] = argv[i];
+    for (int i = 1; i < first; i++)
+        out[n++] = argv[i];
+    for (int i = stop; i < argc; i++)
+        out[n++] = argv[i];
+    out[n] = NULL;
+    return n;
+}
+
 int kv_main(int argc, char **argv)
 {
     static const struct kv_verb verbs[] = {
@@ -197,5 +238,8 @@ int kv_main(int argc, char **argv)
         {"bench", kv_bench_main, "Load generator: put, range"},
         {NULL},
     };
-    return kv_dispatch("c8s kv", verbs, argc, argv);
+    char **ordered = mem_zalloc(sizeof *ordered * ((size_t)argc + 1));
+    int code = kv_dispatch("c8s kv", verbs, move_leading_flags(argc, argv, ordered), ordered);
+    mem_free(ordered);
+    return code;
 }
