@@ -107,5 +107,6 @@ static inline const struct schema_message *rest_message(const struct resource *r
  */
 typedef void rest_ready_fn(struct rest *rq);
 void rest_await(struct rest *rq, const char *resource_version, rest_ready_fn *ready);
+void rest_barrier_init(struct worker *w);
 
 #endif

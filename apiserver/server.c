@@ -443,6 +443,8 @@ static void worker_open(void *arg)
 {
     struct worker *w = arg;
     list_init(&w->event_lease.waiting);
+    rest_barrier_init(w);
+    rng_seed(&w->rng, random_u64());
     w->hubs = watch_hubs_new(w);
     w->node_clients = mem_zalloc(sizeof *w->node_clients);
     map_init(w->node_clients);

@@ -13,6 +13,7 @@
 #include "apiserver/authz.h"
 #include "base/list.h"
 #include "base/metrics.h"
+#include "base/random.h"
 #include "kvstore/kv.h"
 #include "net/http.h"
 #include "net/http_client.h"
@@ -62,12 +63,20 @@ struct event_lease {
     struct list waiting; /* struct rest.event_link */
 };
 
+/* Reads that wait for a linearizable moment: those of one loop iteration share one barrier. */
+struct read_barrier {
+    struct list waiting; /* struct await (rest.c) */
+    struct loop_deferred deferred;
+};
+
 struct worker {
     struct apiserver *server;
     struct loop *loop;
     size_t index;
     struct watch_hubs *hubs;
     struct event_lease event_lease;
+    struct read_barrier barrier;
+    struct rng rng; /* for ids that need not be secret */
     struct map *node_clients; /* "host:port" → struct http_client, made on demand */
 };
 
