@@ -154,7 +154,7 @@ int main(int argc, char **argv)
     sigset_t signals;
     mallopt(M_ARENA_MAX, 4); /* threads are few: no heap for each */
     /* Answers of some hundred KB come and go: keep their pages instead of faulting them in each time. */
-    mallopt(M_MMAP_THRESHOLD, 8 << 20);
+    mallopt(M_MMAP_THRESHOLD, 2 << 20);
     mallopt(M_TRIM_THRESHOLD, 8 << 20);
     options_parse(&p.options, argc, argv);
     enum log_level level;

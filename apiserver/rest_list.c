@@ -1,16 +1,21 @@
 /*
  * LIST: a consistent view at one revision, filtered and paged.
  *
- * Small answers are made in one go. A large JSON answer is streamed: pages are read at the list's
- * revision and written while the peer takes them, so that its memory is a page, whatever its length.
- * Protobuf needs its length in front and is gathered whole, within the budget that all answers share.
+ * Small answers are made in one go. A larger JSON answer is streamed: pages are read at the list's
+ * revision, each within its share of the memory that all answers have (kv_budget), and the next one only
+ * when the peer has taken the last. Protobuf needs its length in front and is gathered whole, within the
+ * same budget.
  */
 #include "apiserver/continue_token.h"
 #include "apiserver/list_options.h"
 #include "apiserver/table.h"
 
-#define PAGE_BYTES (1u << 20)
-#define STREAM_QUEUE_MAX (2u << 20)
+#define FIRST_PAGE_BYTES (64u << 10) /* of stored objects: without a share of the budget */
+#define PAGE_BYTES (256u << 10)
+#define PAGE_BUDGET (768u << 10) /* a page as JSON, and its copy on the way out */
+#define WHOLE_PAGE_BYTES (1u << 20)  /* answers up to this are made in one go while few are */
+#define BUSY_REQUESTS 32
+#define LOW_WATER (64u << 10)        /* http_server_options.queue_low_water */
 #define GATHER_BUDGET (16u << 20)
 #define LIMIT_MAX 1000000
 
@@ -26,7 +31,10 @@ struct lister {
     struct buf out;
     struct list_writer plain;
     struct table_writer table;
-    bool streaming, begun, reading, more;
+    size_t sent; /* of a gathered answer */
+    bool streaming, begun, more;
+    bool waiting; /* for a share of the budget */
+    bool paused;  /* until the peer has taken what is queued */
     struct error err;
 };
 
@@ -108,9 +116,49 @@ static void finish(struct lister *l)
         list_end(&l->plain, l->rev, token, -1);
 }
 
+/* A large gathered answer goes out piece by piece, holding its share of the budget until the end. */
+static void send_rest(struct lister *l)
+{
+    struct rest *rq = l->rq;
+    while (l->sent < l->out.len && !http_closed(rq->x)) {
+        size_t n = MIN(l->out.len - l->sent, (size_t)PAGE_BYTES);
+        http_stream_write(rq->x, str_make(l->out.data + l->sent, n));
+        l->sent += n;
+        if (http_stream_queued(rq->x) >= LOW_WATER && l->sent < l->out.len) {
+            l->paused = true;
+            return;
+        }
+    }
+    buf_free(&l->out);
+    http_stream_end(rq->x, NULL, 0);
+}
+
+static void on_drain_gathered(struct http_exchange *x)
+{
+    struct rest *rq = x->user;
+    struct lister *l = rq->op;
+    if (!l->paused)
+        return;
+    l->paused = false;
+    send_rest(l);
+}
+
+static void on_close_gathered(struct http_exchange *x)
+{
+    struct rest *rq = x->user;
+    send_rest(rq->op);
+}
+
 static void respond(struct lister *l)
 {
     struct rest *rq = l->rq;
+    if (!l->streaming && rq->budget && rq->accept.media == MEDIA_PROTOBUF) {
+        rq->x->on_drain = on_drain_gathered;
+        rq->x->on_close = on_close_gathered;
+        rest_stream_start_sized(rq, media_type(MEDIA_PROTOBUF), l->out.len);
+        send_rest(l);
+        return;
+    }
     enum media media = rq->accept.media == MEDIA_PROTOBUF ? MEDIA_PROTOBUF : MEDIA_JSON;
     struct buf out = l->out; /* l goes with the exchange */
     if (media == MEDIA_JSON)
@@ -126,31 +174,18 @@ static void respond(struct lister *l)
 
 static void advance(struct lister *l);
 
-static void on_drain(struct http_exchange *x)
+static void give_budget(struct rest *rq)
 {
-    struct rest *rq = x->user;
-    struct lister *l = rq->op;
-    if (!l->reading && http_stream_queued(x) < STREAM_QUEUE_MAX)
-        advance(l);
+    if (rq->budget)
+        kv_budget_give(rq->server->kv, rq->budget);
+    rq->budget = 0;
 }
 
-/* A page of a streamed answer is on its way: hand it to the peer. */
-static void flush(struct lister *l)
-{
-    struct rest *rq = l->rq;
-    if (!l->streaming) {
-        l->streaming = true;
-        rest_stream_start(rq, media_type(MEDIA_JSON));
-        rq->x->on_drain = on_drain;
-    }
-    http_stream_write(rq->x, buf_str(&l->out));
-    buf_clear(&l->out);
-}
-
-static void reserved(void *ctx, int code, int64_t rev)
+static void budget_here(void *ctx, int code, int64_t rev)
 {
     struct lister *l = ctx;
     (void)rev;
+    l->waiting = false;
     if (code == 0) {
         advance(l);
         return;
@@ -161,61 +196,100 @@ static void reserved(void *ctx, int code, int64_t rev)
     fail(l, &err);
 }
 
-/* An answer that must be gathered whole turned out large: wait for its share of the memory that all
- * such answers have. False: `reserved` goes on. */
-static bool reserve(struct lister *l)
+/* Hold a share of the memory for answers; false: budget_here goes on when there is one. */
+static bool take_budget(struct lister *l, size_t bytes)
 {
     struct rest *rq = l->rq;
     if (rq->budget)
         return true;
-    rq->budget = GATHER_BUDGET;
-    return kv_budget_take(rq->server->kv, GATHER_BUDGET, rq->x->loop, reserved, l);
+    rq->budget = bytes;
+    l->waiting = !kv_budget_take(rq->server->kv, bytes, rq->x->loop, budget_here, l);
+    return !l->waiting;
 }
 
-/* Read pages until the answer is complete or the peer is behind. */
+/* The peer has taken the last page: its share goes to whoever waits longest, maybe us. */
+static void on_drain(struct http_exchange *x)
+{
+    struct rest *rq = x->user;
+    struct lister *l = rq->op;
+    if (!l->paused)
+        return;
+    l->paused = false;
+    give_budget(rq);
+    if (take_budget(l, PAGE_BUDGET))
+        advance(l);
+}
+
+/* Hand a page to the peer; true: it was so small that nobody will tell when it is taken. */
+static bool flush(struct lister *l)
+{
+    struct rest *rq = l->rq;
+    if (!l->streaming) {
+        l->streaming = true;
+        rest_stream_start(rq, media_type(MEDIA_JSON));
+        rq->x->on_drain = on_drain;
+    }
+    http_stream_write(rq->x, buf_str(&l->out));
+    buf_free(&l->out);
+    buf_init(&l->out);
+    return http_stream_queued(rq->x) < LOW_WATER;
+}
+
+/* Read a page: 1 when more follow, 0 at the end, negative with l->err. */
+static int read_page(struct lister *l)
+{
+    struct rest *rq = l->rq;
+    bool busy = atomic_load(&rq->server->inflight) > BUSY_REQUESTS;
+    size_t bytes = !can_stream(l) || (!l->streaming && !busy) ? WHOLE_PAGE_BYTES
+                   : l->streaming                            ? PAGE_BYTES
+                                                             : FIRST_PAGE_BYTES;
+    struct kv_range_request range = {
+        .key = l->next, .end = l->end, .rev = l->rev, .no_count = true, .bytes_max = bytes};
+    struct kv_range_result result;
+    struct arena page;
+    arena_init(&page);
+    int rc = kv_scan(rq->server->kv, &range, visit, l, &page, &result, &l->err);
+    if (rc < 0 && l->err.code == 0)
+        error_set(&l->err, rc, "list failed");
+    if (rc == 0 && result.more && !l->more) {
+        l->next = str_make(arena_dup(rq->a, result.next.p, result.next.n), result.next.n);
+        rc = 1;
+    }
+    arena_free(&page);
+    return rc;
+}
+
+/* Read pages until the answer is complete, the peer is behind or memory is short. */
 static void advance(struct lister *l)
 {
     struct rest *rq = l->rq;
-    l->reading = true;
+    if (l->rev == 0)
+        l->rev = kv_current_revision(rq->server->kv);
+    begin(l);
     for (;;) {
         if (l->streaming && http_closed(rq->x)) {
             buf_free(&l->out);
             http_stream_end(rq->x, NULL, 0);
             return;
         }
-        struct kv_range_request range = {
-            .key = l->next, .end = l->end, .rev = l->rev, .no_count = true, .bytes_max = PAGE_BYTES};
-        struct kv_range_result result;
-        struct arena page;
-        arena_init(&page);
-        if (l->rev == 0)
-            l->rev = range.rev = kv_current_revision(rq->server->kv);
-        begin(l);
-        int rc = kv_scan(rq->server->kv, &range, visit, l, &page, &result, &l->err);
+        int rc = read_page(l);
         if (rc < 0) {
-            if (l->err.code == 0)
-                error_set(&l->err, rc, "list failed");
-            arena_free(&page);
             fail(l, &l->err);
             return;
         }
-        if (!result.more || l->more) {
-            arena_free(&page);
+        if (rc == 0) {
             finish(l);
             respond(l);
             return;
         }
-        l->next = str_make(arena_dup(rq->a, result.next.p, result.next.n), result.next.n);
-        arena_free(&page);
         if (!can_stream(l)) {
-            if (!reserve(l))
+            if (!take_budget(l, GATHER_BUDGET))
                 return;
-        } else {
-            flush(l);
-            if (http_stream_queued(rq->x) >= STREAM_QUEUE_MAX) {
-                l->reading = false;
-                return;
-            }
+            continue;
+        }
+        if (!flush(l)) {
+            l->paused = true;
+            return;
         }
     }
 }

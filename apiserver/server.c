@@ -520,7 +520,8 @@ struct apiserver *apiserver_start(const struct apiserver_config *config, struct 
         loop_call(loops[i], worker_open, &s->workers[i]);
     }
     struct http_server_options http = {.loops = loops, .loops_len = config->loops_len, .ctx = s,
-                                       .on_request = on_request, .on_headers = on_headers, .body_bytes_max = BODY_MAX};
+                                       .on_request = on_request, .on_headers = on_headers, .body_bytes_max = BODY_MAX,
+                                       .queue_low_water = 64u << 10};
     s->http = http_server_new(&http);
     struct listen_call l = {s, err, 0};
     loop_call(loops[0], listen_on_loop, &l);

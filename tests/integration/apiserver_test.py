@@ -209,6 +209,35 @@ def test_lists_pages_and_selectors(c, _):
     equal(c.get(base).json["items"], [])
 
 
+def test_large_lists_are_whole(c, _):
+    created(c.post("/api/v1/namespaces", {"metadata": {"name": "large"}}))
+    base = "/api/v1/namespaces/large/configmaps"
+    connection = c.connect()
+    for i in range(300):
+        connection.request("POST", base, json.dumps(config_map("big%03d" % i, x="y" * 10000)), {"Content-Type": "application/json"})
+        r = connection.getresponse()
+        r.read()
+        equal(r.status, 201)
+    connection.close()
+    items = c.get(base).json["items"]
+    equal([i["metadata"]["name"] for i in items], ["big%03d" % i for i in range(300)])
+    check(all(len(i["data"]["x"]) == 10000 for i in items))
+    wire = c.get(base, accept=PROTOBUF)
+    check(wire.body.startswith(b"k8s\x00") and len(wire.body) > 3000000, len(wire.body))
+    equal(wire.body.count(b"y" * 10000), 300)
+    equal(len(c.get(base, accept=TABLE).json["rows"]), 300)
+    equal([i["metadata"]["name"] for i in c.get(base + "?fieldSelector=metadata.name%3Dbig299").json["items"]], ["big299"])
+    page = c.get(base + "?limit=250").json
+    equal((len(page["items"]), "continue" in page["metadata"]), (250, True))
+    with c.watch(base + "?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true") as w:
+        seen = 0
+        while w.next()["type"] == "ADDED":
+            seen += 1
+        equal(seen, 300)
+    equal(c.delete(base).code, 200)
+    equal(c.get(base).json["items"], [])
+
+
 def test_finalizers_and_owner_propagation(c, _):
     body = config_map("held")
     body["metadata"]["finalizers"] = ["example.com/hold"]
