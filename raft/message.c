@@ -143,7 +143,8 @@ int raft_message_decode(struct str in, struct raft_message *out, struct error *e
     uint8_t version = wire_u8(&w), type = wire_u8(&w), flags = wire_u8(&w), reject = wire_u8(&w);
     if (w.failed || version != MESSAGE_VERSION)
         return error_set(err, ERR_CORRUPT, "raft message: unknown version %u", version);
-    if (type < 1 || type > RAFT_MSG_TYPE_MAX || flags > RAFT_MSG_TRANSFER || reject > 1)
+    if (type < 1 || type > RAFT_MSG_TYPE_MAX || flags > (RAFT_MSG_TRANSFER | RAFT_MSG_NO_REPLY) ||
+        reject > 1)
         return error_set(err, ERR_CORRUPT, "raft message: bad type %u or flags", type);
     m.type = (enum raft_message_type)type;
     m.flags = flags;

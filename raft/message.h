@@ -28,7 +28,10 @@ enum raft_message_type {
 };
 const char *raft_message_name(enum raft_message_type t);
 
-enum raft_message_flags { RAFT_MSG_TRANSFER = 1 /* ordered by the leader: leases do not apply */ };
+enum raft_message_flags {
+    RAFT_MSG_TRANSFER = 1, /* ordered by the leader: leases do not apply */
+    RAFT_MSG_NO_REPLY = 2, /* APPEND that only tells the commit index: success needs no answer */
+};
 
 struct raft_message {
     enum raft_message_type type;

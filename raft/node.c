@@ -56,9 +56,9 @@ void queue_push(struct queue *q, struct list *job)
     pthread_mutex_lock(&q->mutex);
     bool idle = list_empty(&q->jobs);
     list_push_back(&q->jobs, job);
-    if (idle)
-        pthread_cond_signal(&q->changed);
     pthread_mutex_unlock(&q->mutex);
+    if (idle) /* after the unlock: who wakes up does not run into the mutex */
+        pthread_cond_signal(&q->changed);
 }
 
 /* ---- the pump ---- */
@@ -161,6 +161,14 @@ static void watch_role(struct raft_node *n)
         n->options.events->on_role(n->options.events_ctx, role, term, leader);
 }
 
+/* What the apply thread has got to; it wakes us only when somebody waits for it (node_apply.c). */
+static void take_applied(struct raft_node *n)
+{
+    uint64_t base = atomic_load(&n->log_base), applied = atomic_load(&n->applied);
+    raft_applied(n->raft, applied);
+    raft_compacted(n->raft, MIN(base, applied));
+}
+
 /*
  * Bring the core's input in (proposals and reads gathered since) and its output out, until there is
  * none. Runs once per loop iteration, so that everything that arrived together goes on together.
@@ -169,6 +177,7 @@ void node_pump(struct raft_node *n)
 {
     if (n->stopping)
         return;
+    take_applied(n);
     node_send_proposals(n);
     node_send_reads(n);
     struct raft_ready ready;
@@ -200,12 +209,8 @@ static void applied_arrives(struct loop_task *task)
 {
     struct raft_node *n = container_of(task, struct raft_node, applied_task);
     atomic_store(&n->applied_posted, false);
-    if (n->stopping)
-        return;
-    uint64_t base = atomic_load(&n->log_base), applied = atomic_load(&n->applied);
-    raft_applied(n->raft, applied);
-    raft_compacted(n->raft, MIN(base, applied));
-    node_wake(n);
+    if (!n->stopping)
+        node_wake(n);
 }
 
 /* ---- transport ---- */

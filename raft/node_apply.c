@@ -21,11 +21,12 @@ void node_apply_push(struct raft_node *n, struct apply_job *job, bool urgent)
     pthread_mutex_lock(&q->mutex);
     list_push_back(&q->jobs, &job->link);
     q->bytes += job->kind == APPLY_LOG ? job->bytes : 0;
-    if ((urgent || q->bytes > APPEND_LAZY_BYTES) && !q->urgent) {
+    bool wake = (urgent || q->bytes > APPEND_LAZY_BYTES) && !q->urgent;
+    if (wake)
         q->urgent = true;
-        pthread_cond_signal(&q->changed);
-    }
     pthread_mutex_unlock(&q->mutex);
+    if (wake)
+        pthread_cond_signal(&q->changed);
 }
 
 /* The configuration after a CONFIG entry; as the core, a change that makes no sense is none. */
@@ -82,9 +83,14 @@ static void job_free(struct apply_job *job)
     mem_free(job);
 }
 
-static void tell_raft(struct raft_node *n)
+/*
+ * The raft thread looks at what is applied whenever something else wakes it, at the latest with its
+ * next tick. It is woken for it only when it has a use for it: a configuration takes effect, or
+ * much memory is to be freed.
+ */
+static void tell_raft(struct raft_node *n, bool wake)
 {
-    if (!atomic_exchange(&n->applied_posted, true))
+    if (wake && !atomic_exchange(&n->applied_posted, true))
         loop_post(n->loop, &n->applied_task);
 }
 
@@ -109,6 +115,14 @@ static void call_back(const struct apply_job *job)
             proposal_applied(job->proposals[i], job->entries[i].entry.index);
 }
 
+static bool has_config(const struct batch *b)
+{
+    for (size_t i = 0; i < b->apply.len; i++)
+        if (b->apply.items[i].config)
+            return true;
+    return false;
+}
+
 /* One transaction from the head of `jobs`, up to an installation. */
 static void apply_some(struct raft_node *n, struct list *jobs, struct batch *b)
 {
@@ -131,6 +145,7 @@ static void apply_some(struct raft_node *n, struct list *jobs, struct batch *b)
         node_fatal("applying", &err);
     if (b->apply.len)
         atomic_store(&n->applied, b->apply.items[b->apply.len - 1].entry.index);
+    tell_raft(n, has_config(b) || b->apply.len >= APPLY_NEWS);
     while (!list_empty(&taken)) {
         struct apply_job *job = list_first(&taken, struct apply_job, link);
         list_remove(&job->link);
@@ -200,13 +215,10 @@ void *node_apply_thread(void *arg)
                 install(n, &jobs);
             else
                 apply_some(n, &jobs, &batch);
-            tell_raft(n);
         }
         uint64_t base = n->ops->maintain(n->machine, host_mono_ns(n->options.host));
-        if (base > atomic_load(&n->log_base)) {
+        if (base > atomic_load(&n->log_base))
             atomic_store(&n->log_base, base);
-            tell_raft(n);
-        }
     }
     vec_free(&batch.persisted);
     vec_free(&batch.apply);

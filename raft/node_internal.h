@@ -28,7 +28,8 @@
 #define READ_ROUNDS_MAX 2     /* read index requests of ours under way */
 #define APPLY_BATCH_MAX 16384 /* entries in one state transaction */
 #define APPEND_LAZY_BYTES \
-    (1024 * 1024) /* flushed entries that may wait for a transaction to join */
+    (1024 * 1024)      /* flushed entries that may wait for a transaction to join */
+#define APPLY_NEWS 256 /* entries applied at once that are worth waking the raft thread for */
 #define MAINTAIN_MS 100
 #define FETCH_ENTRIES_MAX 4096
 

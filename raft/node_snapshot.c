@@ -392,6 +392,8 @@ void node_barrier_passed(struct raft_node *n)
 void node_installed(struct raft_node *n)
 {
     assert(n->installing);
+    raft_applied(n->raft,
+                 atomic_load(&n->applied)); /* the last of the old state, if not told yet */
     n->installing = false;
     n->handed_config = n->install_meta.config;
     atomic_store(&n->applied, n->install_meta.index);

@@ -85,6 +85,8 @@ static void send_append(struct raft *r, struct raft_progress *p, const struct ra
     m.log_term = raft_log_term(&r->log, m.index);
     m.commit = r->commit;
     uint64_t bytes = 0;
+    if (n == 0 && p->state == RAFT_REPLICATE && p->commit_sent < r->commit)
+        m.flags = RAFT_MSG_NO_REPLY;
     if (n) {
         m.entries = mem_dup(e, n * sizeof *e);
         m.entries_len = n;
@@ -299,7 +301,8 @@ void raft_recv_append(struct raft *r, const struct raft_message *m)
     append_entries(r, m);
     uint64_t agreed = m->index + m->entries_len;
     raft_set_commit(r, MIN(m->commit, agreed));
-    raft_ack(r, m->from, agreed);
+    if (!(m->flags & RAFT_MSG_NO_REPLY))
+        raft_ack(r, m->from, agreed);
 }
 
 void raft_recv_heartbeat(struct raft *r, const struct raft_message *m)

@@ -11,7 +11,7 @@ for tool in ip nft; do
 done
 BIN=${C8S_BIN:-build/release/bin}
 LOAD=$BIN/../tests/partition_load
-SECONDS_OF_LOAD=${C8S_PARTITION_SECONDS:-50}
+SECONDS_OF_LOAD=${C8S_PARTITION_SECONDS:-60}
 id=$$
 bridge=c8spb$((id % 10000))
 net=10.$((id % 200 + 20)).77
@@ -124,6 +124,16 @@ sleep 4
 check "follower $minority cut off: writes go on" eventually 5 writes "$now"
 heal
 check "healed: the follower takes writes" eventually 10 writes "$minority"
+
+# killed, with whatever was unflushed: it must remember what it has promised
+now=$(leader)
+kill -9 "${pids[$((now - 1))]}"
+check "leader $now killed: another one leads" eventually 10 other_leader "$now"
+check "the others take writes" eventually 5 writes $((now % 3 + 1))
+start_member "$now"
+pids[now - 1]=${pids[3]}
+unset "pids[3]"
+check "started again: it takes writes" eventually 10 writes "$now"
 
 # halves that flap: one member after the other alone, each change without a pause of peace
 turn=0
