@@ -59,7 +59,7 @@ struct grpc_method {
                        struct str raw);
     void (*on_end)(struct grpc_call *call, void *ctx);
     void (*on_cancel)(struct grpc_call *call,
-                      void *ctx); /* peer gone or deadline passed; may be NULL */
+                      void *ctx); /* peer gone or deadline passed; may be NULL for a unary method */
     void (*on_drain)(struct grpc_call *call, void *ctx); /* may be NULL */
     void (*on_free)(struct grpc_call *call, void *ctx);  /* last sight of the call; may be NULL */
 };

@@ -28,6 +28,7 @@ struct grpc_call {
     struct grpc_deframer deframer;
     struct str unary; /* the message of a unary call, until the half-close */
     bool got_message;
+    bool delivered; /* unary: the handler has it, and answers */
     bool cancelled;
     bool expired; /* the deadline passed */
     bool finished;
@@ -59,6 +60,7 @@ void grpc_server_add(struct grpc_server *s, const struct grpc_method *methods, s
 {
     for (size_t i = 0; i < methods_len; i++) {
         assert(methods[i].on_message);
+        assert(!methods[i].client_streaming || methods[i].on_cancel); /* else it would never end */
         map_put(&s->methods, str_from(methods[i].path), (void *)&methods[i]);
     }
 }
@@ -70,7 +72,9 @@ static void cancel(struct grpc_call *call)
     if (call->cancelled || call->finished)
         return;
     call->cancelled = true;
-    if (call->method->on_cancel)
+    if (!call->method->client_streaming && !call->delivered)
+        grpc_finish(call, GRPC_CANCELLED, "context canceled"); /* its handler never saw it */
+    else if (call->method->on_cancel)
         call->method->on_cancel(call, call->server->options.ctx);
 }
 
@@ -108,6 +112,7 @@ static void deliver(struct grpc_call *call, struct str raw)
 {
     const struct grpc_method *m = call->method;
     struct grpc_server *s = call->server;
+    call->delivered = true;
     if (!m->request) {
         m->on_message(call, s->options.ctx, NULL, raw);
         return;

@@ -147,6 +147,9 @@ static inline struct exchange *exchange_of(struct http_exchange *x)
 }
 
 /* http_server.c */
+/* Serve a connected descriptor, on the thread of `loop`, one of the server's (fuzz targets do). */
+void http_server_accept(struct http_server *server, struct loop *loop, int fd,
+                        struct tls_context *tls);
 struct exchange *http_exchange_new(struct http_conn *c);
 void http_conn_kick(struct http_conn *c); /* flush at the end of the iteration */
 const char *http_date(struct http_worker *w);

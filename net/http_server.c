@@ -237,10 +237,9 @@ static void on_tick(struct loop_timer *timer)
         c->version->stop(c);
 }
 
-static void accept_connection(void *ctx, struct loop *loop, int fd)
+void http_server_accept(struct http_server *server, struct loop *loop, int fd,
+                        struct tls_context *tls)
 {
-    struct http_listen *l = ctx;
-    struct http_server *server = l->server;
     struct http_worker *w = NULL;
     for (size_t i = 0; i < server->options.loops_len; i++)
         if (server->workers[i].loop == loop)
@@ -259,9 +258,15 @@ static void accept_connection(void *ctx, struct loop *loop, int fd)
     loop_deferred_init(&c->kick, run_kick);
     loop_timer_init(loop, &c->tick, on_tick);
     c->opened_ms = c->read_ms = c->idle_since_ms = loop_now_ms(loop);
-    c->stream = stream_accept(loop, fd, l->tls, &conn_events, c);
+    c->stream = stream_accept(loop, fd, tls, &conn_events, c);
     stream_set_low_water(c->stream, server->options.queue_low_water);
     loop_timer_start(&c->tick, tick_ms(&server->options));
+}
+
+static void accept_connection(void *ctx, struct loop *loop, int fd)
+{
+    struct http_listen *l = ctx;
+    http_server_accept(l->server, loop, fd, l->tls);
 }
 
 const char *http_date(struct http_worker *w)

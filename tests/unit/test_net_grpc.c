@@ -89,8 +89,12 @@ static void twice_end(struct grpc_call *call, void *ctx)
 
 static const struct grpc_method methods[] = {
     {.path = SERVICE "Echo", .request = &etcdserverpb__put_request__descriptor, .on_message = echo},
-    {.path = SERVICE "Fail", .request = &etcdserverpb__put_request__descriptor, .on_message = refuse},
-    {.path = SERVICE "Txn", .request = &etcdserverpb__txn_request__descriptor, .on_message = refuse},
+    {.path = SERVICE "Fail",
+     .request = &etcdserverpb__put_request__descriptor,
+     .on_message = refuse},
+    {.path = SERVICE "Txn",
+     .request = &etcdserverpb__txn_request__descriptor,
+     .on_message = refuse},
     {.path = SERVICE "Never",
      .request = &etcdserverpb__put_request__descriptor,
      .on_message = never,
@@ -306,6 +310,37 @@ static void tells_the_server_of_a_cancelled_stream(void **state)
     uv_sem_destroy(&s.done);
 }
 
+/* Opens a unary call, sends no message, and gives up. */
+static void open_and_leave(void *arg)
+{
+    static const struct grpc_client_events events = {.on_done = on_stream_done};
+    struct stream *s = arg;
+    s->call = grpc_open(t.channel, SERVICE "Never", NULL, 0, &events, s);
+}
+
+static void leave(void *arg)
+{
+    struct stream *s = arg;
+    grpc_client_cancel(s->call);
+}
+
+static void frees_a_unary_call_whose_message_never_came(void **state)
+{
+    (void)state;
+    struct stream s = {0};
+    int status;
+    struct error err = {0};
+    atomic_store(&t.freed, 0);
+    uv_sem_init(&s.done, 0);
+    loop_call(t.client_loop, open_and_leave, &s);
+    /* Behind it on the same connection: when this is answered, the server has seen the first. */
+    assert_int_equal(put("Echo", 3, 5000, &status, &err), 0);
+    loop_call(t.client_loop, leave, &s);
+    uv_sem_wait(&s.done);
+    wait_for(&t.freed, 1);
+    uv_sem_destroy(&s.done);
+}
+
 /* --------------------------------------------------------------------- decoding --- */
 
 static void refuses_malformed_messages(void **state)
@@ -394,6 +429,7 @@ int main(void)
         cmocka_unit_test(ends_a_call_at_its_deadline_on_both_sides),
         cmocka_unit_test(streams_in_both_directions),
         cmocka_unit_test(tells_the_server_of_a_cancelled_stream),
+        cmocka_unit_test(frees_a_unary_call_whose_message_never_came),
         cmocka_unit_test(refuses_malformed_messages),
         cmocka_unit_test(refuses_deep_nesting),
     };
