@@ -22,6 +22,7 @@
 #include "node/proxy/proxy.h"
 #include "node/runtime.h"
 #include "node/server.h"
+#include "node/tidy.h"
 #include "node/trigger.h"
 #include <ctype.h>
 #include <arpa/inet.h>
@@ -32,6 +33,7 @@
 
 #define POLL_MS 1000
 #define ROTATE_EVERY 10 /* polls between two looks at the sizes of logs */
+#define TIDY_EVERY 45
 #define RESTART_MIN_S 10ull
 #define RESTART_MAX_S 300ull
 
@@ -279,7 +281,9 @@ static uint64_t poll_runtime(void *ctx)
 
     if (runtime_poll_changes(p->poll, p->agent.cri, on_runtime_change, &p->agent, &err) < 0)
         log_warn("node", "runtime does not answer err=\"%s\"", err.message);
-    else if (++p->polls % ROTATE_EVERY == 0)
+    else if (++p->polls % TIDY_EVERY == 0)
+        tidy_host(&p->agent);
+    else if (p->polls % ROTATE_EVERY == 0)
         rotate_logs(&p->agent);
     return POLL_MS;
 }

@@ -387,6 +387,17 @@ def test_restart_of_the_agent_restarts_nothing(_):
         STATE + "/node*/agent/log/pods/default_stays_*"))
 
 
+def test_what_dead_agents_left_is_tidied(_):
+    old = time.time() - 3600
+    for where in ("pods/0-1-2", "log/pods/default_x_0-1-2", "log/pods/unrelated"):
+        path = STATE + "/node1/agent/" + where
+        os.makedirs(path + "/sub")
+        os.utime(path, (old, old))
+    eventually(60, "the leftovers go", lambda: not os.path.exists(STATE + "/node1/agent/pods/0-1-2") and
+               not os.path.exists(STATE + "/node1/agent/log/pods/default_x_0-1-2"))
+    check(os.path.exists(STATE + "/node1/agent/log/pods/unrelated"), "what is nobody's pod stays")
+
+
 def test_a_runtime_that_dies_is_noticed_and_comes_back(_):
     run("survivor", container())
     before = ready("survivor")
