@@ -97,11 +97,11 @@ static void long_histories(void **state)
     (void)state;
     struct rng rng;
     rng_seed(&rng, 5);
-    for (int round = 0; round < 20; round++) {
+    for (int round = 0; round < 10; round++) {
         VEC(struct history_op) ops = {0};
         uint64_t value = 0, next = 1;
         size_t a_get = 0;
-        for (uint64_t t = 1000; t < 201000; t += 100) {
+        for (uint64_t t = 1000; t < 81000; t += 100) {
             uint64_t start = t - rng_below(&rng, 900), end = t + rng_below(&rng, 900);
             struct history_op op = get(start, end, value);
             switch (rng_below(&rng, 4)) {
