@@ -1,25 +1,26 @@
 #!/bin/bash
 # The store's etcd v3 API, driven by Debian's etcdctl, and `c8s kv` held against etcdctl: same requests, same
-# output, same exit codes. Usage: etcdctl_test.sh BIN_DIR [ENDPOINT,…]
+# output, same exit codes. Usage: etcdctl_test.sh BIN_DIR [MEMBERS]
 #
-# Without endpoints a store-only member is started. With several, every verb is tried through each of them.
+# Starts MEMBERS (default 1) store-only members. With several, every verb is tried through each of them.
 set -u
 bin=${1:?directory of the executables}
-endpoints=${2:-}
+members=${2:-1}
 command -v etcdctl >/dev/null || { echo "SKIP: etcdctl is not installed"; exit 77; }
 dir=$(mktemp -d)
 fails=0
-server=
+servers=()
 export ETCDCTL_API=3
 unset ETCDCTL_ENDPOINTS
 
 finish() {
-    if [ -n "$server" ]; then
-        kill "$server" 2>/dev/null
-        wait "$server"
-        local rc=$?
-        [ "$rc" == 0 ] || { echo "FAIL the server ended with $rc"; cat "$dir/server.log"; fails=1; }
-    fi
+    local i rc
+    for i in "${!servers[@]}"; do
+        kill "${servers[i]}" 2>/dev/null
+        wait "${servers[i]}"
+        rc=$?
+        [ "$rc" == 0 ] || { echo "FAIL member $((i + 1)) ended with $rc"; tail -40 "$dir/log$((i + 1))"; fails=1; }
+    done
     rm -rf "$dir"
     [ "$fails" == 0 ] && echo "etcdctl_test: all passed"
     exit $((fails > 0))
@@ -32,13 +33,20 @@ until_ok() { # up to 10 s
     echo "FAIL never succeeded: $*"; fails=1; return 1
 }
 
-if [ -z "$endpoints" ]; then
-    port=$((20000 + RANDOM % 10000))
-    endpoints=127.0.0.1:$port
-    "$bin/c8s-apiserver" --store-only --name s1 --data-dir "$dir/data" --listen-client-urls "http://$endpoints" \
-        --advertise-client-urls "http://$endpoints" >"$dir/server.log" 2>&1 &
-    server=$!
-fi
+port=$((20000 + RANDOM % 10000))
+cluster=
+endpoints=
+for i in $(seq "$members"); do
+    cluster+=${cluster:+,}s$i=http://127.0.0.1:$((port + 100 + i))
+    endpoints+=${endpoints:+,}127.0.0.1:$((port + i))
+done
+for i in $(seq "$members"); do
+    peer=http://127.0.0.1:$((port + 100 + i)) client=http://127.0.0.1:$((port + i))
+    "$bin/c8s-apiserver" --store-only --name "s$i" --data-dir "$dir/data$i" --listen-client-urls "$client" \
+        --advertise-client-urls "$client" --listen-peer-urls "$peer" --initial-advertise-peer-urls "$peer" \
+        --initial-cluster "$cluster" >"$dir/log$i" 2>&1 &
+    servers+=($!)
+done
 until_ok etcdctl --endpoints "$endpoints" --command-timeout=1s get x || finish
 
 run_all() { # endpoint
@@ -118,7 +126,7 @@ run_all() { # endpoint
 }
 
 # The same request with both clients: output and exit code must be the same, but for what time changes.
-normalize() { sed -E 's/"(revision|raft_term|Revision|ttl|TTL)" ?: ?[0-9]+/"\1":N/g; s/remaining\([0-9]+s\)/remaining(N)/; s/took = .*$/took/; s/"(took|Took)" ?: ?"?[^,}"]*"?/took/; s/[0-9]+\.[0-9]+(ms|µs)/TOOK/g; s/ +\|/ |/g; s/-+/-/g'; }
+normalize() { sed -E 's/"(revision|raft_term|Revision|ttl|TTL)" ?: ?[0-9]+/"\1":N/g; s/remaining\([0-9]+s\)/remaining(N)/; s/took = .*$/took/; s/"(took|Took)" ?: ?"?[^,}"]*"?/took/; s/[0-9]+\.[0-9]+(ms|µs)/TOOK/g; s/ +/ /g; s/-+/-/g'; }
 same() { # stdin, then arguments
     local input=$1; shift
     local theirs ours
@@ -168,10 +176,39 @@ compare_clients() {
     check "bench range" 0 "$("$bin/c8s" kv bench range --endpoints "$ep" --connections 4 --clients 40 --total 500 >/dev/null; echo $?)"
 }
 
+certificate() { # ca name usage: name.crt and name.key by the CA
+    openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$dir/$2.key" -subj "/CN=$2" -out "$dir/$2.csr" 2>/dev/null
+    openssl x509 -req -in "$dir/$2.csr" -CA "$dir/$1.crt" -CAkey "$dir/$1.key" -CAcreateserial -days 2 -out "$dir/$2.crt" \
+        -extfile <(printf 'subjectAltName=IP:127.0.0.1\nextendedKeyUsage=%s' "$3") 2>/dev/null
+}
+authority() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$dir/$1.key" -out "$dir/$1.crt" -subj "/CN=$1" -days 2 2>/dev/null
+}
+over_tls() {
+    local ep=127.0.0.1:$((port + 50)) good
+    authority ca; authority otherca
+    certificate ca srv serverAuth; certificate ca alice clientAuth; certificate otherca mallory clientAuth
+    "$bin/c8s-apiserver" --store-only --name t --data-dir "$dir/datat" --listen-client-urls "https://$ep" \
+        --advertise-client-urls "https://$ep" --cert-file "$dir/srv.crt" --key-file "$dir/srv.key" \
+        --trusted-ca-file "$dir/ca.crt" --client-cert-auth >"$dir/log$((${#servers[@]} + 1))" 2>&1 &
+    servers+=($!)
+    good=(--endpoints "https://$ep" --cacert "$dir/ca.crt" --cert "$dir/alice.crt" --key "$dir/alice.key")
+    until_ok etcdctl "${good[@]}" --command-timeout=1s get x || return
+    check "tls: put" OK "$(etcdctl "${good[@]}" put a 1)"
+    check "tls: c8s kv get" "a 1" "$("$bin/c8s" kv get "${good[@]}" a | xargs)"
+    check "tls: no certificate" 1 "$("$bin/c8s" kv get --endpoints "https://$ep" --cacert "$dir/ca.crt" a 2>/dev/null; echo $?)"
+    check "tls: certificate of another CA" 1 "$("$bin/c8s" kv get --endpoints "https://$ep" --cacert "$dir/ca.crt" --cert "$dir/mallory.crt" --key "$dir/mallory.key" a 2>/dev/null; echo $?)"
+    check "tls: server of another CA" 1 "$("$bin/c8s" kv get "${good[@]}" --cacert "$dir/otherca.crt" a 2>"$dir/err"; echo $?)"
+    check "tls:   says so" 1 "$(grep -c certificate "$dir/err")"
+    check "tls: /health" true "$(curl -s --cacert "$dir/ca.crt" --cert "$dir/alice.crt" --key "$dir/alice.key" "https://$ep/health" | grep -o true)"
+}
+
 for endpoint in ${endpoints//,/ }; do
     echo "--- etcdctl against $endpoint"
     run_all "$endpoint"
 done
 echo "--- c8s kv beside etcdctl"
 compare_clients "${endpoints%%,*}"
+echo "--- over TLS, with client certificates"
+over_tls
 finish
