@@ -68,6 +68,15 @@ static inline const char *entry_key(const void *entry)
     return ((const Meta__V1__StringEntry *)entry)->key;
 }
 
+/* A NUL-terminated copy. */
+static inline char *arena_string(struct arena *a, struct str s)
+{
+    char *copy = arena_alloc(a, s.n + 1);
+    memcpy(copy, s.p, s.n);
+    copy[s.n] = 0;
+    return copy;
+}
+
 /* --- reading wire bytes ------------------------------------------------------------------------
  */
 

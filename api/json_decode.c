@@ -259,7 +259,7 @@ static int decode_string(struct decoder *d, const struct frame *frame, yyjson_va
     }
     if (memchr(s, 0, n))
         return path_error(d, frame, "string contains NUL");
-    *out = arena_strndup(d->arena, s, n);
+    *out = arena_string(d->arena, str_make(s, n));
     return 0;
 }
 
@@ -534,11 +534,17 @@ static int decode_member(struct decoder *d, const struct schema_message *m, void
     return decode_value(d, m, f, (char *)object + f->offset, v, frame, depth);
 }
 
-/* Find the struct that holds a member, making inlined messages on the way. */
+/* Find the struct that holds a member, making inlined messages on the way; *index is the member's place
+ * in the outermost message. */
 static const struct schema_field *locate(struct decoder *d, const struct schema_message **m,
-                                         void **object, struct str name)
+                                         void **object, struct str name, int *index)
 {
-    const struct schema_field *via, *f = schema_field_by_json(*m, name, &via);
+    *index = schema_member_find(*m, name);
+    if (*index < 0)
+        return NULL;
+    const struct schema_member *member = &schema_members[(*m)->members + *index];
+    const struct schema_field *f = &schema_fields[member->field];
+    const struct schema_field *via = member->via == 0xffff ? NULL : &schema_fields[member->via];
     while (f && via) {
         const struct schema_message *inner = schema_field_message(via);
         if (!MEMBER(*object, via, void *))
@@ -550,18 +556,12 @@ static const struct schema_field *locate(struct decoder *d, const struct schema_
     return f;
 }
 
-/* Which members were seen, for duplicates: by their index in the member table. */
-static bool seen_before(uint64_t seen[4], const struct schema_message *m,
-                        const struct schema_field *f)
+/* Which members were seen, for duplicates. */
+static bool seen_before(uint64_t seen[4], int index)
 {
-    for (unsigned i = 0; i < m->member_count && i < 256; i++) {
-        if (&schema_fields[schema_members[m->members + i].field] == f) {
-            bool before = seen[i / 64] >> (i % 64) & 1;
-            seen[i / 64] |= 1ull << (i % 64);
-            return before;
-        }
-    }
-    return false;
+    bool before = seen[index / 64] >> (index % 64) & 1;
+    seen[index / 64] |= 1ull << (index % 64);
+    return before;
 }
 
 /* Value messages reached through inlining may lack their own fill: do it from the inside out. */
@@ -598,7 +598,8 @@ static int decode_message(struct decoder *d, const struct schema_message *m, voi
         struct frame frame = {up, str_make(yyjson_get_str(key), yyjson_get_len(key)), 0};
         const struct schema_message *at = m;
         void *holder = object;
-        const struct schema_field *f = locate(d, &at, &holder, frame.name);
+        int index;
+        const struct schema_field *f = locate(d, &at, &holder, frame.name, &index);
         if (!f) {
             bool known = (type_meta || root) &&
                          (str_eq(frame.name, STR("kind")) || str_eq(frame.name, STR("apiVersion")));
@@ -606,7 +607,7 @@ static int decode_message(struct decoder *d, const struct schema_message *m, voi
                 problem_add(d, &frame, false);
             continue;
         }
-        if (d->problems && seen_before(seen, m, f))
+        if (d->problems && seen_before(seen, index))
             problem_add(d, &frame, true);
         int rc = decode_member(d, at, holder, f, item, &frame, depth);
         if (rc < 0)

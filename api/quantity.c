@@ -219,17 +219,27 @@ bool quantity_is_zero(struct quantity q)
     return q.nanos == 0;
 }
 
+/* Text of v with sign and suffix; digits come from 64-bit halves, which divide faster. */
 static size_t print(char out[QUANTITY_TEXT_MAX], unsigned __int128 v, bool negative,
                     const char *suffix)
 {
     char digits[40], *p = digits + sizeof digits;
-    do {
+    for (; v > UINT64_MAX; v /= 10)
         *--p = (char)('0' + (int)(v % 10));
-    } while (v /= 10);
-    int n = snprintf(out, QUANTITY_TEXT_MAX, "%s%.*s%s", negative ? "-" : "",
-                     (int)(digits + sizeof digits - p), p, suffix);
-    assert(n > 0 && n < QUANTITY_TEXT_MAX);
-    return (size_t)n;
+    uint64_t low = (uint64_t)v;
+    do {
+        *--p = (char)('0' + (int)(low % 10));
+    } while (low /= 10);
+    size_t n = 0, len = (size_t)(digits + sizeof digits - p);
+    if (negative)
+        out[n++] = '-';
+    memcpy(out + n, p, len);
+    n += len;
+    while (*suffix)
+        out[n++] = *suffix++;
+    out[n] = 0;
+    assert(n < QUANTITY_TEXT_MAX);
+    return n;
 }
 
 static size_t format_decimal(struct quantity q, unsigned __int128 v, char out[QUANTITY_TEXT_MAX])

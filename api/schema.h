@@ -134,6 +134,9 @@ struct schema_message {
 extern const struct schema_message schema_messages[SCHEMA_MESSAGE_COUNT];
 extern const struct schema_field schema_fields[];
 extern const uint16_t schema_by_number[];
+extern const uint16_t schema_numbers[]; /* field numbers, parallel to schema_by_number */
+extern const uint8_t
+    schema_attention[]; /* parallel too: an absent field that JSON shows all the same */
 extern const struct schema_member schema_members[];
 extern const char schema_strings[];
 
@@ -170,6 +173,9 @@ const struct schema_field *schema_field_by_number(const struct schema_message *m
 const struct schema_field *schema_field_by_json(const struct schema_message *m,
                                                 struct str json_name,
                                                 const struct schema_field **via);
+
+/* Index of a JSON member within schema_members + m->members; -1 when there is none. */
+int schema_member_find(const struct schema_message *m, struct str json_name);
 
 /* The message a struct was made as (every struct that this library makes carries it in
  * base.descriptor; protobuf-c's own functions must not be used on such structs). */

@@ -92,7 +92,7 @@ static int decode_string(struct decoder *d, const struct schema_field *f, struct
                          schema_string(f->json_name));
     int rc = spend(d, s.n + 16);
     if (rc == 0)
-        *out = arena_strndup(d->arena, s.p, s.n);
+        *out = arena_string(d->arena, s);
     return rc;
 }
 
@@ -252,23 +252,20 @@ static int decode_into(struct decoder *d, const struct schema_message *m, void *
         return error_set(d->err, ERR_LIMIT, "protobuf: nested more than %d deep", CODEC_DEPTH_MAX);
     struct wire_reader r = wire_reader_of(wire);
     bool maps = false;
-    unsigned next = 0; /* fields come in order: try the one after the last before searching */
+    unsigned next = 0; /* fields come in order: look from the last one on */
     while (r.p < r.end) {
         uint32_t number, type;
         if (!wire_tag(&r, &number, &type))
             return damaged(d, m);
         const struct schema_field *f = NULL;
-        for (unsigned i = next; i < next + 2u && i < m->field_count; i++) {
-            const struct schema_field *g = &schema_fields[schema_by_number[m->by_number + i]];
-            if (g->number == number) {
-                f = g;
-                next = i;
-                break;
-            }
-        }
-        if (!f && (f = schema_field_by_number(m, number))) {
-            while (schema_fields[schema_by_number[m->by_number + next]].number != number)
-                next = (next + 1) % m->field_count;
+        unsigned i = next;
+        while (i < m->field_count && schema_numbers[m->by_number + i] < number)
+            i++;
+        if (i < m->field_count && schema_numbers[m->by_number + i] == number) {
+            f = &schema_fields[schema_by_number[m->by_number + i]];
+            next = i;
+        } else {
+            f = schema_field_by_number(m, number); /* out of order, or unknown */
         }
         if (!f) {
             if (!wire_skip(&r, type))

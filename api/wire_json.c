@@ -229,9 +229,11 @@ static int fill_absent(struct walk *w, const struct schema_message *m, unsigned 
                        uint32_t number, bool *first, int depth, bool top)
 {
     for (; *next < m->field_count; (*next)++) {
-        const struct schema_field *f = &schema_fields[schema_by_number[m->by_number + *next]];
-        if (f->number >= number)
+        if (schema_numbers[m->by_number + *next] >= number)
             break;
+        if (!schema_attention[m->by_number + *next])
+            continue;
+        const struct schema_field *f = &schema_fields[schema_by_number[m->by_number + *next]];
         if (f->flags & SCHEMA_INLINE) {
             int rc = walk_members(w, schema_field_message(f), STR_NONE, first, depth + 1, false);
             if (rc < 0)

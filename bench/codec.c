@@ -1,6 +1,6 @@
 /*
  * Codecs on a pod of about 2.8 KB of JSON, as a cluster's pods are: how often in a second of CPU time, and
- * microseconds each. `bench_codec [SECONDS per row]`; the last line is the figure of the budget (stored bytes → JSON, which
+ * microseconds each. `bench_codec [SECONDS per row [ROW]]`; the last line is the figure of the budget (stored bytes → JSON, which
  * is what a GET costs).
  */
 #include "api/codec.h"
@@ -66,6 +66,7 @@ struct run {
     void *pod;
     const struct schema_message *m;
     const struct resource *r;
+    const char *only; /* NULL: every row */
 };
 
 static void json_to_struct(struct run *run)
@@ -123,6 +124,8 @@ static uint64_t cpu_ns(void)
 
 static double measure(struct run *run, const char *name, void (*once)(struct run *), double seconds)
 {
+    if (run->only && strcmp(run->only, name) != 0)
+        return 0;
     uint64_t start = cpu_ns(), end = start + (uint64_t)(seconds * 1e9), n = 0, now;
     do {
         for (int i = 0; i < 100; i++, n++) {
@@ -140,7 +143,8 @@ int main(int argc, char **argv)
 {
     double seconds = argc > 1 ? atof(argv[1]) : 0.5;
     struct run run = {.m = schema_get(Core__V1__Pod__SCHEMA),
-                      .r = resource_of_message(Core__V1__Pod__SCHEMA)};
+                      .r = resource_of_message(Core__V1__Pod__SCHEMA),
+                      .only = argc > 2 ? argv[2] : NULL};
     struct arena keep;
     struct error err;
     arena_init(&run.a);

@@ -220,6 +220,15 @@ def filled_size(opt, by_name, m):
     return out
 
 
+def attention(opt, m, f):
+    """Does an absent field still have a place in JSON (see api/wire_json.c)?"""
+    omit = opt.get(f.options, "omit")
+    always = omit == 0 or (omit == 1 and f.type == FD.TYPE_MESSAGE and
+                           field_label(opt, f) == "SCHEMA_VALUE")
+    spliced = m.full_name == "meta.v1.ObjectMeta" and f.name == "resource_version"
+    return str(int(always or spliced or opt.get(f.options, "inline")))
+
+
 def write_tables(path, opt, files, messages):
     ids = {m.full_name: i for i, m in enumerate(messages)}
     by_name = {m.full_name: m for m in messages}
@@ -227,6 +236,7 @@ def write_tables(path, opt, files, messages):
     for m in messages:
         base[m.full_name] = total
         total += len(m.desc.field)
+    all_fields = [(m, f) for m in messages for f in m.desc.field]
     strings = Strings()
     rows, numbers, member_rows, message_rows = [], [], [], []
     special = ["PLAIN", "TIME", "MICRO_TIME", "DURATION", "QUANTITY", "INT_OR_STRING", "RAW",
@@ -257,6 +267,10 @@ def write_tables(path, opt, files, messages):
         out.write("const struct schema_field schema_fields[] = {\n" + "\n".join(rows) + "\n};\n\n")
         out.write("const uint16_t schema_by_number[] = {\n" +
                   ",\n".join(map(str, numbers)) + "\n};\n\n")
+        out.write("const uint16_t schema_numbers[] = {\n" +
+                  ",\n".join(str(all_fields[n][1].number) for n in numbers) + "\n};\n\n")
+        out.write("const uint8_t schema_attention[] = {\n" +
+                  ",\n".join(attention(opt, *all_fields[n]) for n in numbers) + "\n};\n\n")
         out.write("const struct schema_member schema_members[] = {\n" +
                   "\n".join(member_rows) + "\n};\n")
 
