@@ -121,9 +121,11 @@ static void add_metrics(struct etcd_server *s)
     if (!m)
         return;
     metrics_gauge_fn(m, "etcd_server_has_leader", NULL,
-                     "Whether or not a leader exists. 1 is existence, 0 is not.", has_leader, s->kv);
+                     "Whether or not a leader exists. 1 is existence, 0 is not.", has_leader,
+                     s->kv);
     metrics_gauge_fn(m, "etcd_server_is_leader", NULL,
-                     "Whether or not this member is a leader. 1 if is, 0 otherwise.", is_leader, s->kv);
+                     "Whether or not this member is a leader. 1 if is, 0 otherwise.", is_leader,
+                     s->kv);
 }
 
 static void close_server(struct http_server *http, uint64_t grace_ms)

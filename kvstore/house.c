@@ -248,6 +248,22 @@ static bool checkpoint_due(struct kv *kv, uint64_t since_ns)
     return info.file_bytes > before && info.file_bytes - before > kv->o.checkpoint_bytes;
 }
 
+void checkpoint_make_room(struct kv *kv)
+{
+    if (logdb_file_bytes(kv->db) < kv->o.map_bytes / 4 * 3)
+        return;
+    pthread_mutex_lock(&kv->house_lock);
+    /* The one under way may have begun before the pages were freed; the one after it has not. */
+    uint64_t enough = kv->checkpoints_done + 2;
+    while (kv->checkpoints_done < enough && !atomic_load(&kv->stopping) &&
+           !atomic_load(&kv->failed)) {
+        kv->checkpoint_wanted = true;
+        pthread_cond_signal(&kv->checkpoint_wake);
+        timed_wait(&kv->checkpoint_done, &kv->house_lock, 100 * NS_PER_MS);
+    }
+    pthread_mutex_unlock(&kv->house_lock);
+}
+
 static void *checkpoint_main(void *arg)
 {
     struct kv *kv = arg;
@@ -256,17 +272,23 @@ static void *checkpoint_main(void *arg)
     uint64_t last = clock_mono_ns();
     while (!atomic_load(&kv->stopping) && !atomic_load(&kv->failed)) {
         pthread_mutex_lock(&kv->house_lock);
-        if (!atomic_load(&kv->stopping))
+        if (!atomic_load(&kv->stopping) && !kv->checkpoint_wanted)
             timed_wait(&kv->checkpoint_wake, &kv->house_lock, 100 * NS_PER_MS);
+        bool wanted = kv->checkpoint_wanted;
+        kv->checkpoint_wanted = false;
         pthread_mutex_unlock(&kv->house_lock);
         uint64_t now = clock_mono_ns();
-        if (!checkpoint_due(kv, now - last))
+        if (!wanted && !checkpoint_due(kv, now - last))
             continue;
         last = now;
         logdb_info(kv->db, &info);
         atomic_store(&kv->checkpoint_file_bytes, info.file_bytes);
         if (logdb_checkpoint(kv->db, &err) < 0)
             kv_fail(kv, &err);
+        pthread_mutex_lock(&kv->house_lock);
+        kv->checkpoints_done++;
+        pthread_cond_broadcast(&kv->checkpoint_done);
+        pthread_mutex_unlock(&kv->house_lock);
     }
     return NULL;
 }

@@ -76,6 +76,7 @@ static void locks_init(struct kv *kv)
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&kv->house_wake, &monotonic);
     pthread_cond_init(&kv->checkpoint_wake, &monotonic);
+    pthread_cond_init(&kv->checkpoint_done, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&kv->wait_lock, NULL);
     pthread_mutex_init(&kv->budget_lock, NULL);
@@ -97,6 +98,7 @@ static void kv_free(struct kv *kv)
     arena_free(&kv->arena);
     pthread_cond_destroy(&kv->house_wake);
     pthread_cond_destroy(&kv->checkpoint_wake);
+    pthread_cond_destroy(&kv->checkpoint_done);
     pthread_mutex_destroy(&kv->wait_lock);
     pthread_mutex_destroy(&kv->budget_lock);
     pthread_mutex_destroy(&kv->pin_lock);

@@ -26,6 +26,7 @@ static int machine_persist(void *ctx, const struct raft_persist *batches, size_t
 
 static int txn_open(struct apply *a, struct error *err)
 {
+    checkpoint_make_room(a->kv);
     int rc = logdb_begin(a->kv->db, &a->txn, err);
     if (rc < 0)
         return rc;

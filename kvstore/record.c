@@ -115,10 +115,12 @@ static struct kv_revid get_link(struct reader *r, int64_t rev)
     uint64_t distance = get_varint(r);
     if (distance == 0)
         return id;
+    if (rev < 1 || distance - 1 >= (uint64_t)rev) {
+        r->failed = true;
+        return id;
+    }
     id.rev = rev - (int64_t)(distance - 1);
     id.sub = (uint32_t)get_varint(r);
-    if (distance - 1 >= (uint64_t)rev)
-        r->failed = true;
     return id;
 }
 
@@ -137,7 +139,7 @@ int kv_record_read(struct str in, struct str seed, struct kv_record *out, struct
     out->id.sub = (uint32_t)get_varint(&r);
     out->depth = (uint32_t)get_varint(&r);
     if (!out->tombstone) {
-        out->create_rev = out->id.rev - (int64_t)get_varint(&r);
+        out->create_rev = (int64_t)((uint64_t)out->id.rev - get_varint(&r));
         out->version = (int64_t)get_varint(&r);
     }
     if (flags & FLAG_LEASE)
@@ -152,7 +154,10 @@ int kv_record_read(struct str in, struct str seed, struct kv_record *out, struct
             out->key = str_make(r.p, n);
         r.p += r.failed ? 0 : n;
     }
-    if (r.failed || flags & ~(unsigned)FLAGS_KNOWN || out->id.rev < 1)
+    bool sane = out->id.rev >= 1 &&
+                (out->tombstone ||
+                 (out->create_rev >= 1 && out->create_rev <= out->id.rev && out->version >= 1));
+    if (r.failed || flags & ~(unsigned)FLAGS_KNOWN || !sane)
         return error_set(err, ERR_CORRUPT, "stored record has a wrong form");
     out->value = str_make(r.p, (size_t)(r.end - r.p));
     return 0;

@@ -20,7 +20,7 @@
 
 #define READ_SLICE_NS (50 * 1000 * 1000ull) /* a read transaction is renewed after this */
 #define BULK_KEYS 2000                      /* keys deleted in one transaction of a large delete */
-#define PINS_MAX 256
+#define PINS_MAX 1024 /* as many as LMDB readers */
 
 struct driver;
 
@@ -98,6 +98,9 @@ struct kv {
     bool threads_started;
     atomic_int apply_busy;                  /* compaction gives way */
     _Atomic uint64_t checkpoint_file_bytes; /* size of data.mdb at the last checkpoint */
+    pthread_cond_t checkpoint_done;         /* house_lock */
+    bool checkpoint_wanted;                 /* house_lock: at once */
+    uint64_t checkpoints_done;              /* house_lock */
     VEC(struct waiter *) compact_waiters;   /* physical compaction; house_lock */
     uint64_t member_seq;                    /* house thread: own MEMBER proposal sent */
     atomic_bool leader;
@@ -174,6 +177,9 @@ int64_t pin_limit(struct kv *kv, int64_t target);
 int house_start(struct kv *kv, struct error *err);
 void house_stop(struct kv *kv);
 void house_wake(struct kv *kv);
+/* On the apply thread, before a transaction: when LMDB's map is filling up with pages that only the next
+ * checkpoint makes free again, wait for that checkpoint. A full map would stop the member. */
+void checkpoint_make_room(struct kv *kv);
 void kv_fail(struct kv *kv, const struct error *why);
 void compaction_wait(struct kv *kv, struct waiter *w);
 

@@ -596,6 +596,15 @@ bool logdb_is_new(const struct logdb *db)
     return db->is_new;
 }
 
+uint64_t logdb_file_bytes(struct logdb *db)
+{
+    MDB_envinfo info;
+    MDB_stat st;
+    mdb_env_info(db->env.mdb, &info);
+    mdb_env_stat(db->env.mdb, &st);
+    return (uint64_t)(info.me_last_pgno + 1) * st.ms_psize;
+}
+
 void logdb_info(struct logdb *db, struct logdb_info *out)
 {
     MDB_envinfo info;

@@ -146,6 +146,8 @@ struct logdb_info {
     bool recovered_from_pin;    /* a power loss was assumed at open */
 };
 void logdb_info(struct logdb *db, struct logdb_info *out);
+/* Its file_bytes alone; apply thread, cheap. */
+uint64_t logdb_file_bytes(struct logdb *db);
 
 /* ---- checkpoint thread ---- */
 
