@@ -6,6 +6,8 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "health/health.pb-c.h"
+#include "net/grpc.h"
 #include "net/http_client.h"
 #include "net/tls.h"
 #include <arpa/inet.h>
@@ -173,6 +175,38 @@ static bool probe_exec(struct agent *g, const Core__V1__ExecAction *e, const cha
     return result.exit_code == 0;
 }
 
+static bool probe_grpc(struct agent *g, const Core__V1__GRPCAction *action, const char *ip,
+                       uint32_t timeout_ms, struct arena *a, const char **output)
+{
+    const char *target = arena_printf(a, "http://%s:%d", ip, action->port);
+    Grpc__Health__V1__HealthCheckRequest q = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
+    ProtobufCMessage *answer = NULL;
+    struct grpc_channel *channel;
+    struct error err = {0};
+    bool serving = false;
+
+    channel = grpc_channel_new(
+        g->loop,
+        &(struct grpc_channel_options){.targets = (const char *const[]){target, NULL},
+                                       .message_bytes_max = BODY_MAX,
+                                       .connect_timeout_ms = timeout_ms},
+        &err);
+    if (action->service)
+        q.service = action->service;
+    if (channel && grpc_call_wait(channel, "/grpc.health.v1.Health/Check", &q.base,
+                                  &grpc__health__v1__health_check_response__descriptor, timeout_ms,
+                                  a, &answer, NULL, &err) == 0) {
+        const Grpc__Health__V1__HealthCheckResponse *r = (const void *)answer;
+        serving = r->status == GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING;
+        *output = arena_printf(a, "service unhealthy (responded with status %d)", (int)r->status);
+    } else {
+        *output = arena_strdup(a, err.message);
+    }
+    if (channel)
+        grpc_channel_free(channel);
+    return serving;
+}
+
 static bool probe_run(struct agent *g, const struct probe *p, struct arena *a, const char **output)
 {
     const Core__V1__ProbeHandler *h = p->spec->handler;
@@ -188,7 +222,9 @@ static bool probe_run(struct agent *g, const struct probe *p, struct arena *a, c
         return probe_tcp(host, probe_port(h->tcp_socket->port, p->container), timeout_ms, a,
                          output);
     }
-    *output = "this kind of probe is not supported";
+    if (h->grpc)
+        return probe_grpc(g, h->grpc, p->ip, timeout_ms, a, output);
+    *output = "the probe says neither exec, httpGet, tcpSocket nor grpc";
     return false;
 }
 

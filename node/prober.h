@@ -1,6 +1,6 @@
 /*
- * Probes: startup, readiness and liveness of running containers, by command, HTTP or TCP
- * connection.
+ * Probes: startup, readiness and liveness of running containers, by command, HTTP, TCP
+ * connection or gRPC health check.
  *
  * A few threads take what is due from a queue. A result that changes puts the pod's key into the
  * agent's queue; what follows from it (status, restart) is the pod worker's to decide. Thread-safe.

@@ -326,6 +326,31 @@ def test_probes(_):
     equal(container_status("never-ready")["ready"], False)
 
 
+def test_grpc_probes(_):
+    if not shutil.which("etcd"):
+        print("     etcd is not installed: nothing here answers gRPC health checks; skipped")
+        return
+    node = api.get("/api/v1/nodes")["items"][0]
+    address = [a["address"] for a in node["status"]["addresses"] if a["type"] == "InternalIP"][0]
+    url = "http://%s:12379" % address
+    peer = "http://%s:12380" % address
+    with tempfile.TemporaryDirectory() as d:
+        etcd = subprocess.Popen(["nsenter", "--net=/run/netns/c8s-" + node["metadata"]["name"], "etcd", "--data-dir", d,
+                                 "--listen-client-urls", url, "--advertise-client-urls", url, "--listen-peer-urls", peer,
+                                 "--initial-advertise-peer-urls", peer, "--initial-cluster", "default=" + peer],
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            for name, port in (("served", 12379), ("unserved", 12381)):
+                run(name, container("sleep 1000", readinessProbe={"grpc": {"port": port}, "periodSeconds": 1}),
+                    hostNetwork=True, nodeName=node["metadata"]["name"])
+            ready("served")
+            equal(container_status("unserved")["ready"], False)
+            eventually(10, "a failed probe", lambda: any(r == "Unhealthy" for r, _ in api.events("unserved")))
+        finally:
+            etcd.kill()
+            etcd.wait()
+
+
 # ---- network ----
 
 def test_pods_reach_each_other_and_services(_):
