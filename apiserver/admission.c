@@ -37,8 +37,10 @@ struct status *admit_namespace(struct write *w)
     if (m.deletion_timestamp) {
         struct status_about about = about_of(w);
         struct status *s = status_forbidden(
-            a, &about, "unable to create new content in namespace %s because it is being terminated", w->ns);
-        status_cause_add(a, s, "NamespaceTerminating", "metadata.namespace", "namespace %s is being terminated", w->ns);
+            a, &about,
+            "unable to create new content in namespace %s because it is being terminated", w->ns);
+        status_cause_add(a, s, "NamespaceTerminating", "metadata.namespace",
+                         "namespace %s is being terminated", w->ns);
         return s;
     }
     write_extra_unchanged(w, key, pair.mod_rev);
@@ -133,20 +135,23 @@ static struct status *admit_service_account(struct write *w, Core__V1__Pod *pod)
     if (annotations_get(pod->metadata, "kubernetes.io/config.mirror"))
         return NULL;
     if (!*spec->service_account_name)
-        spec->service_account_name = *spec->service_account ? spec->service_account : (char *)"default";
+        spec->service_account_name =
+            *spec->service_account ? spec->service_account : (char *)"default";
     spec->service_account = spec->service_account_name;
     void *object;
-    int rc = rest_load(w->rq->server, a, resource_of_message(Core__V1__ServiceAccount__SCHEMA), w->ns,
-                       spec->service_account_name, &object, &err);
+    int rc = rest_load(w->rq->server, a, resource_of_message(Core__V1__ServiceAccount__SCHEMA),
+                       w->ns, spec->service_account_name, &object, &err);
     if (rc < 0)
         return status_from_error(a, &err);
     struct status_about about = about_of(w);
     if (rc == 0)
-        return status_forbidden(a, &about, "error looking up service account %s/%s: serviceaccount \"%s\" not found",
-                                w->ns, spec->service_account_name, spec->service_account_name);
+        return status_forbidden(
+            a, &about, "error looking up service account %s/%s: serviceaccount \"%s\" not found",
+            w->ns, spec->service_account_name, spec->service_account_name);
     const Core__V1__ServiceAccount *sa = object;
-    bool automount = spec->has_automount_service_account_token ? spec->automount_service_account_token
-                                                               : api_get(sa, automount_service_account_token, true);
+    bool automount = spec->has_automount_service_account_token
+                         ? spec->automount_service_account_token
+                         : api_get(sa, automount_service_account_token, true);
     if (automount)
         mount_token(a, spec);
     if (spec->n_image_pull_secrets == 0) {
@@ -162,7 +167,8 @@ static bool tolerates(const Core__V1__PodSpec *spec, const char *taint)
 {
     for (size_t i = 0; i < spec->n_tolerations; i++) {
         const Core__V1__Toleration *t = spec->tolerations[i];
-        if ((!*t->key || strcmp(t->key, taint) == 0) && (!*t->effect || strcmp(t->effect, "NoExecute") == 0))
+        if ((!*t->key || strcmp(t->key, taint) == 0) &&
+            (!*t->effect || strcmp(t->effect, "NoExecute") == 0))
             return true;
     }
     return false;
@@ -200,7 +206,8 @@ static int find_default_class(void *ctx, const struct kv_pair *pair)
     return 0;
 }
 
-static struct status *priority_class(struct write *w, const Core__V1__PodSpec *spec, Scheduling__V1__PriorityClass **out)
+static struct status *priority_class(struct write *w, const Core__V1__PodSpec *spec,
+                                     Scheduling__V1__PriorityClass **out)
 {
     struct arena *a = w->rq->a;
     const struct resource *r = resource_of_message(Scheduling__V1__PriorityClass__SCHEMA);
@@ -209,7 +216,8 @@ static struct status *priority_class(struct write *w, const Core__V1__PodSpec *s
     if (!*spec->priority_class_name) {
         struct default_class d = {.a = a};
         struct str prefix = rest_prefix(a, r, "");
-        struct kv_range_request range = {.key = prefix, .end = kv_prefix_end(a, prefix), .no_count = true};
+        struct kv_range_request range = {
+            .key = prefix, .end = kv_prefix_end(a, prefix), .no_count = true};
         struct kv_range_result result;
         if (kv_scan(w->rq->server->kv, &range, find_default_class, &d, a, &result, &err) < 0)
             return status_from_error(a, &err);
@@ -222,7 +230,8 @@ static struct status *priority_class(struct write *w, const Core__V1__PodSpec *s
     if (rc < 0)
         return status_from_error(a, &err);
     if (rc == 0)
-        return status_forbidden(a, &about, "no PriorityClass with name %s was found", spec->priority_class_name);
+        return status_forbidden(a, &about, "no PriorityClass with name %s was found",
+                                spec->priority_class_name);
     *out = object;
     return NULL;
 }
@@ -236,15 +245,18 @@ static struct status *admit_priority(struct write *w, Core__V1__PodSpec *spec)
     int32_t value = class ? class->value : 0;
     struct status_about about = about_of(w);
     if (spec->has_priority && spec->priority != value)
-        return status_forbidden(w->rq->a, &about, "the integer value of priority (%d) must not be provided in pod spec; "
-                                                  "priority admission controller computed %d from the given PriorityClass name",
-                                spec->priority, value);
+        return status_forbidden(
+            w->rq->a, &about,
+            "the integer value of priority (%d) must not be provided in pod spec; "
+            "priority admission controller computed %d from the given PriorityClass name",
+            spec->priority, value);
     if (class && !*spec->priority_class_name)
         spec->priority_class_name = class->metadata->name;
     api_set(spec, priority, value);
     if (!spec->preemption_policy)
-        spec->preemption_policy =
-            class && class->preemption_policy ? class->preemption_policy : (char *)"PreemptLowerPriority";
+        spec->preemption_policy = class && class->preemption_policy
+                                      ? class->preemption_policy
+                                      : (char *)"PreemptLowerPriority";
     return NULL;
 }
 

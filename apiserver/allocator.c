@@ -9,26 +9,34 @@
 #define LOW_MIN 16u
 #define LOW_MAX 256u
 
-int service_net_parse(const char *cidr, unsigned port_min, unsigned port_max, struct service_net *out, struct error *err)
+int service_net_parse(const char *cidr, unsigned port_min, unsigned port_max,
+                      struct service_net *out, struct error *err)
 {
     char text[64];
     unsigned bits = 0;
     struct in_addr in;
     const char *slash = strchr(cidr, '/');
     int64_t n;
-    if (!slash || (size_t)(slash - cidr) >= sizeof text || !str_to_i64(str_from(slash + 1), &n) || n < 12 || n > 30)
-        return error_set(err, ERR_INVALID, "--service-cluster-ip-range %s: want an IPv4 range like 10.96.0.0/12 (/12 to /30)",
-                         cidr);
+    if (!slash || (size_t)(slash - cidr) >= sizeof text || !str_to_i64(str_from(slash + 1), &n) ||
+        n < 12 || n > 30)
+        return error_set(
+            err, ERR_INVALID,
+            "--service-cluster-ip-range %s: want an IPv4 range like 10.96.0.0/12 (/12 to /30)",
+            cidr);
     bits = (unsigned)n;
     memcpy(text, cidr, (size_t)(slash - cidr));
     text[slash - cidr] = 0;
     if (inet_pton(AF_INET, text, &in) != 1)
-        return error_set(err, ERR_INVALID, "--service-cluster-ip-range %s: not an IPv4 address", cidr);
+        return error_set(err, ERR_INVALID, "--service-cluster-ip-range %s: not an IPv4 address",
+                         cidr);
     if (port_min < 1 || port_max > 65535 || port_min > port_max)
-        return error_set(err, ERR_INVALID, "--service-node-port-range %u-%u: not a range of ports", port_min, port_max);
+        return error_set(err, ERR_INVALID, "--service-node-port-range %u-%u: not a range of ports",
+                         port_min, port_max);
     uint32_t size = 1u << (32 - bits);
-    *out = (struct service_net){.base = ntohl(in.s_addr) & ~(size - 1), .size = size,
-                                .port_min = port_min, .port_max = port_max};
+    *out = (struct service_net){.base = ntohl(in.s_addr) & ~(size - 1),
+                                .size = size,
+                                .port_min = port_min,
+                                .port_max = port_max};
     /* As upstream: min(max(16, size/16), 256) addresses are kept for static use. */
     out->low = MIN(MAX(LOW_MIN, size / 16), LOW_MAX);
     if (out->low > size / 2)
@@ -56,7 +64,8 @@ bool service_net_contains(const struct service_net *n, const char *ip)
     return ntohl(in.s_addr) >= n->base && offset > 0 && offset < n->size - 1;
 }
 
-bool service_net_candidate(const struct service_net *n, uint64_t seed, uint32_t i, char out[INET_ADDRSTRLEN])
+bool service_net_candidate(const struct service_net *n, uint64_t seed, uint32_t i,
+                           char out[INET_ADDRSTRLEN])
 {
     uint32_t first = MAX(n->low, 1u), last = n->size - 2; /* inclusive offsets of the upper part */
     uint32_t upper = last - first + 1, lower = first - 1;

@@ -15,22 +15,23 @@
 #include <netinet/in.h>
 
 struct service_net {
-    uint32_t base;   /* network address, host order */
-    uint32_t size;   /* addresses in it, network and broadcast included */
-    uint32_t low;    /* the first `low` offsets are left for addresses asked for by number */
+    uint32_t base; /* network address, host order */
+    uint32_t size; /* addresses in it, network and broadcast included */
+    uint32_t low;  /* the first `low` offsets are left for addresses asked for by number */
     unsigned port_min, port_max;
 };
 
 /* "10.96.0.0/12"; prefix length 12 to 30. Ports: inclusive range. */
-int service_net_parse(const char *cidr, unsigned port_min, unsigned port_max, struct service_net *out,
-                      struct error *err);
+int service_net_parse(const char *cidr, unsigned port_min, unsigned port_max,
+                      struct service_net *out, struct error *err);
 /* The service `kubernetes` has the first address. */
 void service_net_first(const struct service_net *n, char out[INET_ADDRSTRLEN]);
 /* A usable address of the range (no network, broadcast)? */
 bool service_net_contains(const struct service_net *n, const char *ip);
 /* The i-th candidate of a search that starts at random `seed`: walks the upper part, then the lower;
  * false when every address has been tried. */
-bool service_net_candidate(const struct service_net *n, uint64_t seed, uint32_t i, char out[INET_ADDRSTRLEN]);
+bool service_net_candidate(const struct service_net *n, uint64_t seed, uint32_t i,
+                           char out[INET_ADDRSTRLEN]);
 bool service_port_candidate(const struct service_net *n, uint64_t seed, uint32_t i, int32_t *port);
 static inline bool service_port_contains(const struct service_net *n, int32_t port)
 {

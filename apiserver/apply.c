@@ -31,7 +31,8 @@ static struct node struct_node(const struct schema_message *m, unsigned flags)
 static struct node field_node(const struct schema_field *f)
 {
     if (f->label == SCHEMA_MAP)
-        return (f->flags & SCHEMA_ATOMIC) ? (struct node){.kind = NODE_LEAF} : (struct node){.kind = NODE_MAP, .f = f};
+        return (f->flags & SCHEMA_ATOMIC) ? (struct node){.kind = NODE_LEAF}
+                                          : (struct node){.kind = NODE_MAP, .f = f};
     if (f->label == SCHEMA_REPEATED) {
         if (f->list_type == SCHEMA_LIST_MAP && f->type == SCHEMA_MESSAGE)
             return (struct node){.kind = NODE_LIST_MAP, .f = f, .m = schema_field_message(f)};
@@ -70,7 +71,8 @@ static yyjson_mut_val *member(yyjson_mut_val *object, struct str key)
     return yyjson_mut_is_obj(object) ? yyjson_mut_obj_getn(object, key.p, key.n) : NULL;
 }
 
-static void set_member(struct apply *ap, yyjson_mut_val *object, struct str key, yyjson_mut_val *value)
+static void set_member(struct apply *ap, yyjson_mut_val *object, struct str key,
+                       yyjson_mut_val *value)
 {
     yyjson_mut_obj_put(object, yyjson_mut_strncpy(ap->doc, key.p, key.n), value);
 }
@@ -108,9 +110,12 @@ static struct str item_key(struct apply *ap, yyjson_mut_val *item, const struct 
     buf_append_cstr(&b, "k:{");
     bool any = false;
     for (size_t i = 0; i < n; i++) {
-        const struct schema_field *via, *kf = schema_field_by_json(schema_field_message(f), names[i], &via);
+        const struct schema_field *via,
+            *kf = schema_field_by_json(schema_field_message(f), names[i], &via);
         yyjson_mut_val *v = member(item, names[i]);
-        struct str text = v && !yyjson_mut_is_null(v) ? text_of(ap, v) : kf ? str_from(schema_string(kf->default_value)) : STR_NONE;
+        struct str text = v && !yyjson_mut_is_null(v) ? text_of(ap, v)
+                          : kf                        ? str_from(schema_string(kf->default_value))
+                                                      : STR_NONE;
         if (!text.n)
             continue;
         buf_append_cstr(&b, any ? "," : "");
@@ -125,12 +130,13 @@ static struct str item_key(struct apply *ap, yyjson_mut_val *item, const struct 
     return s;
 }
 
-static yyjson_mut_val *find_item(struct apply *ap, yyjson_mut_val *list, struct str key, const struct schema_field *f)
+static yyjson_mut_val *find_item(struct apply *ap, yyjson_mut_val *list, struct str key,
+                                 const struct schema_field *f)
 {
     size_t i, n;
     yyjson_mut_val *item;
     if (yyjson_mut_is_arr(list))
-        yyjson_mut_arr_foreach(list, i, n, item)
+        yyjson_mut_arr_foreach (list, i, n, item)
             if (str_eq(item_key(ap, item, f), key))
                 return item;
     return NULL;
@@ -141,7 +147,7 @@ static yyjson_mut_val *find_value(struct apply *ap, yyjson_mut_val *list, struct
     size_t i, n;
     yyjson_mut_val *item;
     if (yyjson_mut_is_arr(list))
-        yyjson_mut_arr_foreach(list, i, n, item)
+        yyjson_mut_arr_foreach (list, i, n, item)
             if (str_eq(text_of(ap, item), text))
                 return item;
     return NULL;
@@ -149,26 +155,27 @@ static yyjson_mut_val *find_value(struct apply *ap, yyjson_mut_val *list, struct
 
 /* ---- the set of fields in a configuration ---- */
 
-static yyjson_mut_val *fields(struct apply *ap, yyjson_mut_val *value, const struct node *n, int depth);
+static yyjson_mut_val *fields(struct apply *ap, yyjson_mut_val *value, const struct node *n,
+                              int depth);
 
-static void member_fields(struct apply *ap, yyjson_mut_val *out, yyjson_mut_val *value, const struct node *n, int depth)
+static void member_fields(struct apply *ap, yyjson_mut_val *out, yyjson_mut_val *value,
+                          const struct node *n, int depth)
 {
     size_t i, max;
     yyjson_mut_val *key, *v;
-    yyjson_mut_obj_foreach(value, i, max, key, v)
-    {
+    yyjson_mut_obj_foreach (value, i, max, key, v) {
         struct node child;
         if (!yyjson_mut_is_null(v) && child_node(n, key_of(key), &child))
             set_member(ap, out, prefixed(ap, "f:", key_of(key)), fields(ap, v, &child, depth + 1));
     }
 }
 
-static void item_fields(struct apply *ap, yyjson_mut_val *out, yyjson_mut_val *value, const struct node *n, int depth)
+static void item_fields(struct apply *ap, yyjson_mut_val *out, yyjson_mut_val *value,
+                        const struct node *n, int depth)
 {
     size_t i, max;
     yyjson_mut_val *item;
-    yyjson_mut_arr_foreach(value, i, max, item)
-    {
+    yyjson_mut_arr_foreach (value, i, max, item) {
         if (n->kind == NODE_LIST_SET) {
             set_member(ap, out, prefixed(ap, "v:", text_of(ap, item)), yyjson_mut_obj(ap->doc));
             continue;
@@ -181,7 +188,8 @@ static void item_fields(struct apply *ap, yyjson_mut_val *out, yyjson_mut_val *v
     }
 }
 
-static yyjson_mut_val *fields(struct apply *ap, yyjson_mut_val *value, const struct node *n, int depth)
+static yyjson_mut_val *fields(struct apply *ap, yyjson_mut_val *value, const struct node *n,
+                              int depth)
 {
     yyjson_mut_val *out = yyjson_mut_obj(ap->doc);
     if (depth > DEPTH_MAX)
@@ -195,8 +203,9 @@ static yyjson_mut_val *fields(struct apply *ap, yyjson_mut_val *value, const str
 
 yyjson_mut_val *apply_fields(struct apply *ap, yyjson_mut_val *config)
 {
-    static const char *const identity[] = {"f:name", "f:namespace", "f:uid", "f:resourceVersion", "f:creationTimestamp",
-                                           "f:managedFields", "f:generation", "f:selfLink"};
+    static const char *const identity[] = {
+        "f:name",          "f:namespace",  "f:uid",     "f:resourceVersion", "f:creationTimestamp",
+        "f:managedFields", "f:generation", "f:selfLink"};
     yyjson_mut_val *set = fields(ap, config, &(struct node){.kind = NODE_STRUCT, .m = ap->m}, 0);
     yyjson_mut_val *meta = member(set, STR("f:metadata"));
     for (size_t i = 0; meta && i < sizeof identity / sizeof identity[0]; i++)
@@ -209,16 +218,18 @@ yyjson_mut_val *apply_fields(struct apply *ap, yyjson_mut_val *config)
 
 /* ---- merging ---- */
 
-static void merge_members(struct apply *ap, yyjson_mut_val *live, yyjson_mut_val *config, const struct node *n, int depth);
+static void merge_members(struct apply *ap, yyjson_mut_val *live, yyjson_mut_val *config,
+                          const struct node *n, int depth);
 
-static void merge_items(struct apply *ap, yyjson_mut_val *live, yyjson_mut_val *config, const struct node *n, int depth)
+static void merge_items(struct apply *ap, yyjson_mut_val *live, yyjson_mut_val *config,
+                        const struct node *n, int depth)
 {
     size_t i, max;
     yyjson_mut_val *item;
-    yyjson_mut_arr_foreach(config, i, max, item)
-    {
-        yyjson_mut_val *old = n->kind == NODE_LIST_SET ? find_value(ap, live, text_of(ap, item))
-                                                       : find_item(ap, live, item_key(ap, item, n->f), n->f);
+    yyjson_mut_arr_foreach (config, i, max, item) {
+        yyjson_mut_val *old = n->kind == NODE_LIST_SET
+                                  ? find_value(ap, live, text_of(ap, item))
+                                  : find_item(ap, live, item_key(ap, item, n->f), n->f);
         if (!old)
             yyjson_mut_arr_append(live, yyjson_mut_val_mut_copy(ap->doc, item));
         else if (n->kind == NODE_LIST_MAP && yyjson_mut_is_obj(old) && yyjson_mut_is_obj(item))
@@ -226,21 +237,23 @@ static void merge_items(struct apply *ap, yyjson_mut_val *live, yyjson_mut_val *
     }
 }
 
-static void merge_members(struct apply *ap, yyjson_mut_val *live, yyjson_mut_val *config, const struct node *n, int depth)
+static void merge_members(struct apply *ap, yyjson_mut_val *live, yyjson_mut_val *config,
+                          const struct node *n, int depth)
 {
     size_t i, max;
     yyjson_mut_val *key, *v;
     if (depth > DEPTH_MAX)
         return;
-    yyjson_mut_obj_foreach(config, i, max, key, v)
-    {
+    yyjson_mut_obj_foreach (config, i, max, key, v) {
         struct node child;
         yyjson_mut_val *old = member(live, key_of(key));
         if (yyjson_mut_is_null(v) || !child_node(n, key_of(key), &child))
             continue;
-        if ((child.kind == NODE_STRUCT || child.kind == NODE_MAP) && yyjson_mut_is_obj(old) && yyjson_mut_is_obj(v))
+        if ((child.kind == NODE_STRUCT || child.kind == NODE_MAP) && yyjson_mut_is_obj(old) &&
+            yyjson_mut_is_obj(v))
             merge_members(ap, old, v, &child, depth + 1);
-        else if ((child.kind == NODE_LIST_MAP || child.kind == NODE_LIST_SET) && yyjson_mut_is_arr(old) && yyjson_mut_is_arr(v))
+        else if ((child.kind == NODE_LIST_MAP || child.kind == NODE_LIST_SET) &&
+                 yyjson_mut_is_arr(old) && yyjson_mut_is_arr(v))
             merge_items(ap, old, v, &child, depth + 1);
         else
             set_member(ap, live, key_of(key), yyjson_mut_val_mut_copy(ap->doc, v));
@@ -253,19 +266,20 @@ static void remove_item(yyjson_mut_val *list, yyjson_mut_val *item)
 {
     size_t i, n;
     yyjson_mut_val *v;
-    yyjson_mut_arr_foreach(list, i, n, v)
+    yyjson_mut_arr_foreach (list, i, n, v)
         if (v == item) {
             yyjson_mut_arr_remove(list, i);
             return;
         }
 }
 
-static void prune(struct apply *ap, yyjson_mut_val *live, const struct node *n, yyjson_mut_val *old, yyjson_mut_val *now,
-                  yyjson_mut_val *others, int depth);
+static void prune(struct apply *ap, yyjson_mut_val *live, const struct node *n, yyjson_mut_val *old,
+                  yyjson_mut_val *now, yyjson_mut_val *others, int depth);
 
 /* One entry "f:x" of the old set. */
-static void prune_member(struct apply *ap, yyjson_mut_val *live, const struct node *n, struct str name, yyjson_mut_val *old,
-                         yyjson_mut_val *now, yyjson_mut_val *others, int depth)
+static void prune_member(struct apply *ap, yyjson_mut_val *live, const struct node *n,
+                         struct str name, yyjson_mut_val *old, yyjson_mut_val *now,
+                         yyjson_mut_val *others, int depth)
 {
     struct node child;
     yyjson_mut_val *value = member(live, name);
@@ -273,33 +287,35 @@ static void prune_member(struct apply *ap, yyjson_mut_val *live, const struct no
         return;
     if (yyjson_mut_obj_size(old) > 0)
         prune(ap, value, &child, old, now, others, depth + 1);
-    bool empty = (yyjson_mut_is_obj(value) || yyjson_mut_is_arr(value)) && yyjson_mut_get_len(value) == 0;
+    bool empty =
+        (yyjson_mut_is_obj(value) || yyjson_mut_is_arr(value)) && yyjson_mut_get_len(value) == 0;
     if (!now && !others && (yyjson_mut_obj_size(old) == 0 || empty))
         yyjson_mut_obj_remove_keyn(live, name.p, name.n);
 }
 
-static void prune_item(struct apply *ap, yyjson_mut_val *live, const struct node *n, struct str key, yyjson_mut_val *old,
-                       yyjson_mut_val *now, yyjson_mut_val *others, int depth)
+static void prune_item(struct apply *ap, yyjson_mut_val *live, const struct node *n, struct str key,
+                       yyjson_mut_val *old, yyjson_mut_val *now, yyjson_mut_val *others, int depth)
 {
     bool set = n->kind == NODE_LIST_SET;
-    yyjson_mut_val *item = set ? find_value(ap, live, str_slice(key, 2, key.n)) : find_item(ap, live, key, n->f);
+    yyjson_mut_val *item =
+        set ? find_value(ap, live, str_slice(key, 2, key.n)) : find_item(ap, live, key, n->f);
     if (!item)
         return;
     if (!now && !others)
         remove_item(live, item); /* it was ours alone: with what was defaulted in it */
     else if (!set)
-        prune(ap, item, &(struct node){.kind = NODE_STRUCT, .m = n->m}, old, now, others, depth + 1);
+        prune(ap, item, &(struct node){.kind = NODE_STRUCT, .m = n->m}, old, now, others,
+              depth + 1);
 }
 
-static void prune(struct apply *ap, yyjson_mut_val *live, const struct node *n, yyjson_mut_val *old, yyjson_mut_val *now,
-                  yyjson_mut_val *others, int depth)
+static void prune(struct apply *ap, yyjson_mut_val *live, const struct node *n, yyjson_mut_val *old,
+                  yyjson_mut_val *now, yyjson_mut_val *others, int depth)
 {
     size_t i, max;
     yyjson_mut_val *key, *sub;
     if (depth > DEPTH_MAX)
         return;
-    yyjson_mut_obj_foreach(old, i, max, key, sub)
-    {
+    yyjson_mut_obj_foreach (old, i, max, key, sub) {
         struct str k = key_of(key);
         yyjson_mut_val *now_sub = member(now, k), *others_sub = member(others, k);
         if (str_has_prefix(k, STR("f:")) && (n->kind == NODE_STRUCT || n->kind == NODE_MAP))
@@ -318,15 +334,15 @@ static void conflict_add(struct apply *ap, const char *manager, const char *path
 }
 
 /* Compare leaves in both sets; with force the other manager loses them. */
-static void find_conflicts(struct apply *ap, const char *manager, const struct node *n, yyjson_mut_val *live,
-                           yyjson_mut_val *config, yyjson_mut_val *theirs, yyjson_mut_val *ours, const char *path, int depth)
+static void find_conflicts(struct apply *ap, const char *manager, const struct node *n,
+                           yyjson_mut_val *live, yyjson_mut_val *config, yyjson_mut_val *theirs,
+                           yyjson_mut_val *ours, const char *path, int depth)
 {
     size_t i, max;
     yyjson_mut_val *key, *sub;
     if (depth > DEPTH_MAX)
         return;
-    yyjson_mut_obj_foreach(ours, i, max, key, sub)
-    {
+    yyjson_mut_obj_foreach (ours, i, max, key, sub) {
         struct str k = key_of(key), name = str_slice(k, 2, k.n);
         yyjson_mut_val *their = member(theirs, k), *a, *b;
         struct node child;
@@ -342,10 +358,12 @@ static void find_conflicts(struct apply *ap, const char *manager, const struct n
             a = member(live, name);
             b = member(config, name);
         }
-        const char *here = arena_printf(ap->a, str_has_prefix(k, STR("k:")) ? "%s[%.*s]" : "%s.%.*s", path, STR_ARG(name));
+        const char *here = arena_printf(
+            ap->a, str_has_prefix(k, STR("k:")) ? "%s[%.*s]" : "%s.%.*s", path, STR_ARG(name));
         if (yyjson_mut_obj_size(sub) > 0) {
             find_conflicts(ap, manager, &child, a, b, their, sub, here, depth + 1);
-        } else if (yyjson_mut_obj_size(their) == 0 && a && b && !str_eq(text_of(ap, a), text_of(ap, b))) {
+        } else if (yyjson_mut_obj_size(their) == 0 && a && b &&
+                   !str_eq(text_of(ap, a), text_of(ap, b))) {
             conflict_add(ap, manager, here);
             if (ap->force)
                 yyjson_mut_obj_remove_keyn(theirs, k.p, k.n);
@@ -359,7 +377,8 @@ static yyjson_mut_val *read_set(struct apply *ap, const Meta__V1__ManagedFieldsE
 {
     yyjson_val *v;
     if (!e->fields_v1 || !e->fields_v1->has_raw ||
-        json_read(ap->a, str_make(e->fields_v1->raw.data, e->fields_v1->raw.len), &v, NULL) < 0 || !yyjson_is_obj(v))
+        json_read(ap->a, str_make(e->fields_v1->raw.data, e->fields_v1->raw.len), &v, NULL) < 0 ||
+        !yyjson_is_obj(v))
         return yyjson_mut_obj(ap->doc);
     return yyjson_val_mut_copy(ap->doc, v);
 }
@@ -379,8 +398,7 @@ static void unite(struct apply *ap, yyjson_mut_val *into, yyjson_mut_val *from, 
     yyjson_mut_val *key, *sub;
     if (depth > DEPTH_MAX)
         return;
-    yyjson_mut_obj_foreach(from, i, max, key, sub)
-    {
+    yyjson_mut_obj_foreach (from, i, max, key, sub) {
         yyjson_mut_val *have = member(into, key_of(key));
         if (have && yyjson_mut_is_obj(sub))
             unite(ap, have, sub, depth + 1);
@@ -394,8 +412,9 @@ static bool applies(const Meta__V1__ManagedFieldsEntry *e)
     return strcmp(e->operation, "Apply") == 0 && !*e->subresource;
 }
 
-void apply_merge(struct apply *ap, yyjson_mut_val *live, yyjson_mut_val *config, Meta__V1__ManagedFieldsEntry ***entries,
-                 size_t *entries_len, const char *api_version)
+void apply_merge(struct apply *ap, yyjson_mut_val *live, yyjson_mut_val *config,
+                 Meta__V1__ManagedFieldsEntry ***entries, size_t *entries_len,
+                 const char *api_version)
 {
     const struct node top = {.kind = NODE_STRUCT, .m = ap->m};
     yyjson_mut_val *now = apply_fields(ap, config), *old = NULL, *others = yyjson_mut_obj(ap->doc);

@@ -37,6 +37,7 @@ yyjson_mut_val *apply_fields(struct apply *ap, yyjson_mut_val *config);
  * (or with force) live is the result and *entries the new list of ManagedFieldsEntry structs.
  */
 void apply_merge(struct apply *ap, yyjson_mut_val *live, yyjson_mut_val *config,
-                 Meta__V1__ManagedFieldsEntry ***entries, size_t *entries_len, const char *api_version);
+                 Meta__V1__ManagedFieldsEntry ***entries, size_t *entries_len,
+                 const char *api_version);
 
 #endif

@@ -101,7 +101,8 @@ static int load_tokens(struct authn *a, struct error *err)
         for (int i = 0; i < 4 && p; i++)
             field[i] = csv_field(&a->memory, &p);
         if (!field[2] || !*field[0] || !*field[1]) {
-            rc = error_set(err, ERR_INVALID, "--token-auth-file %s line %d: want token,user,uid[,groups]",
+            rc = error_set(err, ERR_INVALID,
+                           "--token-auth-file %s line %d: want token,user,uid[,groups]",
                            a->config.token_file, number);
             break;
         }
@@ -158,8 +159,8 @@ void authn_free(struct authn *a)
 /* ---- service-account tokens ---- */
 
 /* Payload of a token whose signature is good. */
-static int verified_payload(struct authn *a, struct str token, struct arena *arena, struct str *payload,
-                            struct error *err)
+static int verified_payload(struct authn *a, struct str token, struct arena *arena,
+                            struct str *payload, struct error *err)
 {
     unsigned char sum[SHA256_DIGEST_LENGTH];
     SHA256((const unsigned char *)token.p, token.n, sum);
@@ -198,7 +199,7 @@ static bool audience_matches(yyjson_val *aud, const char *const *want, size_t wa
         size_t k, max;
         yyjson_val *v;
         if (yyjson_is_arr(aud))
-            yyjson_arr_foreach(aud, k, max, v)
+            yyjson_arr_foreach (aud, k, max, v)
                 if (yyjson_equals_str(v, want[i]))
                     return true;
     }
@@ -237,7 +238,9 @@ static int check_bound(struct authn *a, yyjson_val *object, const char *resource
     const char *uid = yyjson_get_str(yyjson_obj_get(object, "uid"));
     char stored[64];
     bool deleting = false;
-    int rc = name ? a->config.lookup_uid(a->config.lookup_ctx, resource, ns, name, stored, &deleting) : 0;
+    int rc = name
+                 ? a->config.lookup_uid(a->config.lookup_ctx, resource, ns, name, stored, &deleting)
+                 : 0;
     if (rc < 0)
         return error_set(err, ERR_UNAVAILABLE, "cannot look up %s", resource);
     if (rc == 0 || (uid && strcmp(uid, stored) != 0))
@@ -255,9 +258,9 @@ static void add_extra(struct user *u, struct arena *arena, const char *key, cons
     u->extra[u->extra_len++] = (struct user_extra){key, values, 1};
 }
 
-static const struct user *service_account_user(struct arena *arena, const char *ns, const char *name,
-                                               const char *uid, yyjson_val *root, yyjson_val *pod,
-                                               yyjson_val *node)
+static const struct user *service_account_user(struct arena *arena, const char *ns,
+                                               const char *name, const char *uid, yyjson_val *root,
+                                               yyjson_val *pod, yyjson_val *node)
 {
     struct user *u = arena_new(arena, struct user);
     u->name = arena_printf(arena, "system:serviceaccount:%s:%s", ns, name);
@@ -270,11 +273,16 @@ static const struct user *service_account_user(struct arena *arena, const char *
     u->extra = arena_array(arena, struct user_extra, 5);
     const char *jti = yyjson_get_str(yyjson_obj_get(root, "jti"));
     if (jti)
-        add_extra(u, arena, "authentication.kubernetes.io/credential-id", arena_printf(arena, "JTI=%s", jti));
-    add_extra(u, arena, "authentication.kubernetes.io/node-name", yyjson_get_str(yyjson_obj_get(node, "name")));
-    add_extra(u, arena, "authentication.kubernetes.io/node-uid", yyjson_get_str(yyjson_obj_get(node, "uid")));
-    add_extra(u, arena, "authentication.kubernetes.io/pod-name", yyjson_get_str(yyjson_obj_get(pod, "name")));
-    add_extra(u, arena, "authentication.kubernetes.io/pod-uid", yyjson_get_str(yyjson_obj_get(pod, "uid")));
+        add_extra(u, arena, "authentication.kubernetes.io/credential-id",
+                  arena_printf(arena, "JTI=%s", jti));
+    add_extra(u, arena, "authentication.kubernetes.io/node-name",
+              yyjson_get_str(yyjson_obj_get(node, "name")));
+    add_extra(u, arena, "authentication.kubernetes.io/node-uid",
+              yyjson_get_str(yyjson_obj_get(node, "uid")));
+    add_extra(u, arena, "authentication.kubernetes.io/pod-name",
+              yyjson_get_str(yyjson_obj_get(pod, "name")));
+    add_extra(u, arena, "authentication.kubernetes.io/pod-uid",
+              yyjson_get_str(yyjson_obj_get(pod, "uid")));
     return u;
 }
 
@@ -292,10 +300,12 @@ static const struct user *jwt_user(struct authn *a, yyjson_val *root, const char
         error_set(err, ERR_DENIED, "token names no service account");
         return NULL;
     }
-    if (check_bound(a, sa, "serviceaccounts", ns, err) < 0 || check_bound(a, pod, "pods", ns, err) < 0 ||
+    if (check_bound(a, sa, "serviceaccounts", ns, err) < 0 ||
+        check_bound(a, pod, "pods", ns, err) < 0 ||
         check_bound(a, yyjson_obj_get(k, "secret"), "secrets", ns, err) < 0)
         return NULL;
-    return service_account_user(arena, ns, name, yyjson_get_str(yyjson_obj_get(sa, "uid")), root, pod, node);
+    return service_account_user(arena, ns, name, yyjson_get_str(yyjson_obj_get(sa, "uid")), root,
+                                pod, node);
 }
 
 static const struct user *static_user(struct authn *a, struct str token)
@@ -346,8 +356,8 @@ static const char *anonymous_groups[] = {"system:unauthenticated"};
 static const struct user anonymous_user = {
     .name = "system:anonymous", .uid = "", .groups = anonymous_groups, .groups_len = 1};
 
-const struct user *authn_request(struct authn *a, const struct authn_peer *peer, struct str authorization,
-                                 struct arena *arena, struct error *err)
+const struct user *authn_request(struct authn *a, const struct authn_peer *peer,
+                                 struct str authorization, struct arena *arena, struct error *err)
 {
     if (peer && peer->verified && peer->common_name && *peer->common_name)
         return certificate_user(peer, arena);

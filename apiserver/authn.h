@@ -37,18 +37,18 @@ struct authn_peer {
 };
 
 struct authn_config {
-    const char *token_file;       /* CSV: token,user,uid,"group1,group2"; NULL: none */
-    struct jwt_keys *sa_keys;     /* verification keys; NULL: no service-account tokens. Not owned */
+    const char *token_file;   /* CSV: token,user,uid,"group1,group2"; NULL: none */
+    struct jwt_keys *sa_keys; /* verification keys; NULL: no service-account tokens. Not owned */
     const char *sa_issuer;
-    const char **audiences;       /* API audiences; empty: the issuer */
+    const char **audiences; /* API audiences; empty: the issuer */
     size_t audiences_len;
     bool anonymous;
     /*
      * The uid of a stored object, into `uid` (64 bytes): 1 found, 0 not there, negative: cannot say.
      * Bound tokens die with their service account, pod, secret or node.
      */
-    int (*lookup_uid)(void *ctx, const char *resource, const char *ns, const char *name, char uid[64],
-                      bool *deleting);
+    int (*lookup_uid)(void *ctx, const char *resource, const char *ns, const char *name,
+                      char uid[64], bool *deleting);
     void *lookup_ctx;
 };
 
@@ -61,8 +61,8 @@ void authn_free(struct authn *a);
  * The user (in the arena), or NULL with *err: ERR_DENIED "Unauthorized". `authorization` is the header
  * or empty. *err also tells why in its message, for the log; clients learn only the code.
  */
-const struct user *authn_request(struct authn *a, const struct authn_peer *peer, struct str authorization,
-                                 struct arena *arena, struct error *err);
+const struct user *authn_request(struct authn *a, const struct authn_peer *peer,
+                                 struct str authorization, struct arena *arena, struct error *err);
 
 /* A token on its own (TokenReview). `audiences` empty: the API's. *matched (may be NULL): those that matched. */
 const struct user *authn_token(struct authn *a, struct str token, const char *const *audiences,

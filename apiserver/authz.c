@@ -36,8 +36,9 @@ struct snapshot {
 };
 
 #define RBAC_PREFIXES 4
-static const char *const prefixes[RBAC_PREFIXES] = {
-    "/registry/roles/", "/registry/clusterroles/", "/registry/rolebindings/", "/registry/clusterrolebindings/"};
+static const char *const prefixes[RBAC_PREFIXES] = {"/registry/roles/", "/registry/clusterroles/",
+                                                    "/registry/rolebindings/",
+                                                    "/registry/clusterrolebindings/"};
 
 struct authz {
     struct kv *kv;
@@ -60,8 +61,8 @@ static const char **string_list(struct arena *a, char *const *items, size_t n)
     return out;
 }
 
-static void rules_from(struct arena *a, Rbac__V1__PolicyRule *const *in, size_t n, struct rbac_rule **rules,
-                       size_t *rules_len)
+static void rules_from(struct arena *a, Rbac__V1__PolicyRule *const *in, size_t n,
+                       struct rbac_rule **rules, size_t *rules_len)
 {
     struct rbac_rule *out = arena_array(a, struct rbac_rule, n ? n : 1);
     for (size_t i = 0; i < n; i++) {
@@ -100,7 +101,8 @@ static int add_role(void *ctx, const struct kv_pair *pair)
     void *object;
     struct error err;
     if (stored_decode(&s->arena, pair->value, pair->mod_rev, NULL, &object, &err) < 0) {
-        log_error("authz", "role not readable, ignored key=%.*s error=\"%s\"", STR_ARG(pair->key), err.message);
+        log_error("authz", "role not readable, ignored key=%.*s error=\"%s\"", STR_ARG(pair->key),
+                  err.message);
         return 0;
     }
     const Meta__V1__ObjectMeta *meta = object_meta(object);
@@ -110,7 +112,8 @@ static int add_role(void *ctx, const struct kv_pair *pair)
     return 0;
 }
 
-static const char *subject_key(struct arena *a, const Rbac__V1__Subject *sub, const char *binding_ns)
+static const char *subject_key(struct arena *a, const Rbac__V1__Subject *sub,
+                               const char *binding_ns)
 {
     if (cstr_eq(sub->kind, "User"))
         return arena_printf(a, "U:%s", sub->name);
@@ -118,12 +121,13 @@ static const char *subject_key(struct arena *a, const Rbac__V1__Subject *sub, co
         return arena_printf(a, "G:%s", sub->name);
     if (cstr_eq(sub->kind, "ServiceAccount"))
         return arena_printf(a, "U:system:serviceaccount:%s:%s",
-                            sub->namespace_ && *sub->namespace_ ? sub->namespace_ : binding_ns, sub->name);
+                            sub->namespace_ && *sub->namespace_ ? sub->namespace_ : binding_ns,
+                            sub->name);
     return NULL;
 }
 
-static void add_grants(struct snapshot *s, const Meta__V1__ObjectMeta *meta, const Rbac__V1__RoleRef *ref,
-                       Rbac__V1__Subject *const *subjects, size_t n)
+static void add_grants(struct snapshot *s, const Meta__V1__ObjectMeta *meta,
+                       const Rbac__V1__RoleRef *ref, Rbac__V1__Subject *const *subjects, size_t n)
 {
     bool cluster_role = cstr_eq(ref->kind, "ClusterRole");
     const struct role *role =
@@ -135,8 +139,11 @@ static void add_grants(struct snapshot *s, const Meta__V1__ObjectMeta *meta, con
         if (!key)
             continue;
         struct grant *g = arena_new(&s->arena, struct grant);
-        *g = (struct grant){.ns = meta->namespace_, .binding = meta->name, .role_kind = ref->kind,
-                            .role_name = ref->name, .role = role};
+        *g = (struct grant){.ns = meta->namespace_,
+                            .binding = meta->name,
+                            .role_kind = ref->kind,
+                            .role_name = ref->name,
+                            .role = role};
         g->next = map_put(&s->subjects, str_from(key), g);
     }
 }
@@ -147,8 +154,8 @@ static int add_binding(void *ctx, const struct kv_pair *pair)
     void *object;
     struct error err;
     if (stored_decode(&s->arena, pair->value, pair->mod_rev, NULL, &object, &err) < 0) {
-        log_error("authz", "binding not readable, ignored key=%.*s error=\"%s\"", STR_ARG(pair->key),
-                  err.message);
+        log_error("authz", "binding not readable, ignored key=%.*s error=\"%s\"",
+                  STR_ARG(pair->key), err.message);
         return 0;
     }
     if (schema_of(object)->id == Rbac__V1__ClusterRoleBinding__SCHEMA) {
@@ -179,11 +186,13 @@ static struct snapshot *snapshot_build(struct authz *z, uint64_t generation)
     map_init(&s->subjects);
     for (int i = 0; i < RBAC_PREFIXES; i++) {
         struct str key = str_from(prefixes[i]);
-        struct kv_range_request rq = {.key = key, .end = kv_prefix_end(&s->arena, key), .no_count = true};
+        struct kv_range_request rq = {
+            .key = key, .end = kv_prefix_end(&s->arena, key), .no_count = true};
         struct kv_range_result out;
         struct error err;
         if (kv_scan(z->kv, &rq, i < 2 ? add_role : add_binding, s, &s->arena, &out, &err) < 0) {
-            log_error("authz", "cannot read roles → keeping the rules known before error=\"%s\"", err.message);
+            log_error("authz", "cannot read roles → keeping the rules known before error=\"%s\"",
+                      err.message);
             snapshot_free(s);
             return NULL;
         }
@@ -302,7 +311,8 @@ void authz_close(struct authz *z)
 /* Visit the grants of a user; stops when the visitor returns true. */
 typedef bool grant_fn(void *ctx, const struct grant *g, const char *subject);
 
-static bool subject_grants(const struct snapshot *s, char tag, const char *name, grant_fn *visit, void *ctx)
+static bool subject_grants(const struct snapshot *s, char tag, const char *name, grant_fn *visit,
+                           void *ctx)
 {
     char small[256];
     size_t n = strlen(name) + 3;
@@ -343,15 +353,17 @@ static bool grant_allows(void *ctx, const struct grant *g, const char *subject)
         if (!rbac_rule_allows(&g->role->rules[i], d->attr))
             continue;
         if (d->reason)
-            *d->reason = arena_printf(d->a, "RBAC: allowed by %s \"%s%s%s\" of %s \"%s\" to \"%s\"",
-                                      *g->ns ? "RoleBinding" : "ClusterRoleBinding", g->binding,
-                                      *g->ns ? "/" : "", g->ns, g->role_kind, g->role_name, subject);
+            *d->reason =
+                arena_printf(d->a, "RBAC: allowed by %s \"%s%s%s\" of %s \"%s\" to \"%s\"",
+                             *g->ns ? "RoleBinding" : "ClusterRoleBinding", g->binding,
+                             *g->ns ? "/" : "", g->ns, g->role_kind, g->role_name, subject);
         return true;
     }
     return false;
 }
 
-bool authz_allowed(struct authz *z, const struct authz_attributes *attr, struct arena *a, const char **reason)
+bool authz_allowed(struct authz *z, const struct authz_attributes *attr, struct arena *a,
+                   const char **reason)
 {
     if (reason)
         *reason = "";
@@ -386,7 +398,8 @@ static bool visit_rules(void *ctx, const struct grant *g, const char *subject)
 static const char *star[] = {"*", NULL};
 static const char *none[] = {NULL};
 
-void authz_user_rules(struct authz *z, const struct user *user, const char *ns, authz_rule_fn *visit, void *ctx)
+void authz_user_rules(struct authz *z, const struct user *user, const char *ns,
+                      authz_rule_fn *visit, void *ctx)
 {
     if (z->always_allow || user_in_group(user, "system:masters")) {
         visit(ctx, &(struct rbac_rule){star, star, star, none, none});
@@ -407,9 +420,10 @@ static const char *rule_text(struct arena *a, const struct authz_attributes *at)
 {
     if (!at->is_resource)
         return arena_printf(a, "{NonResourceURLs:[\"%s\"], Verbs:[\"%s\"]}", at->path, at->verb);
-    return arena_printf(a, "{APIGroups:[\"%s\"], Resources:[\"%s%s%s\"]%s%s%s, Verbs:[\"%s\"]}", at->group,
-                        at->resource, *at->subresource ? "/" : "", at->subresource,
-                        *at->name ? ", ResourceNames:[\"" : "", at->name, *at->name ? "\"]" : "", at->verb);
+    return arena_printf(a, "{APIGroups:[\"%s\"], Resources:[\"%s%s%s\"]%s%s%s, Verbs:[\"%s\"]}",
+                        at->group, at->resource, *at->subresource ? "/" : "", at->subresource,
+                        *at->name ? ", ResourceNames:[\"" : "", at->name, *at->name ? "\"]" : "",
+                        at->verb);
 }
 
 struct coverage {
@@ -473,12 +487,18 @@ static bool rule_covered(struct coverage *c, const struct rbac_rule *r)
     return true;
 }
 
-bool authz_covers(struct authz *z, const struct user *user, const char *ns, const struct rbac_rule *rules,
-                  size_t rules_len, struct arena *a, const char **missing)
+bool authz_covers(struct authz *z, const struct user *user, const char *ns,
+                  const struct rbac_rule *rules, size_t rules_len, struct arena *a,
+                  const char **missing)
 {
     struct coverage c = {.z = z, .a = a, .missing = missing};
-    c.at = (struct authz_attributes){.user = user, .ns = ns, .group = "", .resource = "", .subresource = "",
-                                     .name = "", .path = ""};
+    c.at = (struct authz_attributes){.user = user,
+                                     .ns = ns,
+                                     .group = "",
+                                     .resource = "",
+                                     .subresource = "",
+                                     .name = "",
+                                     .path = ""};
     for (size_t i = 0; i < rules_len; i++)
         if (!rule_covered(&c, &rules[i]))
             return false;

@@ -21,7 +21,7 @@ struct authz_attributes {
     const char *verb;
     bool is_resource;
     const char *group, *resource, *subresource, *ns, *name; /* "" where absent */
-    const char *path; /* non-resource requests */
+    const char *path;                                       /* non-resource requests */
 };
 
 /* One rule; NULL-terminated lists. */
@@ -40,15 +40,16 @@ bool authz_allowed(struct authz *z, const struct authz_attributes *attr, struct 
 
 /* Visit the rules that hold for a user in a namespace ("" : cluster-wide ones only). */
 typedef void authz_rule_fn(void *ctx, const struct rbac_rule *rule);
-void authz_user_rules(struct authz *z, const struct user *user, const char *ns, authz_rule_fn *visit,
-                      void *ctx);
+void authz_user_rules(struct authz *z, const struct user *user, const char *ns,
+                      authz_rule_fn *visit, void *ctx);
 
 /*
  * Escalation: does the user hold every permission of `rules` in that namespace? Returns true, or false
  * with the first missing rule as text (for the 403).
  */
 bool authz_covers(struct authz *z, const struct user *user, const char *ns,
-                  const struct rbac_rule *rules, size_t rules_len, struct arena *a, const char **missing);
+                  const struct rbac_rule *rules, size_t rules_len, struct arena *a,
+                  const char **missing);
 /* The rules of a stored (cluster) role; false when there is no such role. ns NULL: a cluster role. */
 bool authz_role_rules(struct authz *z, const char *ns, const char *name, struct arena *a,
                       struct rbac_rule **rules, size_t *rules_len);

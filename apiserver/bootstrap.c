@@ -51,17 +51,22 @@ static bool exists(struct apiserver *s, struct arena *a, struct str key)
 }
 
 /* Put objects in one transaction, each only if absent; all or none. ERR_EXISTS: one was there. */
-static int put_absent(struct apiserver *s, const struct str *keys, const struct str *values, size_t n, struct error *err)
+static int put_absent(struct apiserver *s, const struct str *keys, const struct str *values,
+                      size_t n, struct error *err)
 {
     struct kv_compare compares[4];
     struct kv_op ops[4];
     for (size_t i = 0; i < n; i++) {
-        compares[i] = (struct kv_compare){.target = KV_COMPARE_MOD, .result = KV_EQUAL, .key = keys[i], .number = 0};
+        compares[i] = (struct kv_compare){
+            .target = KV_COMPARE_MOD, .result = KV_EQUAL, .key = keys[i], .number = 0};
         ops[i] = (struct kv_op){.type = KV_OP_PUT, .put = {.key = keys[i], .value = values[i]}};
     }
-    struct kv_txn_request txn = {.compares = compares, .compares_len = n, .then = ops, .then_len = n};
+    struct kv_txn_request txn = {
+        .compares = compares, .compares_len = n, .then = ops, .then_len = n};
     struct kv_txn_result *r = kv_txn_wait(s->kv, &txn);
-    int rc = r->code < 0 ? error_set(err, r->code, "%s", r->message) : r->succeeded ? 0 : ERR_EXISTS;
+    int rc = r->code < 0    ? error_set(err, r->code, "%s", r->message)
+             : r->succeeded ? 0
+                            : ERR_EXISTS;
     kv_txn_result_free(r);
     return rc;
 }
@@ -102,8 +107,11 @@ static int create_priority_classes(struct apiserver *s, struct arena *a, struct 
         int32_t value;
         const char *description;
     } classes[] = {
-        {"system-cluster-critical", 2000000000, "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary."},
-        {"system-node-critical", 2000001000, "Used for system critical pods that must not be moved from their current node."},
+        {"system-cluster-critical", 2000000000,
+         "Used for system critical pods that must run in the cluster, but can be moved to another "
+         "node if necessary."},
+        {"system-node-critical", 2000001000,
+         "Used for system critical pods that must not be moved from their current node."},
     };
     for (size_t i = 0; i < ARRAY_LEN(classes); i++) {
         Scheduling__V1__PriorityClass *c = api_new(a, Scheduling__V1__PriorityClass);
@@ -118,14 +126,15 @@ static int create_priority_classes(struct apiserver *s, struct arena *a, struct 
     return 0;
 }
 
-static int create_roles(struct apiserver *s, struct arena *a, yyjson_val *list, int message, struct error *err)
+static int create_roles(struct apiserver *s, struct arena *a, yyjson_val *list, int message,
+                        struct error *err)
 {
     size_t i, n;
     yyjson_val *v;
-    yyjson_arr_foreach(list, i, n, v)
-    {
+    yyjson_arr_foreach (list, i, n, v) {
         void *object;
-        if (json_decode_value(a, schema_get(message), v, NULL, &object, err) < 0 || create_absent(s, a, object, err) < 0)
+        if (json_decode_value(a, schema_get(message), v, NULL, &object, err) < 0 ||
+            create_absent(s, a, object, err) < 0)
             return error_wrap(err, "bootstrap role %zu", i);
     }
     return 0;
@@ -242,17 +251,20 @@ static int converge(struct apiserver *s, struct arena *a, void *object, struct e
     } else {
         stamp(a, object);
     }
-    struct kv_compare same = {.target = KV_COMPARE_MOD, .result = KV_EQUAL, .key = rq.key, .number = mod_rev};
+    struct kv_compare same = {
+        .target = KV_COMPARE_MOD, .result = KV_EQUAL, .key = rq.key, .number = mod_rev};
     struct kv_op put = {.type = KV_OP_PUT, .put = {.key = rq.key, .value = encoded(a, object)}};
     struct kv_txn_request txn = {.compares = &same, .compares_len = 1, .then = &put, .then_len = 1};
     struct kv_txn_result *result = kv_txn_wait(s->kv, &txn);
-    int rc = result->code < 0 ? error_set(err, result->code, "%s", result->message)
-             : result->succeeded ? 0 : ERR_CONFLICT;
+    int rc = result->code < 0    ? error_set(err, result->code, "%s", result->message)
+             : result->succeeded ? 0
+                                 : ERR_CONFLICT;
     kv_txn_result_free(result);
     return rc;
 }
 
-static Core__V1__Endpoints *endpoints_object(struct arena *a, const char *const *ips, size_t n, int port)
+static Core__V1__Endpoints *endpoints_object(struct arena *a, const char *const *ips, size_t n,
+                                             int port)
 {
     Core__V1__Endpoints *e = api_new(a, Core__V1__Endpoints);
     e->metadata->name = (char *)"kubernetes";
@@ -274,7 +286,8 @@ static Core__V1__Endpoints *endpoints_object(struct arena *a, const char *const 
     return e;
 }
 
-static Discovery__V1__EndpointSlice *slice_object(struct arena *a, const char *const *ips, size_t n, int port)
+static Discovery__V1__EndpointSlice *slice_object(struct arena *a, const char *const *ips, size_t n,
+                                                  int port)
 {
     Discovery__V1__EndpointSlice *e = api_new(a, Discovery__V1__EndpointSlice);
     e->metadata->name = (char *)"kubernetes";
@@ -297,7 +310,8 @@ static Discovery__V1__EndpointSlice *slice_object(struct arena *a, const char *c
     return e;
 }
 
-int bootstrap_endpoints(struct apiserver *s, struct arena *a, const char *const *ips, size_t ips_len, struct error *err)
+int bootstrap_endpoints(struct apiserver *s, struct arena *a, const char *const *ips,
+                        size_t ips_len, struct error *err)
 {
     int port = apiserver_port(s);
     int rc = converge(s, a, endpoints_object(a, ips, ips_len, port), err);

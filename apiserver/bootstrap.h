@@ -10,7 +10,8 @@
 int bootstrap_objects(struct apiserver *s, struct error *err);
 /* Make Endpoints and EndpointSlice `kubernetes` name these addresses (sorted). ERR_CONFLICT: somebody
  * else was writing them. */
-int bootstrap_endpoints(struct apiserver *s, struct arena *a, const char *const *ips, size_t ips_len, struct error *err);
+int bootstrap_endpoints(struct apiserver *s, struct arena *a, const char *const *ips,
+                        size_t ips_len, struct error *err);
 
 /* bootstrap_rbac.json, embedded. */
 extern const char bootstrap_rbac_json[];

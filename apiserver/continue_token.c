@@ -23,13 +23,15 @@ char *continue_token_make(struct arena *a, int64_t revision, struct str start)
     return out;
 }
 
-static int read_fields(struct arena *a, yyjson_val *root, int64_t *revision, struct str *start, struct error *err)
+static int read_fields(struct arena *a, yyjson_val *root, int64_t *revision, struct str *start,
+                       struct error *err)
 {
     if (!yyjson_equals_str(yyjson_obj_get(root, "v"), "meta.k8s.io/v1"))
         return error_set(err, ERR_INVALID, "continue key is not valid: incorrect encoded version");
     yyjson_val *rv = yyjson_obj_get(root, "rv"), *s = yyjson_obj_get(root, "start");
     if (!yyjson_is_int(rv) || yyjson_get_sint(rv) <= 0)
-        return error_set(err, ERR_INVALID, "continue key is not valid: incorrect encoded start resourceVersion");
+        return error_set(err, ERR_INVALID,
+                         "continue key is not valid: incorrect encoded start resourceVersion");
     if (!yyjson_is_str(s) || yyjson_get_len(s) == 0)
         return error_set(err, ERR_INVALID, "continue key is not valid: encoded start key empty");
     *revision = yyjson_get_sint(rv);

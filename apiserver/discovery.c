@@ -79,15 +79,15 @@ static bool served_here(const struct resource *r, const char *group, const char 
 
 static void plain_resource(struct buf *b, const struct resource *r)
 {
-    buf_printf(b, "{\"name\":\"%s\",\"singularName\":\"%s\",\"namespaced\":%s,\"kind\":\"%s\"", r->plural, r->singular,
-               r->namespaced ? "true" : "false", r->kind);
+    buf_printf(b, "{\"name\":\"%s\",\"singularName\":\"%s\",\"namespaced\":%s,\"kind\":\"%s\"",
+               r->plural, r->singular, r->namespaced ? "true" : "false", r->kind);
     json_verbs(b, r->verbs);
     json_names(b, "shortNames", r->short_names);
     json_names(b, "categories", r->categories);
     buf_append_char(b, '}');
     for (const struct subresource *s = r->subresources; s && s->name; s++) {
-        buf_printf(b, ",{\"name\":\"%s/%s\",\"singularName\":\"\",\"namespaced\":%s", r->plural, s->name,
-                   r->namespaced ? "true" : "false");
+        buf_printf(b, ",{\"name\":\"%s/%s\",\"singularName\":\"\",\"namespaced\":%s", r->plural,
+                   s->name, r->namespaced ? "true" : "false");
         if (strcmp(s->group, r->group) != 0 || strcmp(s->version, r->version) != 0)
             buf_printf(b, ",\"group\":\"%s\",\"version\":\"%s\"", s->group, s->version);
         buf_printf(b, ",\"kind\":\"%s\"", s->kind);
@@ -129,7 +129,8 @@ static void group_body(struct buf *b, const char *group)
         const struct group_version *gv = &group_versions[i];
         if (strcmp(gv->group, group) != 0)
             continue;
-        buf_printf(b, "%s{\"groupVersion\":\"%s\",\"version\":\"%s\"}", any ? "," : "", gv->api_version, gv->version);
+        buf_printf(b, "%s{\"groupVersion\":\"%s\",\"version\":\"%s\"}", any ? "," : "",
+                   gv->api_version, gv->version);
         any = true;
         if (!preferred || gv->preferred)
             preferred = gv;
@@ -170,14 +171,16 @@ void discovery_groups(struct buf *b)
 
 static void response_kind(struct buf *b, const char *group, const char *version, const char *kind)
 {
-    buf_printf(b, ",\"responseKind\":{\"group\":\"%s\",\"version\":\"%s\",\"kind\":\"%s\"}", group, version, kind);
+    buf_printf(b, ",\"responseKind\":{\"group\":\"%s\",\"version\":\"%s\",\"kind\":\"%s\"}", group,
+               version, kind);
 }
 
 static void aggregated_resource(struct buf *b, const struct resource *r)
 {
     buf_printf(b, "{\"resource\":\"%s\"", r->plural);
     response_kind(b, r->group, r->version, r->kind);
-    buf_printf(b, ",\"scope\":\"%s\",\"singularResource\":\"%s\"", r->namespaced ? "Namespaced" : "Cluster", r->singular);
+    buf_printf(b, ",\"scope\":\"%s\",\"singularResource\":\"%s\"",
+               r->namespaced ? "Namespaced" : "Cluster", r->singular);
     json_verbs(b, r->verbs);
     json_names(b, "shortNames", r->short_names);
     json_names(b, "categories", r->categories);
@@ -214,12 +217,14 @@ static void aggregated_group(struct buf *b, const char *group)
 {
     bool any = false;
     if (*group)
-        buf_printf(b, "{\"metadata\":{\"name\":\"%s\",\"creationTimestamp\":null},\"versions\":[", group);
+        buf_printf(b, "{\"metadata\":{\"name\":\"%s\",\"creationTimestamp\":null},\"versions\":[",
+                   group);
     else
         buf_append_cstr(b, "{\"metadata\":{\"creationTimestamp\":null},\"versions\":[");
     for (int pass = 0; pass < 2; pass++)
         for (size_t i = 0; i < group_versions_len; i++) {
-            if (strcmp(group_versions[i].group, group) != 0 || group_versions[i].preferred != (pass == 0))
+            if (strcmp(group_versions[i].group, group) != 0 ||
+                group_versions[i].preferred != (pass == 0))
                 continue;
             if (any)
                 buf_append_char(b, ',');
@@ -232,7 +237,9 @@ static void aggregated_group(struct buf *b, const char *group)
 void discovery_aggregated(bool core, bool v2beta1, struct buf *b)
 {
     bool any = false;
-    buf_printf(b, "{\"kind\":\"APIGroupDiscoveryList\",\"apiVersion\":\"apidiscovery.k8s.io/%s\",\"metadata\":{},\"items\":[",
+    buf_printf(b,
+               "{\"kind\":\"APIGroupDiscoveryList\",\"apiVersion\":\"apidiscovery.k8s.io/"
+               "%s\",\"metadata\":{},\"items\":[",
                v2beta1 ? "v2beta1" : "v2");
     if (core) {
         aggregated_group(b, "");
@@ -254,7 +261,8 @@ void discovery_aggregated(bool core, bool v2beta1, struct buf *b)
 typedef bool make_fn(const void *arg, struct buf *out);
 
 /* The document under `key`, made on first use. NULL: there is none. */
-static const struct document *document(struct discovery *d, const char *key, make_fn *make, const void *arg)
+static const struct document *document(struct discovery *d, const char *key, make_fn *make,
+                                       const void *arg)
 {
     pthread_mutex_lock(&d->lock);
     struct document *doc = map_get(&d->documents, str_from(key));
@@ -318,7 +326,9 @@ static bool make_aggregated(const void *arg, struct buf *out)
 static bool make_core_versions(const void *arg, struct buf *out)
 {
     (void)arg;
-    buf_append_cstr(out, "{\"kind\":\"APIVersions\",\"versions\":[\"v1\"],\"serverAddressByClientCIDRs\":[]}\n");
+    buf_append_cstr(
+        out,
+        "{\"kind\":\"APIVersions\",\"versions\":[\"v1\"],\"serverAddressByClientCIDRs\":[]}\n");
     return true;
 }
 
@@ -331,12 +341,14 @@ static void serve_roots(struct discovery *d, struct rest *rq, bool core)
         bool flags[2] = {core, accept.aggregated_v2beta1};
         const char *key = arena_printf(rq->a, "aggregated:%d:%d", flags[0], flags[1]);
         answer(rq, document(d, key, make_aggregated, flags),
-               flags[1] ? "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
-                        : "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", false);
+               flags[1]
+                   ? "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
+                   : "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
+               false);
         return;
     }
-    answer(rq, document(d, core ? "/api" : "/apis", core ? make_core_versions : make_groups, NULL), "application/json",
-           false);
+    answer(rq, document(d, core ? "/api" : "/apis", core ? make_core_versions : make_groups, NULL),
+           "application/json", false);
 }
 
 struct gv_name {
@@ -372,7 +384,9 @@ static void serve_openapi(struct discovery *d, struct rest *rq, const char *rest
         answer(rq, document(d, "/openapi/v3", make_openapi_index, NULL), "application/json", false);
         return;
     }
-    const char *gv = strncmp(rest, "/apis/", 6) == 0 ? rest + 6 : strncmp(rest, "/api/", 5) == 0 ? rest + 5 : NULL;
+    const char *gv = strncmp(rest, "/apis/", 6) == 0  ? rest + 6
+                     : strncmp(rest, "/api/", 5) == 0 ? rest + 5
+                                                      : NULL;
     const char *key = arena_printf(rq->a, "openapi:%s", rest);
     const struct document *doc = gv ? document(d, key, make_openapi, gv) : NULL;
     const char *hash = query_get(rq->a, rq->info.query, "hash");

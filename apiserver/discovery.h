@@ -17,9 +17,10 @@ void discovery_free(struct discovery *d);
 bool discovery_serve(struct discovery *d, struct rest *rq);
 
 /* The documents, for tests. */
-void discovery_groups(struct buf *out);                                  /* APIGroupList */
-bool discovery_group(const char *group, struct buf *out);               /* APIGroup */
-bool discovery_resources(const char *group, const char *version, struct buf *out); /* APIResourceList */
-void discovery_aggregated(bool core, bool v2beta1, struct buf *out);    /* APIGroupDiscoveryList */
+void discovery_groups(struct buf *out);                   /* APIGroupList */
+bool discovery_group(const char *group, struct buf *out); /* APIGroup */
+bool discovery_resources(const char *group, const char *version,
+                         struct buf *out);                           /* APIResourceList */
+void discovery_aggregated(bool core, bool v2beta1, struct buf *out); /* APIGroupDiscoveryList */
 
 #endif

@@ -24,8 +24,8 @@
 struct jwt_key {
     EVP_PKEY *pkey;
     char *kid;
-    const char *alg;    /* the algorithm this key signs with */
-    size_t ec_part;     /* bytes of r and of s; 0: RSA */
+    const char *alg; /* the algorithm this key signs with */
+    size_t ec_part;  /* bytes of r and of s; 0: RSA */
 };
 
 struct jwt_keys {
@@ -45,9 +45,9 @@ struct alg {
 };
 
 static const struct alg algs[] = {
-    {"RS256", "SHA256", EVP_PKEY_RSA, 0, 0},    {"RS384", "SHA384", EVP_PKEY_RSA, 0, 0},
-    {"RS512", "SHA512", EVP_PKEY_RSA, 0, 0},    {"ES256", "SHA256", EVP_PKEY_EC, 256, 32},
-    {"ES384", "SHA384", EVP_PKEY_EC, 384, 48},  {"ES512", "SHA512", EVP_PKEY_EC, 521, 66},
+    {"RS256", "SHA256", EVP_PKEY_RSA, 0, 0},   {"RS384", "SHA384", EVP_PKEY_RSA, 0, 0},
+    {"RS512", "SHA512", EVP_PKEY_RSA, 0, 0},   {"ES256", "SHA256", EVP_PKEY_EC, 256, 32},
+    {"ES384", "SHA384", EVP_PKEY_EC, 384, 48}, {"ES512", "SHA512", EVP_PKEY_EC, 521, 66},
 };
 
 static const struct alg *alg_find(const char *name)
@@ -90,7 +90,8 @@ static int key_describe(EVP_PKEY *pkey, struct jwt_key *out, struct error *err)
             }
     }
     if (!name)
-        return error_set(err, ERR_UNSUPPORTED, "key type not usable for tokens (RSA or ECDSA P-256/384/521)");
+        return error_set(err, ERR_UNSUPPORTED,
+                         "key type not usable for tokens (RSA or ECDSA P-256/384/521)");
     *out = (struct jwt_key){pkey, key_id(pkey), name, part};
     return 0;
 }
@@ -331,7 +332,8 @@ static bool sign(const struct jwt_key *k, struct str text, struct buf *raw)
 char *jwt_sign(const struct jwt_signer *s, struct str payload, struct arena *a, struct error *err)
 {
     char header[256];
-    int n = snprintf(header, sizeof header, "{\"alg\":\"%s\",\"kid\":\"%s\"}", s->key.alg, s->key.kid);
+    int n =
+        snprintf(header, sizeof header, "{\"alg\":\"%s\",\"kid\":\"%s\"}", s->key.alg, s->key.kid);
     struct buf b, raw;
     buf_init(&b);
     buf_init(&raw);
@@ -351,7 +353,8 @@ char *jwt_sign(const struct jwt_signer *s, struct str payload, struct arena *a, 
     return token;
 }
 
-static void jwks_number(EVP_PKEY *pkey, const char *param, const char *member, size_t pad, struct buf *out)
+static void jwks_number(EVP_PKEY *pkey, const char *param, const char *member, size_t pad,
+                        struct buf *out)
 {
     BIGNUM *bn = NULL;
     if (EVP_PKEY_get_bn_param(pkey, param, &bn) != 1)
@@ -371,8 +374,8 @@ void jwt_keys_jwks(const struct jwt_keys *k, struct buf *out)
     buf_append_cstr(out, "{\"keys\":[");
     for (size_t i = 0; i < k->list.len; i++) {
         const struct jwt_key *key = &k->list.items[i];
-        buf_printf(out, "%s{\"use\":\"sig\",\"kty\":\"%s\",\"kid\":\"%s\",\"alg\":\"%s\"", i ? "," : "",
-                   key->ec_part ? "EC" : "RSA", key->kid, key->alg);
+        buf_printf(out, "%s{\"use\":\"sig\",\"kty\":\"%s\",\"kid\":\"%s\",\"alg\":\"%s\"",
+                   i ? "," : "", key->ec_part ? "EC" : "RSA", key->kid, key->alg);
         if (key->ec_part) {
             buf_printf(out, ",\"crv\":\"P-%d\"", EVP_PKEY_get_bits(key->pkey));
             jwks_number(key->pkey, OSSL_PKEY_PARAM_EC_PUB_X, "x", key->ec_part, out);

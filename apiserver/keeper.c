@@ -126,7 +126,9 @@ static int announce(struct keeper *k)
     char key[128];
     snprintf(key, sizeof key, MEMBER_PREFIX "%s", s->config.advertise_address);
     struct kv_op put = {.type = KV_OP_PUT,
-                        .put = {.key = str_from(key), .value = str_from(s->config.advertise_address), .lease = k->lease}};
+                        .put = {.key = str_from(key),
+                                .value = str_from(s->config.advertise_address),
+                                .lease = k->lease}};
     struct kv_txn_request txn = {.then = &put, .then_len = 1};
     struct kv_txn_result *r = kv_txn_wait(s->kv, &txn);
     rc = r->code;
@@ -151,7 +153,8 @@ static int publish(struct keeper *k)
     struct error err = {0};
     struct kv_range_result out;
     arena_init(&a);
-    struct kv_range_request rq = {.key = STR(MEMBER_PREFIX), .end = kv_prefix_end(&a, STR(MEMBER_PREFIX))};
+    struct kv_range_request rq = {.key = STR(MEMBER_PREFIX),
+                                  .end = kv_prefix_end(&a, STR(MEMBER_PREFIX))};
     int rc = kv_range(k->s->kv, &rq, &a, &out, &err);
     if (rc == 0) {
         const char **ips = arena_array(&a, const char *, out.pairs_len + 1);
@@ -160,7 +163,8 @@ static int publish(struct keeper *k)
         rc = bootstrap_endpoints(k->s, &a, ips, out.pairs_len, &err);
     }
     if (rc < 0 && rc != ERR_CONFLICT)
-        log_warn("keeper", "endpoints of kubernetes not published → again soon error=\"%s\"", err.message);
+        log_warn("keeper", "endpoints of kubernetes not published → again soon error=\"%s\"",
+                 err.message);
     arena_free(&a);
     return rc;
 }
@@ -190,7 +194,8 @@ static void compact(struct keeper *k)
     if (rc == 0)
         log_info("keeper", "history compacted rev=%lld", (long long)target);
     else if (rc != ERR_COMPACTED)
-        log_warn("keeper", "compaction failed → again later code=%d rev=%lld", rc, (long long)target);
+        log_warn("keeper", "compaction failed → again later code=%d rev=%lld", rc,
+                 (long long)target);
 }
 
 /* ---- the thread ---- */
@@ -204,7 +209,8 @@ static bool bootstrap(struct keeper *k)
         kv_read_index(k->s->kv, NULL, on_revision, &a);
         if (answer_wait(&a, NULL) == 0 && bootstrap_objects(k->s, &err) == 0) {
             atomic_store(&k->s->bootstrapped, true);
-            log_info("keeper", "bootstrap objects are in place → ready rev=%lld", (long long)kv_current_revision(k->s->kv));
+            log_info("keeper", "bootstrap objects are in place → ready rev=%lld",
+                     (long long)kv_current_revision(k->s->kv));
             return true;
         }
         if (err.code && err.code != ERR_UNAVAILABLE && err.code != ERR_TIMEOUT)

@@ -11,7 +11,8 @@ struct status *selection_parse(struct rest *rq, struct selection *out)
     struct error err;
     if (labels && *labels && label_selector_parse(rq->a, str_from(labels), &out->labels, &err) < 0)
         return status_bad_request(rq->a, "unable to parse requirement: %s", err.message);
-    if (fields && *fields && field_selector_parse(rq->a, rq->r, str_from(fields), &out->fields, &err) < 0)
+    if (fields && *fields &&
+        field_selector_parse(rq->a, rq->r, str_from(fields), &out->fields, &err) < 0)
         return status_bad_request(rq->a, "%s", err.message);
     const char *ns = rq->info.ns;
     if (rq->r->namespaced && !*ns) {
@@ -20,7 +21,9 @@ struct status *selection_parse(struct rest *rq, struct selection *out)
     }
     out->ns = ns;
     out->name = field_selector_exact(&out->fields, "metadata.name");
-    out->node = rq->r->stored_as == Core__V1__Pod__SCHEMA ? field_selector_exact(&out->fields, "spec.nodeName") : NULL;
+    out->node = rq->r->stored_as == Core__V1__Pod__SCHEMA
+                    ? field_selector_exact(&out->fields, "spec.nodeName")
+                    : NULL;
     if (out->name && *out->name && (*ns || !rq->r->namespaced)) {
         out->exact = true;
         out->prefix = rest_key(rq->a, rq->r, ns, out->name);

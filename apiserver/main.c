@@ -12,6 +12,7 @@
 #include "kvstore/etcd.h"
 #include <errno.h>
 #include <malloc.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -115,9 +116,33 @@ static int start_api(struct process *p, struct error *err)
     return p->api ? 0 : err->code;
 }
 
+static void on_transfer(void *ctx, int code, int64_t rev)
+{
+    (void)code;
+    (void)rev;
+    sem_post(ctx);
+}
+
+/* A leader hands over before it goes, so that nobody has to wait for an election. */
+static void hand_over(struct process *p)
+{
+    struct kv_status st;
+    sem_t done;
+    kv_status(p->kv, &st);
+    if (p->options.initial_cluster == NULL || st.leader_id != st.member_id || st.failed)
+        return;
+    sem_init(&done, 0, 0);
+    kv_move_leader(p->kv, 0, NULL, on_transfer, &done);
+    while (sem_wait(&done) < 0 && errno == EINTR)
+        ;
+    sem_destroy(&done);
+}
+
 /* In the reverse order of starting; what was not started is skipped. */
 static void stop(struct process *p)
 {
+    if (p->kv)
+        hand_over(p);
     if (p->api)
         apiserver_stop(p->api, GRACE_MS);
     etcd_server_stop(p->etcd, GRACE_MS);
@@ -139,7 +164,8 @@ static int run(struct process *p, const sigset_t *signals)
         log_error("main", "cannot start error=\"%s\"", err.message);
         return 1;
     }
-    log_info("main", "started version=%s name=%s data_dir=%s", C8S_VERSION, p->options.name, p->options.data_dir);
+    log_info("main", "started version=%s name=%s data_dir=%s", C8S_VERSION, p->options.name,
+             p->options.data_dir);
     notify("READY=1");
     int signal_number = 0;
     sigwait(signals, &signal_number);

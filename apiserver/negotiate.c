@@ -40,7 +40,8 @@ static struct clause clause_parse(struct str text)
 
 static bool media_of(struct str type, enum media *out)
 {
-    if (str_ieq(type, STR("application/json")) || str_eqz(type, "*/*") || str_ieq(type, STR("application/*")))
+    if (str_ieq(type, STR("application/json")) || str_eqz(type, "*/*") ||
+        str_ieq(type, STR("application/*")))
         *out = MEDIA_JSON;
     else if (str_ieq(type, STR("application/vnd.kubernetes.protobuf")))
         *out = MEDIA_PROTOBUF;
@@ -114,9 +115,12 @@ bool negotiate_content_type(struct str header, enum media *out)
 const char *media_type(enum media media)
 {
     switch (media) {
-    case MEDIA_JSON: return "application/json";
-    case MEDIA_PROTOBUF: return "application/vnd.kubernetes.protobuf";
-    case MEDIA_YAML: return "application/yaml";
+    case MEDIA_JSON:
+        return "application/json";
+    case MEDIA_PROTOBUF:
+        return "application/vnd.kubernetes.protobuf";
+    case MEDIA_YAML:
+        return "application/yaml";
     }
     return "application/json";
 }

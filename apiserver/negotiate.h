@@ -15,9 +15,9 @@ enum transform { TRANSFORM_NONE, TRANSFORM_METADATA, TRANSFORM_TABLE };
 struct accept {
     enum media media;
     enum transform transform;
-    bool stream_watch;     /* the clause carried stream=watch, which the answer's type repeats */
-    bool v1beta1;          /* tables and metadata of meta.k8s.io/v1beta1 */
-    bool aggregated_v2;    /* as=APIGroupDiscoveryList;v=v2;g=apidiscovery.k8s.io */
+    bool stream_watch;  /* the clause carried stream=watch, which the answer's type repeats */
+    bool v1beta1;       /* tables and metadata of meta.k8s.io/v1beta1 */
+    bool aggregated_v2; /* as=APIGroupDiscoveryList;v=v2;g=apidiscovery.k8s.io */
     bool aggregated_v2beta1;
 };
 

@@ -8,7 +8,8 @@ struct http_client *node_client_get(struct worker *w, const char *url, struct er
     struct http_client *c = map_get(w->node_clients, str_from(url));
     if (c)
         return c;
-    struct http_client_options o = {.servers = (const char *const[]){url, NULL}, .tls = w->server->node_tls};
+    struct http_client_options o = {.servers = (const char *const[]){url, NULL},
+                                    .tls = w->server->node_tls};
     c = http_client_new(w->loop, &o, err);
     if (c)
         map_put(w->node_clients, str_from(url), c);

@@ -45,7 +45,8 @@ static int exit_code(int argc, char **argv)
     return 1;
 }
 
-static void usage_error(int code, const char *format, ...) __attribute__((format(printf, 2, 3), noreturn));
+static void usage_error(int code, const char *format, ...)
+    __attribute__((format(printf, 2, 3), noreturn));
 static void usage_error(int code, const char *format, ...)
 {
     va_list args;
@@ -91,15 +92,18 @@ static void derive(struct options *o, int code)
         if (strcmp(mode, "AlwaysAllow") == 0)
             o->api.always_allow = true;
         else if (strcmp(mode, "RBAC") != 0)
-            usage_error(code, "--authorization-mode: %s is not supported (RBAC, AlwaysAllow)", mode);
+            usage_error(code, "--authorization-mode: %s is not supported (RBAC, AlwaysAllow)",
+                        mode);
     }
-    static const char *const always[] = {"NamespaceLifecycle", "ServiceAccount", "DefaultTolerationSeconds", "Priority"};
+    static const char *const always[] = {"NamespaceLifecycle", "ServiceAccount",
+                                         "DefaultTolerationSeconds", "Priority"};
     for (size_t i = 0; i < o->admission.len; i++) {
         bool known = false;
         for (size_t k = 0; k < ARRAY_LEN(always); k++)
             known |= strcmp(o->admission.items[i], always[k]) == 0;
         if (!known)
-            usage_error(code, "--enable-admission-plugins: %s is not supported", o->admission.items[i]);
+            usage_error(code, "--enable-admission-plugins: %s is not supported",
+                        o->admission.items[i]);
     }
     if (!o->data_dir)
         o->data_dir = mem_printf("%s.etcd", o->name);
@@ -111,81 +115,126 @@ void options_parse(struct options *o, int argc, char **argv)
     struct apiserver_config *c = &o->api;
     const struct flag flags[] = {
         {.help = "Store:"},
-        {"store-only", 0, FLAG_BOOL, &o->store_only, NULL, "Run the store alone, as a drop-in for etcd."},
+        {"store-only", 0, FLAG_BOOL, &o->store_only, NULL,
+         "Run the store alone, as a drop-in for etcd."},
         {"name", 0, FLAG_STRING, &o->name, "NAME", "Name of this member."},
-        {"data-dir", 0, FLAG_STRING, &o->data_dir, "DIR", "Where the store lives. Default: NAME.etcd."},
-        {"listen-client-urls", 0, FLAG_LIST, &o->client_urls, "URLS", "Where to serve store clients. Default: http://localhost:2379."},
-        {"advertise-client-urls", 0, FLAG_LIST, &o->advertise_client_urls, "URLS", "What clients are told to use."},
-        {"listen-peer-urls", 0, FLAG_LIST, &o->peer_urls, "URLS", "Where to serve the other members."},
-        {"initial-advertise-peer-urls", 0, FLAG_LIST, &o->advertise_peer_urls, "URLS", "What the other members are told to use."},
-        {"initial-cluster", 0, FLAG_STRING, &o->initial_cluster, "NAME=URL,…", "The members at the start."},
-        {"initial-cluster-state", 0, FLAG_STRING, &o->cluster_state, "STATE", "Start a new cluster or join one.", "new|existing"},
-        {"initial-cluster-token", 0, FLAG_STRING, &o->cluster_token, "TOKEN", "Keeps clusters with equal addresses apart."},
+        {"data-dir", 0, FLAG_STRING, &o->data_dir, "DIR",
+         "Where the store lives. Default: NAME.etcd."},
+        {"listen-client-urls", 0, FLAG_LIST, &o->client_urls, "URLS",
+         "Where to serve store clients. Default: http://localhost:2379."},
+        {"advertise-client-urls", 0, FLAG_LIST, &o->advertise_client_urls, "URLS",
+         "What clients are told to use."},
+        {"listen-peer-urls", 0, FLAG_LIST, &o->peer_urls, "URLS",
+         "Where to serve the other members."},
+        {"initial-advertise-peer-urls", 0, FLAG_LIST, &o->advertise_peer_urls, "URLS",
+         "What the other members are told to use."},
+        {"initial-cluster", 0, FLAG_STRING, &o->initial_cluster, "NAME=URL,…",
+         "The members at the start."},
+        {"initial-cluster-state", 0, FLAG_STRING, &o->cluster_state, "STATE",
+         "Start a new cluster or join one.", "new|existing"},
+        {"initial-cluster-token", 0, FLAG_STRING, &o->cluster_token, "TOKEN",
+         "Keeps clusters with equal addresses apart."},
         {"cert-file", 0, FLAG_STRING, &o->cert_file, "FILE", "Certificate for store clients."},
         {"key-file", 0, FLAG_STRING, &o->key_file, "FILE", "Its key."},
-        {"trusted-ca-file", 0, FLAG_STRING, &o->ca_file, "FILE", "Who signs store clients' certificates."},
-        {"client-cert-auth", 0, FLAG_BOOL, &o->client_cert_auth, NULL, "Store clients must have a certificate."},
-        {"peer-cert-file", 0, FLAG_STRING, &o->peer_cert_file, "FILE", "Certificate towards other members."},
+        {"trusted-ca-file", 0, FLAG_STRING, &o->ca_file, "FILE",
+         "Who signs store clients' certificates."},
+        {"client-cert-auth", 0, FLAG_BOOL, &o->client_cert_auth, NULL,
+         "Store clients must have a certificate."},
+        {"peer-cert-file", 0, FLAG_STRING, &o->peer_cert_file, "FILE",
+         "Certificate towards other members."},
         {"peer-key-file", 0, FLAG_STRING, &o->peer_key_file, "FILE", "Its key."},
-        {"peer-trusted-ca-file", 0, FLAG_STRING, &o->peer_ca_file, "FILE", "Who signs members' certificates."},
-        {"peer-client-cert-auth", 0, FLAG_BOOL, &o->peer_client_cert_auth, NULL, "Members must have a certificate."},
-        {"heartbeat-interval", 0, FLAG_MS, &o->heartbeat_ms, "MS", "Time between a leader's heartbeats."},
-        {"election-timeout", 0, FLAG_MS, &o->election_ms, "MS", "Time without a leader before an election."},
-        {"quota-backend-bytes", 0, FLAG_UINT, &o->quota_bytes, "BYTES", "Space in use past which puts are refused; 0: 2 GiB."},
+        {"peer-trusted-ca-file", 0, FLAG_STRING, &o->peer_ca_file, "FILE",
+         "Who signs members' certificates."},
+        {"peer-client-cert-auth", 0, FLAG_BOOL, &o->peer_client_cert_auth, NULL,
+         "Members must have a certificate."},
+        {"heartbeat-interval", 0, FLAG_MS, &o->heartbeat_ms, "MS",
+         "Time between a leader's heartbeats."},
+        {"election-timeout", 0, FLAG_MS, &o->election_ms, "MS",
+         "Time without a leader before an election."},
+        {"quota-backend-bytes", 0, FLAG_UINT, &o->quota_bytes, "BYTES",
+         "Space in use past which puts are refused; 0: 2 GiB."},
         {"max-request-bytes", 0, FLAG_UINT, &o->request_bytes_max, "BYTES", "The largest write."},
         {"max-txn-ops", 0, FLAG_UINT, &o->txn_ops_max, "N", "Operations in one transaction."},
-        {"max-concurrent-streams", 0, FLAG_UINT, &o->streams_max, "N", "Calls at once on one connection; 0: 250."},
-        {"watch-progress-notify-interval", 0, FLAG_DURATION, &o->progress_ns, NULL, "Time between progress notices of idle watches."},
-        {"snapshot-count", 0, FLAG_INT, &o->snapshot_count, "N", "Accepted; the store checkpoints by time and bytes."},
+        {"max-concurrent-streams", 0, FLAG_UINT, &o->streams_max, "N",
+         "Calls at once on one connection; 0: 250."},
+        {"watch-progress-notify-interval", 0, FLAG_DURATION, &o->progress_ns, NULL,
+         "Time between progress notices of idle watches."},
+        {"snapshot-count", 0, FLAG_INT, &o->snapshot_count, "N",
+         "Accepted; the store checkpoints by time and bytes."},
         {"pre-vote", 0, FLAG_BOOL, &o->pre_vote, NULL, "Always on."},
         {"strict-reconfig-check", 0, FLAG_BOOL, &o->strict_reconfig_check, NULL, "Always on."},
-        {"listen-metrics-urls", 0, FLAG_LIST, &o->metrics_urls, "URLS", "More addresses for /metrics and /health."},
-        {"log-level", 0, FLAG_STRING, &o->log_level, "LEVEL", "The least important lines to log.", "debug|info|warn|error"},
+        {"listen-metrics-urls", 0, FLAG_LIST, &o->metrics_urls, "URLS",
+         "More addresses for /metrics and /health."},
+        {"log-level", 0, FLAG_STRING, &o->log_level, "LEVEL", "The least important lines to log.",
+         "debug|info|warn|error"},
         {"log-format", 0, FLAG_STRING, &o->log_format, "FORMAT", "Form of log lines.", "text|json"},
         {.help = "API server:"},
         {"bind-address", 0, FLAG_STRING, &c->bind_address, "ADDRESS", "Address of the API port."},
         {"secure-port", 0, FLAG_INT, &o->secure_port, "PORT", "The API port."},
-        {"advertise-address", 0, FLAG_STRING, &c->advertise_address, "ADDRESS", "This member among the endpoints of Service kubernetes."},
-        {"tls-cert-file", 0, FLAG_STRING, &c->tls_cert_file, "FILE", "Certificate of the API port."},
+        {"advertise-address", 0, FLAG_STRING, &c->advertise_address, "ADDRESS",
+         "This member among the endpoints of Service kubernetes."},
+        {"tls-cert-file", 0, FLAG_STRING, &c->tls_cert_file, "FILE",
+         "Certificate of the API port."},
         {"tls-private-key-file", 0, FLAG_STRING, &c->tls_key_file, "FILE", "Its key."},
-        {"client-ca-file", 0, FLAG_STRING, &c->client_ca_file, "FILE", "Who signs clients' certificates."},
-        {"token-auth-file", 0, FLAG_STRING, &c->token_file, "FILE", "Static tokens: token,user,uid,\"groups\"."},
-        {"anonymous-auth", 0, FLAG_BOOL, &c->anonymous, NULL, "Requests without credentials are system:anonymous."},
-        {"service-account-key-file", 0, FLAG_LIST, &o->sa_keys, "FILES", "Keys that verify service-account tokens."},
-        {"service-account-signing-key-file", 0, FLAG_STRING, &c->sa_signing_key_file, "FILE", "Key that signs them."},
+        {"client-ca-file", 0, FLAG_STRING, &c->client_ca_file, "FILE",
+         "Who signs clients' certificates."},
+        {"token-auth-file", 0, FLAG_STRING, &c->token_file, "FILE",
+         "Static tokens: token,user,uid,\"groups\"."},
+        {"anonymous-auth", 0, FLAG_BOOL, &c->anonymous, NULL,
+         "Requests without credentials are system:anonymous."},
+        {"service-account-key-file", 0, FLAG_LIST, &o->sa_keys, "FILES",
+         "Keys that verify service-account tokens."},
+        {"service-account-signing-key-file", 0, FLAG_STRING, &c->sa_signing_key_file, "FILE",
+         "Key that signs them."},
         {"service-account-issuer", 0, FLAG_STRING, &c->sa_issuer, "URL", "Their issuer."},
-        {"api-audiences", 0, FLAG_LIST, &o->audiences, "NAMES", "Audiences that mean this API server. Default: the issuer."},
-        {"authorization-mode", 0, FLAG_LIST, &o->authorization, "MODES", "RBAC or AlwaysAllow. Default: RBAC."},
-        {"enable-admission-plugins", 0, FLAG_LIST, &o->admission, "NAMES", "Those that there are, are always on."},
-        {"service-cluster-ip-range", 0, FLAG_STRING, &c->service_cidr, "CIDR", "Addresses of services."},
-        {"service-node-port-range", 0, FLAG_STRING, &o->node_ports, "LOW-HIGH", "Node ports of services."},
-        {"kubelet-client-certificate", 0, FLAG_STRING, &c->kubelet_cert_file, "FILE", "Certificate towards node agents."},
+        {"api-audiences", 0, FLAG_LIST, &o->audiences, "NAMES",
+         "Audiences that mean this API server. Default: the issuer."},
+        {"authorization-mode", 0, FLAG_LIST, &o->authorization, "MODES",
+         "RBAC or AlwaysAllow. Default: RBAC."},
+        {"enable-admission-plugins", 0, FLAG_LIST, &o->admission, "NAMES",
+         "Those that there are, are always on."},
+        {"service-cluster-ip-range", 0, FLAG_STRING, &c->service_cidr, "CIDR",
+         "Addresses of services."},
+        {"service-node-port-range", 0, FLAG_STRING, &o->node_ports, "LOW-HIGH",
+         "Node ports of services."},
+        {"kubelet-client-certificate", 0, FLAG_STRING, &c->kubelet_cert_file, "FILE",
+         "Certificate towards node agents."},
         {"kubelet-client-key", 0, FLAG_STRING, &c->kubelet_key_file, "FILE", "Its key."},
-        {"kubelet-certificate-authority", 0, FLAG_STRING, &c->kubelet_ca_file, "FILE", "Who signs node agents' certificates."},
-        {"max-requests-inflight", 0, FLAG_INT, &o->inflight, "N", "Reads at once; more get 429. 0: no limit."},
+        {"kubelet-certificate-authority", 0, FLAG_STRING, &c->kubelet_ca_file, "FILE",
+         "Who signs node agents' certificates."},
+        {"max-requests-inflight", 0, FLAG_INT, &o->inflight, "N",
+         "Reads at once; more get 429. 0: no limit."},
         {"max-mutating-requests-inflight", 0, FLAG_INT, &o->mutating, "N", "Writes at once."},
-        {"min-request-timeout", 0, FLAG_SECONDS, &o->min_request_timeout_s, NULL, "Watches last this long, up to twice."},
-        {"etcd-compaction-interval", 0, FLAG_DURATION, &o->compaction_ns, NULL, "How long history is kept; 0: for ever."},
+        {"min-request-timeout", 0, FLAG_SECONDS, &o->min_request_timeout_s, NULL,
+         "Watches last this long, up to twice."},
+        {"etcd-compaction-interval", 0, FLAG_DURATION, &o->compaction_ns, NULL,
+         "How long history is kept; 0: for ever."},
         {"event-ttl", 0, FLAG_DURATION, &o->event_ttl_ns, NULL, "How long events are kept."},
         {"v", 'v', FLAG_COUNT, &o->verbosity, NULL, "Say more; from 4 on debug lines."},
-        {"enable-bootstrap-token-auth", 0, FLAG_UNSUPPORTED, NULL, NULL, "bootstrap tokens are not there yet"},
-        {"encryption-provider-config", 0, FLAG_UNSUPPORTED, NULL, NULL, "encryption at rest is not there yet"},
+        {"enable-bootstrap-token-auth", 0, FLAG_UNSUPPORTED, NULL, NULL,
+         "bootstrap tokens are not there yet"},
+        {"encryption-provider-config", 0, FLAG_UNSUPPORTED, NULL, NULL,
+         "encryption at rest is not there yet"},
         {"audit-policy-file", 0, FLAG_UNSUPPORTED, NULL, NULL, "audit is not there yet"},
         {"audit-log-path", 0, FLAG_UNSUPPORTED, NULL, NULL, "audit is not there yet"},
-        {"requestheader-client-ca-file", 0, FLAG_UNSUPPORTED, NULL, NULL, "aggregation is not there yet"},
+        {"requestheader-client-ca-file", 0, FLAG_UNSUPPORTED, NULL, NULL,
+         "aggregation is not there yet"},
         {"proxy-client-cert-file", 0, FLAG_UNSUPPORTED, NULL, NULL, "aggregation is not there yet"},
         {"proxy-client-key-file", 0, FLAG_UNSUPPORTED, NULL, NULL, "aggregation is not there yet"},
         {"disable-admission-plugins", 0, FLAG_UNSUPPORTED, NULL, NULL, "admission is always on"},
         {"feature-gates", 0, FLAG_UNSUPPORTED, NULL, NULL, "there are no feature gates"},
         {"force-new-cluster", 0, FLAG_UNSUPPORTED, NULL, NULL, "not there yet"},
-        {"auto-compaction-mode", 0, FLAG_UNSUPPORTED, NULL, NULL, "not there yet: see --etcd-compaction-interval"},
-        {"auto-compaction-retention", 0, FLAG_UNSUPPORTED, NULL, NULL, "not there yet: see --etcd-compaction-interval"},
+        {"auto-compaction-mode", 0, FLAG_UNSUPPORTED, NULL, NULL,
+         "not there yet: see --etcd-compaction-interval"},
+        {"auto-compaction-retention", 0, FLAG_UNSUPPORTED, NULL, NULL,
+         "not there yet: see --etcd-compaction-interval"},
         FLAGS_END,
     };
-    const struct flags_spec spec = {.program = "c8s-apiserver",
-                                    .summary = "A control-plane member: the replicated store and the Kubernetes API over it.",
-                                    .flags = flags,
-                                    .env_prefix = "ETCD_"};
+    const struct flags_spec spec = {
+        .program = "c8s-apiserver",
+        .summary = "A control-plane member: the replicated store and the Kubernetes API over it.",
+        .flags = flags,
+        .env_prefix = "ETCD_"};
     int code = exit_code(argc, argv);
     flags_parse_or_exit(&spec, argc, argv, NULL, code);
     derive(o, code);
@@ -213,8 +262,8 @@ static struct str *strs(struct arena *a, const struct flag_list *l)
 }
 
 /* "a=https://1:2380,b=https://2:2380,a=…": members in order of first mention. */
-static int parse_cluster(const char *text, struct arena *a, struct kv_member_config **members, size_t *len,
-                         struct error *err)
+static int parse_cluster(const char *text, struct arena *a, struct kv_member_config **members,
+                         size_t *len, struct error *err)
 {
     struct str rest = str_from(text), part;
     size_t commas = 1;
@@ -226,7 +275,8 @@ static int parse_cluster(const char *text, struct arena *a, struct kv_member_con
         struct str url = str_trim(part), name;
         str_split(&url, '=', &name);
         if (!name.n || !url.n)
-            return error_set(err, ERR_INVALID, "--initial-cluster: want name=url, not \"%.*s\"", STR_ARG(part));
+            return error_set(err, ERR_INVALID, "--initial-cluster: want name=url, not \"%.*s\"",
+                             STR_ARG(part));
         size_t i = 0;
         while (i < n && !str_eq(out[i].name, name))
             i++;
@@ -241,7 +291,8 @@ static int parse_cluster(const char *text, struct arena *a, struct kv_member_con
     return 0;
 }
 
-int options_store(const struct options *o, struct arena *a, struct kv_options *out, struct error *err)
+int options_store(const struct options *o, struct arena *a, struct kv_options *out,
+                  struct error *err)
 {
     *out = (struct kv_options){
         .data_dir = o->data_dir,

@@ -11,7 +11,8 @@ struct options {
     bool store_only;
     /* Store. */
     const char *name, *data_dir;
-    struct flag_list client_urls, advertise_client_urls, peer_urls, advertise_peer_urls, metrics_urls;
+    struct flag_list client_urls, advertise_client_urls, peer_urls, advertise_peer_urls,
+        metrics_urls;
     const char *initial_cluster, *cluster_state, *cluster_token;
     const char *cert_file, *key_file, *ca_file;
     bool client_cert_auth;
@@ -27,7 +28,8 @@ struct options {
     struct apiserver_config api;
     struct flag_list sa_keys, audiences, authorization, admission;
     const char *node_ports;
-    int64_t secure_port, inflight, mutating, min_request_timeout_s, compaction_ns, event_ttl_ns, verbosity;
+    int64_t secure_port, inflight, mutating, min_request_timeout_s, compaction_ns, event_ttl_ns,
+        verbosity;
 };
 
 /* Defaults, command line, ETCD_* environment; ends the process on --help and on mistakes (exit code 2
@@ -36,6 +38,7 @@ void options_parse(struct options *o, int argc, char **argv);
 void options_free(struct options *o);
 
 /* The kv_options that follow; slices live in the arena. ERR_INVALID names the flag. */
-int options_store(const struct options *o, struct arena *a, struct kv_options *out, struct error *err);
+int options_store(const struct options *o, struct arena *a, struct kv_options *out,
+                  struct error *err);
 
 #endif

@@ -149,8 +149,14 @@ static void parse_resource(struct arena *a, char **part, size_t n, struct reques
 int request_info_parse(struct arena *a, struct str method, struct str path, struct str query,
                        struct request_info *out, struct error *err)
 {
-    *out = (struct request_info){.group = "", .version = "", .resource = "", .subresource = "",
-                                 .ns = "", .name = "", .rest = "", .query = query};
+    *out = (struct request_info){.group = "",
+                                 .version = "",
+                                 .resource = "",
+                                 .subresource = "",
+                                 .ns = "",
+                                 .name = "",
+                                 .rest = "",
+                                 .query = query};
     out->path = decode(a, path, false);
     if (!out->path)
         return error_set(err, ERR_INVALID, "path: bad percent escape");

@@ -21,8 +21,8 @@ struct request_info {
     const char *verb_str; /* "get", "list", …; for non-resource requests the method in lower case */
     const char *path;     /* decoded, without the query */
     const char *group, *version, *resource, *subresource, *ns, *name;
-    const char *rest;     /* what follows the subresource (proxy paths), without a leading slash */
-    struct str query;     /* undecoded */
+    const char *rest; /* what follows the subresource (proxy paths), without a leading slash */
+    struct str query; /* undecoded */
 };
 
 /*

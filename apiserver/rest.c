@@ -56,7 +56,8 @@ void rest_stream_start_sized(struct rest *rq, const char *content_type, size_t l
 {
     struct http_header h[HEADERS_MAX + 1];
     size_t n = common_headers(rq, content_type, h);
-    h[n++] = (struct http_header){STR("content-length"), str_from(arena_printf(rq->a, "%zu", length))};
+    h[n++] =
+        (struct http_header){STR("content-length"), str_from(arena_printf(rq->a, "%zu", length))};
     rq->code = 200;
     http_stream_start(rq->x, 200, h, n);
 }
@@ -86,7 +87,8 @@ void rest_status(struct rest *rq, const struct status *s)
     struct http_header h[HEADERS_MAX];
     size_t n = common_headers(rq, media_type(protobuf ? MEDIA_PROTOBUF : MEDIA_JSON), h);
     if (s->retry_after_s)
-        h[n++] = (struct http_header){STR("retry-after"), str_from(arena_printf(rq->a, "%d", s->retry_after_s))};
+        h[n++] = (struct http_header){STR("retry-after"),
+                                      str_from(arena_printf(rq->a, "%d", s->retry_after_s))};
     rq->code = s->code;
     http_respond(rq->x, s->code, h, n, buf_str(&b));
     buf_free(&b);
@@ -159,8 +161,8 @@ void rest_stored(struct rest *rq, int code, struct str stored, int64_t revision)
         rc = table_write_object(rq->r, stored, revision, table_options(rq), &b, &err);
     else
         rc = stored_answer(rq->r, stored, revision, media,
-                           rq->accept.transform == TRANSFORM_METADATA ? FORM_METADATA : FORM_FULL, false, &b,
-                           &err);
+                           rq->accept.transform == TRANSFORM_METADATA ? FORM_METADATA : FORM_FULL,
+                           false, &b, &err);
     if (rc < 0)
         rest_status(rq, status_internal(rq->a, "%s", err.message));
     else
@@ -193,9 +195,10 @@ bool rest_write_options(struct rest *rq)
     const char *dry = query_get(rq->a, rq->info.query, "dryRun");
     if (dry && *dry) {
         if (strcmp(dry, "All") != 0) {
-            struct status *s = status_new(rq->a, 422, "Invalid",
-                                          " \"\" is invalid: dryRun: Unsupported value: \"%s\": supported values: \"All\"",
-                                          dry);
+            struct status *s = status_new(
+                rq->a, 422, "Invalid",
+                " \"\" is invalid: dryRun: Unsupported value: \"%s\": supported values: \"All\"",
+                dry);
             rest_status(rq, s);
             return false;
         }
@@ -209,9 +212,13 @@ bool rest_write_options(struct rest *rq)
     } else if (strcmp(v, "Ignore") == 0) {
         rq->field_validation = FIELD_VALIDATION_IGNORE;
     } else {
-        rest_status(rq, status_new(rq->a, 422, "Invalid",
-                                   " \"\" is invalid: fieldValidation: Unsupported value: \"%s\": supported values: "
-                                   "\"Ignore\", \"Strict\", \"Warn\"", v));
+        rest_status(
+            rq,
+            status_new(
+                rq->a, 422, "Invalid",
+                " \"\" is invalid: fieldValidation: Unsupported value: \"%s\": supported values: "
+                "\"Ignore\", \"Strict\", \"Warn\"",
+                v));
         return false;
     }
     return true;
@@ -231,8 +238,8 @@ struct status *rest_field_problems(struct rest *rq, const struct field_problems 
     for (size_t i = 0; i < problems->len; i++)
         buf_printf(&b, "%s%s", i ? ", " : "", field_problem_message(rq->a, &problems->items[i]));
     struct status *s = status_bad_request(
-        rq->a, "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s", rq->r->kind,
-        rq->r->version, rq->r->kind, buf_cstr(&b));
+        rq->a, "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s",
+        rq->r->kind, rq->r->version, rq->r->kind, buf_cstr(&b));
     buf_free(&b);
     return s;
 }
@@ -252,8 +259,9 @@ void *rest_decode(struct rest *rq, const struct schema_message *m)
     struct error err = {0};
     void *object;
     if (body_decode(rq->a, media, m, rq->x->body, &problems, &object, &err) < 0) {
-        rest_status(rq, status_bad_request(rq->a, "%s in version \"%s\" cannot be handled as a %s: %s",
-                                           message_kind(m), rq->info.version, message_kind(m), err.message));
+        rest_status(rq, status_bad_request(
+                            rq->a, "%s in version \"%s\" cannot be handled as a %s: %s",
+                            message_kind(m), rq->info.version, message_kind(m), err.message));
         return NULL;
     }
     struct status *s = rest_field_problems(rq, &problems);
@@ -278,7 +286,8 @@ struct str rest_prefix(struct arena *a, const struct resource *r, const char *ns
                                          : arena_printf(a, "%s/", r->storage_prefix));
 }
 
-static int read_pair(struct kv *kv, struct arena *a, struct str key, struct kv_pair *out, struct error *err)
+static int read_pair(struct kv *kv, struct arena *a, struct str key, struct kv_pair *out,
+                     struct error *err)
 {
     struct kv_range_request rq = {.key = key};
     struct kv_range_result result;
@@ -324,7 +333,8 @@ static void awaited(void *ctx, int code, int64_t rev)
         return;
     }
     if (code == ERR_TIMEOUT && w->wanted) {
-        rest_status(rq, status_too_large_version(rq->a, w->wanted, rev ? rev : kv_current_revision(rq->server->kv)));
+        rest_status(rq, status_too_large_version(rq->a, w->wanted,
+                                                 rev ? rev : kv_current_revision(rq->server->kv)));
         return;
     }
     struct error err;
@@ -377,7 +387,8 @@ void rest_await(struct rest *rq, const char *rv, rest_ready_fn *ready)
         return;
     }
     if (!str_to_i64(str_from(rv), &w->wanted) || w->wanted < 0) {
-        struct status *s = status_bad_request(rq->a, "resourceVersion: Invalid value: \"%s\": must be a number", rv);
+        struct status *s = status_bad_request(
+            rq->a, "resourceVersion: Invalid value: \"%s\": must be a number", rv);
         rest_status(rq, s);
         return;
     }

@@ -23,8 +23,8 @@ struct rest {
     struct arena *a; /* = &x->arena */
     struct request_info info;
     const struct user *user;
-    const struct resource *r;        /* NULL for non-resource requests */
-    const struct subresource *sub;   /* NULL: the resource itself */
+    const struct resource *r;      /* NULL for non-resource requests */
+    const struct subresource *sub; /* NULL: the resource itself */
     struct status_about about;
     struct accept accept;
     bool pretty;
@@ -70,21 +70,21 @@ struct status *rest_field_problems(struct rest *rq, const struct field_problems 
 bool rest_write_options(struct rest *rq);
 
 /* Handlers, by file. */
-void rest_get(struct rest *rq);               /* rest_get.c */
-void rest_list(struct rest *rq);              /* rest_list.c */
-void rest_watch(struct rest *rq);             /* rest_watch.c */
-void rest_create(struct rest *rq);            /* rest_create.c */
-void rest_update(struct rest *rq);            /* rest_update.c */
+void rest_get(struct rest *rq);    /* rest_get.c */
+void rest_list(struct rest *rq);   /* rest_list.c */
+void rest_watch(struct rest *rq);  /* rest_watch.c */
+void rest_create(struct rest *rq); /* rest_create.c */
+void rest_update(struct rest *rq); /* rest_update.c */
 void rest_patch(struct rest *rq);
-void rest_delete(struct rest *rq);            /* rest_delete.c */
+void rest_delete(struct rest *rq); /* rest_delete.c */
 void rest_delete_collection(struct rest *rq);
-void rest_binding(struct rest *rq);           /* rest_pod.c */
+void rest_binding(struct rest *rq); /* rest_pod.c */
 void rest_eviction(struct rest *rq);
-void rest_log(struct rest *rq);               /* rest_log.c */
-void rest_token(struct rest *rq);             /* rest_token.c */
-void rest_scale_get(struct rest *rq);         /* rest_scale.c */
+void rest_log(struct rest *rq);       /* rest_log.c */
+void rest_token(struct rest *rq);     /* rest_token.c */
+void rest_scale_get(struct rest *rq); /* rest_scale.c */
 void rest_scale_update(struct rest *rq);
-void rest_review(struct rest *rq);            /* rest_review.c */
+void rest_review(struct rest *rq); /* rest_review.c */
 
 /* ---- stored objects ---- */
 

@@ -20,12 +20,15 @@ static bool body_fits(struct rest *rq, void *body)
 {
     Meta__V1__ObjectMeta *meta = object_meta(body);
     if (rq->r->namespaced && *meta->namespace_ && strcmp(meta->namespace_, rq->info.ns) != 0) {
-        rest_status(rq, status_bad_request(rq->a, "the namespace of the provided object does not match the namespace "
-                                                  "sent on the request"));
+        rest_status(rq,
+                    status_bad_request(
+                        rq->a, "the namespace of the provided object does not match the namespace "
+                               "sent on the request"));
         return false;
     }
     if (*meta->resource_version) {
-        rest_status(rq, status_bad_request(rq->a, "resourceVersion should not be set on objects to be created"));
+        rest_status(rq, status_bad_request(
+                            rq->a, "resourceVersion should not be set on objects to be created"));
         return false;
     }
     return true;

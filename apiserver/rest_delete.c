@@ -34,10 +34,12 @@ static bool query_options(struct rest *rq, struct delete_options *o)
         o->propagation = p;
     const char *orphan = query_get(rq->a, rq->info.query, "orphanDependents");
     if (orphan && !o->propagation)
-        o->propagation = query_bool(rq->a, rq->info.query, "orphanDependents") ? "Orphan" : "Background";
+        o->propagation =
+            query_bool(rq->a, rq->info.query, "orphanDependents") ? "Orphan" : "Background";
     int found = query_i64(rq->a, rq->info.query, "gracePeriodSeconds", &o->grace_s);
     if (found < 0) {
-        rest_status(rq, status_bad_request(rq->a, "gracePeriodSeconds: Invalid value: must be a number"));
+        rest_status(
+            rq, status_bad_request(rq->a, "gracePeriodSeconds: Invalid value: must be a number"));
         return false;
     }
     o->has_grace |= found == 1;
@@ -48,10 +50,11 @@ static struct status *options_error(struct rest *rq, const struct delete_options
 {
     struct status_about about = {"", "deleteoptions", "DeleteOptions", ""};
     struct status *s = status_invalid(rq->a, &about);
-    if (o->propagation && strcmp(o->propagation, "Orphan") != 0 && strcmp(o->propagation, "Background") != 0 &&
-        strcmp(o->propagation, "Foreground") != 0)
+    if (o->propagation && strcmp(o->propagation, "Orphan") != 0 &&
+        strcmp(o->propagation, "Background") != 0 && strcmp(o->propagation, "Foreground") != 0)
         status_cause_add(rq->a, s, "FieldValueNotSupported", "propagationPolicy",
-                         "Unsupported value: \"%s\": supported values: \"Background\", \"Foreground\", \"Orphan\"",
+                         "Unsupported value: \"%s\": supported values: \"Background\", "
+                         "\"Foreground\", \"Orphan\"",
                          o->propagation);
     if (!s->causes)
         return NULL;
@@ -124,7 +127,6 @@ void rest_delete(struct rest *rq)
 
 /* ---- deletecollection ---- */
 
-
 #define COLLECTION_MAX 100000
 
 struct target {
@@ -156,11 +158,12 @@ static int collect(void *ctx, const struct kv_pair *pair)
         return 1;
     if (c->len == c->cap) {
         size_t cap = c->cap ? c->cap * 2 : 64;
-        c->targets = arena_grow(a, c->targets, c->cap * sizeof *c->targets, cap * sizeof *c->targets);
+        c->targets =
+            arena_grow(a, c->targets, c->cap * sizeof *c->targets, cap * sizeof *c->targets);
         c->cap = cap;
     }
-    c->targets[c->len++] =
-        (struct target){arena_strndup(a, m.namespace_.p, m.namespace_.n), arena_strndup(a, m.name.p, m.name.n)};
+    c->targets[c->len++] = (struct target){arena_strndup(a, m.namespace_.p, m.namespace_.n),
+                                           arena_strndup(a, m.name.p, m.name.n)};
     return list_add(&c->list, pair->value, pair->mod_rev, &c->err);
 }
 
@@ -236,6 +239,7 @@ void rest_delete_collection(struct rest *rq)
         return;
     }
     buf_init(&c->out);
-    list_begin(&c->list, rq->r, rq->accept.media == MEDIA_PROTOBUF ? MEDIA_PROTOBUF : MEDIA_JSON, FORM_FULL, &c->out);
+    list_begin(&c->list, rq->r, rq->accept.media == MEDIA_PROTOBUF ? MEDIA_PROTOBUF : MEDIA_JSON,
+               FORM_FULL, &c->out);
     rest_await(rq, "", collection_ready);
 }

@@ -7,20 +7,37 @@
 /* Resources without storage answer only what the request itself says. */
 static bool is_review(const struct resource *r)
 {
-    return strcmp(r->group, "authentication.k8s.io") == 0 || strcmp(r->group, "authorization.k8s.io") == 0;
+    return strcmp(r->group, "authentication.k8s.io") == 0 ||
+           strcmp(r->group, "authorization.k8s.io") == 0;
 }
 
 static void dispatch_whole(struct rest *rq)
 {
     switch (rq->info.verb) {
-    case VERB_GET: rest_get(rq); return;
-    case VERB_LIST: rest_list(rq); return;
-    case VERB_WATCH: rest_watch(rq); return;
-    case VERB_CREATE: rest_create(rq); return;
-    case VERB_UPDATE: rest_update(rq); return;
-    case VERB_PATCH: rest_patch(rq); return;
-    case VERB_DELETE: rest_delete(rq); return;
-    case VERB_DELETECOLLECTION: rest_delete_collection(rq); return;
+    case VERB_GET:
+        rest_get(rq);
+        return;
+    case VERB_LIST:
+        rest_list(rq);
+        return;
+    case VERB_WATCH:
+        rest_watch(rq);
+        return;
+    case VERB_CREATE:
+        rest_create(rq);
+        return;
+    case VERB_UPDATE:
+        rest_update(rq);
+        return;
+    case VERB_PATCH:
+        rest_patch(rq);
+        return;
+    case VERB_DELETE:
+        rest_delete(rq);
+        return;
+    case VERB_DELETECOLLECTION:
+        rest_delete_collection(rq);
+        return;
     }
     rest_status(rq, status_method_not_allowed(rq->a, &rq->about, rq->info.verb_str));
 }
@@ -54,7 +71,8 @@ static void dispatch_sub(struct rest *rq)
         rest_log(rq);
     } else if (strcmp(sub, "token") == 0) {
         rest_token(rq);
-    } else if (strcmp(sub, "status") == 0 || strcmp(sub, "finalize") == 0 || strcmp(sub, "approval") == 0) {
+    } else if (strcmp(sub, "status") == 0 || strcmp(sub, "finalize") == 0 ||
+               strcmp(sub, "approval") == 0) {
         if (verb == VERB_GET)
             rest_get(rq);
         else if (verb == VERB_PATCH)
@@ -62,7 +80,8 @@ static void dispatch_sub(struct rest *rq)
         else
             rest_update(rq);
     } else {
-        rest_status(rq, status_new(rq->a, 501, "NotImplemented", "%s/%s is not served yet", rq->r->plural, sub));
+        rest_status(rq, status_new(rq->a, 501, "NotImplemented", "%s/%s is not served yet",
+                                   rq->r->plural, sub));
     }
 }
 
@@ -98,7 +117,8 @@ static bool resolve(struct rest *rq)
 {
     const struct request_info *i = &rq->info;
     rq->r = resource_find(str_from(i->group), str_from(i->version), str_from(i->resource));
-    bool bad_scope = rq->r && !rq->r->namespaced && *i->ns && strcmp(i->resource, "namespaces") != 0;
+    bool bad_scope =
+        rq->r && !rq->r->namespaced && *i->ns && strcmp(i->resource, "namespaces") != 0;
     if (!rq->r || bad_scope || *i->rest) {
         rest_status(rq, status_path_not_found(rq->a));
         return false;
@@ -114,8 +134,10 @@ static bool resolve(struct rest *rq)
         verbs = rq->sub->verbs;
     }
     bool needs_ns = rq->r->namespaced && !*i->ns && (i->verb == VERB_CREATE || *i->subresource);
-    if (!(verbs & i->verb) || needs_ns || (i->verb == VERB_CREATE && *i->name && !*i->subresource)) {
-        rest_status(rq, status_method_not_allowed(rq->a, &rq->about, i->verb ? verb_name(i->verb) : i->verb_str));
+    if (!(verbs & i->verb) || needs_ns ||
+        (i->verb == VERB_CREATE && *i->name && !*i->subresource)) {
+        rest_status(rq, status_method_not_allowed(rq->a, &rq->about,
+                                                  i->verb ? verb_name(i->verb) : i->verb_str));
         return false;
     }
     return true;

@@ -12,10 +12,10 @@
 
 #define FIRST_PAGE_BYTES (64u << 10) /* of stored objects: without a share of the budget */
 #define PAGE_BYTES (256u << 10)
-#define PAGE_BUDGET (768u << 10) /* a page as JSON, and its copy on the way out */
-#define WHOLE_PAGE_BYTES (1u << 20)  /* answers up to this are made in one go while few are */
+#define PAGE_BUDGET (768u << 10)    /* a page as JSON, and its copy on the way out */
+#define WHOLE_PAGE_BYTES (1u << 20) /* answers up to this are made in one go while few are */
 #define BUSY_REQUESTS 32
-#define LOW_WATER (64u << 10)        /* http_server_options.queue_low_water */
+#define LOW_WATER (64u << 10) /* http_server_options.queue_low_water */
 #define GATHER_BUDGET (16u << 20)
 #define LIMIT_MAX 1000000
 
@@ -73,7 +73,8 @@ static void begin(struct lister *l)
     if (rq->accept.transform == TRANSFORM_TABLE)
         table_begin(&l->table, rq->r, table_options(rq), &l->out);
     else
-        list_begin(&l->plain, rq->r, rq->accept.media == MEDIA_PROTOBUF ? MEDIA_PROTOBUF : MEDIA_JSON,
+        list_begin(&l->plain, rq->r,
+                   rq->accept.media == MEDIA_PROTOBUF ? MEDIA_PROTOBUF : MEDIA_JSON,
                    rq->accept.transform == TRANSFORM_METADATA ? FORM_METADATA : FORM_FULL, &l->out);
 }
 
@@ -85,13 +86,15 @@ static void fail(struct lister *l, const struct error *err)
         buf_free(&l->out);
         return;
     }
-    struct status *s = err->code == ERR_COMPACTED
-                           ? status_expired(rq->a, "The provided continue parameter is too old to display a consistent "
-                                                   "list result. You must start a new list without the continue "
-                                                   "parameter.")
-                       : err->code == KV_ERR_FUTURE_REV
-                           ? status_too_large_version(rq->a, l->rev, kv_current_revision(rq->server->kv))
-                           : status_internal(rq->a, "%s", err->message);
+    struct status *s =
+        err->code == ERR_COMPACTED
+            ? status_expired(rq->a,
+                             "The provided continue parameter is too old to display a consistent "
+                             "list result. You must start a new list without the continue "
+                             "parameter.")
+        : err->code == KV_ERR_FUTURE_REV
+            ? status_too_large_version(rq->a, l->rev, kv_current_revision(rq->server->kv))
+            : status_internal(rq->a, "%s", err->message);
     buf_free(&l->out);
     rest_status(rq, s);
 }
@@ -241,8 +244,8 @@ static int read_page(struct lister *l)
     struct rest *rq = l->rq;
     bool busy = atomic_load(&rq->server->inflight) > BUSY_REQUESTS;
     size_t bytes = !can_stream(l) || (!l->streaming && !busy) ? WHOLE_PAGE_BYTES
-                   : l->streaming                            ? PAGE_BYTES
-                                                             : FIRST_PAGE_BYTES;
+                   : l->streaming                             ? PAGE_BYTES
+                                                              : FIRST_PAGE_BYTES;
     struct kv_range_request range = {
         .key = l->next, .end = l->end, .rev = l->rev, .no_count = true, .bytes_max = bytes};
     struct kv_range_result result;
@@ -310,7 +313,8 @@ static bool parse_continue(struct lister *l, const char *token)
     struct str key = str_make(arena_dup(rq->a, b.data, b.len), b.len);
     buf_free(&b);
     if (!str_has_prefix(key, l->select.prefix)) {
-        rest_status(rq, status_bad_request(rq->a, "continue key is not valid: it is of another list"));
+        rest_status(rq,
+                    status_bad_request(rq->a, "continue key is not valid: it is of another list"));
         return false;
     }
     l->next = key;
@@ -333,11 +337,14 @@ static bool parse_version(struct lister *l, const char *token, const char **awai
     if (match && *match && strcmp(match, "Exact") != 0 && strcmp(match, "NotOlderThan") != 0)
         bad = status_bad_request(rq->a, "resourceVersionMatch: Unsupported value: \"%s\"", match);
     else if (match && *match && !**await)
-        bad = status_bad_request(rq->a, "resourceVersionMatch is forbidden unless resourceVersion is provided");
+        bad = status_bad_request(
+            rq->a, "resourceVersionMatch is forbidden unless resourceVersion is provided");
     else if (match && strcmp(match, "Exact") == 0 && strcmp(*await, "0") == 0)
-        bad = status_bad_request(rq->a, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
+        bad = status_bad_request(
+            rq->a, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
     else if (token && *token && **await && strcmp(*await, "0") != 0)
-        bad = status_bad_request(rq->a, "specifying resource version is not allowed when using continue");
+        bad = status_bad_request(rq->a,
+                                 "specifying resource version is not allowed when using continue");
     if (bad) {
         rest_status(rq, bad);
         return false;
@@ -360,7 +367,8 @@ void rest_list(struct rest *rq)
         return;
     }
     if (query_i64(rq->a, rq->info.query, "limit", &l->limit) < 0 || l->limit < 0) {
-        rest_status(rq, status_bad_request(rq->a, "limit: Invalid value: must be a non-negative number"));
+        rest_status(
+            rq, status_bad_request(rq->a, "limit: Invalid value: must be a non-negative number"));
         return;
     }
     l->limit = MIN(l->limit, LIMIT_MAX);

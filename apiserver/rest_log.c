@@ -67,7 +67,8 @@ static void on_data(struct http_call *call, void *ctx, struct str data)
     }
 }
 
-static void on_done(struct http_call *call, void *ctx, const struct http_response *r, const struct error *err)
+static void on_done(struct http_call *call, void *ctx, const struct http_response *r,
+                    const struct error *err)
 {
     struct log_stream *l = ctx;
     struct rest *rq = l->rq;
@@ -80,14 +81,18 @@ static void on_done(struct http_call *call, void *ctx, const struct http_respons
     else if (l->started)
         http_abort(rq->x);
     else if (err->code < 0)
-        rest_status(rq, status_internal(rq->a, "logs cannot be had from the node: %s", err->message));
+        rest_status(rq,
+                    status_internal(rq->a, "logs cannot be had from the node: %s", err->message));
     else if (r->status >= 400 && r->status < 500)
-        rest_status(rq, status_bad_request(rq->a, "%.*s", STR_ARG(str_trim(str_make(l->reason, l->reason_len)))));
+        rest_status(rq, status_bad_request(rq->a, "%.*s",
+                                           STR_ARG(str_trim(str_make(l->reason, l->reason_len)))));
     else
-        rest_status(rq, status_internal(rq->a, "the node answered %d: %.*s", r->status, (int)l->reason_len, l->reason));
+        rest_status(rq, status_internal(rq->a, "the node answered %d: %.*s", r->status,
+                                        (int)l->reason_len, l->reason));
 }
 
-static const struct http_call_events events = {.on_headers = on_headers, .on_data = on_data, .on_done = on_done};
+static const struct http_call_events events = {
+    .on_headers = on_headers, .on_data = on_data, .on_done = on_done};
 
 /* ---- which container, which node ---- */
 
@@ -117,7 +122,8 @@ static const char *choose_container(struct rest *rq, const Core__V1__Pod *pod, s
     if (name && *name) {
         if (has_container(pod, name))
             return name;
-        *bad = status_bad_request(rq->a, "container %s is not valid for pod %s", name, pod->metadata->name);
+        *bad = status_bad_request(rq->a, "container %s is not valid for pod %s", name,
+                                  pod->metadata->name);
         return NULL;
     }
     if (pod->spec->n_containers == 1)
@@ -125,11 +131,12 @@ static const char *choose_container(struct rest *rq, const Core__V1__Pod *pod, s
     const char *wanted = annotations_get(pod->metadata, "kubectl.kubernetes.io/default-container");
     if (wanted && has_container(pod, wanted))
         return wanted;
-    *bad = status_bad_request(rq->a, "a container name must be specified for pod %s, choose one of: [%s]%s%s%s",
-                              pod->metadata->name, names_of(rq->a, pod->spec->containers, pod->spec->n_containers),
-                              pod->spec->n_init_containers ? " or one of the init containers: [" : "",
-                              names_of(rq->a, pod->spec->init_containers, pod->spec->n_init_containers),
-                              pod->spec->n_init_containers ? "]" : "");
+    *bad = status_bad_request(
+        rq->a, "a container name must be specified for pod %s, choose one of: [%s]%s%s%s",
+        pod->metadata->name, names_of(rq->a, pod->spec->containers, pod->spec->n_containers),
+        pod->spec->n_init_containers ? " or one of the init containers: [" : "",
+        names_of(rq->a, pod->spec->init_containers, pod->spec->n_init_containers),
+        pod->spec->n_init_containers ? "]" : "");
     return NULL;
 }
 
@@ -137,7 +144,8 @@ static const char *node_url(struct rest *rq, const Core__V1__Pod *pod, struct st
 {
     void *object;
     struct error err;
-    int rc = rest_load(rq->server, rq->a, resource_of_message(Core__V1__Node__SCHEMA), "", pod->spec->node_name, &object, &err);
+    int rc = rest_load(rq->server, rq->a, resource_of_message(Core__V1__Node__SCHEMA), "",
+                       pod->spec->node_name, &object, &err);
     if (rc <= 0) {
         struct status_about about = {"", "nodes", "Node", pod->spec->node_name};
         *bad = rc < 0 ? status_from_error(rq->a, &err) : status_not_found(rq->a, &about);
@@ -149,8 +157,11 @@ static const char *node_url(struct rest *rq, const Core__V1__Pod *pod, struct st
     for (size_t t = 0; t < ARRAY_LEN(order); t++)
         for (size_t i = 0; i < node->status->n_addresses; i++)
             if (strcmp(node->status->addresses[i]->type, order[t]) == 0)
-                return arena_printf(rq->a, strchr(node->status->addresses[i]->address, ':') ? "https://[%s]:%d" : "https://%s:%d",
-                                    node->status->addresses[i]->address, port ? port : KUBELET_PORT);
+                return arena_printf(
+                    rq->a,
+                    strchr(node->status->addresses[i]->address, ':') ? "https://[%s]:%d"
+                                                                     : "https://%s:%d",
+                    node->status->addresses[i]->address, port ? port : KUBELET_PORT);
     *bad = status_internal(rq->a, "node %s has no address", pod->spec->node_name);
     return NULL;
 }
@@ -158,11 +169,12 @@ static const char *node_url(struct rest *rq, const Core__V1__Pod *pod, struct st
 /* The options of PodLogOptions, as the agent takes them. */
 static const char *log_path(struct rest *rq, const Core__V1__Pod *pod, const char *container)
 {
-    static const char *const passed[] = {"follow", "previous", "sinceSeconds", "sinceTime", "timestamps", "tailLines",
-                                         "limitBytes", "stream"};
+    static const char *const passed[] = {"follow",     "previous",  "sinceSeconds", "sinceTime",
+                                         "timestamps", "tailLines", "limitBytes",   "stream"};
     struct buf b;
     buf_init(&b);
-    buf_printf(&b, "/containerLogs/%s/%s/%s", pod->metadata->namespace_, pod->metadata->name, container);
+    buf_printf(&b, "/containerLogs/%s/%s/%s", pod->metadata->namespace_, pod->metadata->name,
+               container);
     char sep = '?';
     for (size_t i = 0; i < ARRAY_LEN(passed); i++) {
         const char *v = query_get(rq->a, rq->info.query, passed[i]);
@@ -184,7 +196,8 @@ static void start(struct rest *rq, const Core__V1__Pod *pod)
     struct error err;
     const char *container = choose_container(rq, pod, &bad);
     if (container && !*pod->spec->node_name)
-        bad = status_bad_request(rq->a, "pod %s does not have a host assigned", pod->metadata->name);
+        bad =
+            status_bad_request(rq->a, "pod %s does not have a host assigned", pod->metadata->name);
     const char *url = bad ? NULL : node_url(rq, pod, &bad);
     struct http_client *client = url ? node_client_get(rq->worker, url, &err) : NULL;
     if (url && !client)
@@ -193,7 +206,9 @@ static void start(struct rest *rq, const Core__V1__Pod *pod)
         rest_status(rq, bad);
         return;
     }
-    struct http_request request = {.method = "GET", .path = log_path(rq, pod, container), .stream = true,
+    struct http_request request = {.method = "GET",
+                                   .path = log_path(rq, pod, container),
+                                   .stream = true,
                                    .header_timeout_ms = 30000};
     rq->x->on_close = on_close;
     l->call = http_client_send(client, &request, &events, l);
@@ -205,7 +220,8 @@ static void log_ready(struct rest *rq)
     struct error err;
     int rc = rest_load(rq->server, rq->a, rq->r, rq->info.ns, rq->info.name, &pod, &err);
     if (rc <= 0)
-        rest_status(rq, rc < 0 ? status_from_error(rq->a, &err) : status_not_found(rq->a, &rq->about));
+        rest_status(rq,
+                    rc < 0 ? status_from_error(rq->a, &err) : status_not_found(rq->a, &rq->about));
     else
         start(rq, pod);
 }

@@ -36,19 +36,26 @@ static struct status *binding_change(struct write *w)
     }
     Core__V1__Pod *pod = object_clone(a, w->old);
     if (*b->metadata->uid && strcmp(b->metadata->uid, pod->metadata->uid) != 0)
-        return status_conflict(a, &about, arena_printf(a, "Precondition failed: UID in precondition: %s, UID in "
-                                                          "object meta: %s", b->metadata->uid, pod->metadata->uid));
+        return status_conflict(a, &about,
+                               arena_printf(a,
+                                            "Precondition failed: UID in precondition: %s, UID in "
+                                            "object meta: %s",
+                                            b->metadata->uid, pod->metadata->uid));
     if (pod->metadata->deletion_timestamp)
-        return status_conflict(a, &about, arena_printf(a, "pod %s is being deleted, cannot be assigned to a host",
-                                                       w->name));
+        return status_conflict(
+            a, &about,
+            arena_printf(a, "pod %s is being deleted, cannot be assigned to a host", w->name));
     if (*pod->spec->node_name)
-        return status_conflict(a, &about, arena_printf(a, "pod %s is already assigned to node \"%s\"", w->name,
-                                                       pod->spec->node_name));
+        return status_conflict(a, &about,
+                               arena_printf(a, "pod %s is already assigned to node \"%s\"", w->name,
+                                            pod->spec->node_name));
     if (pod->spec->n_scheduling_gates > 0)
-        return status_conflict(a, &about, arena_printf(a, "pod %s has non-empty .spec.schedulingGates", w->name));
+        return status_conflict(
+            a, &about, arena_printf(a, "pod %s has non-empty .spec.schedulingGates", w->name));
     pod->spec->node_name = b->target->name;
     for (size_t i = 0; i < b->metadata->n_annotations; i++)
-        annotations_set(a, pod->metadata, b->metadata->annotations[i]->key, b->metadata->annotations[i]->value);
+        annotations_set(a, pod->metadata, b->metadata->annotations[i]->key,
+                        b->metadata->annotations[i]->value);
     for (size_t i = 0; i < b->metadata->n_labels; i++)
         labels_set(a, pod->metadata, b->metadata->labels[i]->key, b->metadata->labels[i]->value);
     set_condition(a, pod, "PodScheduled", "True");
@@ -89,7 +96,8 @@ void rest_binding(struct rest *rq)
     struct status *s = status_invalid(rq->a, &about);
     if (*b->target->kind && strcmp(b->target->kind, "Node") != 0)
         status_cause_add(rq->a, s, "FieldValueNotSupported", "target.kind",
-                         "Unsupported value: \"%s\": supported values: \"Node\", \"<empty>\"", b->target->kind);
+                         "Unsupported value: \"%s\": supported values: \"Node\", \"<empty>\"",
+                         b->target->kind);
     if (!*b->target->name)
         status_cause_add(rq->a, s, "FieldValueRequired", "target.name", "Required value");
     if (s->causes) {
@@ -98,8 +106,10 @@ void rest_binding(struct rest *rq)
         return;
     }
     if (*b->metadata->name && strcmp(b->metadata->name, name) != 0) {
-        rest_status(rq, status_bad_request(rq->a, "the name of the object (%s) does not match the name on the URL (%s)",
-                                           b->metadata->name, name));
+        rest_status(rq, status_bad_request(
+                            rq->a,
+                            "the name of the object (%s) does not match the name on the URL (%s)",
+                            b->metadata->name, name));
         return;
     }
     struct write *w = pod_write(rq, name);
@@ -155,23 +165,30 @@ static int check_pdb(void *ctx, const struct kv_pair *pair)
 static struct status *budget_allows(struct rest *rq, const Core__V1__Pod *pod)
 {
     struct pdb_check c = {.rq = rq, .pod = pod};
-    struct str prefix = rest_prefix(rq->a, resource_of_message(Policy__V1__PodDisruptionBudget__SCHEMA), rq->info.ns);
-    struct kv_range_request range = {.key = prefix, .end = kv_prefix_end(rq->a, prefix), .no_count = true};
+    struct str prefix = rest_prefix(
+        rq->a, resource_of_message(Policy__V1__PodDisruptionBudget__SCHEMA), rq->info.ns);
+    struct kv_range_request range = {
+        .key = prefix, .end = kv_prefix_end(rq->a, prefix), .no_count = true};
     struct kv_range_result result;
     struct error err;
     if (kv_scan(rq->server->kv, &range, check_pdb, &c, rq->a, &result, &err) < 0)
         return status_from_error(rq->a, &err);
     if (c.matches > 1)
-        return status_internal(rq->a, "This pod has more than one PodDisruptionBudget, which the eviction subresource "
-                                      "does not support.");
-    if (c.matches == 0 || c.found->status->disruptions_allowed > 0 || cstr_eq(pod->status->phase, "Succeeded") ||
-        cstr_eq(pod->status->phase, "Failed") || cstr_eq(pod->status->phase, "Pending"))
+        return status_internal(
+            rq->a, "This pod has more than one PodDisruptionBudget, which the eviction subresource "
+                   "does not support.");
+    if (c.matches == 0 || c.found->status->disruptions_allowed > 0 ||
+        cstr_eq(pod->status->phase, "Succeeded") || cstr_eq(pod->status->phase, "Failed") ||
+        cstr_eq(pod->status->phase, "Pending"))
         return NULL;
-    struct status *s = status_new(rq->a, 429, "TooManyRequests",
-                                  "Cannot evict pod as it would violate the pod's disruption budget.");
+    struct status *s =
+        status_new(rq->a, 429, "TooManyRequests",
+                   "Cannot evict pod as it would violate the pod's disruption budget.");
     s->has_details = true;
-    status_cause_add(rq->a, s, "DisruptionBudget", NULL, "The disruption budget %s needs %d healthy pods and has %d currently",
-                     c.found->metadata->name, c.found->status->desired_healthy, c.found->status->current_healthy);
+    status_cause_add(rq->a, s, "DisruptionBudget", NULL,
+                     "The disruption budget %s needs %d healthy pods and has %d currently",
+                     c.found->metadata->name, c.found->status->desired_healthy,
+                     c.found->status->current_healthy);
     return s;
 }
 

@@ -28,11 +28,13 @@ static void token_review(struct rest *rq, Authentication__V1__TokenReview *tr)
     struct arena *a = rq->a;
     struct error err = {0};
     if (!tr->spec->token || !*tr->spec->token) {
-        rest_status(rq, status_bad_request(a, "token is required for TokenReview in authentication"));
+        rest_status(rq,
+                    status_bad_request(a, "token is required for TokenReview in authentication"));
         return;
     }
-    const struct user *u = authn_token(rq->server->authn, str_from(tr->spec->token), (const char *const *)tr->spec->audiences,
-                                       tr->spec->n_audiences, a, &err);
+    const struct user *u =
+        authn_token(rq->server->authn, str_from(tr->spec->token),
+                    (const char *const *)tr->spec->audiences, tr->spec->n_audiences, a, &err);
     tr->status = api_new(a, Authentication__V1__TokenReviewStatus);
     if (u) {
         tr->status->authenticated = 1;
@@ -56,11 +58,19 @@ static void self_subject_review(struct rest *rq, Authentication__V1__SelfSubject
 
 /* ---- permissions ---- */
 
-static void decide(struct rest *rq, const struct user *user, const Authorization__V1__ResourceAttributes *res,
-                   const Authorization__V1__NonResourceAttributes *path, Authorization__V1__SubjectAccessReviewStatus *out)
+static void decide(struct rest *rq, const struct user *user,
+                   const Authorization__V1__ResourceAttributes *res,
+                   const Authorization__V1__NonResourceAttributes *path,
+                   Authorization__V1__SubjectAccessReviewStatus *out)
 {
     const char *reason = "";
-    struct authz_attributes at = {.user = user, .group = "", .resource = "", .subresource = "", .ns = "", .name = "", .path = ""};
+    struct authz_attributes at = {.user = user,
+                                  .group = "",
+                                  .resource = "",
+                                  .subresource = "",
+                                  .ns = "",
+                                  .name = "",
+                                  .path = ""};
     if (res) {
         at.is_resource = true;
         at.verb = res->verb;
@@ -84,11 +94,13 @@ static bool one_question(struct rest *rq, const void *res, const void *path)
         return true;
     struct status *s = status_invalid(rq->a, &rq->about);
     if (res)
-        status_cause_add(rq->a, s, "FieldValueInvalid", "spec.nonResourceAttributes",
-                         "Invalid value: {}: cannot be specified in combination with resourceAttributes");
+        status_cause_add(
+            rq->a, s, "FieldValueInvalid", "spec.nonResourceAttributes",
+            "Invalid value: {}: cannot be specified in combination with resourceAttributes");
     else
         status_cause_add(rq->a, s, "FieldValueInvalid", "spec.resourceAttributes",
-                         "Invalid value: null: exactly one of nonResourceAttributes or resourceAttributes must be specified");
+                         "Invalid value: null: exactly one of nonResourceAttributes or "
+                         "resourceAttributes must be specified");
     status_invalid_finish(rq->a, s);
     rest_status(rq, s);
     return false;
@@ -102,19 +114,24 @@ static void self_access(struct rest *rq, Authorization__V1__SelfSubjectAccessRev
     rest_object(rq, 201, r);
 }
 
-static void access_review(struct rest *rq, void *review, const Authorization__V1__SubjectAccessReviewSpec *spec,
+static void access_review(struct rest *rq, void *review,
+                          const Authorization__V1__SubjectAccessReviewSpec *spec,
                           Authorization__V1__SubjectAccessReviewStatus *status)
 {
     if (!one_question(rq, spec->resource_attributes, spec->non_resource_attributes))
         return;
     if (!*spec->user && !spec->n_groups) {
         struct status *s = status_invalid(rq->a, &rq->about);
-        status_cause_add(rq->a, s, "FieldValueInvalid", "spec.user", "Invalid value: \"\": at least one of user or group must be specified");
+        status_cause_add(rq->a, s, "FieldValueInvalid", "spec.user",
+                         "Invalid value: \"\": at least one of user or group must be specified");
         status_invalid_finish(rq->a, s);
         rest_status(rq, s);
         return;
     }
-    struct user u = {.name = spec->user, .uid = spec->uid, .groups = (const char **)spec->groups, .groups_len = spec->n_groups};
+    struct user u = {.name = spec->user,
+                     .uid = spec->uid,
+                     .groups = (const char **)spec->groups,
+                     .groups_len = spec->n_groups};
     decide(rq, &u, spec->resource_attributes, spec->non_resource_attributes, status);
     rest_object(rq, 201, review);
 }
@@ -180,10 +197,18 @@ void rest_review(struct rest *rq)
     if (!review)
         return;
     switch (schema_of(review)->id) {
-    case Authentication__V1__TokenReview__SCHEMA: token_review(rq, review); return;
-    case Authentication__V1__SelfSubjectReview__SCHEMA: self_subject_review(rq, review); return;
-    case Authorization__V1__SelfSubjectAccessReview__SCHEMA: self_access(rq, review); return;
-    case Authorization__V1__SelfSubjectRulesReview__SCHEMA: self_rules(rq, review); return;
+    case Authentication__V1__TokenReview__SCHEMA:
+        token_review(rq, review);
+        return;
+    case Authentication__V1__SelfSubjectReview__SCHEMA:
+        self_subject_review(rq, review);
+        return;
+    case Authorization__V1__SelfSubjectAccessReview__SCHEMA:
+        self_access(rq, review);
+        return;
+    case Authorization__V1__SelfSubjectRulesReview__SCHEMA:
+        self_rules(rq, review);
+        return;
     case Authorization__V1__SubjectAccessReview__SCHEMA: {
         Authorization__V1__SubjectAccessReview *r = review;
         access_review(rq, r, r->spec, r->status);

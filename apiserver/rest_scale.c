@@ -24,22 +24,26 @@ static struct scalable scalable_of(void *object)
     switch (schema_of(object)->id) {
     case Apps__V1__Deployment__SCHEMA: {
         Apps__V1__Deployment *d = object;
-        s = (struct scalable){&d->spec->replicas, &d->spec->has_replicas, d->status->replicas, d->spec->selector, NULL};
+        s = (struct scalable){&d->spec->replicas, &d->spec->has_replicas, d->status->replicas,
+                              d->spec->selector, NULL};
         break;
     }
     case Apps__V1__ReplicaSet__SCHEMA: {
         Apps__V1__ReplicaSet *d = object;
-        s = (struct scalable){&d->spec->replicas, &d->spec->has_replicas, d->status->replicas, d->spec->selector, NULL};
+        s = (struct scalable){&d->spec->replicas, &d->spec->has_replicas, d->status->replicas,
+                              d->spec->selector, NULL};
         break;
     }
     case Apps__V1__StatefulSet__SCHEMA: {
         Apps__V1__StatefulSet *d = object;
-        s = (struct scalable){&d->spec->replicas, &d->spec->has_replicas, d->status->replicas, d->spec->selector, NULL};
+        s = (struct scalable){&d->spec->replicas, &d->spec->has_replicas, d->status->replicas,
+                              d->spec->selector, NULL};
         break;
     }
     case Core__V1__ReplicationController__SCHEMA: {
         Core__V1__ReplicationController *d = object;
-        s = (struct scalable){&d->spec->replicas, &d->spec->has_replicas, d->status->replicas, NULL, d->spec};
+        s = (struct scalable){&d->spec->replicas, &d->spec->has_replicas, d->status->replicas, NULL,
+                              d->spec};
         break;
     }
     default:
@@ -113,14 +117,16 @@ static struct status *scale_change(struct write *w)
         return status_not_found(a, &w->rq->about);
     void *wanted = u->body;
     struct error err = {0};
-    if (u->is_patch && object_patch(a, scale_of(a, w->old), u->type, u->patch, NULL, &wanted, &err) < 0)
+    if (u->is_patch &&
+        object_patch(a, scale_of(a, w->old), u->type, u->patch, NULL, &wanted, &err) < 0)
         return status_bad_request(a, "%s", err.message);
     const Autoscaling__V1__Scale *scale = wanted;
     if (scale->spec->replicas < 0) {
         struct status_about about = {"autoscaling", w->r->plural, "Scale", w->name};
         struct status *s = status_invalid(a, &about);
         status_cause_add(a, s, "FieldValueInvalid", "spec.replicas",
-                         "Invalid value: %d: must be greater than or equal to 0", scale->spec->replicas);
+                         "Invalid value: %d: must be greater than or equal to 0",
+                         scale->spec->replicas);
         status_invalid_finish(a, s);
         return s;
     }
@@ -156,9 +162,11 @@ void rest_scale_update(struct rest *rq)
     if (rq->info.verb == VERB_PATCH) {
         u->is_patch = true;
         u->patch = rq->x->body;
-        if (!patch_type_parse(http_header_get(rq->x, "content-type"), &u->type) || u->type == PATCH_APPLY) {
-            rest_status(rq, status_unsupported_media(rq->a, "application/json-patch+json, application/merge-patch+json, "
-                                                            "application/strategic-merge-patch+json"));
+        if (!patch_type_parse(http_header_get(rq->x, "content-type"), &u->type) ||
+            u->type == PATCH_APPLY) {
+            rest_status(rq, status_unsupported_media(
+                                rq->a, "application/json-patch+json, application/merge-patch+json, "
+                                       "application/strategic-merge-patch+json"));
             return;
         }
     } else {

@@ -33,14 +33,18 @@ struct bound {
 };
 
 /* The object the token dies with. */
-static struct status *find_bound(struct rest *rq, const Authentication__V1__BoundObjectReference *ref, struct bound *out)
+static struct status *
+find_bound(struct rest *rq, const Authentication__V1__BoundObjectReference *ref, struct bound *out)
 {
     struct error err;
     if (!ref)
         return NULL;
-    int id = strcmp(ref->kind, "Pod") == 0 ? Core__V1__Pod__SCHEMA : strcmp(ref->kind, "Secret") == 0 ? Core__V1__Secret__SCHEMA : SCHEMA_NONE;
+    int id = strcmp(ref->kind, "Pod") == 0      ? Core__V1__Pod__SCHEMA
+             : strcmp(ref->kind, "Secret") == 0 ? Core__V1__Secret__SCHEMA
+                                                : SCHEMA_NONE;
     if (id == SCHEMA_NONE)
-        return status_bad_request(rq->a, "cannot bind token for serviceaccount to object of type %s", ref->kind);
+        return status_bad_request(
+            rq->a, "cannot bind token for serviceaccount to object of type %s", ref->kind);
     const struct resource *r = resource_of_message(id);
     struct status_about about = {"", r->plural, r->kind, ref->name};
     int rc = rest_load(rq->server, rq->a, r, rq->info.ns, ref->name, &out->object, &err);
@@ -50,19 +54,30 @@ static struct status *find_bound(struct rest *rq, const Authentication__V1__Boun
         return status_not_found(rq->a, &about);
     const Meta__V1__ObjectMeta *meta = object_meta(out->object);
     if (*ref->uid && strcmp(ref->uid, meta->uid) != 0)
-        return status_conflict(rq->a, &about, arena_printf(rq->a, "the UID in the bound object reference (%s) does not match the UID in record. The object might have been deleted and then recreated", ref->uid));
+        return status_conflict(
+            rq->a, &about,
+            arena_printf(rq->a,
+                         "the UID in the bound object reference (%s) does not match the UID in "
+                         "record. The object might have been deleted and then recreated",
+                         ref->uid));
     if (id != Core__V1__Pod__SCHEMA)
         return NULL;
     const Core__V1__Pod *pod = out->object;
     if (strcmp(pod->spec->service_account_name, rq->info.name) != 0)
-        return status_bad_request(rq->a, "cannot bind token for serviceaccount \"%s\" to pod running with different serviceaccount name.", rq->info.name);
-    if (*pod->spec->node_name && rest_load(rq->server, rq->a, resource_of_message(Core__V1__Node__SCHEMA), "", pod->spec->node_name, &out->node, &err) < 0)
+        return status_bad_request(rq->a,
+                                  "cannot bind token for serviceaccount \"%s\" to pod running with "
+                                  "different serviceaccount name.",
+                                  rq->info.name);
+    if (*pod->spec->node_name &&
+        rest_load(rq->server, rq->a, resource_of_message(Core__V1__Node__SCHEMA), "",
+                  pod->spec->node_name, &out->node, &err) < 0)
         return status_from_error(rq->a, &err);
     return NULL;
 }
 
-static char *claims(struct rest *rq, const Authentication__V1__TokenRequestSpec *spec, const Meta__V1__ObjectMeta *sa,
-                    const struct bound *bound, int64_t now, int64_t seconds)
+static char *claims(struct rest *rq, const Authentication__V1__TokenRequestSpec *spec,
+                    const Meta__V1__ObjectMeta *sa, const struct bound *bound, int64_t now,
+                    int64_t seconds)
 {
     char jti[37];
     struct buf b;
@@ -80,10 +95,13 @@ static char *claims(struct rest *rq, const Authentication__V1__TokenRequestSpec 
     if (bound->node)
         json_object_ref(&b, "node", object_meta(bound->node));
     if (bound->object)
-        json_object_ref(&b, schema_of(bound->object)->id == Core__V1__Pod__SCHEMA ? "pod" : "secret", object_meta(bound->object));
+        json_object_ref(&b,
+                        schema_of(bound->object)->id == Core__V1__Pod__SCHEMA ? "pod" : "secret",
+                        object_meta(bound->object));
     json_object_ref(&b, "serviceaccount", sa);
     buf_printf(&b, "},\"nbf\":%lld,", (long long)now);
-    json_member(&b, "sub", arena_printf(rq->a, "system:serviceaccount:%s:%s", sa->namespace_, sa->name));
+    json_member(&b, "sub",
+                arena_printf(rq->a, "system:serviceaccount:%s:%s", sa->namespace_, sa->name));
     buf_append_char(&b, '}');
     char *text = arena_strdup(rq->a, buf_cstr(&b));
     buf_free(&b);
@@ -96,10 +114,12 @@ static struct status *check_expiration(struct rest *rq, int64_t seconds)
     struct status *s = status_invalid(rq->a, &about);
     if (seconds < EXPIRATION_MIN_S)
         status_cause_add(rq->a, s, "FieldValueInvalid", "spec.expirationSeconds",
-                         "Invalid value: %lld: may not specify a duration less than 10 minutes", (long long)seconds);
+                         "Invalid value: %lld: may not specify a duration less than 10 minutes",
+                         (long long)seconds);
     else if (seconds > EXPIRATION_MAX_S)
         status_cause_add(rq->a, s, "FieldValueInvalid", "spec.expirationSeconds",
-                         "Invalid value: %lld: may not specify a duration larger than 2^32 seconds", (long long)seconds);
+                         "Invalid value: %lld: may not specify a duration larger than 2^32 seconds",
+                         (long long)seconds);
     if (!s->causes)
         return NULL;
     status_invalid_finish(rq->a, s);
@@ -113,12 +133,14 @@ static void token_ready(struct rest *rq)
     void *sa;
     int rc = rest_load(rq->server, rq->a, rq->r, rq->info.ns, rq->info.name, &sa, &err);
     if (rc <= 0) {
-        rest_status(rq, rc < 0 ? status_from_error(rq->a, &err) : status_not_found(rq->a, &rq->about));
+        rest_status(rq,
+                    rc < 0 ? status_from_error(rq->a, &err) : status_not_found(rq->a, &rq->about));
         return;
     }
     struct bound bound = {0};
     struct status *bad = find_bound(rq, tr->spec->bound_object_ref, &bound);
-    int64_t seconds = tr->spec->has_expiration_seconds ? tr->spec->expiration_seconds : EXPIRATION_DEFAULT_S;
+    int64_t seconds =
+        tr->spec->has_expiration_seconds ? tr->spec->expiration_seconds : EXPIRATION_DEFAULT_S;
     if (!bad)
         bad = check_expiration(rq, seconds);
     if (bad) {
@@ -126,7 +148,9 @@ static void token_ready(struct rest *rq)
         return;
     }
     if (tr->spec->n_audiences == 0)
-        api_append(rq->a, tr->spec, audiences, (char *)(rq->server->config.audiences ? rq->server->config.audiences[0] : rq->server->config.sa_issuer));
+        api_append(rq->a, tr->spec, audiences,
+                   (char *)(rq->server->config.audiences ? rq->server->config.audiences[0]
+                                                         : rq->server->config.sa_issuer));
     int64_t now = clock_wall_s();
     char *payload = claims(rq, tr->spec, object_meta(sa), &bound, now, seconds);
     char *token = jwt_sign(rq->server->sa_signer, str_from(payload), rq->a, &err);

@@ -36,9 +36,10 @@ static struct status *put_change(struct write *w)
     if (w->rq->sub || !(st->flags & STRATEGY_CREATE_ON_UPDATE))
         return status_not_found(a, &about);
     if (*meta->uid)
-        return status_conflict(a, &about,
-                               arena_printf(a, "Precondition failed: UID in precondition: %s, UID in object meta: ",
-                                            meta->uid));
+        return status_conflict(
+            a, &about,
+            arena_printf(a, "Precondition failed: UID in precondition: %s, UID in object meta: ",
+                         meta->uid));
     if (*meta->resource_version && strcmp(meta->resource_version, "0") != 0)
         return status_not_found(a, &about);
     return change_create(w, object);
@@ -50,13 +51,15 @@ static struct status *patch_error(struct write *w, const struct error *err)
     struct status_about about = about_of(w);
     switch (err->code) {
     case ERR_CONFLICT:
-        return status_new(a, 422, "Invalid", "the server rejected our request due to an error in our request: %s",
+        return status_new(a, 422, "Invalid",
+                          "the server rejected our request due to an error in our request: %s",
                           err->message);
     case ERR_LIMIT:
         return status_new(a, 413, "RequestEntityTooLarge", "%s", err->message);
     case ERR_UNSUPPORTED:
-        return status_unsupported_media(a, "application/json-patch+json, application/merge-patch+json, "
-                                           "application/strategic-merge-patch+json");
+        return status_unsupported_media(
+            a, "application/json-patch+json, application/merge-patch+json, "
+               "application/strategic-merge-patch+json");
     default:
         (void)about;
         return status_bad_request(a, "%s", err->message);
@@ -102,14 +105,17 @@ static struct status *apply_conflict(struct write *w, const struct apply *ap)
     struct status_about about = about_of(w);
     struct buf b;
     buf_init(&b);
-    buf_printf(&b, "Apply failed with %zu conflict%s:", ap->conflicts_len, ap->conflicts_len == 1 ? "" : "s");
+    buf_printf(&b, "Apply failed with %zu conflict%s:", ap->conflicts_len,
+               ap->conflicts_len == 1 ? "" : "s");
     for (size_t i = 0; i < ap->conflicts_len; i++)
-        buf_printf(&b, "%s conflict with \"%s\": %s", i ? "," : "", ap->conflicts[i].manager, ap->conflicts[i].field);
+        buf_printf(&b, "%s conflict with \"%s\": %s", i ? "," : "", ap->conflicts[i].manager,
+                   ap->conflicts[i].field);
     struct status *s = status_conflict(a, &about, "");
     s->message = arena_strdup(a, buf_cstr(&b));
     buf_free(&b);
     for (size_t i = 0; i < ap->conflicts_len; i++)
-        status_cause_add(a, s, "FieldManagerConflict", ap->conflicts[i].field, "conflict with \"%s\"", ap->conflicts[i].manager);
+        status_cause_add(a, s, "FieldManagerConflict", ap->conflicts[i].field,
+                         "conflict with \"%s\"", ap->conflicts[i].manager);
     return s;
 }
 
@@ -119,7 +125,8 @@ static struct status *apply_to(struct write *w, void *seen, void **result)
     const struct update *u = w->ctx;
     struct arena *a = w->rq->a;
     yyjson_mut_doc *doc = json_doc_new(a);
-    struct apply ap = {.doc = doc, .a = a, .m = rest_message(w->r), .manager = u->manager, .force = u->force};
+    struct apply ap = {
+        .doc = doc, .a = a, .m = rest_message(w->r), .manager = u->manager, .force = u->force};
     yyjson_mut_val *config = yyjson_val_mut_copy(doc, u->config);
     yyjson_mut_val *live = seen ? json_tree(a, doc, seen) : yyjson_mut_obj(doc);
     Meta__V1__ManagedFieldsEntry **entries = NULL;
@@ -153,7 +160,8 @@ static struct status *apply_change(struct write *w)
     struct arena *a = w->rq->a;
     void *seen = w->old, *result;
     struct error err;
-    if (seen && w->r->stored_as != w->r->message && object_convert(a, w->old, rest_message(w->r), &seen, &err) < 0)
+    if (seen && w->r->stored_as != w->r->message &&
+        object_convert(a, w->old, rest_message(w->r), &seen, &err) < 0)
         return status_internal(a, "%s", err.message);
     struct status_about about = about_of(w);
     if (!seen && w->rq->sub)
@@ -178,7 +186,8 @@ static struct status *apply_parse(struct rest *rq, struct update *u)
     if (!u->manager || !*u->manager) {
         struct status_about about = {"meta.k8s.io", "", "PatchOptions", ""};
         struct status *s = status_invalid(rq->a, &about);
-        status_cause_add(rq->a, s, "FieldValueRequired", "fieldManager", "Required value: is required for apply patch");
+        status_cause_add(rq->a, s, "FieldValueRequired", "fieldManager",
+                         "Required value: is required for apply patch");
         status_invalid_finish(rq->a, s);
         return s;
     }
@@ -193,11 +202,13 @@ static struct status *apply_parse(struct rest *rq, struct update *u)
         return status_bad_request(rq->a, "%s", err.message);
     const Meta__V1__ObjectMeta *meta = object_meta(object);
     if (*meta->name && strcmp(meta->name, rq->info.name) != 0)
-        return status_bad_request(rq->a, "the name of the object (%s) does not match the name on the URL (%s)", meta->name,
-                                  rq->info.name);
+        return status_bad_request(
+            rq->a, "the name of the object (%s) does not match the name on the URL (%s)",
+            meta->name, rq->info.name);
     if (*meta->namespace_ && strcmp(meta->namespace_, rq->info.ns) != 0)
-        return status_bad_request(rq->a, "the namespace of the object (%s) does not match the namespace on the URL (%s)",
-                                  meta->namespace_, rq->info.ns);
+        return status_bad_request(
+            rq->a, "the namespace of the object (%s) does not match the namespace on the URL (%s)",
+            meta->namespace_, rq->info.ns);
     if (meta->n_managed_fields)
         return status_bad_request(rq->a, "metadata.managedFields must be nil");
     return rest_field_problems(rq, &problems);
@@ -228,20 +239,26 @@ void rest_update(struct rest *rq)
         return;
     const Meta__V1__ObjectMeta *meta = object_meta(u->body);
     if (*meta->name && strcmp(meta->name, rq->info.name) != 0) {
-        rest_status(rq, status_bad_request(rq->a, "the name of the object (%s) does not match the name on the URL (%s)",
-                                           meta->name, rq->info.name));
+        rest_status(rq, status_bad_request(
+                            rq->a,
+                            "the name of the object (%s) does not match the name on the URL (%s)",
+                            meta->name, rq->info.name));
         return;
     }
     if (!*meta->name) {
         struct status *s = status_invalid(rq->a, &rq->about);
-        status_cause_add(rq->a, s, "FieldValueRequired", "metadata.name", "Required value: name is required");
+        status_cause_add(rq->a, s, "FieldValueRequired", "metadata.name",
+                         "Required value: name is required");
         status_invalid_finish(rq->a, s);
         rest_status(rq, s);
         return;
     }
     if (rq->r->namespaced && *meta->namespace_ && strcmp(meta->namespace_, rq->info.ns) != 0) {
-        rest_status(rq, status_bad_request(rq->a, "the namespace of the object (%s) does not match the namespace on "
-                                                  "the URL (%s)", meta->namespace_, rq->info.ns));
+        rest_status(rq, status_bad_request(
+                            rq->a,
+                            "the namespace of the object (%s) does not match the namespace on "
+                            "the URL (%s)",
+                            meta->namespace_, rq->info.ns));
         return;
     }
     struct write *w = new_write(rq, u);
@@ -255,9 +272,10 @@ void rest_patch(struct rest *rq)
         return;
     struct update *u = arena_new(rq->a, struct update);
     if (!patch_type_parse(http_header_get(rq->x, "content-type"), &u->type)) {
-        rest_status(rq, status_unsupported_media(rq->a, "application/json-patch+json, application/merge-patch+json, "
-                                                        "application/apply-patch+yaml, "
-                                                        "application/strategic-merge-patch+json"));
+        rest_status(rq, status_unsupported_media(
+                            rq->a, "application/json-patch+json, application/merge-patch+json, "
+                                   "application/apply-patch+yaml, "
+                                   "application/strategic-merge-patch+json"));
         return;
     }
     u->patch = rq->x->body;

@@ -26,7 +26,7 @@ struct watch {
     bool initial;        /* objects first */
     bool initial_marked; /* …and the annotated bookmark after them */
     bool finished;
-    int64_t start;       /* deliver what comes after this revision */
+    int64_t start; /* deliver what comes after this revision */
     /* While the initial objects are sent. */
     bool listing;
     int64_t rev;
@@ -97,13 +97,14 @@ static void send_error(struct watch *w, const struct status *s)
 
 /* ---- events ---- */
 
-static void on_event(struct watcher *watcher, enum watch_type type, struct kv_event *event, struct str stored,
-                     int64_t rev)
+static void on_event(struct watcher *watcher, enum watch_type type, struct kv_event *event,
+                     struct str stored, int64_t rev)
 {
     struct watch *w = watch_of(watcher);
     struct rest *rq = w->rq;
     struct error err;
-    struct blob *b = watch_event_blob(rq->r, event, type, stored, rev, w->media, rq->accept.transform, &err);
+    struct blob *b =
+        watch_event_blob(rq->r, event, type, stored, rev, w->media, rq->accept.transform, &err);
     if (!b) {
         send_error(w, status_internal(rq->a, "%s", err.message));
         end(w, false);
@@ -165,9 +166,11 @@ static void on_closed(struct watcher *watcher, int code)
     struct watch *w = watch_of(watcher);
     struct rest *rq = w->rq;
     if (code == ERR_COMPACTED)
-        send_error(w, status_expired(rq->a, arena_printf(rq->a, "too old resource version: %lld (%lld)",
-                                                         (long long)w->start,
-                                                         (long long)kv_compacted_revision(rq->server->kv) + 1)));
+        send_error(
+            w, status_expired(rq->a,
+                              arena_printf(rq->a, "too old resource version: %lld (%lld)",
+                                           (long long)w->start,
+                                           (long long)kv_compacted_revision(rq->server->kv) + 1)));
     else if (code != ERR_CANCELLED)
         send_error(w, status_internal(rq->a, "watch ended: %s", error_code_name(code)));
     end(w, false);
@@ -197,11 +200,12 @@ static int send_initial(void *ctx, const struct kv_pair *pair)
     buf_init(&event);
     int rc;
     if (rq->accept.transform == TRANSFORM_TABLE)
-        rc = table_write_object(rq->r, pair->value, pair->mod_rev, table_options(rq), &object, &w->err);
+        rc = table_write_object(rq->r, pair->value, pair->mod_rev, table_options(rq), &object,
+                                &w->err);
     else
         rc = stored_answer(rq->r, pair->value, pair->mod_rev, w->media,
-                           rq->accept.transform == TRANSFORM_METADATA ? FORM_METADATA : FORM_FULL, false, &object,
-                           &w->err);
+                           rq->accept.transform == TRANSFORM_METADATA ? FORM_METADATA : FORM_FULL,
+                           false, &object, &w->err);
     if (rc == 0) {
         watch_event_write(&event, w->media, "ADDED", buf_str(&object));
         http_stream_write(rq->x, buf_str(&event));
@@ -216,8 +220,11 @@ static void list_on(struct watch *w)
 {
     struct rest *rq = w->rq;
     while (w->listing && http_stream_queued(rq->x) < INITIAL_QUEUE_MAX) {
-        struct kv_range_request range = {
-            .key = w->next, .end = w->end, .rev = w->rev, .no_count = true, .bytes_max = PAGE_BYTES};
+        struct kv_range_request range = {.key = w->next,
+                                         .end = w->end,
+                                         .rev = w->rev,
+                                         .no_count = true,
+                                         .bytes_max = PAGE_BYTES};
         struct kv_range_result result;
         struct arena page;
         arena_init(&page);
@@ -228,7 +235,8 @@ static void list_on(struct watch *w)
         arena_free(&page);
         if (rc < 0) {
             if (rc == ERR_COMPACTED)
-                send_error(w, status_expired(rq->a, "The resourceVersion for the provided watch is too old."));
+                send_error(w, status_expired(
+                                  rq->a, "The resourceVersion for the provided watch is too old."));
             else
                 send_error(w, status_internal(rq->a, "%s", w->err.message));
             end(w, false);
@@ -257,9 +265,10 @@ static void stream(struct watch *w)
     struct rest *rq = w->rq;
     loop_timer_init(rq->x->loop, &w->deadline, on_deadline);
     loop_timer_start(&w->deadline, w->timeout_ms);
-    rest_stream_start(rq, w->media == MEDIA_PROTOBUF ? "application/vnd.kubernetes.protobuf;stream=watch"
-                          : rq->accept.stream_watch  ? "application/json;stream=watch"
-                                                     : "application/json");
+    rest_stream_start(rq, w->media == MEDIA_PROTOBUF
+                              ? "application/vnd.kubernetes.protobuf;stream=watch"
+                          : rq->accept.stream_watch ? "application/json;stream=watch"
+                                                    : "application/json");
     atomic_fetch_add(&rq->server->watchers, 1);
     rq->x->on_close = on_close;
     rq->x->on_drain = on_drain;
@@ -296,18 +305,21 @@ static struct status *parse_mode(struct watch *w, const char **await)
     struct status_about about = {"meta.k8s.io", "", "ListOptions", ""};
     struct status *s = status_invalid(rq->a, &about);
     if (send && (!match || strcmp(match, "NotOlderThan") != 0))
-        status_cause_add(rq->a, s, "FieldValueForbidden", "resourceVersionMatch",
-                         "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
+        status_cause_add(
+            rq->a, s, "FieldValueForbidden", "resourceVersionMatch",
+            "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
     else if (!send && match && *match)
         status_cause_add(rq->a, s, "FieldValueForbidden", "resourceVersionMatch",
-                         "Forbidden: resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided");
+                         "Forbidden: resourceVersionMatch is forbidden for watch unless "
+                         "sendInitialEvents is provided");
     if (s->causes) {
         status_invalid_finish(rq->a, s);
         return s;
     }
     int64_t n = 0;
     if (rv && *rv && (!str_to_i64(str_from(rv), &n) || n < 0))
-        return status_bad_request(rq->a, "resourceVersion: Invalid value: \"%s\": must be a number", rv);
+        return status_bad_request(rq->a, "resourceVersion: Invalid value: \"%s\": must be a number",
+                                  rv);
     w->initial_marked = send && send_value && w->bookmarks;
     w->initial = (send && send_value) || (!send && n == 0);
     if (w->initial) {

@@ -53,7 +53,8 @@ struct http_metrics {
     struct counter *rejected;
 };
 
-static const double second_bounds[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
+static const double second_bounds[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
+                                       0.25,   0.5,   1,      2.5,   5,    10,    30,   60};
 
 static struct http_metrics *metrics_make(struct metrics *m)
 {
@@ -64,14 +65,16 @@ static struct http_metrics *metrics_make(struct metrics *m)
     for (unsigned v = 0; v < 8; v++) {
         snprintf(labels, sizeof labels, "verb=\"%s\"", verb_name((enum verb)(1u << v)));
         h->seconds[v][1] = metrics_histogram(m, "apiserver_request_duration_seconds", labels,
-                                             "Time from request to answer, watches and logs apart.", second_bounds,
-                                             ARRAY_LEN(second_bounds));
+                                             "Time from request to answer, watches and logs apart.",
+                                             second_bounds, ARRAY_LEN(second_bounds));
     }
     for (unsigned c = 1; c < 6; c++) {
         snprintf(labels, sizeof labels, "code=\"%uxx\"", c);
-        h->codes[c] = metrics_counter(m, "apiserver_request_total", labels, "Requests answered, by class of status.");
+        h->codes[c] = metrics_counter(m, "apiserver_request_total", labels,
+                                      "Requests answered, by class of status.");
     }
-    h->rejected = metrics_counter(m, "apiserver_rejected_requests_total", NULL, "Requests refused with 429.");
+    h->rejected =
+        metrics_counter(m, "apiserver_rejected_requests_total", NULL, "Requests refused with 429.");
     return h;
 }
 
@@ -137,30 +140,47 @@ static const struct user *authenticate(struct rest *rq, struct error *err)
     const struct tls_peer *p = rq->x->peer;
     struct authn_peer peer = {0};
     if (p)
-        peer = (struct authn_peer){p->verified, p->common_name, p->organizations, p->organizations_len};
-    return authn_request(rq->server->authn, &peer, http_header_get(rq->x, "authorization"), rq->a, err);
+        peer = (struct authn_peer){p->verified, p->common_name, p->organizations,
+                                   p->organizations_len};
+    return authn_request(rq->server->authn, &peer, http_header_get(rq->x, "authorization"), rq->a,
+                         err);
 }
 
 static void attributes_of(const struct rest *rq, struct authz_attributes *at)
 {
     const struct request_info *i = &rq->info;
-    *at = (struct authz_attributes){.user = rq->user, .verb = i->verb_str, .is_resource = i->is_resource,
-                                    .group = i->group, .resource = i->resource, .subresource = i->subresource,
-                                    .ns = i->ns, .name = i->name, .path = i->path};
+    *at = (struct authz_attributes){.user = rq->user,
+                                    .verb = i->verb_str,
+                                    .is_resource = i->is_resource,
+                                    .group = i->group,
+                                    .resource = i->resource,
+                                    .subresource = i->subresource,
+                                    .ns = i->ns,
+                                    .name = i->name,
+                                    .path = i->path};
 }
 
 static bool may_impersonate(struct rest *rq, const char *resource, const char *ns, const char *name)
 {
-    struct authz_attributes at = {.user = rq->user, .verb = "impersonate", .is_resource = true, .group = "",
-                                  .resource = resource, .subresource = "", .ns = ns, .name = name, .path = ""};
+    struct authz_attributes at = {.user = rq->user,
+                                  .verb = "impersonate",
+                                  .is_resource = true,
+                                  .group = "",
+                                  .resource = resource,
+                                  .subresource = "",
+                                  .ns = ns,
+                                  .name = name,
+                                  .path = ""};
     return authz_allowed(rq->server->authz, &at, rq->a, NULL);
 }
 
 static struct status *refuse_impersonation(struct rest *rq, const char *resource, const char *name)
 {
     struct status_about about = {"", resource, "", name};
-    return status_forbidden(rq->a, &about, "User \"%s\" cannot impersonate resource \"%s\" in API group \"\" at the cluster scope",
-                            rq->user->name, resource);
+    return status_forbidden(
+        rq->a, &about,
+        "User \"%s\" cannot impersonate resource \"%s\" in API group \"\" at the cluster scope",
+        rq->user->name, resource);
 }
 
 /* Impersonate-User and -Group: become somebody else, if allowed to. */
@@ -204,15 +224,17 @@ static struct status *forbidden(struct rest *rq)
     struct status_about about = {i->group, i->resource, "", i->name};
     if (!i->is_resource) {
         about = (struct status_about){"", "", "", ""};
-        return status_forbidden(rq->a, &about, "User \"%s\" cannot %s path \"%s\"", rq->user->name, i->verb_str, i->path);
+        return status_forbidden(rq->a, &about, "User \"%s\" cannot %s path \"%s\"", rq->user->name,
+                                i->verb_str, i->path);
     }
     const char *where = *i->ns && strcmp(i->resource, "namespaces") != 0
                             ? arena_printf(rq->a, " in the namespace \"%s\"", i->ns)
                         : *i->ns ? arena_printf(rq->a, " in the namespace \"%s\"", i->ns)
                                  : " at the cluster scope";
-    return status_forbidden(rq->a, &about, "User \"%s\" cannot %s resource \"%s%s%s\" in API group \"%s\"%s",
-                            rq->user->name, i->verb_str, i->resource, *i->subresource ? "/" : "", i->subresource,
-                            i->group, where);
+    return status_forbidden(rq->a, &about,
+                            "User \"%s\" cannot %s resource \"%s%s%s\" in API group \"%s\"%s",
+                            rq->user->name, i->verb_str, i->resource, *i->subresource ? "/" : "",
+                            i->subresource, i->group, where);
 }
 
 /* ---- paths that are no resources ---- */
@@ -224,8 +246,9 @@ static void respond_text(struct rest *rq, int code, const char *text)
 
 static bool is_health(const char *path)
 {
-    return strcmp(path, "/healthz") == 0 || strcmp(path, "/livez") == 0 || strcmp(path, "/readyz") == 0 ||
-           strncmp(path, "/readyz/", 8) == 0 || strncmp(path, "/livez/", 7) == 0 || strncmp(path, "/healthz/", 9) == 0;
+    return strcmp(path, "/healthz") == 0 || strcmp(path, "/livez") == 0 ||
+           strcmp(path, "/readyz") == 0 || strncmp(path, "/readyz/", 8) == 0 ||
+           strncmp(path, "/livez/", 7) == 0 || strncmp(path, "/healthz/", 9) == 0;
 }
 
 static void serve_health(struct rest *rq)
@@ -242,21 +265,29 @@ static void serve_health(struct rest *rq)
         respond_text(rq, 200, "ok");
         return;
     }
-    const char *name = ready_path ? "readyz" : strncmp(rq->info.path, "/livez", 6) == 0 ? "livez" : "healthz";
-    const char *text = arena_printf(rq->a, "[%s]ping %s\n[%s]etcd %s\n", "+", "ok", store ? "+" : "-", store ? "ok" : "failed");
+    const char *name = ready_path                                 ? "readyz"
+                       : strncmp(rq->info.path, "/livez", 6) == 0 ? "livez"
+                                                                  : "healthz";
+    const char *text = arena_printf(rq->a, "[%s]ping %s\n[%s]etcd %s\n", "+", "ok",
+                                    store ? "+" : "-", store ? "ok" : "failed");
     if (ready_path)
-        text = arena_printf(rq->a, "%s[%s]leader %s\n[%s]poststarthook/bootstrap %s\n[%s]shutdown %s\n", text,
-                            leader ? "+" : "-", leader ? "ok" : "failed", boot ? "+" : "-", boot ? "ok" : "failed",
-                            shutdown ? "-" : "+", shutdown ? "failed" : "ok");
-    respond_text(rq, ok ? 200 : 500, arena_printf(rq->a, "%s%s check %s\n", text, name, ok ? "passed" : "failed"));
+        text = arena_printf(
+            rq->a, "%s[%s]leader %s\n[%s]poststarthook/bootstrap %s\n[%s]shutdown %s\n", text,
+            leader ? "+" : "-", leader ? "ok" : "failed", boot ? "+" : "-", boot ? "ok" : "failed",
+            shutdown ? "-" : "+", shutdown ? "failed" : "ok");
+    respond_text(rq, ok ? 200 : 500,
+                 arena_printf(rq->a, "%s%s check %s\n", text, name, ok ? "passed" : "failed"));
 }
 
 static void serve_version(struct rest *rq)
 {
-    rest_respond(rq, 200, "application/json",
-                 STR("{\n  \"major\": \"1\",\n  \"minor\": \"35\",\n  \"gitVersion\": \"" GIT_VERSION "\",\n"
-                     "  \"gitCommit\": \"\",\n  \"gitTreeState\": \"clean\",\n  \"buildDate\": \"1970-01-01T00:00:00Z\",\n"
-                     "  \"goVersion\": \"none\",\n  \"compiler\": \"gcc\",\n  \"platform\": \"linux/amd64\"\n}"));
+    rest_respond(
+        rq, 200, "application/json",
+        STR("{\n  \"major\": \"1\",\n  \"minor\": \"35\",\n  \"gitVersion\": \"" GIT_VERSION "\",\n"
+            "  \"gitCommit\": \"\",\n  \"gitTreeState\": \"clean\",\n  \"buildDate\": "
+            "\"1970-01-01T00:00:00Z\",\n"
+            "  \"goVersion\": \"none\",\n  \"compiler\": \"gcc\",\n  \"platform\": "
+            "\"linux/amd64\"\n}"));
 }
 
 static void serve_metrics(struct rest *rq)
@@ -278,9 +309,13 @@ static void serve_openid(struct rest *rq)
         jwt_keys_jwks(s->sa_keys, &b);
         rest_respond(rq, 200, "application/jwk-set+json", buf_str(&b));
     } else {
-        buf_printf(&b, "{\"issuer\":\"%s\",\"jwks_uri\":\"https://%s:%d/openid/v1/jwks\",\"response_types_supported\":[\"id_token\"],"
-                       "\"subject_types_supported\":[\"public\"],\"id_token_signing_alg_values_supported\":[\"RS256\",\"ES256\"]}",
-                   s->config.sa_issuer, s->config.advertise_address ? s->config.advertise_address : "127.0.0.1",
+        buf_printf(&b,
+                   "{\"issuer\":\"%s\",\"jwks_uri\":\"https://%s:%d/openid/v1/"
+                   "jwks\",\"response_types_supported\":[\"id_token\"],"
+                   "\"subject_types_supported\":[\"public\"],\"id_token_signing_alg_values_"
+                   "supported\":[\"RS256\",\"ES256\"]}",
+                   s->config.sa_issuer,
+                   s->config.advertise_address ? s->config.advertise_address : "127.0.0.1",
                    apiserver_port(s));
         rest_respond(rq, 200, "application/json", buf_str(&b));
     }
@@ -292,18 +327,22 @@ static void serve_path(struct rest *rq)
     const char *path = rq->info.path;
     bool get = strcmp(rq->info.verb_str, "get") == 0 || strcmp(rq->info.verb_str, "head") == 0;
     if (!get)
-        rest_status(rq, status_new(rq->a, 405, "MethodNotAllowed", "the server does not allow this method on the requested resource"));
+        rest_status(rq,
+                    status_new(rq->a, 405, "MethodNotAllowed",
+                               "the server does not allow this method on the requested resource"));
     else if (is_health(path))
         serve_health(rq);
     else if (strcmp(path, "/version") == 0 || strcmp(path, "/version/") == 0)
         serve_version(rq);
     else if (strcmp(path, "/metrics") == 0)
         serve_metrics(rq);
-    else if (rq->server->sa_keys && (strcmp(path, "/openid/v1/jwks") == 0 || strcmp(path, "/.well-known/openid-configuration") == 0))
+    else if (rq->server->sa_keys && (strcmp(path, "/openid/v1/jwks") == 0 ||
+                                     strcmp(path, "/.well-known/openid-configuration") == 0))
         serve_openid(rq);
     else if (strcmp(path, "/") == 0)
         rest_respond(rq, 200, "application/json",
-                     STR("{\"paths\":[\"/api\",\"/api/v1\",\"/apis\",\"/healthz\",\"/livez\",\"/metrics\",\"/openapi/v3\","
+                     STR("{\"paths\":[\"/api\",\"/api/v1\",\"/apis\",\"/healthz\",\"/livez\",\"/"
+                         "metrics\",\"/openapi/v3\","
                          "\"/readyz\",\"/version\"]}\n"));
     else if (!discovery_serve(rq->server->discovery, rq))
         rest_status(rq, status_path_not_found(rq->a));
@@ -319,8 +358,15 @@ static struct rest *rest_new(struct apiserver *s, struct http_exchange *x)
     rq->x = x;
     rq->a = &x->arena;
     rq->started_ns = clock_mono_ns();
-    rq->info = (struct request_info){.verb_str = "", .path = "", .group = "", .version = "", .resource = "",
-                                     .subresource = "", .ns = "", .name = "", .rest = ""};
+    rq->info = (struct request_info){.verb_str = "",
+                                     .path = "",
+                                     .group = "",
+                                     .version = "",
+                                     .resource = "",
+                                     .subresource = "",
+                                     .ns = "",
+                                     .name = "",
+                                     .rest = ""};
     list_init(&rq->event_link);
     x->user = rq;
     x->on_done = on_done;
@@ -345,7 +391,8 @@ static void on_request(void *ctx, struct http_exchange *x)
     rq->user = authenticate(rq, &err);
     if (!rq->user) {
         log_debug("authn", "request refused reason=\"%s\" remote=%s", err.message, x->remote);
-        rest_status(rq, err.code == ERR_DENIED ? status_unauthorized(rq->a) : status_from_error(rq->a, &err));
+        rest_status(rq, err.code == ERR_DENIED ? status_unauthorized(rq->a)
+                                               : status_from_error(rq->a, &err));
         return;
     }
     struct status *s = impersonate(rq);
@@ -367,19 +414,22 @@ static void on_headers(void *ctx, struct http_exchange *x)
     if (x->content_length <= (int64_t)BODY_MAX)
         return;
     struct rest *rq = rest_new(ctx, x);
-    rest_status(rq, status_new(rq->a, 413, "RequestEntityTooLarge", "Request entity too large: limit is %u", BODY_MAX));
+    rest_status(rq, status_new(rq->a, 413, "RequestEntityTooLarge",
+                               "Request entity too large: limit is %u", BODY_MAX));
 }
 
 /* ---- life ---- */
 
-static int lookup_uid(void *ctx, const char *resource, const char *ns, const char *name, char uid[64], bool *deleting)
+static int lookup_uid(void *ctx, const char *resource, const char *ns, const char *name,
+                      char uid[64], bool *deleting)
 {
     struct apiserver *s = ctx;
     struct arena a;
     struct error err;
     struct kv_range_result out;
     arena_init(&a);
-    struct kv_range_request rq = {.key = str_from(arena_printf(&a, "/registry/%s/%s/%s", resource, ns, name))};
+    struct kv_range_request rq = {
+        .key = str_from(arena_printf(&a, "/registry/%s/%s/%s", resource, ns, name))};
     int rc = kv_range(s->kv, &rq, &a, &out, &err);
     struct stored_meta m;
     if (rc == 0 && out.pairs_len == 1 && stored_meta(out.pairs[0].value, &m)) {
@@ -411,29 +461,41 @@ static int setup(struct apiserver *s, struct error *err)
 {
     const struct apiserver_config *c = &s->config;
     s->service_net = mem_zalloc(sizeof *s->service_net);
-    if (service_net_parse(c->service_cidr, c->node_port_min, c->node_port_max, s->service_net, err) < 0 ||
+    if (service_net_parse(c->service_cidr, c->node_port_min, c->node_port_max, s->service_net,
+                          err) < 0 ||
         load_keys(s, err) < 0)
         return err->code;
-    struct authn_config authn = {.token_file = c->token_file, .sa_keys = s->sa_keys, .sa_issuer = c->sa_issuer,
-                                 .anonymous = c->anonymous, .lookup_uid = lookup_uid, .lookup_ctx = s,
+    struct authn_config authn = {.token_file = c->token_file,
+                                 .sa_keys = s->sa_keys,
+                                 .sa_issuer = c->sa_issuer,
+                                 .anonymous = c->anonymous,
+                                 .lookup_uid = lookup_uid,
+                                 .lookup_ctx = s,
                                  .audiences = (const char **)c->audiences};
     for (const char *const *a = c->audiences; a && *a; a++)
         authn.audiences_len++;
     if (!(s->authn = authn_new(&authn, err)))
         return err->code;
-    struct tls_options tls = {.cert_file = c->tls_cert_file, .key_file = c->tls_key_file, .ca_file = c->client_ca_file,
-                              .client_auth = c->client_ca_file ? TLS_CLIENT_AUTH_REQUEST : TLS_CLIENT_AUTH_NONE};
+    struct tls_options tls = {.cert_file = c->tls_cert_file,
+                              .key_file = c->tls_key_file,
+                              .ca_file = c->client_ca_file,
+                              .client_auth = c->client_ca_file ? TLS_CLIENT_AUTH_REQUEST
+                                                               : TLS_CLIENT_AUTH_NONE};
     if (!(s->tls = tls_server_new(&tls, err)))
         return error_wrap(err, "--tls-cert-file");
-    struct tls_options node = {.cert_file = c->kubelet_cert_file, .key_file = c->kubelet_key_file,
-                               .ca_file = c->kubelet_ca_file, .insecure_skip_verify = !c->kubelet_ca_file};
+    struct tls_options node = {.cert_file = c->kubelet_cert_file,
+                               .key_file = c->kubelet_key_file,
+                               .ca_file = c->kubelet_ca_file,
+                               .insecure_skip_verify = !c->kubelet_ca_file};
     if (!(s->node_tls = tls_client_new(&node, err)))
         return error_wrap(err, "--kubelet-client-certificate");
     s->discovery = discovery_new();
     s->metrics = metrics_make(c->metrics);
     if (c->metrics) {
-        metrics_gauge_fn(c->metrics, "apiserver_current_inflight_requests", NULL, "Requests being served.", inflight_now, s);
-        metrics_gauge_fn(c->metrics, "apiserver_registered_watchers", NULL, "Open watches.", watchers_now, s);
+        metrics_gauge_fn(c->metrics, "apiserver_current_inflight_requests", NULL,
+                         "Requests being served.", inflight_now, s);
+        metrics_gauge_fn(c->metrics, "apiserver_registered_watchers", NULL, "Open watches.",
+                         watchers_now, s);
     }
     return 0;
 }
@@ -503,8 +565,8 @@ static void free_all(struct apiserver *s)
     mem_free(s);
 }
 
-struct apiserver *apiserver_start(const struct apiserver_config *config, struct kv *kv, struct loop *const *loops,
-                                  struct error *err)
+struct apiserver *apiserver_start(const struct apiserver_config *config, struct kv *kv,
+                                  struct loop *const *loops, struct error *err)
 {
     struct apiserver *s = mem_zalloc(sizeof *s);
     s->config = *config;
@@ -519,8 +581,12 @@ struct apiserver *apiserver_start(const struct apiserver_config *config, struct 
         s->workers[i] = (struct worker){.server = s, .loop = loops[i], .index = i};
         loop_call(loops[i], worker_open, &s->workers[i]);
     }
-    struct http_server_options http = {.loops = loops, .loops_len = config->loops_len, .ctx = s,
-                                       .on_request = on_request, .on_headers = on_headers, .body_bytes_max = BODY_MAX,
+    struct http_server_options http = {.loops = loops,
+                                       .loops_len = config->loops_len,
+                                       .ctx = s,
+                                       .on_request = on_request,
+                                       .on_headers = on_headers,
+                                       .body_bytes_max = BODY_MAX,
                                        .queue_low_water = 64u << 10};
     s->http = http_server_new(&http);
     struct listen_call l = {s, err, 0};

@@ -35,7 +35,7 @@ struct apiserver_config {
     bool anonymous;
     bool always_allow; /* --authorization-mode=AlwaysAllow */
     /* Services. */
-    const char *service_cidr;  /* "10.96.0.0/12" */
+    const char *service_cidr; /* "10.96.0.0/12" */
     unsigned node_port_min, node_port_max;
     /* Nodes. */
     const char *kubelet_ca_file, *kubelet_cert_file, *kubelet_key_file;
@@ -45,7 +45,8 @@ struct apiserver_config {
     uint64_t min_request_timeout_s;               /* 1800: watches last this long up to twice */
     uint64_t compaction_interval_s;               /* 300; 0: never */
     uint64_t event_ttl_s;                         /* 3600 */
-    uint64_t member_ttl_s; /* this member's entry in Endpoints outlives it by at most this long; 15 */
+    uint64_t
+        member_ttl_s; /* this member's entry in Endpoints outlives it by at most this long; 15 */
     struct metrics *metrics; /* may be NULL */
 };
 
@@ -76,7 +77,7 @@ struct worker {
     struct watch_hubs *hubs;
     struct event_lease event_lease;
     struct read_barrier barrier;
-    struct rng rng; /* for ids that need not be secret */
+    struct rng rng;           /* for ids that need not be secret */
     struct map *node_clients; /* "host:port" → struct http_client, made on demand */
 };
 

@@ -66,7 +66,8 @@ static const char *qualified(struct arena *a, const struct status_about *o)
 
 struct status *status_not_found(struct arena *a, const struct status_about *o)
 {
-    struct status *s = status_new(a, 404, "NotFound", "%s \"%s\" not found", qualified(a, o), o->name);
+    struct status *s =
+        status_new(a, 404, "NotFound", "%s \"%s\" not found", qualified(a, o), o->name);
     about(s, o, o->resource);
     return s;
 }
@@ -81,13 +82,15 @@ struct status *status_already_exists(struct arena *a, const struct status_about 
 
 struct status *status_conflict(struct arena *a, const struct status_about *o, const char *why)
 {
-    struct status *s = status_new(a, 409, "Conflict", "Operation cannot be fulfilled on %s \"%s\": %s",
-                                  qualified(a, o), o->name, why);
+    struct status *s =
+        status_new(a, 409, "Conflict", "Operation cannot be fulfilled on %s \"%s\": %s",
+                   qualified(a, o), o->name, why);
     about(s, o, o->resource);
     return s;
 }
 
-struct status *status_forbidden(struct arena *a, const struct status_about *o, const char *format, ...)
+struct status *status_forbidden(struct arena *a, const struct status_about *o, const char *format,
+                                ...)
 {
     va_list args;
     va_start(args, format);
@@ -99,14 +102,16 @@ struct status *status_forbidden(struct arena *a, const struct status_about *o, c
     else if (!o->name || !*o->name)
         s = status_new(a, 403, "Forbidden", "%s is forbidden: %s", qualified(a, o), why);
     else
-        s = status_new(a, 403, "Forbidden", "%s \"%s\" is forbidden: %s", qualified(a, o), o->name, why);
+        s = status_new(a, 403, "Forbidden", "%s \"%s\" is forbidden: %s", qualified(a, o), o->name,
+                       why);
     about(s, o, o->resource);
     return s;
 }
 
 struct status *status_invalid(struct arena *a, const struct status_about *o)
 {
-    const char *kind = o->group && *o->group ? arena_printf(a, "%s.%s", o->kind, o->group) : o->kind;
+    const char *kind =
+        o->group && *o->group ? arena_printf(a, "%s.%s", o->kind, o->group) : o->kind;
     struct status *s =
         status_new(a, 422, "Invalid", "%s \"%s\" is invalid", kind, o->name ? o->name : "");
     about(s, o, o->kind);
@@ -146,15 +151,24 @@ void status_invalid_finish(struct arena *a, struct status *s)
 static const char *cause_reason(enum field_error_type type)
 {
     switch (type) {
-    case FIELD_REQUIRED: return "FieldValueRequired";
-    case FIELD_INVALID: return "FieldValueInvalid";
-    case FIELD_NOT_SUPPORTED: return "FieldValueNotSupported";
-    case FIELD_DUPLICATE: return "FieldValueDuplicate";
-    case FIELD_FORBIDDEN: return "FieldValueForbidden";
-    case FIELD_NOT_FOUND: return "FieldValueNotFound";
-    case FIELD_TOO_LONG: return "FieldValueTooLong";
-    case FIELD_TOO_MANY: return "FieldValueTooMany";
-    case FIELD_INTERNAL: break;
+    case FIELD_REQUIRED:
+        return "FieldValueRequired";
+    case FIELD_INVALID:
+        return "FieldValueInvalid";
+    case FIELD_NOT_SUPPORTED:
+        return "FieldValueNotSupported";
+    case FIELD_DUPLICATE:
+        return "FieldValueDuplicate";
+    case FIELD_FORBIDDEN:
+        return "FieldValueForbidden";
+    case FIELD_NOT_FOUND:
+        return "FieldValueNotFound";
+    case FIELD_TOO_LONG:
+        return "FieldValueTooLong";
+    case FIELD_TOO_MANY:
+        return "FieldValueTooMany";
+    case FIELD_INTERNAL:
+        break;
     }
     return "InternalError";
 }
@@ -178,8 +192,9 @@ struct status *status_expired(struct arena *a, const char *message)
 
 struct status *status_too_large_version(struct arena *a, int64_t asked, int64_t current)
 {
-    struct status *s = status_new(a, 504, "Timeout", "Too large resource version: %lld, current: %lld",
-                                  (long long)asked, (long long)current);
+    struct status *s =
+        status_new(a, 504, "Timeout", "Too large resource version: %lld, current: %lld",
+                   (long long)asked, (long long)current);
     s->has_details = true;
     s->retry_after_s = 1;
     status_cause_add(a, s, "ResourceVersionTooLarge", NULL, "Too large resource version");
@@ -202,10 +217,12 @@ struct status *status_too_many_requests(struct arena *a, int retry_after_s)
     return s;
 }
 
-struct status *status_method_not_allowed(struct arena *a, const struct status_about *o, const char *verb)
+struct status *status_method_not_allowed(struct arena *a, const struct status_about *o,
+                                         const char *verb)
 {
-    struct status *s = status_new(a, 405, "MethodNotAllowed", "%s is not supported on resources of kind \"%s\"",
-                                  verb, qualified(a, o));
+    struct status *s =
+        status_new(a, 405, "MethodNotAllowed", "%s is not supported on resources of kind \"%s\"",
+                   verb, qualified(a, o));
     s->has_details = true;
     s->group = o->group;
     s->kind = o->resource;
@@ -214,21 +231,24 @@ struct status *status_method_not_allowed(struct arena *a, const struct status_ab
 
 struct status *status_path_not_found(struct arena *a)
 {
-    struct status *s = status_new(a, 404, "NotFound", "the server could not find the requested resource");
+    struct status *s =
+        status_new(a, 404, "NotFound", "the server could not find the requested resource");
     s->has_details = true;
     return s;
 }
 
 struct status *status_unsupported_media(struct arena *a, const char *accepted)
 {
-    return status_new(a, 415, "UnsupportedMediaType",
-                      "the body of the request was in an unknown format - accepted media types include: %s",
-                      accepted);
+    return status_new(
+        a, 415, "UnsupportedMediaType",
+        "the body of the request was in an unknown format - accepted media types include: %s",
+        accepted);
 }
 
 struct status *status_not_acceptable(struct arena *a, const char *accepted)
 {
-    return status_new(a, 406, "NotAcceptable", "only the following media types are accepted: %s", accepted);
+    return status_new(a, 406, "NotAcceptable", "only the following media types are accepted: %s",
+                      accepted);
 }
 
 struct status *status_from_error(struct arena *a, const struct error *err)
@@ -238,7 +258,8 @@ struct status *status_from_error(struct arena *a, const struct error *err)
         return status_bad_request(a, "%s", err->message);
     case ERR_UNAVAILABLE:
     case ERR_CANCELLED: {
-        struct status *s = status_new(a, 503, "ServiceUnavailable", "the store cannot answer: %s", err->message);
+        struct status *s =
+            status_new(a, 503, "ServiceUnavailable", "the store cannot answer: %s", err->message);
         s->has_details = true;
         s->retry_after_s = 1;
         return s;

@@ -12,9 +12,9 @@
 #include "base/error.h"
 
 struct status_cause {
-    const char *reason;  /* "FieldValueInvalid", … */
+    const char *reason; /* "FieldValueInvalid", … */
     const char *message;
-    const char *field;   /* "spec.replicas" */
+    const char *field; /* "spec.replicas" */
     struct status_cause *next;
 };
 
@@ -51,8 +51,8 @@ struct status *status_conflict(struct arena *a, const struct status_about *o, co
 #define STATUS_MODIFIED \
     "the object has been modified; please apply your changes to the latest version and try again"
 /* `pods "x" is forbidden: <why>`. */
-struct status *status_forbidden(struct arena *a, const struct status_about *o, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+struct status *status_forbidden(struct arena *a, const struct status_about *o, const char *format,
+                                ...) __attribute__((format(printf, 3, 4)));
 /* 422: add causes with status_cause_add, then status_invalid_finish composes the message. */
 struct status *status_invalid(struct arena *a, const struct status_about *o);
 void status_cause_add(struct arena *a, struct status *s, const char *reason, const char *field,
@@ -63,11 +63,12 @@ struct status *status_invalid_fields(struct arena *a, const struct status_about 
                                      const struct field_errors *errors);
 /* Appends the message ": field: text" or ": [a, b]" from the causes. */
 void status_invalid_finish(struct arena *a, struct status *s);
-struct status *status_expired(struct arena *a, const char *message);           /* 410 */
+struct status *status_expired(struct arena *a, const char *message);                      /* 410 */
 struct status *status_too_large_version(struct arena *a, int64_t asked, int64_t current); /* 504 */
-struct status *status_timeout(struct arena *a, const char *message);           /* 504 */
-struct status *status_too_many_requests(struct arena *a, int retry_after_s);   /* 429 */
-struct status *status_method_not_allowed(struct arena *a, const struct status_about *o, const char *verb);
+struct status *status_timeout(struct arena *a, const char *message);                      /* 504 */
+struct status *status_too_many_requests(struct arena *a, int retry_after_s);              /* 429 */
+struct status *status_method_not_allowed(struct arena *a, const struct status_about *o,
+                                         const char *verb);
 struct status *status_path_not_found(struct arena *a); /* the plain 404 for unknown resources */
 struct status *status_unsupported_media(struct arena *a, const char *accepted); /* 415 */
 struct status *status_not_acceptable(struct arena *a, const char *accepted);    /* 406 */

@@ -17,7 +17,8 @@
 
 static const struct strategy generic = {.message = SCHEMA_NONE};
 static const struct strategy counted[] = {
-    {.message = Apps__V1__Deployment__SCHEMA, .flags = STRATEGY_GENERATION | STRATEGY_ANNOTATIONS_COUNT},
+    {.message = Apps__V1__Deployment__SCHEMA,
+     .flags = STRATEGY_GENERATION | STRATEGY_ANNOTATIONS_COUNT},
     {.message = Apps__V1__ReplicaSet__SCHEMA, .flags = STRATEGY_GENERATION},
     {.message = Apps__V1__StatefulSet__SCHEMA, .flags = STRATEGY_GENERATION},
     {.message = Apps__V1__DaemonSet__SCHEMA, .flags = STRATEGY_GENERATION},
@@ -32,18 +33,28 @@ static const struct strategy counted[] = {
     {.message = Flowcontrol__V1__FlowSchema__SCHEMA, .flags = STRATEGY_GENERATION},
     {.message = Flowcontrol__V1__PriorityLevelConfiguration__SCHEMA, .flags = STRATEGY_GENERATION},
     {.message = Scheduling__V1__PriorityClass__SCHEMA, .flags = STRATEGY_GENERATION},
-    {.message = Coordination__V1__Lease__SCHEMA, .flags = STRATEGY_CREATE_ON_UPDATE | STRATEGY_NEEDS_VERSION},
+    {.message = Coordination__V1__Lease__SCHEMA,
+     .flags = STRATEGY_CREATE_ON_UPDATE | STRATEGY_NEEDS_VERSION},
     {.message = Core__V1__Endpoints__SCHEMA, .flags = STRATEGY_CREATE_ON_UPDATE},
     {.message = Core__V1__LimitRange__SCHEMA, .flags = STRATEGY_CREATE_ON_UPDATE},
     {.message = Core__V1__PersistentVolumeClaim__SCHEMA, .flags = STRATEGY_RETURN_DELETED},
-    {.message = Core__V1__PodTemplate__SCHEMA, .flags = STRATEGY_RETURN_DELETED | STRATEGY_GENERATION},
+    {.message = Core__V1__PodTemplate__SCHEMA,
+     .flags = STRATEGY_RETURN_DELETED | STRATEGY_GENERATION},
     {.message = Core__V1__ResourceQuota__SCHEMA, .flags = STRATEGY_RETURN_DELETED},
 };
 
 static const struct strategy *const special[] = {
-    &strategy_pod,     &strategy_node,         &strategy_namespace,    &strategy_secret,
-    &strategy_service, &strategy_service_account, &strategy_event,
-    &strategy_role,    &strategy_cluster_role, &strategy_role_binding, &strategy_cluster_role_binding,
+    &strategy_pod,
+    &strategy_node,
+    &strategy_namespace,
+    &strategy_secret,
+    &strategy_service,
+    &strategy_service_account,
+    &strategy_event,
+    &strategy_role,
+    &strategy_cluster_role,
+    &strategy_role_binding,
+    &strategy_cluster_role_binding,
 };
 
 const struct strategy *strategy_of(const struct resource *r)
@@ -106,7 +117,8 @@ static struct status *validated(struct write *w, const struct field_errors *e)
 }
 
 /* Validation speaks of the version the client uses. */
-static struct status *validate(struct write *w, void *obj, const void *old, const struct subresource *sub)
+static struct status *validate(struct write *w, void *obj, const void *old,
+                               const struct subresource *sub)
 {
     struct field_errors e = {.arena = w->rq->a};
     if (!old)
@@ -180,9 +192,10 @@ static struct status *check_update_meta(struct write *w, const Meta__V1__ObjectM
     struct arena *a = w->rq->a;
     struct status_about about = about_of(w);
     if (*meta->uid && strcmp(meta->uid, old->uid) != 0)
-        return status_conflict(a, &about,
-                               arena_printf(a, "Precondition failed: UID in precondition: %s, UID in object meta: %s",
-                                            meta->uid, old->uid));
+        return status_conflict(
+            a, &about,
+            arena_printf(a, "Precondition failed: UID in precondition: %s, UID in object meta: %s",
+                         meta->uid, old->uid));
     if (!*meta->resource_version || strcmp(meta->resource_version, "0") == 0) {
         if (!needs_version)
             return NULL;
@@ -196,7 +209,8 @@ static struct status *check_update_meta(struct write *w, const Meta__V1__ObjectM
     if (!str_to_i64(str_from(meta->resource_version), &rv)) {
         struct status *s = status_invalid(a, &about);
         status_cause_add(a, s, "FieldValueInvalid", "metadata.resourceVersion",
-                         "Invalid value: \"%s\": must be an unsigned integer", meta->resource_version);
+                         "Invalid value: \"%s\": must be an unsigned integer",
+                         meta->resource_version);
         status_invalid_finish(a, s);
         return s;
     }
@@ -220,12 +234,14 @@ static bool spec_changed(const struct strategy *st, const void *obj, const void 
         return false;
     const Meta__V1__ObjectMeta *nm = object_meta(obj), *om = object_meta(old);
     return nm->n_annotations != om->n_annotations ||
-           !string_map_contains(nm->annotations, nm->n_annotations, om->annotations, om->n_annotations);
+           !string_map_contains(nm->annotations, nm->n_annotations, om->annotations,
+                                om->n_annotations);
 }
 
 /* Spec, and metadata that belongs to it, stay the old ones on a status update; `finalize` is the other
  * way round. */
-static void prepare_status(struct write *w, const struct strategy *st, void *obj, const struct subresource *sub)
+static void prepare_status(struct write *w, const struct strategy *st, void *obj,
+                           const struct subresource *sub)
 {
     const struct schema_field *f;
     if (strcmp(sub->name, "finalize") == 0)
@@ -321,18 +337,22 @@ static struct status *check_preconditions(struct write *w, const struct delete_o
     struct status_about about = about_of(w);
     const Meta__V1__ObjectMeta *old = object_meta(w->old);
     if (o->uid && strcmp(o->uid, old->uid) != 0)
-        return status_conflict(a, &about,
-                               arena_printf(a, "Precondition failed: UID in precondition: %s, UID in object meta: %s",
-                                            o->uid, old->uid));
+        return status_conflict(
+            a, &about,
+            arena_printf(a, "Precondition failed: UID in precondition: %s, UID in object meta: %s",
+                         o->uid, old->uid));
     if (o->resource_version && strcmp(o->resource_version, old->resource_version) != 0)
-        return status_conflict(a, &about,
-                               arena_printf(a, "Precondition failed: ResourceVersion in precondition: %s, "
-                                               "ResourceVersion in object meta: %s",
-                                            o->resource_version, old->resource_version));
+        return status_conflict(
+            a, &about,
+            arena_printf(a,
+                         "Precondition failed: ResourceVersion in precondition: %s, "
+                         "ResourceVersion in object meta: %s",
+                         o->resource_version, old->resource_version));
     return NULL;
 }
 
-static void set_finalizer(struct arena *a, Meta__V1__ObjectMeta *meta, const char *name, bool wanted)
+static void set_finalizer(struct arena *a, Meta__V1__ObjectMeta *meta, const char *name,
+                          bool wanted)
 {
     if (!wanted)
         remove_finalizer(meta, name);

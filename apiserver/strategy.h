@@ -12,12 +12,13 @@
 #include "apiserver/write.h"
 
 enum strategy_flag {
-    STRATEGY_GENERATION = 1,        /* metadata.generation counts changes of spec */
-    STRATEGY_KEEP_STATUS = 2,       /* status may be set on create (nodes) */
-    STRATEGY_CREATE_ON_UPDATE = 4,  /* PUT of an absent object creates it */
-    STRATEGY_NEEDS_VERSION = 8,     /* PUT must name the resourceVersion */
-    STRATEGY_RETURN_DELETED = 16,   /* DELETE answers with the object, not with a Status */
-    STRATEGY_ANNOTATIONS_COUNT = 32, /* changed annotations count for generation too (deployments) */
+    STRATEGY_GENERATION = 1,       /* metadata.generation counts changes of spec */
+    STRATEGY_KEEP_STATUS = 2,      /* status may be set on create (nodes) */
+    STRATEGY_CREATE_ON_UPDATE = 4, /* PUT of an absent object creates it */
+    STRATEGY_NEEDS_VERSION = 8,    /* PUT must name the resourceVersion */
+    STRATEGY_RETURN_DELETED = 16,  /* DELETE answers with the object, not with a Status */
+    STRATEGY_ANNOTATIONS_COUNT =
+        32, /* changed annotations count for generation too (deployments) */
 };
 
 struct strategy {
@@ -40,11 +41,11 @@ struct strategy {
 const struct strategy *strategy_of(const struct resource *r);
 
 /* Rows, by file. */
-extern const struct strategy strategy_pod;        /* strategy_pod.c */
-extern const struct strategy strategy_node;       /* strategy_core.c */
+extern const struct strategy strategy_pod;  /* strategy_pod.c */
+extern const struct strategy strategy_node; /* strategy_core.c */
 extern const struct strategy strategy_namespace;
 extern const struct strategy strategy_secret, strategy_service_account, strategy_event;
-extern const struct strategy strategy_service;    /* strategy_service.c */
+extern const struct strategy strategy_service; /* strategy_service.c */
 extern const struct strategy strategy_role, strategy_cluster_role, strategy_role_binding,
     strategy_cluster_role_binding; /* strategy_rbac.c */
 

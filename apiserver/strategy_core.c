@@ -14,8 +14,9 @@ static void node_prepare_status(struct write *w, void *obj, const void *old)
     (void)old;
 }
 
-const struct strategy strategy_node = {
-    .message = Core__V1__Node__SCHEMA, .flags = STRATEGY_KEEP_STATUS, .prepare_status = node_prepare_status};
+const struct strategy strategy_node = {.message = Core__V1__Node__SCHEMA,
+                                       .flags = STRATEGY_KEEP_STATUS,
+                                       .prepare_status = node_prepare_status};
 
 /* ---- namespaces: held by the finalizer "kubernetes" until they are empty ---- */
 

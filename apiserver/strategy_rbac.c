@@ -8,10 +8,18 @@
 
 #define GROUP "rbac.authorization.k8s.io"
 
-static bool may(struct write *w, const char *verb, const char *resource, const char *ns, const char *name)
+static bool may(struct write *w, const char *verb, const char *resource, const char *ns,
+                const char *name)
 {
-    struct authz_attributes at = {.user = w->rq->user, .verb = verb, .is_resource = true, .group = GROUP,
-                                  .resource = resource, .subresource = "", .ns = ns, .name = name, .path = ""};
+    struct authz_attributes at = {.user = w->rq->user,
+                                  .verb = verb,
+                                  .is_resource = true,
+                                  .group = GROUP,
+                                  .resource = resource,
+                                  .subresource = "",
+                                  .ns = ns,
+                                  .name = name,
+                                  .path = ""};
     return authz_allowed(w->rq->server->authz, &at, w->rq->a, NULL);
 }
 
@@ -24,14 +32,17 @@ static struct status *refuse(struct write *w, const char *missing)
     buf_init(&b);
     for (size_t i = 0; i < u->groups_len; i++)
         buf_printf(&b, "%s\"%s\"", i ? " " : "", u->groups[i]);
-    struct status *s = status_forbidden(a, &about,
-                                        "user \"%s\" (groups=[%s]) is attempting to grant RBAC permissions not "
-                                        "currently held:\n%s", u->name, buf_cstr(&b), missing);
+    struct status *s =
+        status_forbidden(a, &about,
+                         "user \"%s\" (groups=[%s]) is attempting to grant RBAC permissions not "
+                         "currently held:\n%s",
+                         u->name, buf_cstr(&b), missing);
     buf_free(&b);
     return s;
 }
 
-static struct status *check_rules(struct write *w, const char *ns, const struct rbac_rule *rules, size_t n)
+static struct status *check_rules(struct write *w, const char *ns, const struct rbac_rule *rules,
+                                  size_t n)
 {
     const char *missing = "";
     if (authz_covers(w->rq->server->authz, w->rq->user, ns, rules, n, w->rq->a, &missing))
@@ -55,8 +66,8 @@ static struct status *role_admit(struct write *w, void *obj, const void *old)
 static struct status *binding_admit(struct write *w, void *obj, const void *old)
 {
     bool cluster = schema_of(obj)->id == Rbac__V1__ClusterRoleBinding__SCHEMA;
-    const Rbac__V1__RoleRef *ref =
-        cluster ? ((Rbac__V1__ClusterRoleBinding *)obj)->role_ref : ((Rbac__V1__RoleBinding *)obj)->role_ref;
+    const Rbac__V1__RoleRef *ref = cluster ? ((Rbac__V1__ClusterRoleBinding *)obj)->role_ref
+                                           : ((Rbac__V1__RoleBinding *)obj)->role_ref;
     struct rbac_rule *rules;
     size_t n;
     if (old && object_equal_except(obj, old, "metadata"))
@@ -64,7 +75,8 @@ static struct status *binding_admit(struct write *w, void *obj, const void *old)
     bool cluster_role = strcmp(ref->kind, "ClusterRole") == 0;
     if (may(w, "bind", cluster_role ? "clusterroles" : "roles", w->ns, ref->name))
         return NULL;
-    if (!authz_role_rules(w->rq->server->authz, cluster_role ? NULL : w->ns, ref->name, w->rq->a, &rules, &n)) {
+    if (!authz_role_rules(w->rq->server->authz, cluster_role ? NULL : w->ns, ref->name, w->rq->a,
+                          &rules, &n)) {
         struct status_about about = {GROUP, cluster_role ? "clusterroles" : "roles", "", ref->name};
         return status_not_found(w->rq->a, &about);
     }
@@ -96,11 +108,17 @@ static void default_binding_update(struct write *w, void *obj, const void *old)
 
 const struct strategy strategy_role = {
     .message = Rbac__V1__Role__SCHEMA, .flags = STRATEGY_CREATE_ON_UPDATE, .admit = role_admit};
-const struct strategy strategy_cluster_role = {
-    .message = Rbac__V1__ClusterRole__SCHEMA, .flags = STRATEGY_CREATE_ON_UPDATE, .admit = role_admit};
-const struct strategy strategy_role_binding = {
-    .message = Rbac__V1__RoleBinding__SCHEMA, .flags = STRATEGY_CREATE_ON_UPDATE, .admit = binding_admit,
-    .prepare_create = default_binding, .prepare_update = default_binding_update};
-const struct strategy strategy_cluster_role_binding = {
-    .message = Rbac__V1__ClusterRoleBinding__SCHEMA, .flags = STRATEGY_CREATE_ON_UPDATE, .admit = binding_admit,
-    .prepare_create = default_binding, .prepare_update = default_binding_update};
+const struct strategy strategy_cluster_role = {.message = Rbac__V1__ClusterRole__SCHEMA,
+                                               .flags = STRATEGY_CREATE_ON_UPDATE,
+                                               .admit = role_admit};
+const struct strategy strategy_role_binding = {.message = Rbac__V1__RoleBinding__SCHEMA,
+                                               .flags = STRATEGY_CREATE_ON_UPDATE,
+                                               .admit = binding_admit,
+                                               .prepare_create = default_binding,
+                                               .prepare_update = default_binding_update};
+const struct strategy strategy_cluster_role_binding = {.message =
+                                                           Rbac__V1__ClusterRoleBinding__SCHEMA,
+                                                       .flags = STRATEGY_CREATE_ON_UPDATE,
+                                                       .admit = binding_admit,
+                                                       .prepare_create = default_binding,
+                                                       .prepare_update = default_binding_update};

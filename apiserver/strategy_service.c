@@ -23,8 +23,8 @@ static bool wants_ip(const Core__V1__Service *s)
 
 static bool wants_node_ports(const Core__V1__Service *s)
 {
-    return has_type(s, "NodePort") ||
-           (has_type(s, "LoadBalancer") && api_get(s->spec, allocate_load_balancer_node_ports, true));
+    return has_type(s, "NodePort") || (has_type(s, "LoadBalancer") &&
+                                       api_get(s->spec, allocate_load_balancer_node_ports, true));
 }
 
 /* ---- before validation: what clients leave out stays as it was ---- */
@@ -42,10 +42,12 @@ static void prepare_create(struct write *w, void *obj)
     normalise(w->rq->a, ((Core__V1__Service *)obj)->spec);
 }
 
-static const Core__V1__ServicePort *same_port(const Core__V1__ServiceSpec *spec, const Core__V1__ServicePort *p)
+static const Core__V1__ServicePort *same_port(const Core__V1__ServiceSpec *spec,
+                                              const Core__V1__ServicePort *p)
 {
     for (size_t i = 0; i < spec->n_ports; i++)
-        if (spec->ports[i]->port == p->port && cstr_eq(spec->ports[i]->protocol, *p->protocol ? p->protocol : "TCP"))
+        if (spec->ports[i]->port == p->port &&
+            cstr_eq(spec->ports[i]->protocol, *p->protocol ? p->protocol : "TCP"))
             return spec->ports[i];
     return NULL;
 }
@@ -152,12 +154,15 @@ static struct status *claim_ip(struct write *w, Core__V1__ServiceSpec *spec)
     if (*spec->cluster_ip) {
         if (!service_net_contains(net, spec->cluster_ip))
             return invalid(w, "spec.clusterIPs",
-                           "Invalid value: [\"%s\"]: failed to allocate IP %s: the provided IP (%s) is not in the valid "
+                           "Invalid value: [\"%s\"]: failed to allocate IP %s: the provided IP "
+                           "(%s) is not in the valid "
                            "range. The range of valid IPs is %s",
-                           spec->cluster_ip, spec->cluster_ip, spec->cluster_ip, w->rq->server->config.service_cidr);
+                           spec->cluster_ip, spec->cluster_ip, spec->cluster_ip,
+                           w->rq->server->config.service_cidr);
         if (taken(w, ip_key(a, spec->cluster_ip)))
             return invalid(w, "spec.clusterIPs",
-                           "Invalid value: [\"%s\"]: failed to allocate IP %s: provided IP is already allocated",
+                           "Invalid value: [\"%s\"]: failed to allocate IP %s: provided IP is "
+                           "already allocated",
                            spec->cluster_ip, spec->cluster_ip);
     } else {
         uint64_t seed = random_u64() >> 1;
@@ -218,13 +223,15 @@ static struct status *choose_ports(struct write *w, Core__V1__Service *s)
     return NULL;
 }
 
-static struct status *claim_ports(struct write *w, Core__V1__Service *s, const Core__V1__Service *old)
+static struct status *claim_ports(struct write *w, Core__V1__Service *s,
+                                  const Core__V1__Service *old)
 {
     const struct service_net *net = w->rq->server->service_net;
     int32_t before[PORTS_MAX], now[PORTS_MAX];
     struct status *st = NULL;
     if (s->spec->n_ports > PORTS_MAX && wants_node_ports(s))
-        return invalid(w, "spec.ports", "Too many: %zu: must have at most %d items", s->spec->n_ports, PORTS_MAX);
+        return invalid(w, "spec.ports", "Too many: %zu: must have at most %d items",
+                       s->spec->n_ports, PORTS_MAX);
     size_t n_before = node_ports(old, before);
     if (wants_node_ports(s) && (st = choose_ports(w, s)))
         return st;
@@ -234,11 +241,14 @@ static struct status *claim_ports(struct write *w, Core__V1__Service *s, const C
             continue;
         if (!service_port_contains(net, now[i]))
             return invalid(w, "spec.ports[0].nodePort",
-                           "Invalid value: %d: provided port is not in the valid range. The range of valid ports is %u-%u",
+                           "Invalid value: %d: provided port is not in the valid range. The range "
+                           "of valid ports is %u-%u",
                            now[i], net->port_min, net->port_max);
         if (taken(w, port_key(w->rq->a, now[i])))
-            return invalid(w, "spec.ports[0].nodePort", "Invalid value: %d: provided port is already allocated", now[i]);
-        write_extra_create(w, port_key(w->rq->a, now[i]), str_from(arena_printf(w->rq->a, "%s/%s", w->ns, w->name)));
+            return invalid(w, "spec.ports[0].nodePort",
+                           "Invalid value: %d: provided port is already allocated", now[i]);
+        write_extra_create(w, port_key(w->rq->a, now[i]),
+                           str_from(arena_printf(w->rq->a, "%s/%s", w->ns, w->name)));
     }
     for (size_t i = 0; i < n_before; i++)
         if (!in_ports(now, n_now, before[i]))

@@ -73,8 +73,8 @@ const char *cell_age(struct cells *c, int64_t time_s)
 
 static bool print_special(struct cells *c, const void *object)
 {
-    return table_print_pod(c, object) || table_print_core(c, object) || table_print_apps(c, object) ||
-           table_print_other(c, object);
+    return table_print_pod(c, object) || table_print_core(c, object) ||
+           table_print_apps(c, object) || table_print_other(c, object);
 }
 
 static void write_cells(const struct resource *r, const void *object, struct cells *c)
@@ -93,8 +93,8 @@ static void write_cells(const struct resource *r, const void *object, struct cel
     }
 }
 
-static int write_row(const struct resource *r, struct str stored, int64_t revision, struct table_options o,
-                     struct buf *out, struct error *err)
+static int write_row(const struct resource *r, struct str stored, int64_t revision,
+                     struct table_options o, struct buf *out, struct error *err)
 {
     struct arena a;
     arena_init(&a);
@@ -108,7 +108,8 @@ static int write_row(const struct resource *r, struct str stored, int64_t revisi
         if (o.include != TABLE_NONE) {
             buf_append_cstr(out, ",\"object\":");
             rc = stored_answer(r, stored, revision, MEDIA_JSON,
-                               o.include == TABLE_OBJECT ? FORM_FULL : FORM_METADATA, false, out, err);
+                               o.include == TABLE_OBJECT ? FORM_FULL : FORM_METADATA, false, out,
+                               err);
         }
         buf_append_char(out, '}');
     }
@@ -143,10 +144,12 @@ static void write_columns(const struct resource *r, struct buf *out)
     buf_append_cstr(out, "],");
 }
 
-void table_begin(struct table_writer *w, const struct resource *r, struct table_options options, struct buf *out)
+void table_begin(struct table_writer *w, const struct resource *r, struct table_options options,
+                 struct buf *out)
 {
     *w = (struct table_writer){.r = r, .options = options, .out = out};
-    buf_printf(out, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/%s\",", options.v1beta1 ? "v1beta1" : "v1");
+    buf_printf(out, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/%s\",",
+               options.v1beta1 ? "v1beta1" : "v1");
     write_columns(r, out);
     buf_append_cstr(out, "\"rows\":[");
 }
@@ -158,7 +161,8 @@ int table_add(struct table_writer *w, struct str stored, int64_t revision, struc
     return write_row(w->r, stored, revision, w->options, w->out, err);
 }
 
-void table_end(struct table_writer *w, int64_t revision, const char *continue_token, int64_t remaining)
+void table_end(struct table_writer *w, int64_t revision, const char *continue_token,
+               int64_t remaining)
 {
     buf_printf(w->out, "],\"metadata\":{\"resourceVersion\":\"%lld\"", (long long)revision);
     if (continue_token && *continue_token)
@@ -168,8 +172,8 @@ void table_end(struct table_writer *w, int64_t revision, const char *continue_to
     buf_append_cstr(w->out, "}}");
 }
 
-int table_write_object(const struct resource *r, struct str stored, int64_t revision, struct table_options options,
-                       struct buf *out, struct error *err)
+int table_write_object(const struct resource *r, struct str stored, int64_t revision,
+                       struct table_options options, struct buf *out, struct error *err)
 {
     struct table_writer w;
     table_begin(&w, r, options, out);

@@ -36,7 +36,8 @@ void table_begin(struct table_writer *w, const struct resource *r, struct table_
                  struct buf *out);
 int table_add(struct table_writer *w, struct str stored, int64_t revision, struct error *err);
 /* Metadata comes last. */
-void table_end(struct table_writer *w, int64_t revision, const char *continue_token, int64_t remaining);
+void table_end(struct table_writer *w, int64_t revision, const char *continue_token,
+               int64_t remaining);
 
 /* ---- for the printers ---- */
 

@@ -91,8 +91,8 @@ static void print_revision(struct cells *c, const Apps__V1__ControllerRevision *
             *p = (char)(*p >= 'A' && *p <= 'Z' ? *p + 32 : *p);
         struct str version = str_from(owner->api_version), group;
         bool grouped = str_find_char(version, '/') >= 0 && str_split(&version, '/', &group);
-        cell_printf(c, "%s%s%.*s/%s", kind, grouped ? "." : "", grouped ? (int)group.n : 0, grouped ? group.p : "",
-                    owner->name);
+        cell_printf(c, "%s%s%.*s/%s", kind, grouped ? "." : "", grouped ? (int)group.n : 0,
+                    grouped ? group.p : "", owner->name);
     } else {
         cell_string(c, "<none>");
     }
@@ -102,8 +102,11 @@ static void print_revision(struct cells *c, const Apps__V1__ControllerRevision *
 
 static const char *job_status(const Batch__V1__Job *j)
 {
-    static const char *const wanted[][2] = {{"Complete", "Complete"}, {"Failed", "Failed"}, {"Suspended", "Suspended"},
-                                            {"FailureTarget", "FailureTarget"}, {"SuccessCriteriaMet", "SuccessCriteriaMet"}};
+    static const char *const wanted[][2] = {{"Complete", "Complete"},
+                                            {"Failed", "Failed"},
+                                            {"Suspended", "Suspended"},
+                                            {"FailureTarget", "FailureTarget"},
+                                            {"SuccessCriteriaMet", "SuccessCriteriaMet"}};
     for (size_t k = 0; k < sizeof wanted / sizeof wanted[0]; k++)
         for (size_t i = 0; i < j->status->n_conditions; i++)
             if (strcmp(j->status->conditions[i]->type, wanted[k][0]) == 0 &&
@@ -125,7 +128,9 @@ static void print_job(struct cells *c, const Batch__V1__Job *j)
     char duration[32] = "";
     if (!time_is_zero(j->status->start_time)) {
         int64_t start = time_ns(j->status->start_time), end = time_ns(j->status->completion_time);
-        duration_human(end ? (end - start) / (int64_t)NS_PER_S : c->now_s - start / (int64_t)NS_PER_S, duration);
+        duration_human(end ? (end - start) / (int64_t)NS_PER_S
+                           : c->now_s - start / (int64_t)NS_PER_S,
+                       duration);
     }
     cell_string(c, duration);
     cell_string(c, text_age(c, j->metadata->creation_timestamp));
@@ -140,7 +145,9 @@ static void print_cron_job(struct cells *c, const Batch__V1__CronJob *j)
     cell_string(c, j->spec->time_zone ? j->spec->time_zone : "<none>");
     cell_string(c, api_get(j->spec, suspend, false) ? "True" : "False");
     cell_int(c, (int64_t)j->status->n_active);
-    cell_string(c, time_is_zero(j->status->last_schedule_time) ? "<none>" : text_age(c, j->status->last_schedule_time));
+    cell_string(c, time_is_zero(j->status->last_schedule_time)
+                       ? "<none>"
+                       : text_age(c, j->status->last_schedule_time));
     cell_string(c, text_age(c, j->metadata->creation_timestamp));
     print_containers(c, j->spec->job_template->spec->template_->spec);
     cell_string(c, text_selector(c->a, j->spec->job_template->spec->selector));
@@ -150,21 +157,41 @@ static void print_pod_template(struct cells *c, const Core__V1__PodTemplate *t)
 {
     cell_string(c, t->metadata->name);
     print_containers(c, t->template_->spec);
-    cell_string(c, text_map(c->a, t->template_->metadata->labels, t->template_->metadata->n_labels));
+    cell_string(c,
+                text_map(c->a, t->template_->metadata->labels, t->template_->metadata->n_labels));
 }
 
 bool table_print_apps(struct cells *c, const void *object)
 {
     switch (schema_of(object)->id) {
-    case Apps__V1__Deployment__SCHEMA: print_deployment(c, object); return true;
-    case Apps__V1__ReplicaSet__SCHEMA: print_replica_set(c, object); return true;
-    case Apps__V1__StatefulSet__SCHEMA: print_stateful_set(c, object); return true;
-    case Apps__V1__DaemonSet__SCHEMA: print_daemon_set(c, object); return true;
-    case Apps__V1__ControllerRevision__SCHEMA: print_revision(c, object); return true;
-    case Batch__V1__Job__SCHEMA: print_job(c, object); return true;
-    case Batch__V1__CronJob__SCHEMA: print_cron_job(c, object); return true;
-    case Core__V1__ReplicationController__SCHEMA: print_replication_controller(c, object); return true;
-    case Core__V1__PodTemplate__SCHEMA: print_pod_template(c, object); return true;
-    default: return false;
+    case Apps__V1__Deployment__SCHEMA:
+        print_deployment(c, object);
+        return true;
+    case Apps__V1__ReplicaSet__SCHEMA:
+        print_replica_set(c, object);
+        return true;
+    case Apps__V1__StatefulSet__SCHEMA:
+        print_stateful_set(c, object);
+        return true;
+    case Apps__V1__DaemonSet__SCHEMA:
+        print_daemon_set(c, object);
+        return true;
+    case Apps__V1__ControllerRevision__SCHEMA:
+        print_revision(c, object);
+        return true;
+    case Batch__V1__Job__SCHEMA:
+        print_job(c, object);
+        return true;
+    case Batch__V1__CronJob__SCHEMA:
+        print_cron_job(c, object);
+        return true;
+    case Core__V1__ReplicationController__SCHEMA:
+        print_replication_controller(c, object);
+        return true;
+    case Core__V1__PodTemplate__SCHEMA:
+        print_pod_template(c, object);
+        return true;
+    default:
+        return false;
     }
 }

@@ -54,7 +54,8 @@ static void print_node(struct cells *c, const Core__V1__Node *n)
     cell_string(c, node_address(n, "ExternalIP"));
     cell_string(c, *info->os_image ? info->os_image : "<unknown>");
     cell_string(c, *info->kernel_version ? info->kernel_version : "<unknown>");
-    cell_string(c, *info->container_runtime_version ? info->container_runtime_version : "<unknown>");
+    cell_string(c,
+                *info->container_runtime_version ? info->container_runtime_version : "<unknown>");
 }
 
 static const char *external_ips(struct arena *a, const Core__V1__Service *s)
@@ -78,8 +79,9 @@ static const char *service_ports(struct arena *a, const Core__V1__Service *s)
     struct text t = text_new(a);
     for (size_t i = 0; i < s->spec->n_ports; i++) {
         const Core__V1__ServicePort *p = s->spec->ports[i];
-        text_item(&t, ",", p->node_port ? arena_printf(a, "%d:%d/%s", p->port, p->node_port, p->protocol)
-                                        : arena_printf(a, "%d/%s", p->port, p->protocol));
+        text_item(&t, ",",
+                  p->node_port ? arena_printf(a, "%d:%d/%s", p->port, p->node_port, p->protocol)
+                               : arena_printf(a, "%d/%s", p->port, p->protocol));
     }
     return text_or_none(&t);
 }
@@ -88,7 +90,9 @@ static void print_service(struct cells *c, const Core__V1__Service *s)
 {
     cell_string(c, s->metadata->name);
     cell_string(c, s->spec->type);
-    cell_string(c, s->spec->n_cluster_ips ? s->spec->cluster_ips[0] : *s->spec->cluster_ip ? s->spec->cluster_ip : "<none>");
+    cell_string(c, s->spec->n_cluster_ips ? s->spec->cluster_ips[0]
+                   : *s->spec->cluster_ip ? s->spec->cluster_ip
+                                          : "<none>");
     cell_string(c, external_ips(c->a, s));
     cell_string(c, service_ports(c->a, s));
     cell_string(c, text_age(c, s->metadata->creation_timestamp));
@@ -105,7 +109,8 @@ static const char *endpoints_text(struct arena *a, const Core__V1__Endpoints *e)
                 if (s->n_ports == 0)
                     text_item(&t, ",", s->addresses[k]->ip);
                 else
-                    text_item(&t, ",", arena_printf(a, "%s:%d", s->addresses[k]->ip, s->ports[p]->port));
+                    text_item(&t, ",",
+                              arena_printf(a, "%s:%d", s->addresses[k]->ip, s->ports[p]->port));
             }
     }
     return text_cut(&t, 3);
@@ -114,8 +119,10 @@ static const char *endpoints_text(struct arena *a, const Core__V1__Endpoints *e)
 static const char *access_modes(struct arena *a, char *const *modes, size_t n)
 {
     struct text t = text_new(a);
-    static const char *const names[][2] = {{"ReadWriteOnce", "RWO"}, {"ReadOnlyMany", "ROX"},
-                                           {"ReadWriteMany", "RWX"}, {"ReadWriteOncePod", "RWOP"}};
+    static const char *const names[][2] = {{"ReadWriteOnce", "RWO"},
+                                           {"ReadOnlyMany", "ROX"},
+                                           {"ReadWriteMany", "RWX"},
+                                           {"ReadWriteOncePod", "RWOP"}};
     for (size_t k = 0; k < ARRAY_LEN(names); k++)
         for (size_t i = 0; i < n; i++)
             if (strcmp(modes[i], names[k][0]) == 0)
@@ -131,8 +138,11 @@ static void print_pvc(struct cells *c, const Core__V1__PersistentVolumeClaim *p)
     cell_string(c, p->metadata->deletion_timestamp ? "Terminating" : p->status->phase);
     cell_string(c, p->spec->volume_name);
     cell_string(c, bound && capacity ? capacity : "");
-    cell_string(c, bound ? access_modes(c->a, p->status->access_modes, p->status->n_access_modes) : "");
+    cell_string(c, bound ? access_modes(c->a, p->status->access_modes, p->status->n_access_modes)
+                         : "");
     cell_string(c, p->spec->storage_class_name ? p->spec->storage_class_name : "");
+    cell_string(c, p->spec->volume_attributes_class_name ? p->spec->volume_attributes_class_name
+                                                         : "<unset>");
     cell_string(c, text_age(c, p->metadata->creation_timestamp));
     cell_string(c, p->spec->volume_mode ? p->spec->volume_mode : "Filesystem");
 }
@@ -145,16 +155,19 @@ static void print_pv(struct cells *c, const Core__V1__PersistentVolume *p)
     cell_string(c, access_modes(c->a, p->spec->access_modes, p->spec->n_access_modes));
     cell_string(c, p->spec->persistent_volume_reclaim_policy);
     cell_string(c, p->metadata->deletion_timestamp ? "Terminating" : p->status->phase);
-    cell_string(c, p->spec->claim_ref ? arena_printf(c->a, "%s/%s", p->spec->claim_ref->namespace_, p->spec->claim_ref->name)
+    cell_string(c, p->spec->claim_ref ? arena_printf(c->a, "%s/%s", p->spec->claim_ref->namespace_,
+                                                     p->spec->claim_ref->name)
                                       : "");
     cell_string(c, p->spec->storage_class_name);
+    cell_string(c, p->spec->volume_attributes_class_name ? p->spec->volume_attributes_class_name
+                                                         : "<unset>");
     cell_string(c, p->status->reason);
     cell_string(c, text_age(c, p->metadata->creation_timestamp));
     cell_string(c, p->spec->volume_mode ? p->spec->volume_mode : "Filesystem");
 }
 
-static const char *event_age(struct cells *c, const Meta__V1__Time *t, const Meta__V1__MicroTime *micro,
-                             const Meta__V1__Time *created)
+static const char *event_age(struct cells *c, const Meta__V1__Time *t,
+                             const Meta__V1__MicroTime *micro, const Meta__V1__Time *created)
 {
     if (!time_is_zero(t))
         return text_age(c, t);
@@ -164,7 +177,8 @@ static const char *event_age(struct cells *c, const Meta__V1__Time *t, const Met
 
 static void print_event(struct cells *c, const Core__V1__Event *e)
 {
-    const char *first = event_age(c, e->first_timestamp, e->event_time, e->metadata->creation_timestamp);
+    const char *first =
+        event_age(c, e->first_timestamp, e->event_time, e->metadata->creation_timestamp);
     const char *last = time_is_zero(e->last_timestamp) ? first : text_age(c, e->last_timestamp);
     int32_t count = e->count ? e->count : 1;
     if (e->series) {
@@ -191,8 +205,11 @@ static void print_event(struct cells *c, const Core__V1__Event *e)
 
 static void print_new_event(struct cells *c, const Events__V1__Event *e)
 {
-    const char *first = event_age(c, e->deprecated_first_timestamp, e->event_time, e->metadata->creation_timestamp);
-    const char *last = time_is_zero(e->deprecated_last_timestamp) ? first : text_age(c, e->deprecated_last_timestamp);
+    const char *first =
+        event_age(c, e->deprecated_first_timestamp, e->event_time, e->metadata->creation_timestamp);
+    const char *last = time_is_zero(e->deprecated_last_timestamp)
+                           ? first
+                           : text_age(c, e->deprecated_last_timestamp);
     int32_t count = e->deprecated_count ? e->deprecated_count : 1;
     if (e->series) {
         last = event_age(c, NULL, e->series->last_observed_time, e->metadata->creation_timestamp);
@@ -207,7 +224,8 @@ static void print_new_event(struct cells *c, const Events__V1__Event *e)
     cell_string(c, e->reason);
     cell_printf(c, "%s/%s", kind, o->name);
     cell_string(c, o->field_path);
-    cell_printf(c, "%s%s%s", e->reporting_controller, *e->reporting_instance ? ", " : "", e->reporting_instance);
+    cell_printf(c, "%s%s%s", e->reporting_controller, *e->reporting_instance ? ", " : "",
+                e->reporting_instance);
     cell_string(c, str_len_trim(c->a, e->note));
     cell_string(c, first);
     cell_int(c, count);
@@ -232,21 +250,35 @@ static void print_quota(struct cells *c, const Core__V1__ResourceQuota *q)
                   arena_printf(c->a, "%s: %s/%s", key, used ? used : "0", hard ? hard : "0"));
     }
     cell_string(c, q->metadata->name);
-    cell_string(c, text_age(c, q->metadata->creation_timestamp));
     cell_string(c, requests.count ? text_or_none(&requests) : "");
     cell_string(c, limits.count ? text_or_none(&limits) : "");
+    cell_string(c, text_age(c, q->metadata->creation_timestamp));
 }
 
 bool table_print_core(struct cells *c, const void *object)
 {
     switch (schema_of(object)->id) {
-    case Core__V1__Node__SCHEMA: print_node(c, object); return true;
-    case Core__V1__Service__SCHEMA: print_service(c, object); return true;
-    case Core__V1__PersistentVolumeClaim__SCHEMA: print_pvc(c, object); return true;
-    case Core__V1__PersistentVolume__SCHEMA: print_pv(c, object); return true;
-    case Core__V1__Event__SCHEMA: print_event(c, object); return true;
-    case Events__V1__Event__SCHEMA: print_new_event(c, object); return true;
-    case Core__V1__ResourceQuota__SCHEMA: print_quota(c, object); return true;
+    case Core__V1__Node__SCHEMA:
+        print_node(c, object);
+        return true;
+    case Core__V1__Service__SCHEMA:
+        print_service(c, object);
+        return true;
+    case Core__V1__PersistentVolumeClaim__SCHEMA:
+        print_pvc(c, object);
+        return true;
+    case Core__V1__PersistentVolume__SCHEMA:
+        print_pv(c, object);
+        return true;
+    case Core__V1__Event__SCHEMA:
+        print_event(c, object);
+        return true;
+    case Events__V1__Event__SCHEMA:
+        print_new_event(c, object);
+        return true;
+    case Core__V1__ResourceQuota__SCHEMA:
+        print_quota(c, object);
+        return true;
     case Core__V1__Namespace__SCHEMA: {
         const Core__V1__Namespace *n = object;
         name_and(c, n->metadata, n->status->phase);

@@ -20,9 +20,10 @@ static void print_endpoint_slice(struct cells *c, const Discovery__V1__EndpointS
 {
     struct text ports = text_new(c->a), addresses = text_new(c->a);
     for (size_t i = 0; i < s->n_ports; i++)
-        text_item(&ports, ",", s->ports[i]->has_port ? arena_printf(c->a, "%d", s->ports[i]->port)
-                               : s->ports[i]->name   ? s->ports[i]->name
-                                                     : "*");
+        text_item(&ports, ",",
+                  s->ports[i]->has_port ? arena_printf(c->a, "%d", s->ports[i]->port)
+                  : s->ports[i]->name   ? s->ports[i]->name
+                                        : "*");
     for (size_t i = 0; i < s->n_endpoints; i++)
         for (size_t k = 0; k < s->endpoints[i]->n_addresses; k++)
             text_item(&addresses, ",", s->endpoints[i]->addresses[k]);
@@ -39,7 +40,8 @@ static void print_ingress(struct cells *c, const Networking__V1__Ingress *in)
     for (size_t i = 0; i < in->spec->n_rules; i++)
         text_item(&hosts, ",", *in->spec->rules[i]->host ? in->spec->rules[i]->host : "*");
     for (size_t i = 0; i < in->status->load_balancer->n_ingress; i++) {
-        const Networking__V1__IngressLoadBalancerIngress *lb = in->status->load_balancer->ingress[i];
+        const Networking__V1__IngressLoadBalancerIngress *lb =
+            in->status->load_balancer->ingress[i];
         text_item(&address, ",", *lb->ip ? lb->ip : lb->hostname);
     }
     cell_string(c, in->metadata->name);
@@ -53,14 +55,17 @@ static void print_ingress(struct cells *c, const Networking__V1__Ingress *in)
 static void print_pdb(struct cells *c, const Policy__V1__PodDisruptionBudget *p)
 {
     cell_string(c, p->metadata->name);
-    cell_string(c, p->spec->min_available ? int_or_string_text(c->a, p->spec->min_available) : "N/A");
-    cell_string(c, p->spec->max_unavailable ? int_or_string_text(c->a, p->spec->max_unavailable) : "N/A");
+    cell_string(c,
+                p->spec->min_available ? int_or_string_text(c->a, p->spec->min_available) : "N/A");
+    cell_string(c, p->spec->max_unavailable ? int_or_string_text(c->a, p->spec->max_unavailable)
+                                            : "N/A");
     cell_int(c, p->status->disruptions_allowed);
     cell_string(c, text_age(c, p->metadata->creation_timestamp));
 }
 
-static void print_binding(struct cells *c, const Meta__V1__ObjectMeta *meta, const Rbac__V1__RoleRef *ref,
-                          Rbac__V1__Subject *const *subjects, size_t n)
+static void print_binding(struct cells *c, const Meta__V1__ObjectMeta *meta,
+                          const Rbac__V1__RoleRef *ref, Rbac__V1__Subject *const *subjects,
+                          size_t n)
 {
     struct text users = text_new(c->a), groups = text_new(c->a), accounts = text_new(c->a);
     for (size_t i = 0; i < n; i++) {
@@ -82,7 +87,8 @@ static void print_binding(struct cells *c, const Meta__V1__ObjectMeta *meta, con
 
 static void print_storage_class(struct cells *c, const Storage__V1__StorageClass *s)
 {
-    const char *is_default = annotations_get(s->metadata, "storageclass.kubernetes.io/is-default-class");
+    const char *is_default =
+        annotations_get(s->metadata, "storageclass.kubernetes.io/is-default-class");
     cell_printf(c, "%s%s", s->metadata->name, cstr_eq(is_default, "true") ? " (default)" : "");
     cell_string(c, s->provisioner);
     cell_string(c, s->reclaim_policy ? s->reclaim_policy : "Delete");
@@ -107,9 +113,10 @@ static const char *metric_text(struct arena *a, const Autoscaling__V2__MetricSpe
         else if (r->current->average_value)
             current = r->current->average_value->string;
     }
-    const char *target = t->has_average_utilization ? arena_printf(a, "%d%%", t->average_utilization)
-                         : t->average_value         ? t->average_value->string
-                                                    : "<auto>";
+    const char *target = t->has_average_utilization
+                             ? arena_printf(a, "%d%%", t->average_utilization)
+                         : t->average_value ? t->average_value->string
+                                            : "<auto>";
     return arena_printf(a, "%s: %s/%s", m->resource->name, current, target);
 }
 
@@ -143,6 +150,10 @@ static void print_csr(struct cells *c, const Certificates__V1__CertificateSignin
     cell_string(c, text_age(c, r->metadata->creation_timestamp));
     cell_string(c, r->spec->signer_name);
     cell_string(c, r->spec->username);
+    char duration[32] = "<none>";
+    if (r->spec->has_expiration_seconds)
+        duration_human(r->spec->expiration_seconds, duration);
+    cell_string(c, duration);
     cell_string(c, condition.s);
 }
 
@@ -168,7 +179,8 @@ static void print_ingress_class(struct cells *c, const Networking__V1__IngressCl
     cell_string(c, i->metadata->name);
     cell_string(c, i->spec->controller);
     if (p)
-        cell_printf(c, "%s%s%s/%s", p->kind, p->api_group ? "." : "", p->api_group ? p->api_group : "", p->name);
+        cell_printf(c, "%s%s%s/%s", p->kind, p->api_group ? "." : "",
+                    p->api_group ? p->api_group : "", p->name);
     else
         cell_string(c, "<none>");
     cell_string(c, text_age(c, i->metadata->creation_timestamp));
@@ -177,21 +189,41 @@ static void print_ingress_class(struct cells *c, const Networking__V1__IngressCl
 static void print_ip(struct cells *c, const Networking__V1__IPAddress *ip)
 {
     const Networking__V1__ParentReference *p = ip->spec->parent_ref;
-    name_text_age(c, ip->metadata, p ? arena_printf(c->a, "%s/%s/%s", p->resource, p->namespace_, p->name) : "<none>");
+    name_text_age(c, ip->metadata,
+                  p ? arena_printf(c->a, "%s/%s/%s", p->resource, p->namespace_, p->name)
+                    : "<none>");
 }
 
 bool table_print_other(struct cells *c, const void *object)
 {
     switch (schema_of(object)->id) {
-    case Discovery__V1__EndpointSlice__SCHEMA: print_endpoint_slice(c, object); return true;
-    case Networking__V1__Ingress__SCHEMA: print_ingress(c, object); return true;
-    case Networking__V1__IngressClass__SCHEMA: print_ingress_class(c, object); return true;
-    case Networking__V1__IPAddress__SCHEMA: print_ip(c, object); return true;
-    case Policy__V1__PodDisruptionBudget__SCHEMA: print_pdb(c, object); return true;
-    case Storage__V1__StorageClass__SCHEMA: print_storage_class(c, object); return true;
-    case Autoscaling__V2__HorizontalPodAutoscaler__SCHEMA: print_hpa(c, object); return true;
-    case Certificates__V1__CertificateSigningRequest__SCHEMA: print_csr(c, object); return true;
-    case Scheduling__V1__PriorityClass__SCHEMA: print_priority_class(c, object); return true;
+    case Discovery__V1__EndpointSlice__SCHEMA:
+        print_endpoint_slice(c, object);
+        return true;
+    case Networking__V1__Ingress__SCHEMA:
+        print_ingress(c, object);
+        return true;
+    case Networking__V1__IngressClass__SCHEMA:
+        print_ingress_class(c, object);
+        return true;
+    case Networking__V1__IPAddress__SCHEMA:
+        print_ip(c, object);
+        return true;
+    case Policy__V1__PodDisruptionBudget__SCHEMA:
+        print_pdb(c, object);
+        return true;
+    case Storage__V1__StorageClass__SCHEMA:
+        print_storage_class(c, object);
+        return true;
+    case Autoscaling__V2__HorizontalPodAutoscaler__SCHEMA:
+        print_hpa(c, object);
+        return true;
+    case Certificates__V1__CertificateSigningRequest__SCHEMA:
+        print_csr(c, object);
+        return true;
+    case Scheduling__V1__PriorityClass__SCHEMA:
+        print_priority_class(c, object);
+        return true;
     case Rbac__V1__RoleBinding__SCHEMA: {
         const Rbac__V1__RoleBinding *b = object;
         print_binding(c, b->metadata, b->role_ref, b->subjects, b->n_subjects);

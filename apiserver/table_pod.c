@@ -36,7 +36,8 @@ static const char *terminated_reason(struct arena *a, const Core__V1__ContainerS
 {
     if (*t->reason)
         return t->reason;
-    return t->signal ? arena_printf(a, "Signal:%d", t->signal) : arena_printf(a, "ExitCode:%d", t->exit_code);
+    return t->signal ? arena_printf(a, "Signal:%d", t->signal)
+                     : arena_printf(a, "ExitCode:%d", t->exit_code);
 }
 
 static void note_restart(struct summary *s, const Core__V1__ContainerStatus *cs)
@@ -68,7 +69,8 @@ static bool init_status(struct arena *a, const Core__V1__Pod *pod, struct summar
         }
         if (state->terminated)
             s->reason = arena_printf(a, "Init:%s", terminated_reason(a, state->terminated));
-        else if (state->waiting && *state->waiting->reason && strcmp(state->waiting->reason, "PodInitializing") != 0)
+        else if (state->waiting && *state->waiting->reason &&
+                 strcmp(state->waiting->reason, "PodInitializing") != 0)
             s->reason = arena_printf(a, "Init:%s", state->waiting->reason);
         else
             s->reason = arena_printf(a, "Init:%zu/%zu", i, pod->spec->n_init_containers);
@@ -82,7 +84,8 @@ static bool init_status(struct arena *a, const Core__V1__Pod *pod, struct summar
 static bool has_ready_condition(const Core__V1__PodStatus *st)
 {
     for (size_t i = 0; i < st->n_conditions; i++)
-        if (strcmp(st->conditions[i]->type, "Ready") == 0 && strcmp(st->conditions[i]->status, "True") == 0)
+        if (strcmp(st->conditions[i]->type, "Ready") == 0 &&
+            strcmp(st->conditions[i]->status, "True") == 0)
             return true;
     return false;
 }
@@ -111,7 +114,8 @@ static void container_status(struct arena *a, const Core__V1__Pod *pod, struct s
 static struct summary summarise(struct arena *a, const Core__V1__Pod *pod)
 {
     const Core__V1__PodStatus *st = pod->status;
-    struct summary s = {.reason = *st->reason ? st->reason : st->phase, .total = (int)pod->spec->n_containers};
+    struct summary s = {.reason = *st->reason ? st->reason : st->phase,
+                        .total = (int)pod->spec->n_containers};
     for (size_t i = 0; i < st->n_conditions; i++)
         if (strcmp(st->conditions[i]->type, "PodScheduled") == 0 &&
             strcmp(st->conditions[i]->reason, "SchedulingGated") == 0)
@@ -138,7 +142,8 @@ static void readiness_gates(struct cells *c, const Core__V1__Pod *pod)
     }
     for (size_t i = 0; i < total; i++)
         for (size_t k = 0; k < pod->status->n_conditions; k++)
-            if (strcmp(pod->status->conditions[k]->type, pod->spec->readiness_gates[i]->condition_type) == 0)
+            if (strcmp(pod->status->conditions[k]->type,
+                       pod->spec->readiness_gates[i]->condition_type) == 0)
                 ready += strcmp(pod->status->conditions[k]->status, "True") == 0;
     cell_printf(c, "%zu/%zu", ready, total);
 }
@@ -162,7 +167,8 @@ bool table_print_pod(struct cells *c, const void *object)
     else
         cell_printf(c, "%lld", (long long)s.restarts);
     cell_string(c, cell_age(c, seconds(pod->metadata->creation_timestamp)));
-    cell_string(c, pod->status->n_pod_ips ? pod->status->pod_ips[0]->ip : or_none(pod->status->pod_ip));
+    cell_string(c, pod->status->n_pod_ips ? pod->status->pod_ips[0]->ip
+                                          : or_none(pod->status->pod_ip));
     cell_string(c, or_none(pod->spec->node_name));
     cell_string(c, or_none(pod->status->nominated_node_name));
     readiness_gates(c, pod);

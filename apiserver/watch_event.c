@@ -48,17 +48,20 @@ static struct encoded *cache_of(const struct resource *r, struct kv_event *event
     return first;
 }
 
-static struct blob *encode(const struct resource *r, enum watch_type type, struct str stored, int64_t rev,
-                           enum media media, enum transform transform, struct error *err)
+static struct blob *encode(const struct resource *r, enum watch_type type, struct str stored,
+                           int64_t rev, enum media media, enum transform transform,
+                           struct error *err)
 {
     struct buf object, event;
     buf_init(&object);
     buf_init(&event);
     int rc;
     if (transform == TRANSFORM_TABLE)
-        rc = table_write_object(r, stored, rev, (struct table_options){.now_s = clock_wall_s()}, &object, err);
+        rc = table_write_object(r, stored, rev, (struct table_options){.now_s = clock_wall_s()},
+                                &object, err);
     else
-        rc = stored_answer(r, stored, rev, media, transform == TRANSFORM_METADATA ? FORM_METADATA : FORM_FULL, false,
+        rc = stored_answer(r, stored, rev, media,
+                           transform == TRANSFORM_METADATA ? FORM_METADATA : FORM_FULL, false,
                            &object, err);
     struct blob *b = NULL;
     if (rc == 0) {
@@ -70,9 +73,9 @@ static struct blob *encode(const struct resource *r, enum watch_type type, struc
     return b;
 }
 
-struct blob *watch_event_blob(const struct resource *r, struct kv_event *event, enum watch_type type,
-                              struct str stored, int64_t rev, enum media media, enum transform transform,
-                              struct error *err)
+struct blob *watch_event_blob(const struct resource *r, struct kv_event *event,
+                              enum watch_type type, struct str stored, int64_t rev,
+                              enum media media, enum transform transform, struct error *err)
 {
     struct encoded *e = cache_of(r, event);
     pthread_mutex_lock(&e->lock);

@@ -99,7 +99,7 @@ static void deliver_bucket(struct hub *h, const char *key, struct kv_event *e)
     struct bucket *b = map_get(&h->buckets, str_from(key));
     if (!b)
         return;
-    list_for_each_safe(it, &b->watchers)
+    list_for_each_safe (it, &b->watchers)
         deliver(list_entry(it, struct watcher, link), e);
 }
 
@@ -160,7 +160,7 @@ static void each_joined(struct hub *h, void (*fn)(struct watcher *w, int64_t arg
     struct map_iter it = {0};
     while (map_next(&h->buckets, &it)) {
         struct bucket *b = it.value;
-        list_for_each_safe(l, &b->watchers)
+        list_for_each_safe (l, &b->watchers)
             fn(list_entry(l, struct watcher, link), arg);
     }
     h->dispatching = false;
@@ -195,7 +195,7 @@ static void hub_closed(void *ctx, struct kv_watch *watch, int code, int64_t comp
     /* Watchers still catching up have store watches of their own, which tell them themselves; but
      * without a hub they have nothing to join. */
     h->dispatching = true;
-    list_for_each_safe(it, &h->catching_up)
+    list_for_each_safe (it, &h->catching_up)
         tell_closed(list_entry(it, struct watcher, link), code);
     each_joined(h, tell_closed, code);
     hub_release(h);
@@ -237,8 +237,10 @@ static struct hub *hub_get(struct watch_hubs *hubs, const struct resource *r, in
     struct kv *kv = hubs->worker->server->kv;
     int64_t now = kv_current_revision(kv);
     bool back = seen < now && now - seen <= HUB_BACK_MAX && seen >= kv_compacted_revision(kv);
-    struct kv_watch_request rq = {.key = h->prefix, .end = kv_prefix_end(&h->arena, h->prefix),
-                                  .start_rev = back ? seen + 1 : 0, .prev_kv = true};
+    struct kv_watch_request rq = {.key = h->prefix,
+                                  .end = kv_prefix_end(&h->arena, h->prefix),
+                                  .start_rev = back ? seen + 1 : 0,
+                                  .prev_kv = true};
     int64_t created;
     h->watch = kv_watch(kv, &rq, hubs->worker->loop, &hub_callbacks, h, &created);
     h->rev = back ? seen : created;
@@ -296,10 +298,12 @@ static void catch_up(struct watcher *w)
     struct watch_hubs *hubs = w->hubs;
     struct arena a;
     arena_init(&a);
-    struct kv_watch_request rq = {.key = w->select->prefix, .start_rev = w->seen + 1, .prev_kv = true};
+    struct kv_watch_request rq = {
+        .key = w->select->prefix, .start_rev = w->seen + 1, .prev_kv = true};
     if (!w->select->exact)
         rq.end = kv_prefix_end(&a, w->select->prefix);
-    w->catch_up = kv_watch(hubs->worker->server->kv, &rq, hubs->worker->loop, &catch_up_callbacks, w, NULL);
+    w->catch_up =
+        kv_watch(hubs->worker->server->kv, &rq, hubs->worker->loop, &catch_up_callbacks, w, NULL);
     arena_free(&a);
     kv_watch_request_progress(w->catch_up);
 }
@@ -385,7 +389,7 @@ void watch_hubs_each(struct watch_hubs *hubs, void (*fn)(struct watcher *w))
     while (map_next(&hubs->hubs, &it)) {
         struct hub *h = it.value;
         h->dispatching = true;
-        list_for_each_safe(l, &h->catching_up)
+        list_for_each_safe (l, &h->catching_up)
             fn(list_entry(l, struct watcher, link));
         each_joined(h, each_one, (int64_t)(intptr_t)&e);
         hub_release(h);

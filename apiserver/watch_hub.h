@@ -27,7 +27,8 @@ struct watcher;
 /* What a watcher hears. A callback may end its own watcher (watcher_stop), no other. */
 struct watcher_events {
     /* An event of the selection: `stored` is the object as of `rev` (the old one for DELETED). */
-    void (*event)(struct watcher *w, enum watch_type type, struct kv_event *event, struct str stored, int64_t rev);
+    void (*event)(struct watcher *w, enum watch_type type, struct kv_event *event,
+                  struct str stored, int64_t rev);
     /* Everything up to rev has been delivered. Called at least once a minute. */
     void (*progress)(struct watcher *w, int64_t rev);
     /* The store ended the watch: ERR_COMPACTED, ERR_CANCELLED, …. Stopped already. */
@@ -58,9 +59,9 @@ void watcher_stop(struct watcher *w); /* harmless when stopped */
 void watch_hubs_each(struct watch_hubs *h, void (*fn)(struct watcher *w));
 
 /* The event's bytes in one form, from its cache or made now; NULL with *err. One reference. */
-struct blob *watch_event_blob(const struct resource *r, struct kv_event *event, enum watch_type type,
-                              struct str stored, int64_t rev, enum media media, enum transform transform,
-                              struct error *err);
+struct blob *watch_event_blob(const struct resource *r, struct kv_event *event,
+                              enum watch_type type, struct str stored, int64_t rev,
+                              enum media media, enum transform transform, struct error *err);
 /* For kv_options.event_cache_free. */
 void watch_event_cache_free(void *cached);
 const char *watch_type_name(enum watch_type type);

@@ -70,7 +70,8 @@ static void applied(void *ctx, struct kv_txn_result *result)
         error_set(&err, code, "%s", result->message);
     kv_txn_result_free(result);
     if (code == KV_ERR_TOO_LARGE) {
-        finish(w, status_new(w->rq->a, 413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728"));
+        finish(w, status_new(w->rq->a, 413, "RequestEntityTooLarge",
+                             "Request entity too large: limit is 3145728"));
         return;
     }
     if (code < 0)
@@ -85,16 +86,21 @@ static void commit(struct write *w)
 {
     struct kv_compare compares[WRITE_EXTRAS_MAX + 1];
     struct kv_op ops[WRITE_EXTRAS_MAX + 1];
-    compares[0] = (struct kv_compare){.target = KV_COMPARE_MOD, .result = KV_EQUAL, .key = w->key,
+    compares[0] = (struct kv_compare){.target = KV_COMPARE_MOD,
+                                      .result = KV_EQUAL,
+                                      .key = w->key,
                                       .number = w->old ? w->old_pair.mod_rev : 0};
     if (w->remove)
         ops[0] = (struct kv_op){.type = KV_OP_DELETE, .del = {.key = w->key}};
     else
-        ops[0] = (struct kv_op){.type = KV_OP_PUT, .put = {.key = w->key, .value = w->stored, .lease = w->lease}};
+        ops[0] = (struct kv_op){.type = KV_OP_PUT,
+                                .put = {.key = w->key, .value = w->stored, .lease = w->lease}};
     memcpy(compares + 1, w->compares, w->compares_len * sizeof *compares);
     memcpy(ops + 1, w->ops, w->ops_len * sizeof *ops);
-    struct kv_txn_request txn = {.compares = compares, .compares_len = w->compares_len + 1,
-                                 .then = ops, .then_len = w->ops_len + 1};
+    struct kv_txn_request txn = {.compares = compares,
+                                 .compares_len = w->compares_len + 1,
+                                 .then = ops,
+                                 .then_len = w->ops_len + 1};
     kv_txn(w->rq->server->kv, &txn, w->rq->x->loop, applied, w);
 }
 
@@ -173,7 +179,8 @@ void write_extra_create(struct write *w, struct str key, struct str value)
 {
     write_extra_unchanged(w, key, 0);
     if (w->ops_len < WRITE_EXTRAS_MAX)
-        w->ops[w->ops_len++] = (struct kv_op){.type = KV_OP_PUT, .put = {.key = key, .value = value}};
+        w->ops[w->ops_len++] =
+            (struct kv_op){.type = KV_OP_PUT, .put = {.key = key, .value = value}};
 }
 
 void write_extra_delete(struct write *w, struct str key)

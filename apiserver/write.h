@@ -79,7 +79,7 @@ struct status *change_update(struct write *w, void *object, const struct subreso
 struct delete_options {
     bool has_grace;
     int64_t grace_s;
-    const char *propagation; /* NULL, "Orphan", "Background", "Foreground" */
+    const char *propagation;            /* NULL, "Orphan", "Background", "Foreground" */
     const char *uid, *resource_version; /* preconditions, or NULL */
     bool dry_run;
 };

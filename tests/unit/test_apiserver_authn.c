@@ -96,7 +96,8 @@ static void malformed_tokens(void **state)
     struct jwt_keys *keys = jwt_keys_new();
     assert_int_equal(jwt_keys_load(keys, path(f, "rsa.key"), NULL), 0);
     /* The third is {"alg":"none"}. */
-    const char *bad[] = {"", "a", "eyJhbGciOiJub25lIn0.e30.", "a.b", "a.b.c.d", "..", "eyJhbGciOiJSUzI1NiJ9.e30.AA"};
+    const char *bad[] = {"",        "a",  "eyJhbGciOiJub25lIn0.e30.",   "a.b",
+                         "a.b.c.d", "..", "eyJhbGciOiJSUzI1NiJ9.e30.AA"};
     struct str payload;
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         assert_int_equal(jwt_verify(keys, str_from(bad[i]), &f->a, &payload, NULL), ERR_DENIED);
@@ -106,18 +107,22 @@ static void malformed_tokens(void **state)
     assert_int_equal(err.code, ERR_IO);
 }
 
-static char *token_with(struct fixture *f, struct jwt_signer *s, const char *iss, const char *aud, int64_t exp)
+static char *token_with(struct fixture *f, struct jwt_signer *s, const char *iss, const char *aud,
+                        int64_t exp)
 {
-    const char *claims = arena_printf(
-        &f->a, "{\"iss\":\"%s\",\"aud\":[\"%s\"],\"exp\":%lld,\"kubernetes.io\":{\"namespace\":\"ns\",\"serviceaccount\":"
-               "{\"name\":\"sa\",\"uid\":\"u1\"},\"pod\":{\"name\":\"p\",\"uid\":\"u2\"}}}",
-        iss, aud, (long long)exp);
+    const char *claims =
+        arena_printf(&f->a,
+                     "{\"iss\":\"%s\",\"aud\":[\"%s\"],\"exp\":%lld,\"kubernetes.io\":{"
+                     "\"namespace\":\"ns\",\"serviceaccount\":"
+                     "{\"name\":\"sa\",\"uid\":\"u1\"},\"pod\":{\"name\":\"p\",\"uid\":\"u2\"}}}",
+                     iss, aud, (long long)exp);
     return jwt_sign(s, str_from(claims), &f->a, NULL);
 }
 
 static bool pod_is_gone;
 
-static int lookup(void *ctx, const char *resource, const char *ns, const char *name, char uid[64], bool *deleting)
+static int lookup(void *ctx, const char *resource, const char *ns, const char *name, char uid[64],
+                  bool *deleting)
 {
     (void)ctx;
     (void)name;
@@ -146,11 +151,15 @@ static void service_account_tokens(void **state)
     assert_string_equal(u->uid, "u1");
     assert_true(user_in_group(u, "system:serviceaccounts:ns"));
     assert_true(user_in_group(u, "system:authenticated"));
-    assert_null(authn_token(a, str_from(token_with(f, s, "other", "iss", later)), NULL, 0, &f->a, &err));
-    assert_null(authn_token(a, str_from(token_with(f, s, "iss", "else", later)), NULL, 0, &f->a, &err));
-    assert_null(authn_token(a, str_from(token_with(f, s, "iss", "iss", later - 200)), NULL, 0, &f->a, &err));
+    assert_null(
+        authn_token(a, str_from(token_with(f, s, "other", "iss", later)), NULL, 0, &f->a, &err));
+    assert_null(
+        authn_token(a, str_from(token_with(f, s, "iss", "else", later)), NULL, 0, &f->a, &err));
+    assert_null(authn_token(a, str_from(token_with(f, s, "iss", "iss", later - 200)), NULL, 0,
+                            &f->a, &err));
     const char *wanted[] = {"else"};
-    assert_non_null(authn_token(a, str_from(token_with(f, s, "iss", "else", later)), wanted, 1, &f->a, &err));
+    assert_non_null(
+        authn_token(a, str_from(token_with(f, s, "iss", "else", later)), wanted, 1, &f->a, &err));
     pod_is_gone = true; /* remembered tokens are still looked up */
     assert_null(authn_token(a, str_from(good), NULL, 0, &f->a, &err));
     pod_is_gone = false;
@@ -171,9 +180,11 @@ static void certificates_files_and_anonymous(void **state)
     struct fixture *f = *state;
     struct error err = {0};
     write_file(path(f, "tokens"), "t1,carol,u1,\"dev,ops\"\n\nt2,dave,u2\n");
-    struct authn *a = authn_new(&(struct authn_config){.token_file = path(f, "tokens"), .anonymous = true}, &err);
+    struct authn *a =
+        authn_new(&(struct authn_config){.token_file = path(f, "tokens"), .anonymous = true}, &err);
     const char *organisations[] = {"system:masters"};
-    struct authn_peer peer = {true, "admin", organisations, 1}, unknown = {false, "admin", organisations, 1};
+    struct authn_peer peer = {true, "admin", organisations, 1},
+                      unknown = {false, "admin", organisations, 1};
     const struct user *u = authn_request(a, &peer, STR(""), &f->a, &err);
     assert_string_equal(u->name, "admin");
     assert_true(user_in_group(u, "system:masters"));

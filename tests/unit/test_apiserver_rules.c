@@ -37,7 +37,8 @@ static void rules_match_requests(void **state)
         {pods, "get", "", "pods", "", "x", true},
         {pods, "delete", "", "pods", "", "x", false},
         {pods, "get", "apps", "pods", "", "x", false},
-        {pods, "get", "", "pods", "log", "x", false}, /* a resource does not include its subresources */
+        {pods, "get", "", "pods", "log", "x",
+         false}, /* a resource does not include its subresources */
         {pods, "get", "", "podsx", "", "x", false},
         {logs, "get", "", "pods", "log", "x", true},
         {logs, "get", "", "pods", "", "x", false},
@@ -55,8 +56,13 @@ static void rules_match_requests(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         const struct rule_row *r = &rows[i];
-        struct authz_attributes at = {.verb = r->verb, .is_resource = r->resource != NULL, .group = r->group,
-                                      .resource = r->resource, .subresource = r->sub, .ns = "", .name = r->name,
+        struct authz_attributes at = {.verb = r->verb,
+                                      .is_resource = r->resource != NULL,
+                                      .group = r->group,
+                                      .resource = r->resource,
+                                      .subresource = r->sub,
+                                      .ns = "",
+                                      .name = r->name,
                                       .path = r->name};
         if (rbac_rule_allows(&r->rule, &at) != r->allowed)
             fail_msg("row %zu", i);
@@ -70,7 +76,8 @@ static void ranges_are_checked(void **state)
     (void)state;
     struct service_net n;
     struct error err = {0};
-    const char *bad[] = {"10.96.0.0", "10.96.0.0/8", "10.96.0.0/31", "x/16", "fd00::/112", "10.96.0.0/16x"};
+    const char *bad[] = {"10.96.0.0", "10.96.0.0/8", "10.96.0.0/31",
+                         "x/16",      "fd00::/112",  "10.96.0.0/16x"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         assert_int_equal(service_net_parse(bad[i], 30000, 32767, &n, &err), ERR_INVALID);
     assert_int_equal(service_net_parse("10.96.0.0/12", 0, 5, &n, &err), ERR_INVALID);
@@ -144,7 +151,10 @@ static void tokens_round_trip(void **state)
 static void bad_tokens_are_refused(void **state)
 {
     (void)state;
-    const char *bodies[] = {"", "x", "{}", "{\"v\":\"v1\",\"rv\":1,\"start\":\"a\"}",
+    const char *bodies[] = {"",
+                            "x",
+                            "{}",
+                            "{\"v\":\"v1\",\"rv\":1,\"start\":\"a\"}",
                             "{\"v\":\"meta.k8s.io/v1\",\"rv\":0,\"start\":\"a\"}",
                             "{\"v\":\"meta.k8s.io/v1\",\"rv\":1,\"start\":\"\"}",
                             "{\"v\":\"meta.k8s.io/v1\",\"rv\":1,\"start\":\"../x\"}",
@@ -181,19 +191,25 @@ static void accept_headers(void **state)
     } rows[] = {
         {"", false, true, MEDIA_JSON, TRANSFORM_NONE},
         {"*/*", false, true, MEDIA_JSON, TRANSFORM_NONE},
-        {"application/json;as=Table;v=v1;g=meta.k8s.io,application/json", false, true, MEDIA_JSON, TRANSFORM_TABLE},
-        {"application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json", false, true, MEDIA_JSON, TRANSFORM_NONE},
-        {"application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", false, true, MEDIA_PROTOBUF, TRANSFORM_METADATA},
-        {"application/vnd.kubernetes.protobuf, application/json", false, true, MEDIA_PROTOBUF, TRANSFORM_NONE},
+        {"application/json;as=Table;v=v1;g=meta.k8s.io,application/json", false, true, MEDIA_JSON,
+         TRANSFORM_TABLE},
+        {"application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io,application/json", false,
+         true, MEDIA_JSON, TRANSFORM_NONE},
+        {"application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+         false, true, MEDIA_PROTOBUF, TRANSFORM_METADATA},
+        {"application/vnd.kubernetes.protobuf, application/json", false, true, MEDIA_PROTOBUF,
+         TRANSFORM_NONE},
         {"application/json;q=0.5, application/yaml", false, true, MEDIA_YAML, TRANSFORM_NONE},
         {"text/html", false, false, MEDIA_JSON, TRANSFORM_NONE},
         {"application/json;as=Table;v=v9;g=meta.k8s.io", false, false, MEDIA_JSON, TRANSFORM_NONE},
         {"application/json;as=Table;v=v1;g=meta.k8s.io", true, false, MEDIA_JSON, TRANSFORM_NONE},
-        {"application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", true, true, MEDIA_JSON, TRANSFORM_NONE},
+        {"application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", true, true,
+         MEDIA_JSON, TRANSFORM_NONE},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         bool ok = negotiate_accept(str_from(rows[i].header), rows[i].discovery, &got);
-        if (ok != rows[i].ok || (ok && (got.media != rows[i].media || got.transform != rows[i].transform)))
+        if (ok != rows[i].ok ||
+            (ok && (got.media != rows[i].media || got.transform != rows[i].transform)))
             fail_msg("row %zu: %s", i, rows[i].header);
     }
     enum media m;
@@ -225,16 +241,21 @@ static void statuses_read_as_published(void **state)
     check_json(status_not_found(&a, &d),
                "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\","
                "\"message\":\"deployments.apps \\\"web\\\" not found\",\"reason\":\"NotFound\","
-               "\"details\":{\"name\":\"web\",\"group\":\"apps\",\"kind\":\"deployments\"},\"code\":404}\n");
+               "\"details\":{\"name\":\"web\",\"group\":\"apps\",\"kind\":\"deployments\"},"
+               "\"code\":404}\n");
     check_json(status_deleted(&a, &d, "u"),
                "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Success\","
-               "\"details\":{\"name\":\"web\",\"group\":\"apps\",\"kind\":\"deployments\",\"uid\":\"u\"}}\n");
+               "\"details\":{\"name\":\"web\",\"group\":\"apps\",\"kind\":\"deployments\",\"uid\":"
+               "\"u\"}}\n");
     struct status *s = status_invalid(&a, &d);
     status_cause_add(&a, s, "FieldValueRequired", "spec.selector", "Required value");
-    status_cause_add(&a, s, "FieldValueInvalid", "spec.replicas", "Invalid value: %d: must not be negative", -1);
+    status_cause_add(&a, s, "FieldValueInvalid", "spec.replicas",
+                     "Invalid value: %d: must not be negative", -1);
     status_invalid_finish(&a, s);
-    assert_string_equal(s->message, "Deployment.apps \"web\" is invalid: [spec.selector: Required value, spec.replicas: "
-                                    "Invalid value: -1: must not be negative]");
+    assert_string_equal(
+        s->message,
+        "Deployment.apps \"web\" is invalid: [spec.selector: Required value, spec.replicas: "
+        "Invalid value: -1: must not be negative]");
     assert_int_equal(s->code, 422);
     arena_free(&a);
 }

@@ -35,34 +35,48 @@ static void check_row(const char *json, const char *want)
     arena_free(&a);
 }
 
-#define POD(spec, status)                                                                          \
-    "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\",\"creationTimestamp\":\"" AGO_2H \
-    "\"},\"spec\":{" spec "},\"status\":{" status "}}"
+#define POD(spec, status)                                                                         \
+    "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\",\"creationTimestamp\":" \
+    "\"" AGO_2H "\"},\"spec\":{" spec "},\"status\":{" status "}}"
 #define ONE "\"containers\":[{\"name\":\"c\"}]"
 
 static void pods(void **state)
 {
     (void)state;
-    check_row(POD(ONE, "\"phase\":\"Pending\""), "[\"p\",\"0/1\",\"Pending\",\"0\",\"120m\",\"<none>\",\"<none>\",\"<none>\",\"<none>\"]");
-    check_row(POD(ONE ",\"nodeName\":\"n1\"", "\"phase\":\"Running\",\"podIP\":\"10.0.0.5\",\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}],"
-                  "\"containerStatuses\":[{\"name\":\"c\",\"ready\":true,\"restartCount\":3,\"state\":{\"running\":{}},"
-                  "\"lastState\":{\"terminated\":{\"exitCode\":1,\"finishedAt\":\"" AGO_5M "\"}}}]"),
+    check_row(
+        POD(ONE, "\"phase\":\"Pending\""),
+        "[\"p\",\"0/1\",\"Pending\",\"0\",\"120m\",\"<none>\",\"<none>\",\"<none>\",\"<none>\"]");
+    check_row(POD(ONE ",\"nodeName\":\"n1\"",
+                  "\"phase\":\"Running\",\"podIP\":\"10.0.0.5\",\"conditions\":[{\"type\":"
+                  "\"Ready\",\"status\":\"True\"}],"
+                  "\"containerStatuses\":[{\"name\":\"c\",\"ready\":true,\"restartCount\":3,"
+                  "\"state\":{\"running\":{}},"
+                  "\"lastState\":{\"terminated\":{\"exitCode\":1,\"finishedAt\":\"" AGO_5M
+                  "\"}}}]"),
               "[\"p\",\"1/1\",\"Running\",\"3 (5m ago)\",\"120m\",\"10.0.0.5\",\"n1\"");
-    check_row(POD(ONE, "\"phase\":\"Running\",\"containerStatuses\":[{\"name\":\"c\",\"restartCount\":0,\"state\":{\"waiting\":{\"reason\":\"CrashLoopBackOff\"}}}]"),
-              "[\"p\",\"0/1\",\"CrashLoopBackOff\",\"0\"");
-    check_row(POD(ONE, "\"phase\":\"Failed\",\"containerStatuses\":[{\"name\":\"c\",\"state\":{\"terminated\":{\"exitCode\":137,\"signal\":9}}}]"),
+    check_row(
+        POD(ONE, "\"phase\":\"Running\",\"containerStatuses\":[{\"name\":\"c\",\"restartCount\":0,"
+                 "\"state\":{\"waiting\":{\"reason\":\"CrashLoopBackOff\"}}}]"),
+        "[\"p\",\"0/1\",\"CrashLoopBackOff\",\"0\"");
+    check_row(POD(ONE, "\"phase\":\"Failed\",\"containerStatuses\":[{\"name\":\"c\",\"state\":{"
+                       "\"terminated\":{\"exitCode\":137,\"signal\":9}}}]"),
               "[\"p\",\"0/1\",\"Signal:9\"");
-    check_row(POD(ONE, "\"phase\":\"Succeeded\",\"containerStatuses\":[{\"name\":\"c\",\"state\":{\"terminated\":{\"reason\":\"Completed\"}}}]"),
+    check_row(POD(ONE, "\"phase\":\"Succeeded\",\"containerStatuses\":[{\"name\":\"c\",\"state\":{"
+                       "\"terminated\":{\"reason\":\"Completed\"}}}]"),
               "[\"p\",\"0/1\",\"Completed\"");
-    check_row(POD(ONE, "\"phase\":\"Failed\",\"reason\":\"Evicted\""), "[\"p\",\"0/1\",\"Evicted\"");
+    check_row(POD(ONE, "\"phase\":\"Failed\",\"reason\":\"Evicted\""),
+              "[\"p\",\"0/1\",\"Evicted\"");
     check_row(POD(ONE ",\"initContainers\":[{\"name\":\"i1\"},{\"name\":\"i2\"}]",
-                  "\"phase\":\"Pending\",\"initContainerStatuses\":[{\"name\":\"i1\",\"state\":{\"terminated\":{\"exitCode\":0}}},"
+                  "\"phase\":\"Pending\",\"initContainerStatuses\":[{\"name\":\"i1\",\"state\":{"
+                  "\"terminated\":{\"exitCode\":0}}},"
                   "{\"name\":\"i2\",\"state\":{\"running\":{}}}]"),
               "[\"p\",\"0/1\",\"Init:1/2\"");
     check_row(POD(ONE ",\"initContainers\":[{\"name\":\"i1\"}]",
-                  "\"phase\":\"Pending\",\"initContainerStatuses\":[{\"name\":\"i1\",\"restartCount\":2,\"state\":{\"waiting\":{\"reason\":\"CrashLoopBackOff\"}}}]"),
+                  "\"phase\":\"Pending\",\"initContainerStatuses\":[{\"name\":\"i1\","
+                  "\"restartCount\":2,\"state\":{\"waiting\":{\"reason\":\"CrashLoopBackOff\"}}}]"),
               "[\"p\",\"0/1\",\"Init:CrashLoopBackOff\",\"2\"");
-    check_row("{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\",\"deletionTimestamp\":\"" AGO_5M "\"},\"spec\":{" ONE
+    check_row("{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"p\","
+              "\"deletionTimestamp\":\"" AGO_5M "\"},\"spec\":{" ONE
               "},\"status\":{\"phase\":\"Running\"}}",
               "[\"p\",\"0/1\",\"Terminating\",\"0\",\"<unknown>\"");
 }
@@ -70,26 +84,39 @@ static void pods(void **state)
 static void nodes_and_services(void **state)
 {
     (void)state;
-    check_row("{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"n\",\"labels\":{\"node-role.kubernetes.io/worker\":\"\"}},"
-              "\"spec\":{\"unschedulable\":true},\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\"}],"
-              "\"addresses\":[{\"type\":\"InternalIP\",\"address\":\"10.0.0.1\"}],\"nodeInfo\":{\"kubeletVersion\":\"v1.35.0\"}}}",
-              "[\"n\",\"Ready,SchedulingDisabled\",\"worker\",\"<unknown>\",\"v1.35.0\",\"10.0.0.1\",\"<none>\"");
-    check_row("{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"s\"},\"spec\":{\"type\":\"NodePort\",\"clusterIP\":\"10.96.0.9\","
-              "\"ports\":[{\"port\":80,\"nodePort\":30080,\"protocol\":\"TCP\"},{\"port\":53,\"protocol\":\"UDP\"}],\"selector\":{\"a\":\"b\"}}}",
-              "[\"s\",\"NodePort\",\"10.96.0.9\",\"<none>\",\"80:30080/TCP,53/UDP\",\"<unknown>\",\"a=b\"]");
-    check_row("{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"s\"},\"spec\":{\"type\":\"LoadBalancer\",\"clusterIP\":\"None\"}}",
+    check_row("{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"n\",\"labels\":{"
+              "\"node-role.kubernetes.io/worker\":\"\"}},"
+              "\"spec\":{\"unschedulable\":true},\"status\":{\"conditions\":[{\"type\":\"Ready\","
+              "\"status\":\"True\"}],"
+              "\"addresses\":[{\"type\":\"InternalIP\",\"address\":\"10.0.0.1\"}],\"nodeInfo\":{"
+              "\"kubeletVersion\":\"v1.35.0\"}}}",
+              "[\"n\",\"Ready,SchedulingDisabled\",\"worker\",\"<unknown>\",\"v1.35.0\",\"10.0.0."
+              "1\",\"<none>\"");
+    check_row("{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"s\"},\"spec\":{"
+              "\"type\":\"NodePort\",\"clusterIP\":\"10.96.0.9\","
+              "\"ports\":[{\"port\":80,\"nodePort\":30080,\"protocol\":\"TCP\"},{\"port\":53,"
+              "\"protocol\":\"UDP\"}],\"selector\":{\"a\":\"b\"}}}",
+              "[\"s\",\"NodePort\",\"10.96.0.9\",\"<none>\",\"80:30080/TCP,53/"
+              "UDP\",\"<unknown>\",\"a=b\"]");
+    check_row("{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"s\"},\"spec\":{"
+              "\"type\":\"LoadBalancer\",\"clusterIP\":\"None\"}}",
               "[\"s\",\"LoadBalancer\",\"None\",\"<pending>\",\"<none>\"");
 }
 
 static void workloads(void **state)
 {
     (void)state;
-    check_row("{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\",\"metadata\":{\"name\":\"d\"},\"spec\":{\"replicas\":4,"
-              "\"selector\":{\"matchLabels\":{\"a\":\"b\"}},\"template\":{\"spec\":{\"containers\":[{\"name\":\"x\",\"image\":\"i:1\"},"
-              "{\"name\":\"y\",\"image\":\"i:2\"}]}}},\"status\":{\"readyReplicas\":3,\"updatedReplicas\":2,\"availableReplicas\":1}}",
+    check_row("{\"apiVersion\":\"apps/"
+              "v1\",\"kind\":\"Deployment\",\"metadata\":{\"name\":\"d\"},\"spec\":{\"replicas\":4,"
+              "\"selector\":{\"matchLabels\":{\"a\":\"b\"}},\"template\":{\"spec\":{\"containers\":"
+              "[{\"name\":\"x\",\"image\":\"i:1\"},"
+              "{\"name\":\"y\",\"image\":\"i:2\"}]}}},\"status\":{\"readyReplicas\":3,"
+              "\"updatedReplicas\":2,\"availableReplicas\":1}}",
               "[\"d\",\"3/4\",2,1,\"<unknown>\",\"x,y\",\"i:1,i:2\",\"a=b\"]");
-    check_row("{\"apiVersion\":\"batch/v1\",\"kind\":\"Job\",\"metadata\":{\"name\":\"j\"},\"spec\":{\"completions\":2},"
-              "\"status\":{\"succeeded\":2,\"startTime\":\"" AGO_2H "\",\"completionTime\":\"" AGO_5M "\",\"conditions\":"
+    check_row("{\"apiVersion\":\"batch/"
+              "v1\",\"kind\":\"Job\",\"metadata\":{\"name\":\"j\"},\"spec\":{\"completions\":2},"
+              "\"status\":{\"succeeded\":2,\"startTime\":\"" AGO_2H
+              "\",\"completionTime\":\"" AGO_5M "\",\"conditions\":"
               "[{\"type\":\"Complete\",\"status\":\"True\"}]}}",
               "[\"j\",\"Complete\",\"2/2\",\"115m\"");
 }
@@ -108,11 +135,15 @@ static void a_row_has_a_cell_for_every_column(void **state)
         buf_init(&stored);
         buf_init(&table);
         stored_encode(object_new(&a, schema_get(r->message)), &stored);
-        assert_int_equal(table_write_object(r, buf_str(&stored), 1, (struct table_options){.include = TABLE_NONE}, &table, &err), 0);
+        assert_int_equal(table_write_object(r, buf_str(&stored), 1,
+                                            (struct table_options){.include = TABLE_NONE}, &table,
+                                            &err),
+                         0);
         yyjson_doc *doc = yyjson_read(table.data, table.len, 0);
         yyjson_val *root = yyjson_doc_get_root(doc);
         size_t columns = yyjson_arr_size(yyjson_obj_get(root, "columnDefinitions"));
-        size_t cells = yyjson_arr_size(yyjson_obj_get(yyjson_arr_get_first(yyjson_obj_get(root, "rows")), "cells"));
+        size_t cells = yyjson_arr_size(
+            yyjson_obj_get(yyjson_arr_get_first(yyjson_obj_get(root, "rows")), "cells"));
         if (columns != cells)
             fail_msg("%s: %zu columns, %zu cells", r->plural, columns, cells);
         yyjson_doc_free(doc);
