@@ -17,7 +17,7 @@
 struct bench {
     struct kv_cli cli;
     int64_t connections, clients, total, key_size, val_size, key_space, seed, rate;
-    bool random, range;
+    bool random, range, all;
     const char *consistency, *prefix;
     int64_t limit;
     /* loop thread */
@@ -88,6 +88,9 @@ static void next_request(struct client *c)
     put.value = (ProtobufCBinaryData){(size_t)b->val_size, b->value};
     range.serializable = cstr_eq(b->consistency, "s");
     range.limit = b->limit;
+    if (b->all) { /* from the first key to the last, whatever they are */
+        range.key = range.range_end = (ProtobufCBinaryData){1, (uint8_t *)"\0"};
+    }
     b->sent++;
     c->start_ns = clock_mono_ns();
     /* The answer is not unpacked: the client's share of the machine stays small. */
@@ -205,6 +208,7 @@ static int bench_main(int argc, char **argv, bool range)
         {"prefix", 0, FLAG_STRING, &b.prefix, "TEXT", "In front of every key."},
         {"consistency", 0, FLAG_STRING, &b.consistency, "l|s",
          "Linearizable or serializable (range).", .choices = "l|s"},
+        {"all", 0, FLAG_BOOL, &b.all, NULL, "Read every key of the store in each request (range)."},
         {"limit", 0, FLAG_INT, &b.limit, "N", "Of a range (range)."},
         KV_GLOBAL_FLAGS(&b.cli),
         FLAGS_END,

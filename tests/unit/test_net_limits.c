@@ -1,0 +1,385 @@
+/*
+ * The HTTP server against clients that misbehave: floods, slow ones, malformed frames, too many
+ * connections. Raw bytes over real sockets.
+ */
+#include "base/clock.h"
+#include "base/mem.h"
+#include "net/http.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define PREFACE "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+enum {
+    DATA = 0,
+    HEADERS = 1,
+    PRIORITY = 2,
+    RST_STREAM = 3,
+    SETTINGS = 4,
+    PING = 6,
+    GOAWAY = 7,
+    CONTINUATION = 9
+};
+
+static struct {
+    struct loop *loop;
+    struct http_server *server;
+    int port;
+    atomic_int requests, closed, done;
+} t;
+
+static void answer_nothing(struct http_exchange *x)
+{
+    atomic_fetch_add(&t.closed, 1);
+    http_respond(x, 200, NULL, 0, STR(""));
+}
+
+static void count_done(struct http_exchange *x)
+{
+    (void)x;
+    atomic_fetch_add(&t.done, 1);
+}
+
+static void on_request(void *ctx, struct http_exchange *x)
+{
+    (void)ctx;
+    atomic_fetch_add(&t.requests, 1);
+    x->on_done = count_done;
+    if (str_eqz(x->path, "/wait"))
+        x->on_close = answer_nothing;
+    else
+        http_respond(x, 200, NULL, 0, STR("ok"));
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    t.loop = loop_start("server");
+    t.server = http_server_new(&(struct http_server_options){.loops = &t.loop,
+                                                             .loops_len = 1,
+                                                             .on_request = on_request,
+                                                             .connections_max = 20,
+                                                             .streams_max = 10,
+                                                             .header_timeout_ms = 300,
+                                                             .body_timeout_ms = 300,
+                                                             .idle_timeout_ms = 2500,
+                                                             .resets_per_s_max = 50});
+    assert_int_equal(http_server_listen(t.server, "127.0.0.1:0", NULL, &err), 0);
+    t.port = http_server_port(t.server, 0);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    http_server_stop_wait(t.server, 500);
+    http_server_free(t.server);
+    loop_join(t.loop);
+    return 0;
+}
+
+/* ------------------------------------------------------------------------ client --- */
+
+static int dial(void)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)t.port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+static bool push(int fd, const void *data, size_t n)
+{
+    return send(fd, data, n, MSG_NOSIGNAL) == (ssize_t)n;
+}
+
+static bool push_frame(int fd, int type, int flags, uint32_t stream, const void *payload, size_t n)
+{
+    unsigned char head[9] = {
+        (unsigned char)(n >> 16),      (unsigned char)(n >> 8),      (unsigned char)n,
+        (unsigned char)type,           (unsigned char)flags,         (unsigned char)(stream >> 24),
+        (unsigned char)(stream >> 16), (unsigned char)(stream >> 8), (unsigned char)stream};
+    return push(fd, head, 9) && (n == 0 || push(fd, payload, n));
+}
+
+/* GET path of one byte ("/") or "/wait", from HPACK's static table. */
+static bool push_request(int fd, uint32_t stream, const char *path, bool end)
+{
+    char block[64];
+    size_t n = 0;
+    block[n++] = (char)0x82; /* :method GET */
+    block[n++] = (char)0x86; /* :scheme http */
+    block[n++] = 0x04;       /* :path, literal */
+    block[n++] = (char)strlen(path);
+    memcpy(block + n, path, strlen(path));
+    n += strlen(path);
+    block[n++] = 0x01; /* :authority, literal */
+    block[n++] = 1;
+    block[n++] = 'a';
+    return push_frame(fd, HEADERS, 4 | end, stream, block, n);
+}
+
+static int dial_h2(void)
+{
+    int fd = dial();
+    assert_true(push(fd, PREFACE, sizeof PREFACE - 1));
+    assert_true(push_frame(fd, SETTINGS, 0, 0, NULL, 0));
+    return fd;
+}
+
+/* Read until the server closes, for at most 5 s. The code of a GOAWAY seen, -1 if none; -2: not closed. */
+static int read_to_end(int fd, char *text, size_t max)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    unsigned char buffer[65536];
+    size_t have = 0;
+    int code = -1;
+    while (poll(&p, 1, 5000) > 0) {
+        ssize_t n = recv(fd, buffer + have, sizeof buffer - have, 0);
+        if (n <= 0) {
+            if (text)
+                snprintf(text, max, "%.*s", (int)have, (char *)buffer);
+            return code;
+        }
+        have += (size_t)n;
+        if (text)
+            continue;
+        size_t at = 0;
+        while (have - at >= 9) {
+            size_t len = (size_t)buffer[at] << 16 | (size_t)buffer[at + 1] << 8 | buffer[at + 2];
+            if (have - at < 9 + len)
+                break;
+            if (buffer[at + 3] == GOAWAY && len >= 8)
+                code = buffer[at + 9 + 7];
+            at += 9 + len;
+        }
+        memmove(buffer, buffer + at, have - at);
+        have -= at;
+    }
+    return -2;
+}
+
+static void wait_for(atomic_int *counter, int value)
+{
+    for (int i = 0; i < 5000 && atomic_load(counter) < value; i++)
+        usleep(1000);
+    assert_int_equal(atomic_load(counter), value);
+}
+
+static void wait_no_connections(void)
+{
+    for (int i = 0; i < 5000 && http_server_connections(t.server); i++)
+        usleep(1000);
+    assert_int_equal(http_server_connections(t.server), 0);
+}
+
+/* ------------------------------------------------------------------------- cases --- */
+
+static void ends_a_rapid_reset(void **state)
+{
+    (void)state;
+    int fd = dial_h2();
+    atomic_store(&t.requests, 0);
+    for (uint32_t i = 0; i < 2000; i++)
+        if (!push_request(fd, 2 * i + 1, "/wait", true) ||
+            !push_frame(fd, RST_STREAM, 0, 2 * i + 1, "\0\0\0\10", 4))
+            break; /* the server has closed */
+    int code = read_to_end(fd, NULL, 0);
+    assert_true(code == 11 || code == -1); /* ENHANCE_YOUR_CALM, unless a reset overtook it */
+    assert_true(atomic_load(&t.requests) < 200);
+    close(fd);
+    wait_no_connections();
+}
+
+static void ends_floods_of_useless_frames(void **state)
+{
+    (void)state;
+    static const struct {
+        int type, flags;
+        uint32_t stream;
+        const char *payload;
+        size_t n;
+    } frames[] = {{PING, 0, 0, "12345678", 8}, {SETTINGS, 0, 0, "", 0}};
+    for (size_t f = 0; f < ARRAY_LEN(frames); f++) {
+        int fd = dial_h2();
+        uint64_t start = clock_mono_ns();
+        for (int i = 0; i < 20000; i++)
+            if (!push_frame(fd, frames[f].type, frames[f].flags, frames[f].stream,
+                            frames[f].payload, frames[f].n))
+                break;
+        assert_true(read_to_end(fd, NULL, 0) != -2);
+        assert_true(clock_mono_ns() - start < 2000 * NS_PER_MS); /* not by the idle timeout */
+        close(fd);
+    }
+    wait_no_connections();
+}
+
+/* A header block that never ends, in CONTINUATION frames. */
+static void ends_a_header_flood(void **state)
+{
+    (void)state;
+    int fd = dial_h2();
+    char block[1000];
+    size_t n = 0;
+    while (n + 20 < sizeof block) {
+        block[n++] = 0x00;
+        block[n++] = 1;
+        block[n++] = 'x';
+        block[n++] = 10;
+        memset(block + n, 'y', 10);
+        n += 10;
+    }
+    bool sent = push_frame(fd, HEADERS, 0, 1, "\202\206\204\1\1a", 6);
+    for (int i = 0; i < 100000 && sent; i++)
+        sent = push_frame(fd, CONTINUATION, 0, 1, block, n);
+    assert_false(sent); /* closed on us */
+    close(fd);
+    wait_no_connections();
+}
+
+static void refuses_more_streams_than_allowed(void **state)
+{
+    (void)state;
+    int fd = dial_h2();
+    atomic_store(&t.requests, 0);
+    atomic_store(&t.done, 0);
+    for (uint32_t i = 0; i < 30; i++)
+        assert_true(push_request(fd, 2 * i + 1, "/wait", true));
+    usleep(100000);
+    assert_true(atomic_load(&t.requests) <= 10);
+    int served = atomic_load(&t.requests);
+    close(fd);
+    wait_for(&t.done, served); /* every one was told, and freed */
+    wait_no_connections();
+}
+
+static void closes_on_malformed_frames(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int type, flags;
+        uint32_t stream;
+        const char *payload;
+        size_t n;
+    } cases[] = {
+        {"DATA on stream 0", DATA, 1, 0, "x", 1},
+        {"HEADERS on an even stream", HEADERS, 5, 2, "\202\206\204\1\1a", 6},
+        {"broken HPACK", HEADERS, 5, 1, "\377\377\377\377\377\377", 6},
+        {"SETTINGS of 5 bytes", SETTINGS, 0, 0, "12345", 5},
+        {"PING of 3 bytes", PING, 0, 0, "123", 3},
+        {"WINDOW_UPDATE of 0", 8, 0, 0, "\0\0\0\0", 4},
+        {"CONTINUATION alone", CONTINUATION, 4, 1, "x", 1},
+        {"DATA on an idle stream", DATA, 1, 7, "x", 1},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        int fd = dial_h2();
+        push_frame(fd, cases[i].type, cases[i].flags, cases[i].stream, cases[i].payload,
+                   cases[i].n);
+        int code = read_to_end(fd, NULL, 0);
+        if (code <= 0)
+            print_message("%s: %d\n", cases[i].name, code);
+        assert_true(code > 0);
+        close(fd);
+    }
+    wait_no_connections();
+}
+
+/* Half a request, then silence. */
+static void times_slow_clients_out(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes, *status;
+    } cases[] = {
+        {"GET / HTTP/1.1\r\nHost: a\r\nX-Slow", "HTTP/1.1 408"},
+        {"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhal", "HTTP/1.1 408"},
+        {"", ""},
+        {"PRI * HT", ""},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char text[512];
+        int fd = dial();
+        assert_true(push(fd, cases[i].bytes, strlen(cases[i].bytes)));
+        assert_true(read_to_end(fd, text, sizeof text) != -2);
+        assert_int_equal(strncmp(text, cases[i].status, strlen(cases[i].status)), 0);
+        close(fd);
+    }
+    /* HTTP/2: a header block that is not finished, and an idle connection */
+    int fd = dial_h2();
+    push_frame(fd, HEADERS, 0, 1, "\202\206\204\1\1a", 6);
+    assert_true(read_to_end(fd, NULL, 0) != -2);
+    close(fd);
+    fd = dial_h2();
+    assert_int_equal(read_to_end(fd, NULL, 0), 0); /* GOAWAY NO_ERROR */
+    close(fd);
+    wait_no_connections();
+}
+
+static void bounds_connections(void **state)
+{
+    (void)state;
+    int fds[30], alive = 0;
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        fds[i] = dial();
+    usleep(50000);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+        char c;
+        alive += recv(fds[i], &c, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN;
+    }
+    assert_int_equal(alive, 20);
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+        close(fds[i]);
+    wait_no_connections();
+}
+
+/* A client that leaves while its request is being handled. */
+static void tells_handlers_of_clients_that_leave(void **state)
+{
+    (void)state;
+    atomic_store(&t.closed, 0);
+    atomic_store(&t.requests, 0);
+    int fd = dial();
+    assert_true(push(fd, "GET /wait HTTP/1.1\r\nHost: a\r\n\r\n", 31));
+    wait_for(&t.requests, 1);
+    close(fd);
+    wait_for(&t.closed, 1);
+    fd = dial_h2();
+    assert_true(push_request(fd, 1, "/wait", true));
+    wait_for(&t.requests, 2);
+    assert_true(push_frame(fd, RST_STREAM, 0, 1, "\0\0\0\10", 4));
+    wait_for(&t.closed, 2);
+    close(fd);
+    wait_no_connections();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(ends_a_rapid_reset),
+        cmocka_unit_test(ends_floods_of_useless_frames),
+        cmocka_unit_test(ends_a_header_flood),
+        cmocka_unit_test(refuses_more_streams_than_allowed),
+        cmocka_unit_test(closes_on_malformed_frames),
+        cmocka_unit_test(times_slow_clients_out),
+        cmocka_unit_test(bounds_connections),
+        cmocka_unit_test(tells_handlers_of_clients_that_leave),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
