@@ -164,6 +164,7 @@ struct kv *kv_open(const struct kv_options *options, struct error *err)
     locks_init(kv);
     lease_table_init(&kv->leases);
     kv->budget_left = kv->o.response_budget;
+    kv_metrics_register(kv);
     int rc = open_storage(kv, err);
     if (rc == 0)
         rc = start(kv, err);

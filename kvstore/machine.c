@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include <assert.h>
 #include <inttypes.h>
 
@@ -16,9 +17,12 @@ static int machine_persist(void *ctx, const struct raft_persist *batches, size_t
                            struct error *err)
 {
     struct kv *kv = ctx;
+    uint64_t began = host_mono_ns(kv->host);
     int rc = logdb_persist(kv->db, batches, n, err);
     if (rc < 0)
         kv_fail(kv, err);
+    if (kv->metrics.fsync)
+        histogram_observe(kv->metrics.fsync, (double)(host_mono_ns(kv->host) - began) / 1e9);
     return rc;
 }
 
@@ -109,6 +113,8 @@ static int machine_apply(void *ctx, const struct raft_apply_batch *b, struct err
         kv_fail(kv, err);
         return rc;
     }
+    if (kv->metrics.commit)
+        histogram_observe(kv->metrics.commit, (double)(host_mono_ns(kv->host) - a.now_ns) / 1e9);
     uint64_t applied = b->apply_len ? b->apply[b->apply_len - 1].entry.index : 0;
     kv_publish(kv, applied);
     return 0;

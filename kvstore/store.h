@@ -20,7 +20,7 @@
 
 #define READ_SLICE_NS (50 * 1000 * 1000ull) /* a read transaction is renewed after this */
 #define BULK_KEYS 2000                      /* keys deleted in one transaction of a large delete */
-#define PINS_MAX 1024 /* as many as LMDB readers */
+#define PINS_MAX 1024                       /* as many as LMDB readers */
 
 struct driver;
 
@@ -108,7 +108,11 @@ struct kv {
     pthread_cond_t idle;   /* with wait_lock: in_flight became 0 */
     atomic_bool no_space;
 
-    struct metrics_of_kv *metrics;
+    struct {
+        struct gauge *db_size, *db_in_use, *quota, *revision, *compacted, *watchers, *slow_watchers,
+            *leases;
+        struct histogram *fsync, *commit;
+    } metrics; /* all NULL without options.metrics */
 };
 
 /* ---- a write waiting for its end (request.c) ---- */
@@ -181,12 +185,14 @@ void house_wake(struct kv *kv);
  * checkpoint makes free again, wait for that checkpoint. A full map would stop the member. */
 void checkpoint_make_room(struct kv *kv);
 void kv_fail(struct kv *kv, const struct error *why);
+void kv_metrics_register(struct kv *kv);
 void compaction_wait(struct kv *kv, struct waiter *w);
 
 /* ---- driver_raft.c ---- */
 
-int driver_start(struct kv *kv, const struct raft_boot *boot, struct error *err); /* sets kv->driver */
-void driver_stop(struct driver *d); /* ends everything given to it */
+int driver_start(struct kv *kv, const struct raft_boot *boot,
+                 struct error *err); /* sets kv->driver */
+void driver_stop(struct driver *d);  /* ends everything given to it */
 struct blob *driver_proposal_new(size_t len);
 void driver_propose(struct driver *d, struct blob *proposal, raft_propose_fn *fn, void *ctx);
 void driver_read_index(struct driver *d, raft_read_fn *fn, void *ctx);
