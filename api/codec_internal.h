@@ -90,6 +90,18 @@ static inline struct wire_reader wire_reader_of(struct str s)
     return (struct wire_reader){p, p + s.n};
 }
 
+static inline uint32_t wire_type_of(const struct schema_field *f)
+{
+    if (f->type == SCHEMA_DOUBLE)
+        return WIRE_FIXED64;
+    return f->type >= SCHEMA_STRING ? WIRE_BYTES : WIRE_VARINT;
+}
+
+static inline size_t varint_size(uint64_t v)
+{
+    return (size_t)(64 - __builtin_clzll(v | 1) + 6) / 7;
+}
+
 /* False at the end of input or after ten bytes. */
 static inline bool wire_varint(struct wire_reader *r, uint64_t *out)
 {

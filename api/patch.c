@@ -85,6 +85,28 @@ struct str scalar_key(yyjson_mut_val *v)
     return STR_NONE;
 }
 
+struct merge_rule merge_rule_of(const struct schema_message *m, struct str name)
+{
+    struct merge_rule rule = {.merge_key = ""};
+    const struct schema_field *via, *f = m ? schema_field_by_json(m, name, &via) : NULL;
+    while (f && via) {
+        m = schema_field_message(via);
+        f = schema_field_by_json(m, name, &via);
+    }
+    if (!f)
+        return rule;
+    rule.map = f->label == SCHEMA_MAP;
+    rule.merge_list = f->label == SCHEMA_REPEATED && f->flags & SCHEMA_PATCH_MERGE;
+    rule.replace = f->flags & SCHEMA_PATCH_REPLACE;
+    rule.retain_keys = f->flags & SCHEMA_PATCH_RETAIN_KEYS;
+    rule.merge_key = schema_string(f->merge_key);
+    if (rule.map)
+        f = schema_map_value(f);
+    if (f->type == SCHEMA_MESSAGE && schema_field_message(f)->special == SCHEMA_PLAIN)
+        rule.message = schema_field_message(f);
+    return rule;
+}
+
 bool depth_is_fine(yyjson_val *v, int depth)
 {
     size_t i, max;

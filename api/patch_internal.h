@@ -25,6 +25,20 @@ void members_take(struct members *m, yyjson_mut_val *object); /* NULL or no obje
 void members_free(struct members *m);
 struct member *members_find(const struct members *m, struct str key);
 
+/* How a member merges: from its schema field, or as plain JSON without one. */
+struct merge_rule {
+    const struct schema_message
+        *message;          /* of the member, or of its items or values; NULL: untyped */
+    const char *merge_key; /* lists of objects; "" none */
+    bool map;              /* the member's own members are keys */
+    bool merge_list;       /* items merge: by key, or as a set */
+    bool replace;
+    bool retain_keys;
+};
+
+/* The rule of a JSON member of `m` (NULL: untyped), inlined messages included. */
+struct merge_rule merge_rule_of(const struct schema_message *m, struct str name);
+
 static inline struct str mut_str(yyjson_mut_val *v)
 {
     return str_make(yyjson_mut_get_str(v), yyjson_mut_get_len(v));

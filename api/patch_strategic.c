@@ -18,44 +18,6 @@ struct strategic {
     struct error *err;
 };
 
-/* How a member merges: from its schema field, or as plain JSON without one. */
-struct rule {
-    const struct schema_message
-        *message;          /* of the member, or of its items or values; NULL: untyped */
-    const char *merge_key; /* lists of objects; "" none */
-    bool merge_list;
-    bool replace;
-};
-
-static struct rule rule_of(const struct schema_message *m, struct str name)
-{
-    struct rule rule = {NULL, "", false, false};
-    const struct schema_field *via, *f = m ? schema_field_by_json(m, name, &via) : NULL;
-    while (f && via) {
-        m = schema_field_message(via);
-        f = schema_field_by_json(m, name, &via);
-    }
-    if (!f)
-        return rule;
-    rule.merge_list = f->label == SCHEMA_REPEATED && f->flags & SCHEMA_PATCH_MERGE;
-    rule.replace = f->flags & SCHEMA_PATCH_REPLACE;
-    rule.merge_key = schema_string(f->merge_key);
-    if (f->label == SCHEMA_MAP)
-        f = schema_map_value(f); /* handled by map_rule */
-    if (f->type == SCHEMA_MESSAGE && schema_field_message(f)->special == SCHEMA_PLAIN)
-        rule.message = schema_field_message(f);
-    return rule;
-}
-
-/* A pseudo message for the values of maps cannot exist: whether `name` of `m` is a map. */
-static bool is_map(const struct schema_message *m, struct str name)
-{
-    const struct schema_field *via, *f = m ? schema_field_by_json(m, name, &via) : NULL;
-    while (f && via)
-        f = schema_field_by_json(schema_field_message(via), name, &via);
-    return f && f->label == SCHEMA_MAP;
-}
-
 static yyjson_mut_val *merge_object(struct strategic *s, yyjson_mut_val *old, yyjson_mut_val *patch,
                                     const struct schema_message *m, bool map, int depth);
 
@@ -210,7 +172,7 @@ static int no_merge_key(struct strategic *s, const char *merge_key)
 
 /* Patch items into the merged list; deletions become NULL entries. */
 static int merge_items(struct strategic *s, value_vec *merged, struct map *index,
-                       yyjson_mut_val **patch, size_t n, const struct rule *rule, int depth)
+                       yyjson_mut_val **patch, size_t n, const struct merge_rule *rule, int depth)
 {
     for (size_t i = 0; i < n; i++) {
         struct str directive = directive_of(patch[i]);
@@ -264,7 +226,7 @@ static yyjson_mut_val *replacement_list(struct strategic *s, yyjson_mut_val **it
 
 /* NULL on error (s->err is set). */
 static yyjson_mut_val *merge_list(struct strategic *s, yyjson_mut_val *old, yyjson_mut_val *patch,
-                                  yyjson_mut_val *order, const struct rule *rule, int depth)
+                                  yyjson_mut_val *order, const struct merge_rule *rule, int depth)
 {
     size_t old_len, patch_len;
     yyjson_mut_val **o = items_take(old, &old_len), **p = items_take(patch, &patch_len),
@@ -322,9 +284,9 @@ static yyjson_mut_val *merge_member(struct strategic *s, yyjson_mut_val *old, yy
                                     yyjson_mut_val *order, yyjson_mut_val *delete,
                                     const struct schema_message *m, struct str name, int depth)
 {
-    struct rule rule = rule_of(m, name);
+    struct merge_rule rule = merge_rule_of(m, name);
     if (yyjson_mut_is_obj(old) && yyjson_mut_is_obj(patch) && !rule.replace)
-        return merge_object(s, old, patch, rule.message, is_map(m, name), depth + 1);
+        return merge_object(s, old, patch, rule.message, rule.map, depth + 1);
     bool both_lists = yyjson_mut_is_arr(old) && yyjson_mut_is_arr(patch);
     if (!both_lists || !rule.merge_list)
         return cleaned(s, patch, depth + 1);
@@ -338,7 +300,7 @@ static yyjson_mut_val *rearrange(struct strategic *s, yyjson_mut_val *old, yyjso
                                  yyjson_mut_val *delete, const struct schema_message *m,
                                  struct str name, int depth)
 {
-    struct rule rule = rule_of(m, name);
+    struct merge_rule rule = merge_rule_of(m, name);
     if (!yyjson_mut_is_arr(old) || (!order && !delete) || !rule.merge_list)
         return old;
     if (!*rule.merge_key)

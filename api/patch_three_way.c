@@ -65,33 +65,6 @@ static bool same(yyjson_val *a, yyjson_val *b)
     return true;
 }
 
-/* How a member merges, by the schema. */
-struct rule {
-    const struct schema_message *message;
-    const char *merge_key;
-    bool merge_list, replace, retain_keys;
-};
-
-static struct rule rule_of(const struct schema_message *m, struct str name)
-{
-    struct rule rule = {NULL, "", false, false, false};
-    const struct schema_field *via, *f = m ? schema_field_by_json(m, name, &via) : NULL;
-    while (f && via) {
-        m = schema_field_message(via);
-        f = schema_field_by_json(m, name, &via);
-    }
-    if (!f)
-        return rule;
-    rule.merge_list = f->label == SCHEMA_REPEATED && f->flags & SCHEMA_PATCH_MERGE;
-    rule.merge_key = schema_string(f->merge_key);
-    rule.replace = f->flags & SCHEMA_PATCH_REPLACE;
-    rule.retain_keys = f->flags & SCHEMA_PATCH_RETAIN_KEYS;
-    if (f->type == SCHEMA_MESSAGE && f->label != SCHEMA_MAP &&
-        schema_field_message(f)->special == SCHEMA_PLAIN)
-        rule.message = schema_field_message(f);
-    return rule;
-}
-
 static yyjson_mut_val *diff_object(struct differ *d, yyjson_val *original, yyjson_val *modified,
                                    yyjson_val *current, const struct schema_message *m, bool retain,
                                    int depth);
@@ -135,7 +108,7 @@ static yyjson_mut_val *item_name(struct differ *d, yyjson_val *item, const char 
 
 /* Added, changed and deleted items; an empty list when there are none. */
 static yyjson_mut_val *diff_items(struct differ *d, yyjson_val *original, yyjson_val *modified,
-                                  yyjson_val *current, const struct rule *rule, int depth)
+                                  yyjson_val *current, const struct merge_rule *rule, int depth)
 {
     struct map had, wanted, have;
     size_t i, max;
@@ -218,7 +191,7 @@ static bool mergeable(yyjson_val *list, const char *merge_key)
 /* A list that merges: adds up to three members to the patch. */
 static void diff_list(struct differ *d, yyjson_mut_val *patch, yyjson_val *key,
                       yyjson_val *original, yyjson_val *modified, yyjson_val *current,
-                      const struct rule *rule, int depth)
+                      const struct merge_rule *rule, int depth)
 {
     yyjson_mut_val *deleted = NULL, *changes;
     if (*rule->merge_key)
@@ -245,7 +218,7 @@ static void diff_member(struct differ *d, yyjson_mut_val *patch, yyjson_val *key
                         yyjson_val *original, yyjson_val *modified, yyjson_val *current,
                         const struct schema_message *m, int depth)
 {
-    struct rule rule = rule_of(m, val_str(key));
+    struct merge_rule rule = merge_rule_of(m, val_str(key));
     if (yyjson_is_null(modified)) {
         if (current && !yyjson_is_null(current))
             yyjson_mut_obj_add(patch, yyjson_val_mut_copy(d->doc, key), yyjson_mut_null(d->doc));
@@ -253,7 +226,8 @@ static void diff_member(struct differ *d, yyjson_mut_val *patch, yyjson_val *key
     }
     if (yyjson_is_obj(modified) && yyjson_is_obj(current) && !rule.replace) {
         yyjson_mut_val *change =
-            diff_object(d, original, modified, current, rule.message, rule.retain_keys, depth + 1);
+            diff_object(d, original, modified, current, rule.map ? NULL : rule.message,
+                        rule.retain_keys, depth + 1);
         if (change)
             yyjson_mut_obj_add(patch, yyjson_val_mut_copy(d->doc, key), change);
         return;

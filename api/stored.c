@@ -91,11 +91,6 @@ static void put_bytes_field(struct buf *out, uint32_t number, struct str s)
     buf_append_str(out, s);
 }
 
-static size_t varint_size(uint64_t v)
-{
-    return (size_t)(64 - __builtin_clzll(v | 1) + 6) / 7;
-}
-
 static size_t bytes_field_size(size_t n)
 {
     return 1 + varint_size(n) + n; /* numbers below 16 */

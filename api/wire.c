@@ -118,20 +118,6 @@ static bool decode_scalar(struct wire_reader *r, const struct schema_field *f, v
     return true;
 }
 
-static uint32_t wire_type_of(const struct schema_field *f)
-{
-    switch ((enum schema_type)f->type) {
-    case SCHEMA_DOUBLE:
-        return WIRE_FIXED64;
-    case SCHEMA_STRING:
-    case SCHEMA_BYTES:
-    case SCHEMA_MESSAGE:
-        return WIRE_BYTES;
-    default:
-        return WIRE_VARINT;
-    }
-}
-
 /* A string, bytes or message value into *to. */
 static int decode_bytes_value(struct decoder *d, const struct schema_field *f, struct str bytes,
                               void *to, int depth)
@@ -296,11 +282,6 @@ int wire_decode(struct arena *a, const struct schema_message *m, struct str wire
 
 /* --- encoding ----------------------------------------------------------------------------------
  */
-
-static size_t varint_size(uint64_t v)
-{
-    return (size_t)(64 - __builtin_clzll(v | 1) + 6) / 7;
-}
 
 static uint64_t scalar_bits(const struct schema_field *f, const void *p)
 {

@@ -141,13 +141,6 @@ static int walk_value(struct walk *w, const struct schema_field *f, struct wire_
     return 0;
 }
 
-static uint32_t wire_type_of(const struct schema_field *f)
-{
-    if (f->type == SCHEMA_DOUBLE)
-        return WIRE_FIXED64;
-    return f->type >= SCHEMA_STRING ? WIRE_BYTES : WIRE_VARINT;
-}
-
 /* `"key":value` of a map entry; *last is the previous key, which must be smaller. */
 static int walk_entry(struct walk *w, const struct schema_field *map, struct str entry,
                       struct str *last, int depth)
