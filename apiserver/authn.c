@@ -368,6 +368,10 @@ const struct user *authn_request(struct authn *a, const struct authn_peer *peer,
         if (str_ieq(scheme, STR("Bearer")) && rest.n)
             return authn_token(a, rest, NULL, 0, arena, err);
     }
+    if (peer && peer->presented) {
+        error_set(err, ERR_DENIED, "client certificate is not of our CA");
+        return NULL;
+    }
     if (a->config.anonymous)
         return &anonymous_user;
     error_set(err, ERR_DENIED, "no credentials");

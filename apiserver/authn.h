@@ -1,7 +1,8 @@
 /*
  * Authentication: who sends a request. In kube-apiserver's order: client certificate (common name =
  * user, organisations = groups), bearer token (static token file, then service-account JWT), and
- * anonymous where allowed. A wrong credential is 401 even where anonymous requests are allowed.
+ * anonymous where allowed. A wrong credential (a token, a certificate of another CA) is 401 even where
+ * anonymous requests are allowed.
  *
  * Threads: authn_new/free once; authn_request from any thread.
  */
@@ -30,6 +31,7 @@ bool user_in_group(const struct user *u, const char *group);
 
 /* The verified identity of a TLS peer, as the transport knows it; NULL fields where there is none. */
 struct authn_peer {
+    bool presented; /* there is a certificate at all */
     bool verified;
     const char *common_name;
     const char *const *organisations;

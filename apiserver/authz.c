@@ -42,6 +42,7 @@ static const char *const prefixes[RBAC_PREFIXES] = {"/registry/roles/", "/regist
 
 struct authz {
     struct kv *kv;
+    struct loop *loop;
     bool always_allow;
     struct kv_watch *watches[RBAC_PREFIXES];
     struct arena arena;
@@ -260,20 +261,27 @@ static void on_events(void *ctx, struct kv_watch *watch, const struct kv_watch_b
 
 static const struct kv_watch_callbacks watch_callbacks;
 
-static void watch_start(struct authz *z, int i, struct loop *loop)
+static void watch_start(struct authz *z, int i)
 {
     struct str key = str_from(prefixes[i]);
     struct kv_watch_request rq = {.key = key, .end = kv_prefix_end(&z->arena, key)};
-    z->watches[i] = kv_watch(z->kv, &rq, loop, &watch_callbacks, z, NULL);
+    z->watches[i] = kv_watch(z->kv, &rq, z->loop, &watch_callbacks, z, NULL);
 }
 
+/* A member that was sent a snapshot ends its watches: watch anew and read everything again. */
 static void on_closed(void *ctx, struct kv_watch *watch, int code, int64_t compact_rev)
 {
     struct authz *z = ctx;
-    (void)watch;
     (void)compact_rev;
-    if (code != ERR_CANCELLED)
-        log_error("authz", "watch of roles ended, changes will not be seen code=%d", code);
+    if (code == ERR_CANCELLED)
+        return;
+    log_warn("authz", "watch of roles ended → watching again code=%d", code);
+    for (int i = 0; i < RBAC_PREFIXES; i++) {
+        if (z->watches[i] != watch)
+            continue;
+        kv_watch_close(watch);
+        watch_start(z, i);
+    }
     atomic_fetch_add(&z->generation, 1);
 }
 
@@ -283,13 +291,14 @@ struct authz *authz_new(struct kv *kv, struct loop *loop, bool always_allow)
 {
     struct authz *z = mem_zalloc(sizeof *z);
     z->kv = kv;
+    z->loop = loop;
     z->always_allow = always_allow;
     arena_init(&z->arena);
     atomic_init(&z->generation, 1);
     pthread_mutex_init(&z->lock, NULL);
     pthread_mutex_init(&z->build_lock, NULL);
     for (int i = 0; i < RBAC_PREFIXES; i++)
-        watch_start(z, i, loop);
+        watch_start(z, i);
     return z;
 }
 

@@ -192,9 +192,9 @@ static const char *log_path(struct rest *rq, const Core__V1__Pod *pod, const cha
 static void start(struct rest *rq, const Core__V1__Pod *pod)
 {
     struct log_stream *l = rq->op;
-    struct status *bad = NULL;
+    struct status *bad = http_closed(rq->x) ? status_internal(rq->a, "the client has gone") : NULL;
     struct error err;
-    const char *container = choose_container(rq, pod, &bad);
+    const char *container = bad ? NULL : choose_container(rq, pod, &bad);
     if (container && !*pod->spec->node_name)
         bad =
             status_bad_request(rq->a, "pod %s does not have a host assigned", pod->metadata->name);

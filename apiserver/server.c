@@ -140,7 +140,7 @@ static const struct user *authenticate(struct rest *rq, struct error *err)
     const struct tls_peer *p = rq->x->peer;
     struct authn_peer peer = {0};
     if (p)
-        peer = (struct authn_peer){p->verified, p->common_name, p->organizations,
+        peer = (struct authn_peer){true, p->verified, p->common_name, p->organizations,
                                    p->organizations_len};
     return authn_request(rq->server->authn, &peer, http_header_get(rq->x, "authorization"), rq->a,
                          err);

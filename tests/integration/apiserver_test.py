@@ -4,9 +4,11 @@
     apiserver_test.py BINARY [NAME…]     run all tests, or those whose name contains NAME
 """
 import base64
+import http.server
 import json
 import re
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -332,6 +334,70 @@ def test_logs_and_eviction(c, _):
     failed(c.get(NS + "/pods/ev"), 404, "NotFound")
 
 
+class FakeNode(threading.Thread):
+    """A node agent that serves one container's log over TLS: three lines, the last one late."""
+
+    def __init__(self, server):
+        super().__init__(daemon=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(server.pki.path("server.crt"), server.pki.path("server.key"))
+        self.more, self.paths = threading.Event(), []
+        node = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                node.paths.append(self.path)
+                if "/missing/" in self.path:
+                    self.send_response(404)
+                    body = b"pod missing is not here"
+                    self.send_header("Content-Length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
+                    return
+                self.send_response(200)
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                for line in (b"one\n", b"two\n", b"three\n"):
+                    if line == b"three\n":
+                        node.more.wait(10)
+                    self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+                    self.wfile.flush()
+                self.wfile.write(b"0\r\n\r\n")
+
+            def log_message(self, *_):
+                pass
+
+        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
+
+    def run(self):
+        self.http.serve_forever()
+
+
+def test_logs_stream_from_the_node(c, server):
+    service_account(c)
+    node = FakeNode(server)
+    node.start()
+    created(c.post("/api/v1/nodes", {"metadata": {"name": "lognode"}, "status": {
+        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": node.http.server_port}}}}))
+    for name in ("logger", "missing"):
+        created(c.post(NS + "/pods", pod(name)))
+        equal(c.post(NS + "/pods/%s/binding" % name, {"metadata": {"name": name}, "target": {"name": "lognode"}}).code, 201)
+    with c.watch(NS + "/pods/logger/log?follow=true&tailLines=5") as w:
+        equal(w.code, 200)
+        equal([w.response.readline(), w.response.readline()], [b"one\n", b"two\n"], "before the rest is there")
+        node.more.set()
+        equal(w.response.read(), b"three\n")
+    equal(node.paths[0], "/containerLogs/default/logger/c?follow=true&tailLines=5")
+    failed(c.get(NS + "/pods/missing/log"), 400, "BadRequest", "pod missing is not here")
+    node.http.shutdown()
+    for name in ("logger", "missing"):
+        c.delete(NS + "/pods/%s?gracePeriodSeconds=0" % name)
+
+
 def test_scale_and_generation(c, _):
     base = "/apis/apps/v1/namespaces/default/deployments"
     made = created(c.post(base, {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {
@@ -595,7 +661,7 @@ def test_authentication_and_rbac(c, server):
     equal(anonymous.get("/version").code, 200)
     failed(anonymous.get(CM), 403, "Forbidden", 'User "system:anonymous" cannot list resource "configmaps"')
     failed(Client(server.port, server.pki, user=None, token="wrong").get(CM), 401, "Unauthorized")
-    failed(Client(server.port, server.pki, user="stranger").get(CM), 403, "Forbidden", "system:anonymous")
+    failed(Client(server.port, server.pki, user="stranger").get(CM), 401, "Unauthorized")
     failed(server.client("alice").get(CM), 403, "Forbidden", 'User "alice"', 'in the namespace "default"')
     carol = Client(server.port, server.pki, user=None, token="sekret")
     failed(carol.get("/api/v1/nodes"), 403, "Forbidden", 'User "carol"', "at the cluster scope")

@@ -183,12 +183,14 @@ static void certificates_files_and_anonymous(void **state)
     struct authn *a =
         authn_new(&(struct authn_config){.token_file = path(f, "tokens"), .anonymous = true}, &err);
     const char *organisations[] = {"system:masters"};
-    struct authn_peer peer = {true, "admin", organisations, 1},
-                      unknown = {false, "admin", organisations, 1};
+    struct authn_peer peer = {true, true, "admin", organisations, 1},
+                      unknown = {true, false, "admin", organisations, 1};
     const struct user *u = authn_request(a, &peer, STR(""), &f->a, &err);
     assert_string_equal(u->name, "admin");
     assert_true(user_in_group(u, "system:masters"));
-    u = authn_request(a, &unknown, STR(""), &f->a, &err);
+    assert_null(authn_request(a, &unknown, STR(""), &f->a, &err));
+    assert_int_equal(err.code, ERR_DENIED);
+    u = authn_request(a, NULL, STR(""), &f->a, &err);
     assert_string_equal(u->name, "system:anonymous");
     u = authn_request(a, NULL, STR("Bearer t1"), &f->a, &err);
     assert_string_equal(u->name, "carol");
