@@ -18,7 +18,8 @@
 
 #define TOKEN_RELOAD_MS 60000
 #define TOKEN_BYTES_MAX 65536
-#define RETRY_AFTER_MAX_S 10 /* a server cannot park us for longer than this at once */
+#define PING_INTERVAL_MS 10000 /* a server that froze is left for the next within 25 s */
+#define RETRY_AFTER_MAX_S 10   /* a server cannot park us for longer than this at once */
 
 /* ---------------------------------------------------------------------------- construction --- */
 
@@ -106,6 +107,7 @@ static int http_open(struct client *c, struct error *err)
                                   .server_name = k->server_name,
                                   .bearer_token = file_token ? file_token : k->token,
                                   .user_agent = c->user_agent,
+                                  .ping_interval_ms = PING_INTERVAL_MS,
                               },
                               err);
     mem_free(file_token);

@@ -143,3 +143,11 @@ int component_wait_signal(void)
         ;
     return number;
 }
+
+void component_restart(char **argv)
+{
+    sigset_t set = end_signals();
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+    execv("/proc/self/exe", argv);
+    _exit(1);
+}

@@ -30,4 +30,8 @@ void component_block_signals(void);
 /* Wait for one of them; returns its number. */
 int component_wait_signal(void);
 
+/* Begin again as the same process with a new image: every thread and every bit of state is gone, and no supervisor is
+ * needed. For a leader that has lost its lease: nothing that it started can write any more. Does not return. */
+void component_restart(char **argv) __attribute__((noreturn));
+
 #endif

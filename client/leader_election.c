@@ -196,7 +196,7 @@ static void give_up_lease(struct leader_election *e)
         client_get(e->config.client, RESOURCE_LEASES, e->ns, e->name, &o, &a, &err);
     if (lease && lease->spec->holder_identity &&
         cstr_eq(lease->spec->holder_identity, e->identity)) {
-        lease->spec->holder_identity = "";
+        lease->spec->holder_identity = NULL;
         api_set(lease->spec, lease_duration_seconds, 1);
         lease->spec->renew_time = micro_time_now(&a);
         if (!client_update(e->config.client, RESOURCE_LEASES, lease, &o, &a, &err))

@@ -29,6 +29,7 @@ struct options {
 struct process {
     struct manager *manager;
     atomic_bool ending; /* on purpose */
+    char **argv;
 };
 
 static bool ready(void *ctx)
@@ -52,8 +53,8 @@ static void lost(void *ctx)
         manager_stop(p->manager);
         return;
     }
-    log_error("controllers", "leader election lost, ending");
-    _exit(1);
+    log_error("controllers", "leader election lost, beginning again as a stand-by");
+    component_restart(p->argv);
 }
 
 #define NO_SIGNING "certificate signing requests are not served yet"
@@ -171,7 +172,7 @@ static int serve(const struct options *o, struct client *client, struct process 
     return 0;
 }
 
-static int run(const struct options *o)
+static int run(const struct options *o, char **argv)
 {
     struct error err = {0};
     struct client *client;
@@ -194,7 +195,7 @@ static int run(const struct options *o)
                                       .node_startup_grace_ms = MS(o->startup_grace_ns),
                                       .terminated_pods_max = o->terminated_pods,
                                       .controllers = o->controllers};
-    struct process p = {.manager = manager_new(client, &options, metrics)};
+    struct process p = {.manager = manager_new(client, &options, metrics), .argv = argv};
     int code = serve(o, client, &p, metrics);
     manager_free(p.manager);
     client_free(client);
@@ -225,5 +226,5 @@ int main(int argc, char **argv)
     log_set_json(cstr_eq(o.log_format, "json"));
     log_set_level(o.verbosity >= 4 ? LOG_DEBUG : LOG_INFO);
     component_block_signals();
-    return run(&o);
+    return run(&o, argv);
 }

@@ -25,6 +25,7 @@ struct options {
 struct process {
     struct scheduler *scheduler;
     atomic_bool ending; /* on purpose */
+    char **argv;
 };
 
 static bool ready(void *ctx)
@@ -40,7 +41,7 @@ static void leading(void *ctx)
 }
 
 /* On purpose: decide no more, then the lease is given up. Else another scheduler may decide now,
- * and ending at once is the simplest way to be sure that this one does not. */
+ * and beginning again is the simplest way to be sure that this one does not. */
 static void lost(void *ctx)
 {
     struct process *p = ctx;
@@ -48,8 +49,8 @@ static void lost(void *ctx)
         scheduler_stop(p->scheduler);
         return;
     }
-    log_error("scheduler", "leader election lost, ending");
-    _exit(1);
+    log_error("scheduler", "leader election lost, beginning again as a stand-by");
+    component_restart(p->argv);
 }
 
 static void parse(int argc, char **argv, struct options *o)
@@ -94,7 +95,7 @@ static int fail(const struct error *err)
     return 1;
 }
 
-static int run(const struct options *o)
+static int run(const struct options *o, char **argv)
 {
     struct error err = {0};
     struct arena a;
@@ -111,7 +112,7 @@ static int run(const struct options *o)
     struct recorder *recorder = recorder_new(client, "default-scheduler", NULL);
     struct scheduler *s = scheduler_new(&(struct scheduler_config){
         .client = client, .name = o->scheduler_name, .metrics = metrics, .recorder = recorder});
-    struct process p = {.scheduler = s};
+    struct process p = {.scheduler = s, .argv = argv};
     struct component *component = NULL;
     struct leader_election *election = NULL;
     int code = 0;
@@ -169,5 +170,5 @@ int main(int argc, char **argv)
     log_set_json(cstr_eq(o.log_format, "json"));
     log_set_level(o.verbosity >= 4 ? LOG_DEBUG : LOG_INFO);
     component_block_signals();
-    return run(&o);
+    return run(&o, argv);
 }

@@ -116,13 +116,19 @@ def micro_now():
 class Cluster:
     def __init__(self, bin_dir):
         self.bin = bin_dir
+        self.processes = {}
         self.server = Server(os.path.join(bin_dir, "c8s-apiserver"))
+        try:
+            self.begin()
+        except BaseException:
+            self.remove()
+            raise
+
+    def begin(self):
         self.server.start()
         self.client = self.server.client()
         self.kubeconfig = self.server.pki.path("kubeconfig")
         self.write_kubeconfig()
-        self.processes = {}
-        self.logs = []
         self.start("c8s-controllers", "--allocate-node-cidrs", "--cluster-cidr=10.244.0.0/16",
                    "--root-ca-file=" + self.server.pki.path("ca.crt"), "--node-monitor-grace-period=4s",
                    "--node-monitor-period=500ms")
@@ -475,7 +481,38 @@ def test_everything_survives_restarts(c):
     c.alive()
 
 
+def test_a_stand_by_takes_over_and_a_leader_that_lost_begins_again(c):
+    lease = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/kube-scheduler"
+    first = c.client.get(lease).json["spec"]["holderIdentity"]
+    leader = c.processes.pop("c8s-scheduler")
+    c.start("c8s-scheduler")
+    time.sleep(1)
+    check(c.client.get(lease).json["spec"]["holderIdentity"] == first, "two leaders")
+    leader.send_signal(signal.SIGSTOP)  # its time runs out while it stands still
+    try:
+        eventually("another leads", lambda: c.client.get(lease).json["spec"]["holderIdentity"] != first)
+        make(c, APPS + "/deployments", deployment("after", 2))
+        eventually("scheduled", lambda: complete(c, "after", 2, "app:1"))
+        leader.send_signal(signal.SIGCONT)
+        eventually("it steps down and stands by", lambda: "beginning again as a stand-by" in c.log("c8s-scheduler"))
+        time.sleep(1)
+        check(leader.poll() is None, "it ended")
+        # The leader leaves in good order: the other follows at once, not after the lease has run out.
+        c.processes["c8s-scheduler"].send_signal(signal.SIGTERM)
+        check(c.processes["c8s-scheduler"].wait(timeout=20) == 0, "exit code")
+        c.processes["c8s-scheduler"] = leader
+        leader.flags = ()
+        check("could not release" not in c.log("c8s-scheduler"), c.log("c8s-scheduler"))
+        c.c8s("scale", "deployment/after", "--replicas=4")
+        eventually("scheduled again", lambda: complete(c, "after", 4, "app:1"))
+    finally:
+        if c.processes["c8s-scheduler"] is not leader:
+            leader.kill()
+
+
 def test_host_ports_and_cordon(c):
+    for n in ("n1", "n2"):
+        c.c8s("label", "node", n, "zone=z", "--overwrite")
     d = deployment("port", 3)
     d["spec"]["template"]["spec"]["nodeSelector"] = {"zone": "z"}
     d["spec"]["template"]["spec"]["containers"][0]["ports"] = [{"containerPort": 80, "hostPort": 8080}]
