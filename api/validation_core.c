@@ -323,8 +323,7 @@ void validate_lease(const void *object, struct field_errors *e)
                         "must be greater than 0");
     if (spec->has_lease_transitions)
         check_non_negative(e, AT(SPEC, "leaseTransitions"), spec->lease_transitions);
-    if (spec->holder_identity && !*spec->holder_identity)
-        err_invalid(e, AT(SPEC, "holderIdentity"), "", "must not be empty");
+    /* An empty holder is how clients give a lease back. */
 }
 
 void validate_binding(const void *object, struct field_errors *e)
