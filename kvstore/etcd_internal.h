@@ -23,7 +23,6 @@ struct etcd_server {
     uint64_t cluster_id, member_id; /* fixed */
     _Atomic uint64_t term;          /* refreshed a few times a second: every answer carries it */
     struct loop_timer refresh;
-    atomic_bool stopping;
 };
 
 /* A call under way: lives in the call's arena. */

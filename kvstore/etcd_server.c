@@ -128,6 +128,17 @@ static void add_metrics(struct etcd_server *s)
                      s->kv);
 }
 
+struct end_streams {
+    struct etcd_server *server;
+    struct loop *loop;
+};
+
+static void end_streams(void *arg)
+{
+    struct end_streams *e = arg;
+    grpc_server_end_streams(e->server->grpc, e->loop);
+}
+
 static void close_server(struct http_server *http, uint64_t grace_ms)
 {
     if (!http)
@@ -140,7 +151,9 @@ void etcd_server_stop(struct etcd_server *s, uint64_t grace_ms)
 {
     if (!s)
         return;
-    atomic_store(&s->stopping, true);
+    /* Watches and keep-alives would only sit the grace out. */
+    for (size_t i = 0; i < s->config.loops_len; i++)
+        loop_call(s->config.loops[i], end_streams, &(struct end_streams){s, s->config.loops[i]});
     close_server(s->http, grace_ms);
     close_server(s->metrics_http, grace_ms);
     loop_call(s->config.loops[0], stop_refresh, s);

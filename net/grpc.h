@@ -78,6 +78,10 @@ void grpc_server_add(struct grpc_server *s, const struct grpc_method *methods, s
  * taken. */
 bool grpc_server_take(struct grpc_server *s, struct http_exchange *x);
 
+/* When stopping, on the thread of `loop`: streaming calls open on it, which would never end by themselves, get
+ * on_cancel; what they finish with becomes UNAVAILABLE, so that clients go elsewhere. */
+void grpc_server_end_streams(struct grpc_server *s, struct loop *loop);
+
 struct http_exchange *grpc_exchange(struct grpc_call *call); /* headers, peer, loop, arena */
 struct arena *grpc_arena(struct grpc_call *call);            /* lives until the call is freed */
 void grpc_set_user(struct grpc_call *call, void *user);

@@ -9,6 +9,7 @@
 #include "net/protobuf.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "base/vec.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -17,10 +18,13 @@
 
 struct grpc_server {
     struct grpc_server_options options;
-    struct map methods; /* path → struct grpc_method */
+    struct map methods;  /* path → struct grpc_method */
+    uv_mutex_t lock;     /* guards streams */
+    struct list streams; /* client-streaming calls, of all loops */
 };
 
 struct grpc_call {
+    struct list stream_link;
     struct grpc_server *server;
     const struct grpc_method *method; /* NULL: unknown, answered already */
     struct http_exchange *x;
@@ -30,7 +34,8 @@ struct grpc_call {
     bool got_message;
     bool delivered; /* unary: the handler has it, and answers */
     bool cancelled;
-    bool expired; /* the deadline passed */
+    bool stopping; /* the server stops */
+    bool expired;  /* the deadline passed */
     bool finished;
     struct loop_timer deadline;
     uint64_t deadline_ms; /* loop time; UINT64_MAX: none */
@@ -45,6 +50,8 @@ struct grpc_server *grpc_server_new(const struct grpc_server_options *options)
     if (!s->options.message_bytes_max)
         s->options.message_bytes_max = 2u << 20;
     map_init(&s->methods);
+    uv_mutex_init(&s->lock);
+    list_init(&s->streams);
     return s;
 }
 
@@ -52,6 +59,8 @@ void grpc_server_free(struct grpc_server *s)
 {
     if (!s)
         return;
+    assert(list_empty(&s->streams));
+    uv_mutex_destroy(&s->lock);
     map_free(&s->methods);
     mem_free(s);
 }
@@ -102,6 +111,9 @@ static void last_sight(struct http_exchange *x)
 {
     struct grpc_call *call = x->user;
     loop_timer_stop(&call->deadline);
+    uv_mutex_lock(&call->server->lock);
+    list_remove(&call->stream_link);
+    uv_mutex_unlock(&call->server->lock);
     if (call->method && call->method->on_free)
         call->method->on_free(call, call->server->options.ctx);
     buf_free(&call->deframer.partial);
@@ -210,6 +222,7 @@ bool grpc_server_take(struct grpc_server *s, struct http_exchange *x)
     call->method = map_get(&s->methods, x->path);
     call->deframer.message_max = s->options.message_bytes_max;
     buf_init(&call->deframer.partial);
+    list_init(&call->stream_link);
     loop_timer_init(x->loop, &call->deadline, on_deadline);
     x->user = call;
     exchange_of(x)->no_date = true;
@@ -222,6 +235,11 @@ bool grpc_server_take(struct grpc_server *s, struct http_exchange *x)
     }
     x->on_close = peer_gone;
     x->on_drain = queue_drained;
+    if (call->method->client_streaming) {
+        uv_mutex_lock(&s->lock);
+        list_push_back(&s->streams, &call->stream_link);
+        uv_mutex_unlock(&s->lock);
+    }
     start_deadline(call);
     http_body_stream(x, on_body);
     if (call->method->on_open)
@@ -230,6 +248,24 @@ bool grpc_server_take(struct grpc_server *s, struct http_exchange *x)
 }
 
 /* --------------------------------------------------------------------- the call --- */
+
+void grpc_server_end_streams(struct grpc_server *s, struct loop *loop)
+{
+    VEC(struct grpc_call *) calls = {0};
+    uv_mutex_lock(&s->lock);
+    list_for_each (it, &s->streams) {
+        struct grpc_call *call = list_entry(it, struct grpc_call, stream_link);
+        if (call->x->loop == loop)
+            vec_push(&calls, call);
+    }
+    uv_mutex_unlock(&s->lock);
+    /* Only this loop frees them, and on_cancel ends no call but its own. */
+    for (size_t i = 0; i < calls.len; i++) {
+        calls.items[i]->stopping = true;
+        cancel(calls.items[i]);
+    }
+    vec_free(&calls);
+}
 
 struct http_exchange *grpc_exchange(struct grpc_call *call)
 {
@@ -323,6 +359,10 @@ void grpc_finish(struct grpc_call *call, int status, const char *message)
     if (call->expired && status == GRPC_CANCELLED) {
         status = GRPC_DEADLINE_EXCEEDED;
         message = "context deadline exceeded";
+    }
+    if (call->stopping && status == GRPC_CANCELLED) {
+        status = GRPC_UNAVAILABLE;
+        message = "the server is stopping";
     }
     char text[12];
     struct http_header trailers[2] = {

@@ -203,6 +203,23 @@ over_tls() {
     check "tls: /health" true "$(curl -s --cacert "$dir/ca.crt" --cert "$dir/alice.crt" --key "$dir/alice.key" "https://$ep/health" | grep -o true)"
 }
 
+# A watch must not hold a member up that is told to end.
+stops_with_a_watch_open() {
+    local ep=127.0.0.1:$((port + 51)) watched pid start
+    "$bin/c8s-apiserver" --store-only --name w --data-dir "$dir/dataw" --listen-client-urls "http://$ep" \
+        --advertise-client-urls "http://$ep" >"$dir/logw" 2>&1 &
+    pid=$!
+    until_ok etcdctl --endpoints "$ep" --command-timeout=1s get x || return
+    "$bin/c8s" kv watch --endpoints "$ep" x >"$dir/watch" & watched=$!
+    until_ok bash -c "etcdctl --endpoints $ep put x seen; grep -q seen $dir/watch"
+    start=$(date +%s%N)
+    kill "$pid"
+    wait "$pid"
+    check "SIGTERM with a watch open" 0 $?
+    check "  within 3 s" 1 $((($(date +%s%N) - start) / 1000000 < 3000))
+    kill "$watched"; wait "$watched" 2>/dev/null
+}
+
 for endpoint in ${endpoints//,/ }; do
     echo "--- etcdctl against $endpoint"
     run_all "$endpoint"
@@ -211,4 +228,5 @@ echo "--- c8s kv beside etcdctl"
 compare_clients "${endpoints%%,*}"
 echo "--- over TLS, with client certificates"
 over_tls
+stops_with_a_watch_open
 finish
