@@ -11,7 +11,10 @@
 #include <assert.h>
 #include <inttypes.h>
 
-#define LOG_TRIM_STEP 1000 /* entries trimmed in one transaction */
+#define LOG_TRIM_STEP 1000         /* entries trimmed in one transaction */
+#define LOG_KEEP_BYTES (64u << 20) /* of the stored log, about */
+#define LOG_KEEP_MIN 16            /* entries kept however large they are */
+#define LOG_MEASURE_NS (100 * NS_PER_MS)
 
 static int machine_persist(void *ctx, const struct raft_persist *batches, size_t n,
                            struct error *err)
@@ -168,12 +171,24 @@ int kv_load_state(struct kv *kv, struct error *err)
 
 /* ---- housekeeping on the apply thread ---- */
 
+/* How many applied entries stay in the log: as many as asked for, fewer when they are large. */
+static uint64_t entries_to_keep(struct kv *kv, uint64_t applied, uint64_t now_ns)
+{
+    if (kv->log_keep && now_ns - kv->log_measured_ns < LOG_MEASURE_NS)
+        return kv->log_keep;
+    uint64_t bytes = logdb_log_bytes(kv->db), entries = applied - kv->log_base;
+    kv->log_measured_ns = now_ns;
+    kv->log_keep = kv->o.log_keep_entries;
+    if (bytes > LOG_KEEP_BYTES)
+        kv->log_keep = MIN(kv->log_keep, MAX(entries * LOG_KEEP_BYTES / bytes, LOG_KEEP_MIN));
+    return kv->log_keep;
+}
+
 static uint64_t machine_maintain(void *ctx, uint64_t now_ns)
 {
     struct kv *kv = ctx;
     struct error err;
-    (void)now_ns;
-    uint64_t applied = atomic_load(&kv->applied), keep = kv->o.log_keep_entries;
+    uint64_t applied = atomic_load(&kv->applied), keep = entries_to_keep(kv, applied, now_ns);
     if (applied < kv->log_base + keep + MIN(keep, LOG_TRIM_STEP) || atomic_load(&kv->failed))
         return kv->log_base;
     struct logdb_txn txn;

@@ -66,6 +66,7 @@ struct kv {
     struct arena apply_arena;
     VEC(struct watch_revision) revisions; /* made by the transaction under way */
     uint64_t log_base;                    /* as last reported to Raft */
+    uint64_t log_keep, log_measured_ns;   /* entries to keep now, by the log's size; when measured */
     uint64_t bulk_index;                  /* the large delete that bulk_from belongs to; 0: none */
     struct buf bulk_from;                 /* where it goes on: what comes before is deleted */
 

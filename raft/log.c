@@ -596,6 +596,18 @@ bool logdb_is_new(const struct logdb *db)
     return db->is_new;
 }
 
+uint64_t logdb_log_bytes(struct logdb *db)
+{
+    MDB_txn *txn;
+    MDB_stat tree = {0};
+    if (logdb_read_begin(db, &txn, NULL) < 0)
+        return 0;
+    mdb_stat(txn, db->env.log, &tree);
+    logdb_read_end(db, txn);
+    return (tree.ms_branch_pages + tree.ms_leaf_pages + tree.ms_overflow_pages) *
+           (uint64_t)tree.ms_psize;
+}
+
 uint64_t logdb_file_bytes(struct logdb *db)
 {
     MDB_envinfo info;

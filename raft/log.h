@@ -148,6 +148,8 @@ struct logdb_info {
 void logdb_info(struct logdb *db, struct logdb_info *out);
 /* Its file_bytes alone; apply thread, cheap. */
 uint64_t logdb_file_bytes(struct logdb *db);
+/* Bytes that the log tree takes. */
+uint64_t logdb_log_bytes(struct logdb *db);
 
 /* ---- checkpoint thread ---- */
 

@@ -482,6 +482,32 @@ static void data_dir_is_locked(void **state)
     assert_int_equal(err.code, ERR_EXISTS);
 }
 
+/* The log is kept for lagging followers, but not at any price: large entries go sooner. */
+static void large_entries_leave_the_log(void **state)
+{
+    struct fixture *f = *state;
+    char *megabyte = mem_alloc(1u << 20);
+    struct kv_status st;
+    memset(megabyte, 'm', 1u << 20);
+    kv_close(f->kv);
+    struct error err;
+    struct kv_options o = {.data_dir = f->dir, .map_bytes = 2ull << 30, .quota_bytes = 1ull << 30};
+    f->kv = kv_open(&o, &err);
+    assert_non_null(f->kv);
+    struct kv_op op = {.type = KV_OP_PUT, .put = {.key = STR("k"), .value = {megabyte, 1u << 20}}};
+    for (int i = 0; i < 150; i++) {
+        struct kv_txn_result *r = run_op(f->kv, op);
+        assert_int_equal(r->code, 0);
+        kv_txn_result_free(r);
+    }
+    assert_int_equal(compact(f, kv_current_revision(f->kv)), 0);
+    do { /* trimming goes with the writes; the test's time limit is the bound */
+        put(f->kv, "small", "x");
+        kv_status(f->kv, &st);
+    } while (st.db_size_in_use > 100u << 20);
+    mem_free(megabyte);
+}
+
 int main(void)
 {
     log_set_level(LOG_WARN);
@@ -497,6 +523,7 @@ int main(void)
         T(watch_after_restart_and_compaction),
         T(restart_keeps_everything),
         T(data_dir_is_locked),
+        T(large_entries_leave_the_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
