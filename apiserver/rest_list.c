@@ -223,6 +223,19 @@ static void on_drain(struct http_exchange *x)
         advance(l);
 }
 
+/* The peer went away in the middle: nobody will drain the queue any more. While waiting for a share of
+ * the budget the exchange must live on; advance() sees it then. */
+static void on_close(struct http_exchange *x)
+{
+    struct rest *rq = x->user;
+    struct lister *l = rq->op;
+    if (!l->paused)
+        return;
+    l->paused = false;
+    buf_free(&l->out);
+    http_stream_end(x, NULL, 0);
+}
+
 /* Hand a page to the peer; true: it was so small that nobody will tell when it is taken. */
 static bool flush(struct lister *l)
 {
@@ -231,6 +244,7 @@ static bool flush(struct lister *l)
         l->streaming = true;
         rest_stream_start(rq, media_type(MEDIA_JSON));
         rq->x->on_drain = on_drain;
+        rq->x->on_close = on_close;
     }
     http_stream_write(rq->x, buf_str(&l->out));
     buf_free(&l->out);

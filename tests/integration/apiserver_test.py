@@ -778,6 +778,26 @@ def raw_http(server, data, want):
 
 # ---- the process ----
 
+def test_requests_in_flight_are_bounded(c, server):
+    small = Server(server.binary, ["--max-requests-inflight=1"])
+    try:
+        small.start()
+        s = small.client()
+        for i in range(12):
+            created(s.post(CM, config_map("fat%d" % i, x="y" * 900000)))
+        connection = s.connect()
+        connection.request("GET", CM)  # 10 MB that nobody reads
+        connection.sock.recv(1)
+        refused = failed(s.get(CM + "/fat0"), 429, "TooManyRequests", "please try again later")
+        equal(refused["details"]["retryAfterSeconds"], 1)
+        equal(s.get("/readyz").code, 200, "health is always answered")
+        created(s.post(CM, config_map("writes-have-places-of-their-own")))
+        connection.close()
+        wait_for(lambda: s.get(CM + "/fat0").code == 200, "the place to be free again")
+    finally:
+        small.remove()
+
+
 def test_compacted_history_is_gone(c, server):
     short = Server(server.binary, ["--etcd-compaction-interval=1s"])
     try:
