@@ -95,6 +95,9 @@ void agent_event(struct agent *g, const Core__V1__Pod *pod, const char *containe
         about.field_path =
             arena_printf(&a, "spec.%s{%s}", init ? "initContainers" : "containers", container);
     }
-    recorder_event(g->recorder, &about, type, reason, "%s", text);
+    pthread_rwlock_rdlock(&g->recorder_lock);
+    if (g->recorder)
+        recorder_event(g->recorder, &about, type, reason, "%s", text);
+    pthread_rwlock_unlock(&g->recorder_lock);
     arena_free(&a);
 }

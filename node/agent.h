@@ -27,6 +27,7 @@
 #include "node/backoff.h"
 #include "node/cri.h"
 #include "proto/core_v1.pb-c.h"
+#include <pthread.h>
 
 /* Command line (main.c); strings live as long as the process. */
 struct agent_options {
@@ -61,7 +62,8 @@ struct agent {
     struct client *client;
     struct loop *loop;
     struct cri *cri;
-    struct recorder *recorder;
+    pthread_rwlock_t recorder_lock; /* held for reading by who records */
+    struct recorder *recorder;      /* NULL once the agent ends */
     struct informer *pods, *nodes, *services, *slices;
     struct workqueue *queue;  /* keys of pods */
     struct backoff *restarts; /* uid/container */

@@ -313,6 +313,7 @@ static int start(struct parts *p, struct error *err)
     rc = cri_new(g->loop, g->options.runtime_endpoint, &g->cri, err);
     if (rc < 0)
         return rc;
+    pthread_rwlock_init(&g->recorder_lock, NULL);
     g->recorder = recorder_new(g->client, "kubelet", g->options.node_name);
     g->queue = workqueue_new("pods", p->metrics);
     g->restarts = backoff_new(RESTART_MIN_S * NS_PER_S, RESTART_MAX_S * NS_PER_S);
@@ -328,6 +329,18 @@ static int start(struct parts *p, struct error *err)
     start_informers(g);
     p->status = node_status_start(g);
     return g->options.port ? node_server_start(g, p->metrics, &p->server, err) : 0;
+}
+
+/* Write the events that are queued; whoever still works records no more. */
+static void end_recording(struct agent *g)
+{
+    struct recorder *r;
+
+    pthread_rwlock_wrlock(&g->recorder_lock);
+    r = g->recorder;
+    g->recorder = NULL;
+    pthread_rwlock_unlock(&g->recorder_lock);
+    recorder_free(r);
 }
 
 int main(int argc, char **argv)
@@ -361,7 +374,7 @@ int main(int argc, char **argv)
      * it: the next agent finds pods and containers as they are. Events that are queued are written.
      */
     atomic_store(&p->agent.stopping, true);
-    recorder_free(p->agent.recorder);
+    end_recording(&p->agent);
     fflush(NULL);
     _exit(0);
 }
