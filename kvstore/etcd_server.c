@@ -190,6 +190,7 @@ struct etcd_server *etcd_server_start(const struct etcd_config *config, struct e
         .on_request = etcd_http_request,
         .on_headers = on_headers,
         .streams_max = c->streams_max,
+        .idle_timeout_ms = 3600u * 1000, /* etcd's clients keep a connection for good */
     };
     s->http = http_server_new(&options);
     if (c->listen_metrics_urls && *c->listen_metrics_urls) {

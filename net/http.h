@@ -83,6 +83,7 @@ struct http_server_options {
     size_t header_bytes_max;    /* [64 KiB] all names and values and the target: 431, 414 */
     size_t headers_max;         /* [128] */
     size_t body_bytes_max;      /* [3 MiB] buffered body: 413 */
+    size_t body_total_max;      /* [256 MiB] all bodies being buffered: 429, Retry-After 1 */
     unsigned streams_max;       /* [250] concurrent requests on an HTTP/2 connection */
     unsigned connections_max;   /* [10000] over all loops; more are closed at once */
     uint64_t idle_timeout_ms;   /* [180000] connection without a request */

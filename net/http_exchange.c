@@ -68,6 +68,33 @@ static void deliver_body(struct exchange *x, struct str data, bool end)
         x->on_body(&x->pub, data, end);
 }
 
+void exchange_uncount_body(struct exchange *x)
+{
+    atomic_fetch_sub(&x->worker->server->body_bytes, x->body_counted);
+    x->body_counted = 0;
+}
+
+/* Many clients that upload slowly must not fill the memory between them. */
+static bool count_body(struct exchange *x, size_t n)
+{
+    struct http_server *s = x->worker->server;
+    x->body_counted += n;
+    return atomic_fetch_add(&s->body_bytes, n) + n <= s->options.body_total_max;
+}
+
+static void refuse_body(struct exchange *x, int status)
+{
+    static const struct http_header later = {STR("retry-after"), STR("1")};
+    buf_free(&x->body);
+    exchange_uncount_body(x);
+    exchange_hold(x);
+    if (status == 429)
+        http_respond(&x->pub, status, &later, 1, STR("Too Many Requests\n"));
+    else
+        exchange_error(x, status);
+    exchange_release(x);
+}
+
 bool exchange_body(struct exchange *x, const char *data, size_t n)
 {
     x->progress_ms = loop_now_ms(x->worker->loop);
@@ -77,10 +104,11 @@ bool exchange_body(struct exchange *x, const char *data, size_t n)
         break;
     case BODY_BUFFER:
         if (n > x->body_limit - x->body.len) {
-            buf_free(&x->body);
-            exchange_hold(x);
-            exchange_error(x, 413);
-            exchange_release(x);
+            refuse_body(x, 413);
+            return false;
+        }
+        if (!count_body(x, n)) {
+            refuse_body(x, 429);
             return false;
         }
         buf_append(&x->body, data, n);

@@ -75,6 +75,7 @@ struct http_server {
     struct http_listen **listens;
     size_t listens_len;
     atomic_size_t connections;
+    atomic_size_t body_bytes;   /* held in all buffered bodies */
     atomic_size_t busy_workers; /* stopping: workers with connections or exchanges left */
     atomic_bool stopping;
     uint64_t grace_ms;
@@ -117,6 +118,7 @@ struct exchange {
     struct buf body;
     size_t body_limit;
     size_t body_received;
+    size_t body_counted; /* this exchange's share of server->body_bytes */
     enum body_mode body_mode;
     bool body_paused;
     bool headers_too_large; /* HTTP/2: the header block passed a limit: 431 */
@@ -162,6 +164,8 @@ bool exchange_add_header(struct exchange *x, struct str name, struct str value);
 void exchange_set_target(struct exchange *x, struct str target);
 /* All headers are here. `content_length` -1: not announced. */
 void exchange_headers_done(struct exchange *x);
+/* Give back what the body took of the server's limit. */
+void exchange_uncount_body(struct exchange *x);
 /* A piece of body; false: past the limit (then 413 was answered). */
 bool exchange_body(struct exchange *x, const char *data, size_t n);
 void exchange_body_done(struct exchange *x);

@@ -62,6 +62,7 @@ static void exchange_free(struct exchange *x)
     if (x->pub.on_done)
         x->pub.on_done(&x->pub);
     outq_free(&x->out);
+    exchange_uncount_body(x);
     buf_free(&x->body);
     buf_free(&x->paused_body);
     w->exchanges--;
@@ -233,7 +234,7 @@ static void on_tick(struct loop_timer *timer)
     }
     if (!c->version->tick(c, now))
         return;
-    if (c->exchanges_len == 0 && now - MAX(c->idle_since_ms, c->read_ms) > o->idle_timeout_ms)
+    if (c->exchanges_len == 0 && now - c->idle_since_ms > o->idle_timeout_ms)
         c->version->stop(c);
 }
 
@@ -296,6 +297,7 @@ static void set_defaults(struct http_server_options *o)
     DEFAULT(o->header_bytes_max, 64 * 1024);
     DEFAULT(o->headers_max, 128);
     DEFAULT(o->body_bytes_max, 3 * 1024 * 1024);
+    DEFAULT(o->body_total_max, 256u * 1024 * 1024);
     DEFAULT(o->streams_max, 250);
     DEFAULT(o->connections_max, 10000);
     DEFAULT(o->idle_timeout_ms, 180000);

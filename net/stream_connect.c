@@ -188,8 +188,7 @@ struct stream *stream_connect(struct loop *loop, const char *address, struct tls
         start_unix(s, at.path);
         return s;
     }
-    struct addrinfo hints = {
-        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG};
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     if (at.numeric)
         hints.ai_flags = AI_NUMERICHOST;
     c->resolving = !at.numeric;

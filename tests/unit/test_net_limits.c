@@ -74,6 +74,7 @@ static int setup(void **state)
                                                              .on_request = on_request,
                                                              .connections_max = 20,
                                                              .streams_max = 10,
+                                                             .body_total_max = 1u << 20,
                                                              .header_timeout_ms = 300,
                                                              .body_timeout_ms = 300,
                                                              .idle_timeout_ms = 2500,
@@ -349,6 +350,33 @@ static void bounds_connections(void **state)
     wait_no_connections();
 }
 
+/* Two clients send more than the limit of all bodies between them: one is put off, and room
+ * comes back. */
+static void bounds_all_bodies_together(void **state)
+{
+    (void)state;
+    static const char head[] = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 600000\r\n\r\n";
+    char *body = mem_zalloc(600000), text[512];
+    int first = dial(), second = dial();
+    assert_true(push(first, head, sizeof head - 1) && push(first, body, 599999));
+    usleep(50000);
+    push(second, head, sizeof head - 1);
+    push(second, body, 599999);
+    assert_true(read_to_end(second, text, sizeof text) != -2);
+    assert_non_null(strstr(text, "HTTP/1.1 429"));
+    assert_non_null(strstr(text, "retry-after: 1"));
+    close(first);
+    close(second);
+    wait_no_connections();
+    int third = dial();
+    assert_true(push(third, head, sizeof head - 1) && push(third, body, 600000));
+    assert_true(read_to_end(third, text, sizeof text) != -2); /* answered, then idle */
+    assert_non_null(strstr(text, "HTTP/1.1 200"));
+    close(third);
+    mem_free(body);
+    wait_no_connections();
+}
+
 /* A client that leaves while its request is being handled. */
 static void tells_handlers_of_clients_that_leave(void **state)
 {
@@ -379,6 +407,7 @@ int main(void)
         cmocka_unit_test(closes_on_malformed_frames),
         cmocka_unit_test(times_slow_clients_out),
         cmocka_unit_test(bounds_connections),
+        cmocka_unit_test(bounds_all_bodies_together),
         cmocka_unit_test(tells_handlers_of_clients_that_leave),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
