@@ -15,6 +15,7 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -50,6 +51,17 @@ struct process {
     struct etcd_server *etcd;
     struct apiserver *api;
 };
+
+/* A descriptor a connection: take what the system allows, as Go programs do. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
+        log_warn("main", "cannot raise the limit of open files error=\"%s\"", strerror(errno));
+}
 
 static void block_signals(sigset_t *set)
 {
@@ -187,6 +199,7 @@ int main(int argc, char **argv)
     if (log_parse_level(p.options.log_level, &level))
         log_set_level(p.options.verbosity >= 4 ? LOG_DEBUG : level);
     log_set_json(cstr_eq(p.options.log_format, "json"));
+    raise_descriptor_limit();
     block_signals(&signals);
     arena_init(&p.arena);
     p.options.api.metrics = metrics_new();
