@@ -14,6 +14,10 @@
  *   3. A member does not campaign while it knows of a committed change that it has not applied.
  * Hence nobody campaigns more than one change behind a configuration in use, and majorities of
  * neighbouring configurations intersect: simple changes move one voter, larger ones are joint.
+ *
+ * The price: a member that holds a committed change, but does not know that it is committed, still
+ * needs a majority of the configuration before it to be elected. Whoever removes members should leave
+ * them running until the others have applied the change (election messages then spread the news).
  */
 #ifndef C8S_RAFT_CONFIG_H
 #define C8S_RAFT_CONFIG_H

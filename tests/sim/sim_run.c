@@ -104,34 +104,47 @@ static const struct raft_config *newest_config(const struct sim *s)
     return &best->config;
 }
 
-/* Some log holds a change that may still come into effect. */
-static bool change_pending(const struct sim *s)
+/* Some member has entries of membership changes behind what is surely applied and durable on it. */
+static bool change_pending(const struct sim_member *m)
 {
-    uint64_t applied = 0;
-    for (uint32_t i = 0; i < s->members_len; i++)
-        applied = MAX(applied, s->members[i].disk.live.applied);
-    for (uint32_t i = 0; i < s->members_len; i++) {
-        const struct sim_member *m = &s->members[i];
-        if (m->alive && m->raft->pending_configs.len > 0)
+    uint64_t sure = m->disk.checkpoint.applied;
+    if (m->alive && m->raft->pending_configs.len > 0)
+        return true;
+    for (size_t k = 0; k < m->disk.live.log.len; k++)
+        if (m->disk.live.log.items[k].kind == RAFT_ENTRY_CONFIG &&
+            m->disk.live.log.items[k].index > sure)
             return true;
-        for (size_t k = 0; k < m->disk.live.log.len; k++)
-            if (m->disk.live.log.items[k].kind == RAFT_ENTRY_CONFIG &&
-                m->disk.live.log.items[k].index > applied)
+    for (size_t k = 0; k < m->disk.journal.len; k++)
+        for (size_t j = 0; j < m->disk.journal.items[k]->entries.len; j++)
+            if (m->disk.journal.items[k]->entries.items[j].kind == RAFT_ENTRY_CONFIG &&
+                m->disk.journal.items[k]->entries.items[j].index > sure)
                 return true;
-        for (size_t k = 0; !m->alive && k < m->disk.journal.len; k++)
-            for (size_t j = 0; j < m->disk.journal.items[k]->entries.len; j++)
-                if (m->disk.journal.items[k]->entries.items[j].kind == RAFT_ENTRY_CONFIG &&
-                    m->disk.journal.items[k]->entries.items[j].index > applied)
-                    return true;
-    }
     return false;
+}
+
+/*
+ * Every voter goes by this configuration, whatever it forgets now. (A voter that holds a committed
+ * change without knowing that it is committed still needs a quorum of the configuration before; such
+ * a quorum is not ours to take away.)
+ */
+static bool config_is_settled(struct sim *s, const struct raft_config *c)
+{
+    for (uint32_t i = 0; i < s->members_len; i++)
+        if (change_pending(&s->members[i]))
+            return false;
+    for (uint32_t i = 0; i < c->voters.len; i++) {
+        const struct sim_disk *d = &sim_member(s, c->voters.ids[i])->disk;
+        if (!raft_config_equal(&d->checkpoint.config, c) || !raft_config_equal(&d->live.config, c))
+            return false;
+    }
+    return true;
 }
 
 /* When it is certain which configuration counts, leave a random minority of its voters dead. */
 static void retire_minority(struct sim *s)
 {
     const struct raft_config *c = newest_config(s);
-    if (raft_config_is_joint(c) || c->voters.len < 3 || change_pending(s))
+    if (raft_config_is_joint(c) || c->voters.len < 3 || !config_is_settled(s, c))
         return;
     uint32_t n = (uint32_t)sim_rand(s, (c->voters.len - 1) / 2 + 1);
     for (uint32_t i = 0; i < n; i++) {

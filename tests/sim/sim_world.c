@@ -13,6 +13,26 @@ static uint64_t pick(struct sim *s, const uint64_t *choices, size_t n)
 #define PICK(s, ...) \
     pick(s, (const uint64_t[]){__VA_ARGS__}, ARRAY_LEN(((const uint64_t[]){__VA_ARGS__})))
 
+/* A third of the seeds dwell on what is rare otherwise: on membership, or on leaders that fall. */
+static void theme(struct sim *s)
+{
+    struct sim_weather *w = &s->weather;
+    uint64_t which = sim_rand(s, 6);
+    if (which > 1)
+        return;
+    w->ambush = 600;
+    w->loss = (uint32_t)PICK(s, 0, 10, 50);
+    w->delay_us = PICK(s, 1 * SIM_MS, 10 * SIM_MS, 60 * SIM_MS);
+    w->flush_us = PICK(s, 1 * SIM_MS, 30 * SIM_MS);
+    if (which == 0) {
+        w->change_us = PICK(s, 100 * SIM_MS, 300 * SIM_MS, 1000 * SIM_MS);
+        w->propose_us = PICK(s, 10 * SIM_MS, 60 * SIM_MS);
+    } else {
+        w->crash_us = PICK(s, 300 * SIM_MS, 800 * SIM_MS);
+        w->change_us = 0;
+    }
+}
+
 void sim_weather_draw(struct sim *s)
 {
     struct sim_weather *w = &s->weather;
@@ -34,6 +54,7 @@ void sim_weather_draw(struct sim *s)
     w->retain = PICK(s, 2, 10, 60);
     w->storm_us = PICK(s, 8000 * SIM_MS, 15000 * SIM_MS, 25000 * SIM_MS);
     s->members_len = (uint32_t)PICK(s, 3, 4, 5, 5, 6, 7);
+    theme(s);
     uint64_t voters = PICK(s, 1, 2, 3, 3, 3, 4, 5);
     voters = MIN(voters, s->members_len);
     for (uint64_t id = 1; id <= voters; id++)
