@@ -127,8 +127,10 @@ class Cluster:
     def begin(self):
         self.server.start()
         self.client = self.server.client()
-        self.kubeconfig = self.server.pki.path("kubeconfig")
-        self.write_kubeconfig()
+        self.kubeconfig = self.write_kubeconfig("admin")
+        for user in ("kube-controller-manager", "kube-scheduler"):  # with no more rights than upstream gives them
+            self.server.pki.client(user, "/CN=system:" + user)
+            self.write_kubeconfig(user)
         self.start("c8s-controllers", "--allocate-node-cidrs", "--cluster-cidr=10.244.0.0/16",
                    "--root-ca-file=" + self.server.pki.path("ca.crt"), "--node-monitor-grace-period=4s",
                    "--node-monitor-period=500ms")
@@ -136,21 +138,23 @@ class Cluster:
         self.nodes = Nodes(self.server.client(), ["n1", "n2"])
         self.nodes.start()
 
-    def write_kubeconfig(self):
+    def write_kubeconfig(self, user):
         p = self.server.pki.path
         config = {"apiVersion": "v1", "kind": "Config", "current-context": "t",
                   "clusters": [{"name": "t", "cluster": {"server": "https://127.0.0.1:%d" % self.server.port,
                                                          "certificate-authority": p("ca.crt")}}],
-                  "users": [{"name": "t", "user": {"client-certificate": p("admin.crt"),
-                                                   "client-key": p("admin.key")}}],
+                  "users": [{"name": "t", "user": {"client-certificate": p(user + ".crt"),
+                                                   "client-key": p(user + ".key")}}],
                   "contexts": [{"name": "t", "context": {"cluster": "t", "user": "t"}}]}
-        with open(self.kubeconfig, "w") as f:
+        with open(p(user + ".conf"), "w") as f:
             json.dump(config, f)
+        return p(user + ".conf")
 
     def start(self, name, *flags):
         log = open(self.server.pki.path(name + ".log"), "ab")
         self.processes[name] = subprocess.Popen(
-            [os.path.join(self.bin, name), "--kubeconfig=" + self.kubeconfig, "--secure-port=0",
+            [os.path.join(self.bin, name), "--secure-port=0", "--kubeconfig=" + self.server.pki.path(
+                "kube-scheduler.conf" if name == "c8s-scheduler" else "kube-controller-manager.conf"),
              "--leader-elect-lease-duration=3s", "--leader-elect-renew-deadline=2s",
              "--leader-elect-retry-period=300ms", *flags], stdout=log, stderr=log)
         self.processes[name].flags = flags
