@@ -64,6 +64,27 @@ pod=$("$kubectl" get pods -l app=web -o 'jsonpath={.items[0].metadata.name}')
 check "pods have the API's CA, a token and their namespace" sh -c \
     "'$kubectl' get pod $pod -o json | jq -e '.spec.volumes[] | select(.projected) | .projected.sources | length == 3'"
 
+# ---- from inside a pod's network: other hosts' pods, services, the API with the pod's own credentials ----
+node1=/var/lib/c8s/clusters/$NAME/node1
+netns=$(find "$node1" -path '*/netns/cni-*' | head -1)
+token=$(find "$node1" -path '*kube-api-access*' -name token | head -1)
+credentials=$(dirname "$token")
+in_pod() { nsenter --net="$netns" "$@"; }
+in_cluster() { # PATH: as a client library in the pod would ask
+    in_pod curl -sS -m 5 --cacert "$credentials/ca.crt" -H "Authorization: Bearer $(cat "$token")" \
+        "https://$("$kubectl" get svc kubernetes -o 'jsonpath={.spec.clusterIP}')$1"
+}
+for ip in $("$kubectl" get pods -l app=web -o 'jsonpath={.items[*].status.podIP}'); do
+    check_output "pod to pod $ip" hello in_pod curl -sS -m 3 "http://$ip:8080/"
+done
+check_output "pod to cluster IP" hello in_pod curl -sS -m 3 "http://$cluster_ip/"
+for ip in $node_ips; do
+    check_output "pod to node port on $ip" hello in_pod curl -sS -m 3 "http://$ip:30080/"
+    check_output "host to cluster IP" hello nsenter --net="/run/netns/c8s-$NAME-node2" curl -sS -m 3 "http://$cluster_ip/"
+done
+check_output "an in-cluster client verifies the server and is known" \
+    'system:serviceaccount:default:default' in_cluster /api/v1/namespaces/kube-system/secrets
+
 # ---- the leader dies ----
 read -r old_host old_pid <<<"$(leader)"
 check "a leader is known" test -n "$old_pid"
@@ -101,6 +122,19 @@ for k in "$v35" "$v29"; do
     passed=$((passed + ${p:-0}))
     failed=$((failed + ${f:-1}))
 done
+
+# ---- Helm 4 and Helm 3 install, upgrade, roll back and remove their default chart ----
+chart=$(mktemp -d)/chart
+"$v35/helm/helm" create "$chart" >/dev/null 2>&1
+sed -i 's#repository: nginx#repository: c8s.io/web#; s#tag: ""#tag: "1"#; s#port: 80#port: 8080#' "$chart/values.yaml"
+for h in "$v35/helm/helm" "$v29/helm/helm"; do
+    version=$("$h" version --template '{{.Version}}')
+    check_output "helm $version install" 'STATUS: deployed' timeout 60 "$h" install demo "$chart" --wait --timeout 50s
+    check_output "helm $version upgrade" 'has been upgraded' timeout 60 "$h" upgrade demo "$chart" --set replicaCount=2 --wait --timeout 50s
+    check_output "helm $version rollback" 'Rollback was a success' timeout 60 "$h" rollback demo 1 --wait --timeout 50s
+    check_output "helm $version uninstall" 'uninstalled' timeout 60 "$h" uninstall demo
+done
+rm -rf "$(dirname "$chart")"
 
 # ---- memory, as it is now ----
 status | jq -r '.processes[] | "\(.role) \(.host) \(.pid)"' | while read -r role host pid; do
