@@ -162,6 +162,15 @@ static void observe_node(const Core__V1__Node *node, struct process_view *view)
         view->ready = view->pid && !view->paused && cstr_eq(condition->status, "True");
         snprintf(view->why, sizeof view->why, "%s", condition->message);
     }
+    /* The condition comes from the agent, the taint from a controller that lags a little: until it is
+     * gone the scheduler sends nothing here. */
+    for (size_t i = 0; i < node->spec->n_taints; i++) {
+        if (!cstr_eq(node->spec->taints[i]->key, "node.kubernetes.io/not-ready"))
+            continue;
+        if (view->ready)
+            snprintf(view->why, sizeof view->why, "the Node is still tainted not-ready");
+        view->ready = false;
+    }
 }
 
 static void observe_nodes(struct cluster *c, const struct client_config *admin, unsigned timeout_ms,
