@@ -2,10 +2,11 @@
  * A local cluster: control-plane members and nodes, each a host of its own in a network namespace,
  * joined by a bridge. This header is shared by the cluster_*.c files; users see cli/cli.h.
  *
- *   machine ── c8sbr0 10.88.0.1 ─┬─ c8s-<name>-cp1    10.88.0.11    apiserver, scheduler,
- * controllers routes to pods and        ├─ c8s-<name>-cp2    10.88.0.12 service addresses ├─
- * c8s-<name>-cp3    10.88.0.13 by way of the nodes       ├─ c8s-<name>-node1  10.88.0.101
- * containerd, c8s-node, pods └─ c8s-<name>-node2  10.88.0.102
+ *   machine ── c8sbr0 10.88.0.1 ─┬─ c8s-<name>-cp1    10.88.0.11    apiserver, scheduler, controllers
+ *   routes to pods and service   ├─ c8s-<name>-cp2    10.88.0.12
+ *   addresses by way of the      ├─ c8s-<name>-cp3    10.88.0.13
+ *   nodes                        ├─ c8s-<name>-node1  10.88.0.101   containerd, c8s-node, pods
+ *                                └─ c8s-<name>-node2  10.88.0.102
  *
  * Clusters on one machine differ in their slot (0…7), the lowest one free when they are made. It
  * gives the bridge's name and every range: hosts 10.88.S.0/24, pods 10.(244+S).0.0/16, services
