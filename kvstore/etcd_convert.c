@@ -4,6 +4,7 @@
  * Slices point into the message, which lives as long as the call; nothing is copied.
  */
 #include "kvstore/etcd_internal.h"
+#include "kvstore/level.h"
 
 const char *etcd_error_message(int code, int *status)
 {
@@ -27,6 +28,7 @@ const char *etcd_error_message(int code, int *status)
          "etcdserver: duplicate key given in txn request"},
         {KV_ERR_RESPONSE_TOO_LARGE, GRPC_RESOURCE_EXHAUSTED,
          "etcdserver: response is too large, use a limit"},
+        {KV_ERR_LEVEL, GRPC_FAILED_PRECONDITION, "etcdserver: not capable"},
         {ERR_LIMIT, GRPC_RESOURCE_EXHAUSTED, "etcdserver: too many requests"},
         {ERR_TIMEOUT, GRPC_UNAVAILABLE, "etcdserver: request timed out"},
         {ERR_UNAVAILABLE, GRPC_UNAVAILABLE, "etcdserver: no leader"},

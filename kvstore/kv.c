@@ -1,6 +1,7 @@
 /*
  * Opening and closing the store (kvstore/kv.h).
  */
+#include "kvstore/level.h"
 #include "kvstore/store.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -67,6 +68,9 @@ static void options_take(struct kv *kv, const struct kv_options *given)
     DEFAULT(o->request_timeout_ms, 7000);
     DEFAULT(o->heartbeat_ms, 100);
     DEFAULT(o->election_ms, 1000);
+    DEFAULT(o->level, KV_LEVEL);
+    o->level = MIN(o->level, KV_LEVEL);
+    atomic_store(&kv->level, o->level);
 }
 
 static void locks_init(struct kv *kv)

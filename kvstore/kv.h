@@ -77,7 +77,7 @@ struct kv_options {
     size_t response_bytes_max;   /* one kv_txn result or kv_range answer [64 MiB] */
     size_t response_budget;      /* bytes handed out by kv_budget_* over all requests [64 MiB] */
     size_t watch_ring_bytes;     /* recent events kept in memory [8 MiB] */
-    uint64_t log_keep_entries; /* applied entries kept for followers that lag [20000] */
+    uint64_t log_keep_entries;   /* applied entries kept for followers that lag [20000] */
     uint32_t checkpoint_ms;      /* [1000] */
     uint64_t checkpoint_bytes;   /* journal bytes that force a checkpoint [64 MiB] */
     uint32_t watch_progress_ms;  /* --watch-progress-notify-interval [600000] */
@@ -102,6 +102,7 @@ struct kv_options {
     void (*event_cache_free)(void *cached);
 
     uint64_t journal_segment_bytes; /* [16 MiB] */
+    unsigned level;      /* tests: claims a lower feature level (kvstore/level.h) [KV_LEVEL] */
     const char *boot_id; /* tests: pretends to be another boot; NULL: ask the kernel */
 
     /* A failed disk write or sync is final: nothing is retried. NULL: log and abort(). Called on the

@@ -1,6 +1,7 @@
 /*
  * Writes: check, encode, propose, answer (kvstore/kv.h, "writing" and "leases").
  */
+#include "kvstore/level.h"
 #include "kvstore/store.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -99,6 +100,10 @@ void pending_propose(struct pending *p, const struct proposal *proposal)
     }
     if (atomic_load(&kv->stopping)) {
         pending_fail(p, ERR_CANCELLED, "the store is closing");
+        return;
+    }
+    if (proposal_kind_level(proposal->kind) > kv_level(kv)) {
+        pending_fail(p, KV_ERR_LEVEL, "not every member understands this yet");
         return;
     }
     struct buf b;

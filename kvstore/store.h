@@ -76,6 +76,7 @@ struct kv {
     _Atomic uint64_t applied;
     atomic_bool failed;
     atomic_bool stopping;
+    _Atomic unsigned level; /* the cluster's (level.h) */
 
     struct lease_table leases;
     struct watch_hub *hub;
