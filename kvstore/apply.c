@@ -244,6 +244,9 @@ int apply_entry(struct apply *a, const struct raft_entry *e, struct pending *p, 
     case PROPOSAL_MEMBER:
         rc = members_apply(a->kv, a, &q.member, err);
         break;
+    case PROPOSAL_ALARM:
+        rc = alarms_apply(a->kv, a, &q.alarm, err);
+        break;
     }
     if (rc == 0 && p)
         p->applied = true;

@@ -2,6 +2,7 @@
  * What etcd serves over plain HTTP beside gRPC: /health, /livez, /readyz, /version, /metrics.
  */
 #include "kvstore/etcd_internal.h"
+#include "kvstore/alarm.h"
 
 static const struct http_header json_type = {STR("content-type"), STR("application/json")};
 static const struct http_header text_type = {STR("content-type"), STR("text/plain; charset=utf-8")};
@@ -30,7 +31,8 @@ struct check {
     struct etcd_server *server;
     struct http_exchange *x;
     enum { PAGE_HEALTH, PAGE_LIVEZ, PAGE_READYZ } page;
-    bool verbose, linearizable, ignore_no_space;
+    bool verbose, linearizable;
+    bool ignored[KV_ALARM_TYPE_MAX + 1]; /* types of alarms that the page was asked to pass over */
 };
 
 static void answer_health(struct check *c, const char *reason)
@@ -68,6 +70,15 @@ static void answer_z(struct check *c, const char *reason, const char *failed_che
     buf_free(&out);
 }
 
+/* etcd's "ALARM …" for the first type raised that was not excluded; NULL: none. */
+static const char *alarm_reason(struct check *c)
+{
+    for (int type = KV_ALARM_NOSPACE; type <= KV_ALARM_TYPE_MAX; type++)
+        if (!c->ignored[type] && kv_alarm_active(c->server->kv, (enum kv_alarm_type)type))
+            return arena_printf(&c->x->arena, "ALARM %s", kv_alarm_name((enum kv_alarm_type)type));
+    return NULL;
+}
+
 static void finish_check(void *ctx, int code, int64_t rev)
 {
     (void)rev;
@@ -85,8 +96,11 @@ static void finish_check(void *ctx, int code, int64_t rev)
     } else if (code < 0) {
         reason = etcd_error_message(code, &status);
         failed = "linearizable_read";
-    } else if (c->page == PAGE_HEALTH && st.no_space && !c->ignore_no_space) {
-        reason = "ALARM NOSPACE";
+    } else if (c->page == PAGE_HEALTH) {
+        reason = alarm_reason(c);
+    } else if (c->page == PAGE_READYZ && kv_alarm_active(c->server->kv, KV_ALARM_CORRUPT)) {
+        reason = "alarm activated: CORRUPT";
+        failed = "data_corruption";
     }
     if (c->page == PAGE_HEALTH)
         answer_health(c, reason);
@@ -102,7 +116,9 @@ static void check(struct etcd_server *s, struct http_exchange *x, int page)
     c->verbose = http_query_get(x, "verbose").p != NULL;
     c->linearizable = page != PAGE_LIVEZ && !str_eqz(serializable, "true");
     for (struct http_query q = {.rest = x->query}; http_query_next(x, &q);)
-        c->ignore_no_space |= str_eqz(q.name, "exclude") && str_eqz(q.value, "NOSPACE");
+        for (int type = KV_ALARM_NOSPACE; type <= KV_ALARM_TYPE_MAX; type++)
+            c->ignored[type] |= str_eqz(q.name, "exclude") &&
+                                str_eqz(q.value, kv_alarm_name((enum kv_alarm_type)type));
     if (c->linearizable)
         kv_read_index(s->kv, x->loop, finish_check, c);
     else

@@ -4,7 +4,8 @@
  *   etcd_server.c    listening, dispatch, stopping
  *   etcd_http.c      /health, /livez, /readyz, /version, /metrics
  *   etcd_convert.c   messages ⇄ kv.h, errors
- *   etcd_kv.c, etcd_watch.c, etcd_lease.c, etcd_cluster.c   the services
+ *   etcd_kv.c, etcd_watch.c, etcd_lease.c, etcd_cluster.c,
+ *   etcd_maintenance.c   the services
  */
 #ifndef C8S_KVSTORE_ETCD_INTERNAL_H
 #define C8S_KVSTORE_ETCD_INTERNAL_H
@@ -35,9 +36,17 @@ struct etcd_request {
 
 /* The methods of each service: arrays for grpc_server_add. */
 extern const struct grpc_method etcd_kv_methods[], etcd_watch_methods[], etcd_lease_methods[],
-    etcd_cluster_methods[];
+    etcd_cluster_methods[], etcd_maintenance_methods[];
 extern const size_t etcd_kv_methods_len, etcd_watch_methods_len, etcd_lease_methods_len,
-    etcd_cluster_methods_len;
+    etcd_cluster_methods_len, etcd_maintenance_methods_len;
+
+/* An entry of such an array, for a method with one request message. */
+#define ETCD_METHOD(service, name, descriptor, handler)                              \
+    {                                                                                \
+        .path = "/etcdserverpb." service "/" name,                                   \
+        .request = &etcdserverpb__##descriptor##__descriptor, .on_message = handler, \
+        .on_free = etcd_request_free                                                 \
+    }
 
 /* A new etcd_request for a call, as its user. */
 struct etcd_request *etcd_request_new(struct etcd_server *s, struct grpc_call *call,

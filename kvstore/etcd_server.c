@@ -183,6 +183,7 @@ struct etcd_server *etcd_server_start(const struct etcd_config *config, struct e
     grpc_server_add(s->grpc, etcd_watch_methods, etcd_watch_methods_len);
     grpc_server_add(s->grpc, etcd_lease_methods, etcd_lease_methods_len);
     grpc_server_add(s->grpc, etcd_cluster_methods, etcd_cluster_methods_len);
+    grpc_server_add(s->grpc, etcd_maintenance_methods, etcd_maintenance_methods_len);
     struct http_server_options options = {
         .loops = c->loops,
         .loops_len = c->loops_len,

@@ -1,6 +1,6 @@
 /*
  * Work beside the requests: lease expiry (on the leader, through the log), time limits of waiters,
- * compaction in slices, the quota, progress notices, announcing this member; and, on a thread of its own, the
+ * compaction in slices, measuring, progress notices, announcing this member; and, on a thread of its own, the
  * checkpoints.
  */
 #include "kvstore/store.h"
@@ -13,6 +13,7 @@
 #include <time.h>
 
 #define HOUSE_MS 50
+#define QUOTA_NS (250 * NS_PER_MS)
 #define LEASE_BATCH 256
 #define LEASE_RETRY_NS (5 * NS_PER_S)
 #define COMPACT_SLICE_NS (4 * NS_PER_MS)
@@ -186,26 +187,12 @@ static void metrics_step(struct kv *kv, const struct logdb_info *info)
         return;
     watch_hub_count(kv->hub, &watchers, &slow);
     gauge_set(kv->metrics.db_size, (double)info->file_bytes);
-    gauge_set(kv->metrics.db_in_use, (double)info->in_use_bytes);
+    gauge_set(kv->metrics.db_in_use, (double)(info->in_use_bytes - info->log_bytes));
     gauge_set(kv->metrics.revision, (double)kv_current_revision(kv));
     gauge_set(kv->metrics.compacted, (double)kv_compacted_revision(kv));
     gauge_set(kv->metrics.watchers, (double)watchers);
     gauge_set(kv->metrics.slow_watchers, (double)slow);
     gauge_set(kv->metrics.leases, (double)lease_table_len(&kv->leases));
-}
-
-/* ---- quota ---- */
-
-static void quota_step(struct kv *kv)
-{
-    struct logdb_info info;
-    logdb_info(kv->db, &info);
-    metrics_step(kv, &info);
-    bool over = info.in_use_bytes > kv->o.quota_bytes;
-    if (over != atomic_exchange(&kv->no_space, over))
-        log_warn("store", "%s in_use=%llu quota=%llu",
-                 over ? "quota exceeded, puts are refused" : "quota has room again",
-                 (unsigned long long)info.in_use_bytes, (unsigned long long)kv->o.quota_bytes);
 }
 
 /* ---- announcing ---- */
@@ -256,6 +243,7 @@ static void *house_main(void *arg)
     bool was_leader = false;
     int64_t compacted = -1;
     uint64_t last = 0, quota = 0, progress = clock_mono_ns();
+    struct logdb_info info;
     while (!atomic_load(&kv->stopping)) {
         uint64_t now = clock_mono_ns();
         if (now - last >= HOUSE_MS * NS_PER_MS) {
@@ -266,9 +254,12 @@ static void *house_main(void *arg)
                 announce_step(kv);
             }
         }
-        if (now - quota >= NS_PER_S && !atomic_load(&kv->failed)) {
+        if ((now - quota >= QUOTA_NS || atomic_load(&kv->quota.exceeded)) &&
+            !atomic_load(&kv->failed)) {
             quota = now;
-            quota_step(kv);
+            logdb_info(kv->db, &info);
+            metrics_step(kv, &info);
+            quota_step(kv, &info);
         }
         if (now - progress >= kv->o.watch_progress_ms * NS_PER_MS) {
             progress = now;

@@ -94,6 +94,7 @@ static void kv_free(struct kv *kv)
 {
     logdb_close(kv->db);
     lease_table_free(&kv->leases);
+    alarms_free(&kv->alarms);
     waiters_free(kv);
     vec_free(&kv->revisions);
     buf_free(&kv->bulk_from);
@@ -167,6 +168,7 @@ struct kv *kv_open(const struct kv_options *options, struct error *err)
     options_take(kv, options);
     locks_init(kv);
     lease_table_init(&kv->leases);
+    alarms_init(&kv->alarms);
     kv->budget_left = kv->o.response_budget;
     kv_metrics_register(kv);
     int rc = open_storage(kv, err);
@@ -227,10 +229,10 @@ void kv_status(struct kv *kv, struct kv_status *out)
         .revision = kv_current_revision(kv),
         .compacted_revision = kv_compacted_revision(kv),
         .db_size = info.file_bytes,
-        .db_size_in_use = info.in_use_bytes,
+        .db_size_in_use = info.in_use_bytes - info.log_bytes,
         .quota_bytes = kv->o.quota_bytes,
         .is_learner = raft_config_is_learner(&st.config, kv->member_id),
-        .no_space = atomic_load(&kv->no_space),
+        .no_space = kv_alarm_active(kv, KV_ALARM_NOSPACE),
         .failed = atomic_load(&kv->failed),
         .leases = lease_table_len(&kv->leases),
     };

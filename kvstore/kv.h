@@ -432,7 +432,7 @@ struct kv_status {
     int64_t revision, compacted_revision;
     uint64_t db_size, db_size_in_use, quota_bytes; /* bytes */
     bool is_learner;
-    bool no_space; /* puts are refused */
+    bool no_space; /* the alarm NOSPACE is raised (kvstore/alarm.h): puts are refused */
     bool failed;   /* a disk write failed; the store has stopped */
     size_t watchers, slow_watchers, leases;
 };

@@ -159,6 +159,8 @@ int kv_load_state(struct kv *kv, struct error *err)
     lease_table_clear(&kv->leases);
     if (rc == 0)
         rc = mvcc_lease_each(&v, load_lease, kv, err);
+    if (rc == 0)
+        rc = alarms_load(kv, txn, err);
     logdb_read_end(kv->db, txn);
     struct logdb_info info;
     logdb_info(kv->db, &info);

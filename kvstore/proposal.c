@@ -129,6 +129,11 @@ void proposal_encode(const struct proposal *p, struct buf *out)
         for (size_t i = 0; i < p->member.client_urls_len; i++)
             put_str(out, p->member.client_urls[i]);
         break;
+    case PROPOSAL_ALARM:
+        put_int(out, (int64_t)p->alarm.member);
+        put_byte(out, p->alarm.type);
+        put_byte(out, p->alarm.clear);
+        break;
     }
 }
 
@@ -296,7 +301,7 @@ int proposal_decode(struct str in, struct arena *a, struct proposal *out, struct
     if (in.n < 2)
         return error_set(err, ERR_CORRUPT, "proposal of %zu bytes", in.n);
     unsigned version = get_byte(&r, 255), kind = get_byte(&r, 255);
-    if (version != PROPOSAL_VERSION || kind < PROPOSAL_TXN || kind > PROPOSAL_MEMBER)
+    if (version != PROPOSAL_VERSION || kind < PROPOSAL_TXN || kind > PROPOSAL_ALARM)
         return error_set(err, ERR_UNSUPPORTED, "proposal of version %u, kind %u", version, kind);
     out->kind = kind;
     switch (out->kind) {
@@ -316,6 +321,11 @@ int proposal_decode(struct str in, struct arena *a, struct proposal *out, struct
         break;
     case PROPOSAL_MEMBER:
         get_member(&r, &out->member);
+        break;
+    case PROPOSAL_ALARM:
+        out->alarm.member = get_varint(&r);
+        out->alarm.type = get_byte(&r, KV_ALARM_TYPE_MAX);
+        out->alarm.clear = get_byte(&r, 1);
         break;
     }
     if (r.failed || r.p != r.end)

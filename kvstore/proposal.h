@@ -6,6 +6,7 @@
  *     LEASE_GRANT   id ttl              LEASE_REVOKE  id       LEASE_KEEP_ALIVE  id
  *     COMPACT       revision
  *     MEMBER        id, name, client URLs (what a member says of itself)
+ *     ALARM         member type:1 clear:1
  *
  *     txn      = n compare*  n op*  n op*        (compares, then, otherwise)
  *     compare  = target:1 result:1 key end (number | value)
@@ -21,6 +22,7 @@
 #define C8S_KVSTORE_PROPOSAL_H
 
 #include "base/buf.h"
+#include "kvstore/alarm.h"
 #include "kvstore/kv.h"
 
 enum proposal_kind {
@@ -30,6 +32,7 @@ enum proposal_kind {
     PROPOSAL_LEASE_KEEP_ALIVE = 4,
     PROPOSAL_COMPACT = 5,
     PROPOSAL_MEMBER = 6,
+    PROPOSAL_ALARM = 7,
 };
 
 struct proposal_member {
@@ -37,6 +40,12 @@ struct proposal_member {
     struct str name;
     struct str *client_urls;
     size_t client_urls_len;
+};
+
+struct proposal_alarm {
+    uint64_t member;
+    enum kv_alarm_type type;
+    bool clear; /* else raise */
 };
 
 struct proposal {
@@ -48,6 +57,7 @@ struct proposal {
         } lease;
         int64_t compact_rev;
         struct proposal_member member;
+        struct proposal_alarm alarm;
     };
 };
 

@@ -21,6 +21,7 @@ static void pending_done(struct loop_task *task)
         break;
     case PROPOSAL_COMPACT:
     case PROPOSAL_MEMBER:
+    case PROPOSAL_ALARM:
         p->rev_cb(p->ctx, p->code, p->rev);
         break;
     }
@@ -91,6 +92,13 @@ static void proposed(void *ctx, enum raft_outcome outcome, int code, uint64_t in
     pending_finish(p);
 }
 
+/* What the alarm CORRUPT refuses (kvstore/alarm.h). */
+static bool refused_when_corrupt(enum proposal_kind kind)
+{
+    return kind == PROPOSAL_TXN || kind == PROPOSAL_LEASE_GRANT || kind == PROPOSAL_LEASE_REVOKE ||
+           kind == PROPOSAL_COMPACT;
+}
+
 void pending_propose(struct pending *p, const struct proposal *proposal)
 {
     struct kv *kv = p->kv;
@@ -104,6 +112,10 @@ void pending_propose(struct pending *p, const struct proposal *proposal)
     }
     if (proposal_kind_level(proposal->kind) > kv_level(kv)) {
         pending_fail(p, KV_ERR_LEVEL, "not every member understands this yet");
+        return;
+    }
+    if (kv_alarm_active(kv, KV_ALARM_CORRUPT) && refused_when_corrupt(p->kind)) {
+        pending_fail(p, ERR_CORRUPT, "corrupt cluster");
         return;
     }
     struct buf b;
@@ -120,8 +132,7 @@ void pending_propose(struct pending *p, const struct proposal *proposal)
     driver_propose(kv->driver, blob, proposed, p);
 }
 
-static struct pending *pending_new(struct kv *kv, enum proposal_kind kind, struct loop *loop,
-                                   void *ctx)
+struct pending *pending_new(struct kv *kv, enum proposal_kind kind, struct loop *loop, void *ctx)
 {
     struct pending *p = mem_zalloc(sizeof *p);
     p->kv = kv;
@@ -202,17 +213,6 @@ static void read_txn_ready(void *ctx, int code, int64_t rev)
     pending_done(&p->task); /* we are on its loop already */
 }
 
-static bool has_put(const struct kv_op *ops, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (ops[i].type == KV_OP_PUT ||
-            (ops[i].type == KV_OP_TXN &&
-             (has_put(ops[i].txn->then, ops[i].txn->then_len) ||
-              has_put(ops[i].txn->otherwise, ops[i].txn->otherwise_len))))
-            return true;
-    return false;
-}
-
 void kv_txn(struct kv *kv, const struct kv_txn_request *t, struct loop *loop, kv_txn_fn *cb,
             void *ctx)
 {
@@ -228,8 +228,7 @@ void kv_txn(struct kv *kv, const struct kv_txn_request *t, struct loop *loop, kv
         read_txn(p, t);
         return;
     }
-    if (atomic_load_explicit(&kv->no_space, memory_order_relaxed) &&
-        (has_put(t->then, t->then_len) || has_put(t->otherwise, t->otherwise_len))) {
+    if (!quota_take(kv, quota_txn_cost(t))) {
         pending_fail(p, KV_ERR_NO_SPACE, "database space exceeded");
         return;
     }
@@ -291,6 +290,8 @@ void kv_lease_grant(struct kv *kv, int64_t id, int64_t ttl_s, struct loop *loop,
     struct proposal q = {.kind = PROPOSAL_LEASE_GRANT, .lease = {id, MAX(ttl_s, 1)}};
     if (ttl_s > KV_LEASE_TTL_MAX_S)
         pending_fail(p, KV_ERR_LEASE_TTL, "too large lease TTL");
+    else if (!quota_take(kv, QUOTA_LEASE_COST))
+        pending_fail(p, KV_ERR_NO_SPACE, "database space exceeded");
     else
         pending_propose(p, &q);
 }

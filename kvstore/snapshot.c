@@ -72,7 +72,7 @@ static int add_lease(void *ctx, int64_t id, int64_t ttl_s)
     return 0;
 }
 
-static const char *const shared_meta[] = {"members"};
+static const char *const shared_meta[] = {"members", "alarms"};
 
 /* Everything but the versions is small, and taken in one transaction together with the log index. */
 static int reader_begin(struct raft_snapshot_reader *r, struct raft_snapshot_meta *meta,

@@ -9,9 +9,11 @@
 #include "base/heap.h"
 #include "base/list.h"
 #include "base/vec.h"
+#include "kvstore/alarm.h"
 #include "kvstore/lease.h"
 #include "kvstore/mvcc.h"
 #include "kvstore/proposal.h"
+#include "kvstore/quota.h"
 #include "kvstore/txn_exec.h"
 #include "kvstore/watch.h"
 #include "net/loop.h"
@@ -66,9 +68,9 @@ struct kv {
     struct arena apply_arena;
     VEC(struct watch_revision) revisions; /* made by the transaction under way */
     uint64_t log_base;                    /* as last reported to Raft */
-    uint64_t log_keep, log_measured_ns;   /* entries to keep now, by the log's size; when measured */
-    uint64_t bulk_index;                  /* the large delete that bulk_from belongs to; 0: none */
-    struct buf bulk_from;                 /* where it goes on: what comes before is deleted */
+    uint64_t log_keep, log_measured_ns; /* entries to keep now, by the log's size; when measured */
+    uint64_t bulk_index;                /* the large delete that bulk_from belongs to; 0: none */
+    struct buf bulk_from;               /* where it goes on: what comes before is deleted */
 
     /* ---- published by the apply thread after each commit ---- */
     _Atomic int64_t watermark;
@@ -79,6 +81,8 @@ struct kv {
     _Atomic unsigned level; /* the cluster's (level.h) */
 
     struct lease_table leases;
+    struct alarm_set alarms;
+    struct quota quota;
     struct watch_hub *hub;
 
     pthread_mutex_t wait_lock;
@@ -108,7 +112,6 @@ struct kv {
     atomic_bool leader;
     atomic_uint in_flight; /* proposals and reads given to the driver */
     pthread_cond_t idle;   /* with wait_lock: in_flight became 0 */
-    atomic_bool no_space;
 
     struct {
         struct gauge *db_size, *db_in_use, *quota, *revision, *compacted, *watchers, *slow_watchers,
@@ -139,6 +142,8 @@ struct pending {
     struct loop_task task;
 };
 
+/* A new one; the caller sets the callback. */
+struct pending *pending_new(struct kv *kv, enum proposal_kind kind, struct loop *loop, void *ctx);
 /* Propose; takes `p` over. */
 void pending_propose(struct pending *p, const struct proposal *proposal);
 /* Answer without proposing. */

@@ -629,10 +629,13 @@ void logdb_info(struct logdb *db, struct logdb_info *out)
     mdb_env_stat(db->env.mdb, &st);
     for (MDB_dbi dbi = 0; dbi < LOGDB_TREES_MAX + 2; dbi++) {
         MDB_stat tree;
-        if (mdb_stat(txn, dbi, &tree) == 0)
-            out->in_use_bytes +=
-                (tree.ms_branch_pages + tree.ms_leaf_pages + tree.ms_overflow_pages) *
-                (uint64_t)tree.ms_psize;
+        if (mdb_stat(txn, dbi, &tree) != 0)
+            continue;
+        uint64_t bytes = (tree.ms_branch_pages + tree.ms_leaf_pages + tree.ms_overflow_pages) *
+                         (uint64_t)tree.ms_psize;
+        out->in_use_bytes += bytes;
+        if (dbi == db->env.log)
+            out->log_bytes = bytes;
     }
     logdb_read_end(db, txn);
     out->file_bytes = (uint64_t)(info.me_last_pgno + 1) * st.ms_psize;

@@ -140,6 +140,7 @@ struct logdb_info {
     uint64_t applied, base_index, last_index; /* as committed to LMDB */
     uint64_t file_bytes;                      /* size of data.mdb's used part */
     uint64_t in_use_bytes;                    /* without free pages */
+    uint64_t log_bytes;                       /* of those: the log */
     uint64_t map_bytes;
     uint64_t checkpoints;
     uint64_t recovered_batches; /* replayed at open */

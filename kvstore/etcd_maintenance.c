@@ -1,0 +1,218 @@
+/*
+ * etcd's Maintenance service: Status, Alarm, HashKV, MoveLeader.
+ */
+#include "kvstore/etcd_internal.h"
+#include "base/mem.h"
+#include "kvstore/alarm.h"
+
+static void on_status(struct grpc_call *call, void *ctx, const ProtobufCMessage *message,
+                      struct str raw)
+{
+    (void)message, (void)raw;
+    struct etcd_server *s = ctx;
+    struct arena *a = grpc_arena(call);
+    struct kv_status st;
+    struct kv_alarm *alarms;
+    size_t alarms_len;
+    Etcdserverpb__ResponseHeader header;
+    Etcdserverpb__StatusResponse r = ETCDSERVERPB__STATUS_RESPONSE__INIT;
+    kv_status(s->kv, &st);
+    kv_alarm_list(s->kv, a, &alarms, &alarms_len);
+    etcd_header(s, &header, st.revision);
+    header.raft_term = st.term;
+    r.header = &header;
+    r.version = (char *)ETCD_VERSION;
+    r.storageversion = (char *)ETCD_VERSION;
+    r.dbsize = (int64_t)st.db_size;
+    r.dbsizeinuse = (int64_t)st.db_size_in_use;
+    r.dbsizequota = (int64_t)st.quota_bytes;
+    r.leader = st.leader_id;
+    r.raftindex = st.raft_index;
+    r.raftterm = st.term;
+    r.raftappliedindex = st.applied_index;
+    r.islearner = st.is_learner;
+    r.errors = arena_alloc(a, (alarms_len + 1) * sizeof *r.errors);
+    if (!st.leader_id)
+        r.errors[r.n_errors++] = (char *)"etcdserver: no leader";
+    for (size_t i = 0; i < alarms_len; i++) /* as the message prints in etcd's language */
+        r.errors[r.n_errors++] =
+            arena_printf(a, "memberID:%llu alarm:%s ", (unsigned long long)alarms[i].member,
+                         kv_alarm_name(alarms[i].type));
+    grpc_reply(call, &r.base);
+}
+
+/* ---- alarms ---- */
+
+/* An Alarm call under way: etcd's clients disarm one by one, but a request may name a type or a member alone. */
+struct alarm_call {
+    struct etcd_request *request;
+    struct kv_alarm alarm;
+};
+
+static void alarm_reply(struct etcd_request *r, const struct kv_alarm *alarms, size_t n)
+{
+    struct arena *a = grpc_arena(r->call);
+    Etcdserverpb__ResponseHeader header;
+    Etcdserverpb__AlarmResponse response = ETCDSERVERPB__ALARM_RESPONSE__INIT;
+    Etcdserverpb__AlarmMember *all = arena_array(a, Etcdserverpb__AlarmMember, n);
+    etcd_header(r->server, &header, 0);
+    response.header = &header;
+    response.alarms = arena_alloc(a, n * sizeof *response.alarms);
+    for (size_t i = 0; i < n; i++) {
+        etcdserverpb__alarm_member__init(&all[i]);
+        all[i].memberid = alarms[i].member;
+        all[i].alarm = (Etcdserverpb__AlarmType)alarms[i].type;
+        response.alarms[response.n_alarms++] = &all[i];
+    }
+    grpc_reply(r->call, &response.base);
+}
+
+/* The list is current: answer with the type asked for, NONE with all. */
+static void alarm_list_confirmed(void *ctx, int code, int64_t rev)
+{
+    (void)rev;
+    struct alarm_call *c = ctx;
+    struct kv_alarm *alarms;
+    size_t len, n = 0;
+    if (code < 0) {
+        etcd_fail(c->request->call, code);
+        return;
+    }
+    kv_alarm_list(c->request->server->kv, grpc_arena(c->request->call), &alarms, &len);
+    for (size_t i = 0; i < len; i++)
+        if (c->alarm.type == KV_ALARM_NONE || alarms[i].type == c->alarm.type)
+            alarms[n++] = alarms[i];
+    alarm_reply(c->request, alarms, n);
+}
+
+static void alarm_changed(void *ctx, int code, int64_t rev)
+{
+    (void)rev;
+    struct alarm_call *c = ctx;
+    if (code < 0)
+        etcd_fail(c->request->call, code);
+    else
+        alarm_reply(c->request, &c->alarm, 1);
+}
+
+static void on_alarm(struct grpc_call *call, void *ctx, const ProtobufCMessage *message,
+                     struct str raw)
+{
+    (void)raw;
+    struct etcd_server *s = ctx;
+    const Etcdserverpb__AlarmRequest *q = (const void *)message;
+    struct alarm_call *c = arena_new(grpc_arena(call), struct alarm_call);
+    c->request = etcd_request_new(s, call, message);
+    c->alarm = (struct kv_alarm){q->memberid, (enum kv_alarm_type)q->alarm};
+    bool raised = kv_alarm_has(s->kv, c->alarm.member, c->alarm.type);
+    switch (q->action) {
+    case ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__GET:
+        kv_read_index(s->kv, etcd_loop(call), alarm_list_confirmed, c);
+        break;
+    case ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__ACTIVATE:
+        if (c->alarm.type == KV_ALARM_NONE)
+            alarm_reply(c->request, NULL, 0); /* as etcd: nothing to do */
+        else
+            kv_alarm_raise(s->kv, c->alarm.member, c->alarm.type, etcd_loop(call), alarm_changed,
+                           c);
+        break;
+    case ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__DEACTIVATE:
+        if (!raised)
+            alarm_reply(c->request, NULL, 0);
+        else
+            kv_alarm_clear(s->kv, c->alarm.member, c->alarm.type, etcd_loop(call), alarm_changed,
+                           c);
+        break;
+    default:
+        grpc_finish(call, GRPC_INVALID_ARGUMENT, "etcdserver: unknown alarm action");
+    }
+}
+
+/* Hashing walks the whole store: on a thread of libuv's pool, not on the loop. */
+struct hash_work {
+    uv_work_t work;
+    struct etcd_request *request;
+    int64_t rev, hash_rev, compact_rev;
+    uint32_t hash;
+    int code;
+};
+
+static void run_hash(uv_work_t *work)
+{
+    struct hash_work *h = container_of(work, struct hash_work, work);
+    h->code =
+        kv_hash(h->request->server->kv, h->rev, &h->hash, &h->hash_rev, &h->compact_rev, NULL);
+}
+
+static void hash_done(uv_work_t *work, int status)
+{
+    struct hash_work *h = container_of(work, struct hash_work, work);
+    struct etcd_request *r = h->request;
+    if (status < 0)
+        h->code = ERR_CANCELLED;
+    if (h->code < 0) {
+        etcd_fail(r->call, h->code);
+    } else {
+        Etcdserverpb__ResponseHeader header;
+        Etcdserverpb__HashKVResponse response = ETCDSERVERPB__HASH_KVRESPONSE__INIT;
+        etcd_header(r->server, &header, 0);
+        response.header = &header;
+        response.hash = h->hash;
+        response.compact_revision = h->compact_rev;
+        response.hash_revision = h->hash_rev;
+        grpc_reply(r->call, &response.base);
+    }
+    mem_free(h);
+}
+
+static void on_hash_kv(struct grpc_call *call, void *ctx, const ProtobufCMessage *message,
+                       struct str raw)
+{
+    (void)raw;
+    struct hash_work *h = mem_zalloc(sizeof *h);
+    h->request = etcd_request_new(ctx, call, message);
+    h->rev = ((const Etcdserverpb__HashKVRequest *)(const void *)message)->revision;
+    uv_queue_work(loop_uv(etcd_loop(call)), &h->work, run_hash, hash_done);
+}
+
+static void move_done(void *ctx, int code, int64_t rev)
+{
+    (void)rev;
+    struct etcd_request *r = ctx;
+    if (code == ERR_NOT_FOUND || code == ERR_INVALID) {
+        grpc_finish(r->call, GRPC_FAILED_PRECONDITION, "etcdserver: bad leader transferee");
+        return;
+    }
+    if (code < 0) {
+        etcd_fail(r->call, code);
+        return;
+    }
+    Etcdserverpb__ResponseHeader header;
+    Etcdserverpb__MoveLeaderResponse response = ETCDSERVERPB__MOVE_LEADER_RESPONSE__INIT;
+    etcd_header(r->server, &header, 0);
+    response.header = &header;
+    grpc_reply(r->call, &response.base);
+}
+
+static void on_move_leader(struct grpc_call *call, void *ctx, const ProtobufCMessage *message,
+                           struct str raw)
+{
+    (void)raw;
+    struct etcd_server *s = ctx;
+    const Etcdserverpb__MoveLeaderRequest *q = (const void *)message;
+    struct kv_status st;
+    kv_status(s->kv, &st);
+    if (st.leader_id != s->member_id)
+        grpc_finish(call, GRPC_FAILED_PRECONDITION, "etcdserver: not leader");
+    else
+        kv_move_leader(s->kv, q->targetid, etcd_loop(call), move_done,
+                       etcd_request_new(s, call, message));
+}
+
+const struct grpc_method etcd_maintenance_methods[] = {
+    ETCD_METHOD("Maintenance", "Status", status_request, on_status),
+    ETCD_METHOD("Maintenance", "Alarm", alarm_request, on_alarm),
+    ETCD_METHOD("Maintenance", "HashKV", hash_kvrequest, on_hash_kv),
+    ETCD_METHOD("Maintenance", "MoveLeader", move_leader_request, on_move_leader),
+};
+const size_t etcd_maintenance_methods_len = ARRAY_LEN(etcd_maintenance_methods);
