@@ -2,6 +2,7 @@
  * Writing versions: put, delete, leases' attachments, restoring, compaction (kvstore/mvcc.h).
  */
 #include "kvstore/mvcc.h"
+#include "raft/sealed.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/vec.h"
@@ -66,9 +67,9 @@ static size_t lease_key_make(char out[TREE_KEY_MAX], int64_t id, struct str key)
 static int attach(struct mvcc_write *w, int64_t id, struct str key, struct error *err)
 {
     char raw[TREE_KEY_MAX];
-    MDB_val k = {lease_key_make(raw, id, key), raw};
-    MDB_val v = {key.n > TREE_CHUNK ? key.n : 0, (void *)key.p};
-    return mvcc_error(mdb_put(w->txn, w->trees->lease_key, &k, &v, 0), err, "attach to lease");
+    struct str k = str_make(raw, lease_key_make(raw, id, key));
+    struct str whole = key.n > TREE_CHUNK ? key : STR_NONE;
+    return mvcc_error(sealed_put(w->txn, w->trees->lease_key, k, whole), err, "attach to lease");
 }
 
 static int detach(struct mvcc_write *w, int64_t id, struct str key, struct error *err)
@@ -286,8 +287,9 @@ int mvcc_lease_put(struct mvcc_write *w, int64_t id, int64_t ttl_s, struct error
 {
     char raw[8];
     lease_id_make(raw, id);
-    MDB_val k = {sizeof raw, raw}, v = {sizeof ttl_s, &ttl_s};
-    return mvcc_error(mdb_put(w->txn, w->trees->lease, &k, &v, 0), err, "put lease");
+    int rc = sealed_put(w->txn, w->trees->lease, str_make(raw, sizeof raw),
+                        str_make(&ttl_s, sizeof ttl_s));
+    return mvcc_error(rc, err, "put lease");
 }
 
 int mvcc_lease_delete(struct mvcc_write *w, int64_t id, struct error *err)
@@ -309,11 +311,12 @@ int mvcc_lease_each(const struct mvcc_view *v, int (*fn)(void *ctx, int64_t id, 
         return mvcc_error(rc, err, "open cursor");
     while (stop == 0 && (rc = mdb_cursor_get(c, &k, &val, MDB_NEXT)) == 0) {
         int64_t ttl_s;
-        if (k.mv_size != 8 || val.mv_size != sizeof ttl_s) {
+        struct str record;
+        if (sealed_open(&k, &val, &record) || k.mv_size != 8 || record.n != sizeof ttl_s) {
             mdb_cursor_close(c);
-            return error_set(err, ERR_CORRUPT, "lease record has a wrong form");
+            return error_set(err, ERR_CORRUPT, "a lease record is damaged");
         }
-        memcpy(&ttl_s, val.mv_data, sizeof ttl_s);
+        memcpy(&ttl_s, record.p, sizeof ttl_s);
         stop = fn(ctx, lease_id_read(k.mv_data), ttl_s);
     }
     mdb_cursor_close(c);
@@ -336,8 +339,12 @@ int mvcc_lease_keys(const struct mvcc_view *v, int64_t id, size_t max,
     for (size_t n = 0; rc == 0 && stop == 0 && n < max; n++) {
         if (k.mv_size < 8 || memcmp(k.mv_data, raw, 8) != 0)
             break;
-        stop = fn(ctx, val.mv_size ? str_make(val.mv_data, val.mv_size)
-                                   : str_make((char *)k.mv_data + 8, k.mv_size - 8));
+        struct str whole;
+        if (sealed_open(&k, &val, &whole)) {
+            rc = MDB_CORRUPTED;
+            break;
+        }
+        stop = fn(ctx, whole.n ? whole : str_make((char *)k.mv_data + 8, k.mv_size - 8));
         rc = mdb_cursor_get(c, &k, &val, MDB_NEXT);
     }
     mdb_cursor_close(c);

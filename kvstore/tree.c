@@ -3,6 +3,7 @@
  */
 #include "kvstore/tree.h"
 #include "base/mem.h"
+#include "raft/sealed.h"
 #include <assert.h>
 
 enum { NODE_ROOT = 0, NODE_OTHER = 1, POINTER_MARK = 1 };
@@ -52,6 +53,18 @@ static MDB_val raw_make(struct raw_key *k, uint64_t node, struct str rest)
     return (MDB_val){k->n, k->p};
 }
 
+/* The node that a pointer leads to. */
+static int pointer_open(const MDB_val *key, const MDB_val *value, uint64_t *node)
+{
+    struct str id;
+    int rc = sealed_open(key, value, &id);
+    if (rc == 0 && id.n != 8)
+        rc = MDB_CORRUPTED;
+    if (rc == 0)
+        *node = get_be64(id.p);
+    return rc;
+}
+
 int tree_get(MDB_txn *txn, MDB_dbi dbi, struct str key, MDB_val *value)
 {
     uint64_t node = 0;
@@ -61,9 +74,8 @@ int tree_get(MDB_txn *txn, MDB_dbi dbi, struct str key, MDB_val *value)
         int rc = mdb_get(txn, dbi, &raw, value);
         if (rc || key.n <= TREE_CHUNK)
             return rc;
-        if (value->mv_size != 8)
-            return MDB_CORRUPTED;
-        node = get_be64(value->mv_data);
+        if ((rc = pointer_open(&raw, value, &node)) != 0)
+            return rc;
         key = str_slice(key, TREE_CHUNK, key.n);
     }
 }
@@ -77,16 +89,13 @@ int tree_reserve(MDB_txn *txn, MDB_dbi dbi, MDB_cursor *c, struct str key, size_
     while (key.n > TREE_CHUNK) {
         raw = raw_make(&k, node, key);
         int rc = mdb_get(txn, dbi, &raw, &value);
-        if (rc == 0 && value.mv_size != 8)
-            return MDB_CORRUPTED;
         if (rc == 0) {
-            node = get_be64(value.mv_data);
+            rc = pointer_open(&raw, &value, &node);
         } else if (rc == MDB_NOTFOUND) {
             char id[8];
             node = (*next_node)++;
             put_be64(id, node);
-            value = (MDB_val){sizeof id, id};
-            rc = mdb_put(txn, dbi, &raw, &value, 0);
+            rc = sealed_put(txn, dbi, str_make(raw.mv_data, raw.mv_size), str_make(id, sizeof id));
         }
         if (rc)
             return rc;
@@ -134,7 +143,7 @@ int tree_delete(MDB_txn *txn, MDB_dbi dbi, struct str key)
         raw = raw_make(&k, nodes[i], str_slice(key, i * TREE_CHUNK, key.n));
         rc = mdb_get(txn, dbi, &raw, &value);
         if (rc == 0)
-            nodes[i + 1] = get_be64(value.mv_data);
+            rc = pointer_open(&raw, &value, &nodes[i + 1]);
     }
     if (rc == 0) {
         raw = raw_make(&k, nodes[levels], str_slice(key, levels * TREE_CHUNK, key.n));
@@ -212,9 +221,10 @@ static int settle(struct tree_iter *it, int rc)
         }
         struct str rest = str_make((char *)it->raw.mv_data + n, it->raw.mv_size - n);
         if (rest.n > TREE_CHUNK) {
-            if (it->value.mv_size != 8)
+            uint64_t node;
+            if (pointer_open(&it->raw, &it->value, &node))
                 return MDB_CORRUPTED;
-            descend(it, get_be64(it->value.mv_data), str_slice(rest, 0, TREE_CHUNK));
+            descend(it, node, str_slice(rest, 0, TREE_CHUNK));
             struct raw_key k;
             k.n = node_prefix(k.p, current_node(it));
             it->raw = (MDB_val){k.n, k.p};
@@ -245,9 +255,10 @@ int tree_seek(struct tree_iter *it, struct str key)
                      memcmp(it->raw.mv_data, want.mv_data, want.mv_size) == 0;
         if (key.n <= TREE_CHUNK || !exact)
             return settle(it, rc);
-        if (it->value.mv_size != 8)
+        uint64_t node;
+        if (pointer_open(&it->raw, &it->value, &node))
             return MDB_CORRUPTED;
-        descend(it, get_be64(it->value.mv_data), str_slice(key, 0, TREE_CHUNK));
+        descend(it, node, str_slice(key, 0, TREE_CHUNK));
         key = str_slice(key, TREE_CHUNK, key.n);
     }
 }

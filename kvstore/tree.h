@@ -5,7 +5,7 @@
  *
  *     root node    00 ‖ chunk                  → record
  *     other nodes  01 ‖ node id:8 ‖ chunk      → record
- *     any node     … ‖ full chunk ‖ 01         → "the rest is in node <id>" (8 bytes)
+ *     any node     … ‖ full chunk ‖ 01         → "the rest is in node <id>" (8 bytes, sealed)
  *
  * A key that ends exactly with a full chunk sorts directly before the pointer behind that chunk, as it
  * must. Nearly all keys are shorter than one chunk and cost one byte more than themselves.

@@ -5,6 +5,7 @@
  * the configuration, "u:…" the state machine's) and `log` (index, native integer → entry record).
  */
 #include "raft/log_state.h"
+#include "raft/sealed.h"
 #include "base/encode.h"
 #include "base/log.h"
 #include <assert.h>
@@ -44,11 +45,6 @@ static MDB_val val(const void *p, size_t n)
     return (MDB_val){n, (void *)p};
 }
 
-static MDB_val val_cstr(const char *s)
-{
-    return val(s, strlen(s));
-}
-
 static int failed_before(struct error *err)
 {
     return error_set(err, ERR_IO, "the store has stopped after a failed write");
@@ -59,40 +55,39 @@ static int failed_before(struct error *err)
 int logdb_state_store(struct logdb *db, struct logdb_env *env, MDB_txn *txn,
                       const struct logdb_state *state, struct error *err)
 {
-    MDB_val k = val_cstr("state"), v = val(state, sizeof *state);
-    return logdb_mdb_error(db, mdb_put(txn, env->meta, &k, &v, 0), err, "put state");
+    int rc = sealed_put(txn, env->meta, STR("state"), str_make(state, sizeof *state));
+    return logdb_mdb_error(db, rc, err, "put state");
 }
 
 static int runs_store(struct logdb *db, MDB_txn *txn, struct error *err)
 {
-    MDB_val k = val_cstr("runs"), v = val(db->runs.items, db->runs.len * sizeof *db->runs.items);
-    return logdb_mdb_error(db, mdb_put(txn, db->env.meta, &k, &v, 0), err, "put runs");
+    struct str runs = str_make(db->runs.items, db->runs.len * sizeof *db->runs.items);
+    return logdb_mdb_error(db, sealed_put(txn, db->env.meta, STR("runs"), runs), err, "put runs");
 }
 
 /* Take state and runs over from what is committed. */
 int logdb_state_load(struct logdb *db, MDB_txn *txn, struct error *err)
 {
-    MDB_val k = val_cstr("state"), v;
-    int rc = mdb_get(txn, db->env.meta, &k, &v);
+    struct str s;
+    int rc = sealed_get(txn, db->env.meta, STR("state"), &s);
     if (rc)
         return logdb_mdb_error(db, rc, err, "get state");
-    if (v.mv_size != sizeof db->state)
-        return error_set(err, ERR_CORRUPT, "lmdb: state record of %zu bytes", v.mv_size);
-    memcpy(&db->state, v.mv_data, sizeof db->state);
+    if (s.n != sizeof db->state)
+        return error_set(err, ERR_CORRUPT, "lmdb: state record of %zu bytes", s.n);
+    memcpy(&db->state, s.p, sizeof db->state);
     db->on_disk = db->state;
-    k = val_cstr("runs");
-    rc = mdb_get(txn, db->env.meta, &k, &v);
+    rc = sealed_get(txn, db->env.meta, STR("runs"), &s);
     vec_clear(&db->runs);
     db->runs_dirty = false;
     if (rc == MDB_NOTFOUND)
         return 0;
     if (rc)
         return logdb_mdb_error(db, rc, err, "get runs");
-    size_t n = v.mv_size / sizeof *db->runs.items;
-    if (v.mv_size % sizeof *db->runs.items || n > LOGDB_RUNS_MAX)
-        return error_set(err, ERR_CORRUPT, "lmdb: runs record of %zu bytes", v.mv_size);
+    size_t n = s.n / sizeof *db->runs.items;
+    if (s.n % sizeof *db->runs.items || n > LOGDB_RUNS_MAX)
+        return error_set(err, ERR_CORRUPT, "lmdb: runs record of %zu bytes", s.n);
     vec_reserve(&db->runs, n);
-    memcpy(db->runs.items, v.mv_data, v.mv_size);
+    memcpy(db->runs.items, s.p, s.n);
     db->runs.len = n;
     return 0;
 }
@@ -275,10 +270,10 @@ int logdb_boot(struct logdb *db, struct raft_boot *boot, struct error *err)
     int rc = logdb_read_begin(db, &txn, err);
     if (rc < 0)
         return rc;
-    MDB_val k = val_cstr("config"), v;
-    int mrc = mdb_get(txn, db->env.meta, &k, &v);
+    struct str config;
+    int mrc = sealed_get(txn, db->env.meta, STR("config"), &config);
     if (mrc == 0)
-        rc = raft_config_decode(str_make(v.mv_data, v.mv_size), &boot->config, err);
+        rc = raft_config_decode(config, &boot->config, err);
     else if (mrc != MDB_NOTFOUND)
         rc = logdb_mdb_error(db, mrc, err, "get config");
     logdb_read_end(db, txn);
@@ -398,8 +393,7 @@ int logdb_txn_config(struct logdb_txn *txn, const struct raft_config *config, st
     struct buf b;
     buf_init(&b);
     raft_config_encode(config, &b);
-    MDB_val k = val_cstr("config"), v = val(b.data, b.len);
-    int rc = mdb_put(txn->mdb, txn->db->env.meta, &k, &v, 0);
+    int rc = sealed_put(txn->mdb, txn->db->env.meta, STR("config"), buf_str(&b));
     buf_free(&b);
     return logdb_mdb_error(txn->db, rc, err, "put config");
 }
@@ -492,26 +486,27 @@ int logdb_snapshot_meta(struct logdb *db, MDB_txn *txn, struct raft_snapshot_met
                         struct error *err)
 {
     struct logdb_state s;
-    struct entry_record r;
-    MDB_val k = val_cstr("state"), v;
-    int rc = mdb_get(txn, db->env.meta, &k, &v);
-    if (rc || v.mv_size != sizeof s)
+    struct str record;
+    int rc = sealed_get(txn, db->env.meta, STR("state"), &record);
+    if (rc || record.n != sizeof s)
         return error_set(err, ERR_CORRUPT, "state record cannot be read");
-    memcpy(&s, v.mv_data, sizeof s);
+    memcpy(&s, record.p, sizeof s);
     *out = (struct raft_snapshot_meta){.index = s.applied, .term = s.base_term};
     if (s.applied > s.base_index) {
-        k = val(&s.applied, sizeof s.applied);
+        struct raft_entry e;
+        MDB_val k = val(&s.applied, sizeof s.applied), v;
         rc = mdb_get(txn, db->env.log, &k, &v);
-        if (rc || v.mv_size < sizeof r)
+        if (rc)
             return error_set(err, ERR_CORRUPT, "log entry %" PRIu64 " cannot be read", s.applied);
-        memcpy(&r, v.mv_data, sizeof r);
-        out->term = r.term;
+        if (entry_decode(s.applied, v, &e, err) < 0)
+            return err ? err->code : ERR_CORRUPT;
+        blob_unref(e.data);
+        out->term = e.term;
     }
-    k = val_cstr("config");
-    rc = mdb_get(txn, db->env.meta, &k, &v);
+    rc = sealed_get(txn, db->env.meta, STR("config"), &record);
     if (rc)
         return rc == MDB_NOTFOUND ? 0 : logdb_mdb_error(db, rc, err, "get config");
-    return raft_config_decode(str_make(v.mv_data, v.mv_size), &out->config, err);
+    return raft_config_decode(record, &out->config, err);
 }
 
 /* ---- the state machine's small values -------------------------------------------------------- */
@@ -526,11 +521,9 @@ static int meta_key(const char *key, char out[64])
 int logdb_get_meta(struct logdb *db, MDB_txn *txn, const char *key, struct str *out)
 {
     char name[64];
-    MDB_val k = val(name, (size_t)meta_key(key, name)), v;
-    int rc = mdb_get(txn, db->env.meta, &k, &v);
+    int rc = sealed_get(txn, db->env.meta, str_make(name, (size_t)meta_key(key, name)), out);
     if (rc)
         return rc == MDB_NOTFOUND ? ERR_NOT_FOUND : logdb_mdb_error(db, rc, NULL, "get meta");
-    *out = str_make(v.mv_data, v.mv_size);
     return 0;
 }
 
@@ -538,8 +531,8 @@ int logdb_put_meta(struct logdb *db, MDB_txn *txn, const char *key, struct str v
                    struct error *err)
 {
     char name[64];
-    MDB_val k = val(name, (size_t)meta_key(key, name)), v = val(value.p, value.n);
-    return logdb_mdb_error(db, mdb_put(txn, db->env.meta, &k, &v, 0), err, "put meta");
+    int rc = sealed_put(txn, db->env.meta, str_make(name, (size_t)meta_key(key, name)), value);
+    return logdb_mdb_error(db, rc, err, "put meta");
 }
 
 /* ---- readers --------------------------------------------------------------------------------- */

@@ -49,7 +49,7 @@
 
 struct logdb;
 
-#define LOGDB_FORMAT 1     /* version of the data directory */
+#define LOGDB_FORMAT 2     /* version of the data directory */
 #define LOGDB_TREES_MAX 16 /* named trees, the log's own included */
 
 struct logdb_options {
@@ -112,7 +112,8 @@ int logdb_txn_compact(struct logdb_txn *txn, uint64_t base, size_t max, uint64_t
 int logdb_commit(struct logdb_txn *txn, struct error *err);
 void logdb_abort(struct logdb_txn *txn);
 
-/* Small values of the state machine that belong to the member (cluster id, name, …). */
+/* Small values of the state machine that belong to the member (cluster id, name, …), stored sealed
+ * (raft/sealed.h). */
 int logdb_get_meta(struct logdb *db, MDB_txn *txn, const char *key,
                    struct str *out); /* ERR_NOT_FOUND */
 int logdb_put_meta(struct logdb *db, MDB_txn *txn, const char *key, struct str value,

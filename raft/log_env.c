@@ -24,7 +24,7 @@
 #define FOUNDING_TERM 1
 #define PAGE_SIZE_MAX 65536u
 #define META_TXNID_OFFSET 144 /* in a meta page: page header 16, then MDB_meta up to mm_txnid */
-#define FORMAT_TEXT "c8s store format 1\n"
+#define FORMAT_TEXT "c8s store format 2\n"
 
 struct pin_header {
     char magic[8];

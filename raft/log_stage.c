@@ -3,6 +3,7 @@
  * durable, and becomes the live one by the rename of CURRENT. See log.h.
  */
 #include "raft/log_state.h"
+#include "raft/sealed.h"
 #include "base/log.h"
 #include <assert.h>
 #include <errno.h>
@@ -53,8 +54,7 @@ int logdb_stage_commit(struct logdb_stage *s, MDB_txn *txn, struct error *err)
 static int put_meta(struct logdb_stage *s, MDB_txn *txn, const char *key, const void *p, size_t n,
                     struct error *err)
 {
-    MDB_val k = {strlen(key), (void *)key}, v = {n, (void *)p};
-    int rc = mdb_put(txn, s->env.meta, &k, &v, 0);
+    int rc = sealed_put(txn, s->env.meta, str_from(key), str_make(p, n));
     return rc ? error_set(err, ERR_IO, "snapshot: put %s: %s", key, mdb_strerror(rc)) : 0;
 }
 
