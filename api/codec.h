@@ -149,6 +149,11 @@ int list_add(struct list_writer *w, struct str stored, int64_t revision, struct 
 /* `continue_token` "" and remaining < 0: none. */
 void list_end(struct list_writer *w, int64_t revision, const char *continue_token,
               int64_t remaining);
+/* Protobuf in pieces, for whoever knows how many bytes list_add will write for the items: what comes before
+ * them and what comes after, instead of list_end. */
+void list_head(struct list_writer *w, int64_t revision, const char *continue_token,
+               int64_t remaining, size_t items);
+void list_tail(struct list_writer *w);
 
 /* --- watch events ----------------------------------------------------------------------------- */
 

@@ -516,6 +516,24 @@ static void list_meta_wire(struct buf *out, struct str version, const char *toke
     }
 }
 
+void list_head(struct list_writer *w, int64_t revision, const char *continue_token,
+               int64_t remaining, size_t items)
+{
+    char version[24];
+    size_t n = (size_t)snprintf(version, sizeof version, "%lld", (long long)revision);
+    struct buf meta;
+    buf_init(&meta);
+    list_meta_wire(&meta, str_make(version, n), continue_token, continue_token[0] ? remaining : -1);
+    envelope_open(w->out, str_from(list_api_version(w)), str_from(list_kind(w)), meta.len + items);
+    buf_append_str(w->out, buf_str(&meta));
+    buf_free(&meta);
+}
+
+void list_tail(struct list_writer *w)
+{
+    envelope_close(w->out, STR(""));
+}
+
 void list_end(struct list_writer *w, int64_t revision, const char *continue_token,
               int64_t remaining)
 {
@@ -535,21 +553,19 @@ void list_end(struct list_writer *w, int64_t revision, const char *continue_toke
         buf_append_cstr(out, "}}\n");
         return;
     }
-    struct buf head, meta;
+    struct buf head, *items = out;
     buf_init(&head);
-    buf_init(&meta);
-    list_meta_wire(&meta, str_make(version, n), continue_token, continue_token[0] ? remaining : -1);
-    size_t items = out->len - w->start;
-    envelope_open(&head, str_from(list_api_version(w)), str_from(list_kind(w)), meta.len + items);
-    buf_append_str(&head, buf_str(&meta));
+    w->out = &head;
+    list_head(w, revision, continue_token, remaining, items->len - w->start);
+    w->out = items;
+    size_t len = out->len - w->start;
     if (buf_reserve(out, head.len)) {
-        memmove(out->data + w->start + head.len, out->data + w->start, items);
+        memmove(out->data + w->start + head.len, out->data + w->start, len);
         memcpy(out->data + w->start, head.data, head.len);
         out->len += head.len;
-        envelope_close(out, STR(""));
+        list_tail(w);
     }
     buf_free(&head);
-    buf_free(&meta);
 }
 
 /* --- watch events ------------------------------------------------------------------------------

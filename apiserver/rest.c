@@ -52,16 +52,6 @@ void rest_respond(struct rest *rq, int code, const char *content_type, struct st
     http_respond(rq->x, code, h, n, body);
 }
 
-void rest_stream_start_sized(struct rest *rq, const char *content_type, size_t length)
-{
-    struct http_header h[HEADERS_MAX + 1];
-    size_t n = common_headers(rq, content_type, h);
-    h[n++] =
-        (struct http_header){STR("content-length"), str_from(arena_printf(rq->a, "%zu", length))};
-    rq->code = 200;
-    http_stream_start(rq->x, 200, h, n);
-}
-
 void rest_stream_start(struct rest *rq, const char *content_type)
 {
     struct http_header h[HEADERS_MAX];

@@ -55,8 +55,6 @@ void rest_stored(struct rest *rq, int code, struct str stored, int64_t revision)
 void rest_json_or_wire(struct rest *rq, int code, struct buf *b);
 /* Headers of a streamed answer; writes what content_type says. */
 void rest_stream_start(struct rest *rq, const char *content_type);
-/* The same when the length is known. */
-void rest_stream_start_sized(struct rest *rq, const char *content_type, size_t length);
 void rest_warn(struct rest *rq, const char *text); /* past the maximum: dropped */
 
 /*

@@ -1,10 +1,11 @@
 /*
  * LIST: a consistent view at one revision, filtered and paged.
  *
- * Small answers are made in one go. A larger JSON answer is streamed: pages are read at the list's
- * revision, each within its share of the memory that all answers have (kv_budget), and the next one only
- * when the peer has taken the last. Protobuf needs its length in front and is gathered whole, within the
- * same budget.
+ * Small answers are made in one go. A larger one is streamed: pages are read at the list's revision, each
+ * within its share of the memory that all answers have (kv_budget), and the next one only when the peer
+ * has taken the last. Protobuf wants its length in front, so that a large list is walked twice at one
+ * revision: first to learn how long the items are, then to send them. A large JSON answer is not indented
+ * for ?pretty=true.
  */
 #include "apiserver/continue_token.h"
 #include "apiserver/list_options.h"
@@ -16,22 +17,29 @@
 #define WHOLE_PAGE_BYTES (1u << 20) /* answers up to this are made in one go while few are */
 #define BUSY_REQUESTS 32
 #define LOW_WATER (64u << 10) /* http_server_options.queue_low_water */
-#define GATHER_BUDGET (16u << 20)
 #define LIMIT_MAX 1000000
 
 struct lister {
     struct rest *rq;
     struct selection select;
-    int64_t limit;   /* 0: none */
-    int64_t rev;     /* the revision of the answer; 0 until the first page */
-    struct str next; /* key to go on from */
+    int64_t limit;          /* 0: none */
+    int64_t rev;            /* the revision of the answer; 0 until the first page */
+    struct str start, next; /* the first key, the key to go on from */
     struct str end;
     int64_t found;
     struct str last; /* last key put into the answer */
     struct buf out;
     struct list_writer plain;
     struct table_writer table;
-    size_t sent; /* of a gathered answer */
+    enum {
+        ONE_PASS,
+        MEASURING,
+        MEASURED
+    } pass;                 /* protobuf goes on to the others when it is large */
+    size_t items;           /* bytes of protobuf items: seen so far, then of the whole answer */
+    size_t sent;            /* of those */
+    const char *token;      /* of a measured answer */
+    struct loop_task go_on; /* lets others have the loop between pages that nobody waits for */
     bool streaming, begun, more;
     bool waiting; /* for a share of the budget */
     bool paused;  /* until the peer has taken what is queued */
@@ -57,11 +65,6 @@ static int visit(void *ctx, const struct kv_pair *pair)
     if (l->limit && l->found == l->limit)
         l->last = str_make(arena_dup(l->rq->a, pair->key.p, pair->key.n), pair->key.n);
     return 0;
-}
-
-static bool can_stream(const struct lister *l)
-{
-    return l->rq->accept.media == MEDIA_JSON && !l->rq->pretty;
 }
 
 static void begin(struct lister *l)
@@ -99,72 +102,47 @@ static void fail(struct lister *l, const struct error *err)
     rest_status(rq, s);
 }
 
+static const char *continue_token(struct lister *l)
+{
+    struct rest *rq = l->rq;
+    if (!l->more)
+        return "";
+    size_t base = strlen(rq->r->storage_prefix) + 1;
+    struct buf b;
+    buf_init(&b);
+    buf_append(&b, l->last.p + base, l->last.n - base);
+    buf_append_char(&b, 0);
+    const char *token = continue_token_make(rq->a, l->rev, buf_str(&b));
+    buf_free(&b);
+    return token;
+}
+
 /* Close the answer: metadata with revision and continue token. */
 static void finish(struct lister *l)
 {
-    struct rest *rq = l->rq;
-    const char *token = "";
-    if (l->more) {
-        size_t base = strlen(rq->r->storage_prefix) + 1;
-        struct buf b;
-        buf_init(&b);
-        buf_append(&b, l->last.p + base, l->last.n - base);
-        buf_append_char(&b, 0);
-        token = continue_token_make(rq->a, l->rev, buf_str(&b));
-        buf_free(&b);
-    }
-    if (rq->accept.transform == TRANSFORM_TABLE)
-        table_end(&l->table, l->rev, token, -1);
+    if (l->pass == MEASURED)
+        list_tail(&l->plain); /* the token stands in front */
+    else if (l->rq->accept.transform == TRANSFORM_TABLE)
+        table_end(&l->table, l->rev, continue_token(l), -1);
     else
-        list_end(&l->plain, l->rev, token, -1);
+        list_end(&l->plain, l->rev, continue_token(l), -1);
 }
 
-/* A large gathered answer goes out piece by piece, holding its share of the budget until the end. */
-static void send_rest(struct lister *l)
+/* Nobody listens any more. */
+static void abandon(struct lister *l)
 {
-    struct rest *rq = l->rq;
-    while (l->sent < l->out.len && !http_closed(rq->x)) {
-        size_t n = MIN(l->out.len - l->sent, (size_t)PAGE_BYTES);
-        http_stream_write(rq->x, str_make(l->out.data + l->sent, n));
-        l->sent += n;
-        if (http_stream_queued(rq->x) >= LOW_WATER && l->sent < l->out.len) {
-            l->paused = true;
-            return;
-        }
-    }
     buf_free(&l->out);
-    http_stream_end(rq->x, NULL, 0);
-}
-
-static void on_drain_gathered(struct http_exchange *x)
-{
-    struct rest *rq = x->user;
-    struct lister *l = rq->op;
-    if (!l->paused)
-        return;
-    l->paused = false;
-    send_rest(l);
-}
-
-static void on_close_gathered(struct http_exchange *x)
-{
-    struct rest *rq = x->user;
-    send_rest(rq->op);
+    if (l->streaming)
+        http_stream_end(l->rq->x, NULL, 0);
+    else
+        http_abort(l->rq->x);
 }
 
 static void respond(struct lister *l)
 {
     struct rest *rq = l->rq;
-    if (!l->streaming && rq->budget && rq->accept.media == MEDIA_PROTOBUF) {
-        rq->x->on_drain = on_drain_gathered;
-        rq->x->on_close = on_close_gathered;
-        rest_stream_start_sized(rq, media_type(MEDIA_PROTOBUF), l->out.len);
-        send_rest(l);
-        return;
-    }
-    enum media media = rq->accept.media == MEDIA_PROTOBUF ? MEDIA_PROTOBUF : MEDIA_JSON;
     struct buf out = l->out; /* l goes with the exchange */
-    if (media == MEDIA_JSON)
+    if (rq->accept.media != MEDIA_PROTOBUF)
         buf_append_char(&out, '\n');
     if (l->streaming) {
         http_stream_write(rq->x, buf_str(&out));
@@ -200,13 +178,13 @@ static void budget_here(void *ctx, int code, int64_t rev)
 }
 
 /* Hold a share of the memory for answers; false: budget_here goes on when there is one. */
-static bool take_budget(struct lister *l, size_t bytes)
+static bool take_budget(struct lister *l)
 {
     struct rest *rq = l->rq;
     if (rq->budget)
         return true;
-    rq->budget = bytes;
-    l->waiting = !kv_budget_take(rq->server->kv, bytes, rq->x->loop, budget_here, l);
+    rq->budget = PAGE_BUDGET;
+    l->waiting = !kv_budget_take(rq->server->kv, PAGE_BUDGET, rq->x->loop, budget_here, l);
     return !l->waiting;
 }
 
@@ -219,7 +197,7 @@ static void on_drain(struct http_exchange *x)
         return;
     l->paused = false;
     give_budget(rq);
-    if (take_budget(l, PAGE_BUDGET))
+    if (take_budget(l))
         advance(l);
 }
 
@@ -232,8 +210,7 @@ static void on_close(struct http_exchange *x)
     if (!l->paused)
         return;
     l->paused = false;
-    buf_free(&l->out);
-    http_stream_end(x, NULL, 0);
+    abandon(l);
 }
 
 /* Hand a page to the peer; true: it was so small that nobody will tell when it is taken. */
@@ -242,7 +219,8 @@ static bool flush(struct lister *l)
     struct rest *rq = l->rq;
     if (!l->streaming) {
         l->streaming = true;
-        rest_stream_start(rq, media_type(MEDIA_JSON));
+        rest_stream_start(
+            rq, media_type(rq->accept.media == MEDIA_PROTOBUF ? MEDIA_PROTOBUF : MEDIA_JSON));
         rq->x->on_drain = on_drain;
         rq->x->on_close = on_close;
     }
@@ -257,9 +235,9 @@ static int read_page(struct lister *l)
 {
     struct rest *rq = l->rq;
     bool busy = atomic_load(&rq->server->inflight) > BUSY_REQUESTS;
-    size_t bytes = !can_stream(l) || (!l->streaming && !busy) ? WHOLE_PAGE_BYTES
-                   : l->streaming                             ? PAGE_BYTES
-                                                              : FIRST_PAGE_BYTES;
+    size_t bytes = l->streaming || l->pass == MEASURING ? PAGE_BYTES
+                   : busy || l->pass == MEASURED        ? FIRST_PAGE_BYTES
+                                                        : WHOLE_PAGE_BYTES;
     struct kv_range_request range = {
         .key = l->next, .end = l->end, .rev = l->rev, .no_count = true, .bytes_max = bytes};
     struct kv_range_result result;
@@ -276,6 +254,39 @@ static int read_page(struct lister *l)
     return rc;
 }
 
+static void go_on(struct loop_task *task)
+{
+    advance(container_of(task, struct lister, go_on));
+}
+
+/* The length is known: put it in front and walk again, to send. */
+static void measured(struct lister *l)
+{
+    l->token = continue_token(l);
+    l->pass = MEASURED;
+    l->next = l->start;
+    l->found = 0;
+    l->more = false;
+    list_head(&l->plain, l->rev, l->token, -1, l->items);
+    l->sent = 0;
+}
+
+/* A page of a protobuf list was encoded: count it and forget it. True: go on at once. */
+static bool measure_page(struct lister *l, bool last)
+{
+    l->pass = MEASURING;
+    l->items += l->out.len;
+    buf_free(&l->out);
+    buf_init(&l->out);
+    if (last) {
+        measured(l);
+        return true;
+    }
+    l->go_on.fn = go_on;
+    loop_post(l->rq->x->loop, &l->go_on);
+    return false;
+}
+
 /* Read pages until the answer is complete, the peer is behind or memory is short. */
 static void advance(struct lister *l)
 {
@@ -284,13 +295,26 @@ static void advance(struct lister *l)
         l->rev = kv_current_revision(rq->server->kv);
     begin(l);
     for (;;) {
-        if (l->streaming && http_closed(rq->x)) {
-            buf_free(&l->out);
-            http_stream_end(rq->x, NULL, 0);
+        if (http_closed(rq->x) && (l->streaming || l->pass != ONE_PASS)) {
+            abandon(l);
             return;
         }
+        size_t before = l->out.len;
         int rc = read_page(l);
         if (rc < 0) {
+            fail(l, &l->err);
+            return;
+        }
+        if (l->pass == MEASURING ||
+            (rc == 1 && l->pass == ONE_PASS && rq->accept.media == MEDIA_PROTOBUF)) {
+            if (!measure_page(l, rc == 0))
+                return;
+            continue;
+        }
+        l->sent += l->out.len - before;
+        if (rc == 0 && l->pass == MEASURED && l->sent != l->items) {
+            error_set(&l->err, ERR_INTERNAL, "the list is %zu bytes long, not %zu as announced",
+                      l->sent, l->items);
             fail(l, &l->err);
             return;
         }
@@ -298,11 +322,6 @@ static void advance(struct lister *l)
             finish(l);
             respond(l);
             return;
-        }
-        if (!can_stream(l)) {
-            if (!take_budget(l, GATHER_BUDGET))
-                return;
-            continue;
         }
         if (!flush(l)) {
             l->paused = true;
@@ -331,7 +350,7 @@ static bool parse_continue(struct lister *l, const char *token)
                     status_bad_request(rq->a, "continue key is not valid: it is of another list"));
         return false;
     }
-    l->next = key;
+    l->next = l->start = key;
     return true;
 }
 
@@ -390,7 +409,7 @@ void rest_list(struct rest *rq)
     const char *await;
     if (!parse_version(l, token, &await))
         return;
-    l->next = l->select.prefix;
+    l->next = l->start = l->select.prefix;
     l->end = l->select.exact ? STR_NONE : kv_prefix_end(rq->a, l->select.prefix);
     if (token && *token) {
         if (!parse_continue(l, token))

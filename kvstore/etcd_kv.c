@@ -3,13 +3,16 @@
  *
  * A small answer is read in one go. A large range is walked twice at one revision: first to learn its
  * encoded size, for which memory is then reserved out of the budget of all requests, and again to write it
- * straight into the frame: no structs, one copy.
+ * straight into the frame: no structs, one copy. A sorted or filtered one is gathered in structs, and a
+ * transaction's ranges while it is applied; they wait for their share of the same budget first.
  */
 #include "kvstore/etcd_internal.h"
 
 #include <assert.h>
 
 #define SMALL_ANSWER_BYTES (64u * 1024)
+#define TXN_RANGES_BUDGET (4u << 20) /* for a transaction that reads ranges of unknown size */
+#define TXN_SMALL_LIMIT 100          /* keys of a range that waits for nothing */
 #define GRPC_PREFIX 5
 
 struct etcd_request *etcd_request_new(struct etcd_server *s, struct grpc_call *call,
@@ -182,19 +185,24 @@ static void start_large(struct range_call *r)
         send_large(r, 0, 0);
 }
 
-static void read_range(struct range_call *r)
+/* Read and answer by way of structs. */
+static void send_gathered(void *ctx, int code, int64_t rev)
 {
+    (void)rev;
+    struct range_call *r = ctx;
     struct etcd_server *s = r->base.server;
     struct grpc_call *call = r->base.call;
     struct kv_range_request *q = &r->request;
     struct error err = {0};
-    bool in_order = q->sort_order == KV_SORT_NONE ||
-                    (q->sort_target == KV_SORT_KEY && q->sort_order == KV_SORT_ASCEND);
-    bool filtered = q->min_mod_rev || q->max_mod_rev || q->min_create_rev || q->max_create_rev;
-    if (in_order && !filtered && !q->count_only)
-        q->bytes_max = SMALL_ANSWER_BYTES;
-    /* Without a limit the pairs themselves are the count. */
-    q->no_count = q->bytes_max && !q->limit;
+    if (code < 0) {
+        r->base.budget = 0;
+        etcd_fail(call, code);
+        return;
+    }
+    if (grpc_cancelled(call)) {
+        grpc_finish(call, GRPC_CANCELLED, "context canceled");
+        return;
+    }
     int rc = kv_range(s->kv, q, grpc_arena(call), &r->result, &err);
     if (rc < 0) {
         etcd_fail(call, rc);
@@ -215,6 +223,46 @@ static void read_range(struct range_call *r)
     etcd_header(s, &header, r->result.current);
     response.header = &header;
     grpc_reply(call, &response.base);
+}
+
+/* Everything that passes the filters is held until it is sorted: learn how much that is and wait for so
+ * much of the budget. */
+static void start_gathered(struct range_call *r)
+{
+    struct etcd_server *s = r->base.server;
+    struct kv_range_request all = r->request;
+    all.sort_order = KV_SORT_NONE;
+    all.limit = 0;
+    int rc = kv_scan(s->kv, &all, measure_pair, r, grpc_arena(r->base.call), &r->result, NULL);
+    if (rc < 0) {
+        etcd_fail(r->base.call, rc);
+        return;
+    }
+    size_t structs = sizeof(struct kv_pair) + sizeof(Mvccpb__KeyValue) + sizeof(void *);
+    size_t bytes = 2 * r->kvs_bytes + 2 * (size_t)r->measured * structs; /* read, and packed */
+    if (bytes > SMALL_ANSWER_BYTES) {
+        r->base.budget = bytes;
+        if (!kv_budget_take(s->kv, bytes, etcd_loop(r->base.call), send_gathered, r))
+            return;
+    }
+    send_gathered(r, 0, 0);
+}
+
+static void read_range(struct range_call *r)
+{
+    struct kv_range_request *q = &r->request;
+    bool in_order = q->sort_order == KV_SORT_NONE ||
+                    (q->sort_target == KV_SORT_KEY && q->sort_order == KV_SORT_ASCEND);
+    bool filtered = q->min_mod_rev || q->max_mod_rev || q->min_create_rev || q->max_create_rev;
+    if (q->count_only || q->end.n == 0) {
+        send_gathered(r, 0, 0);
+    } else if (in_order && !filtered) {
+        q->bytes_max = SMALL_ANSWER_BYTES;
+        q->no_count = !q->limit; /* without a limit the pairs themselves are the count */
+        send_gathered(r, 0, 0);
+    } else {
+        start_gathered(r);
+    }
 }
 
 static void range_confirmed(void *ctx, int code, int64_t rev)
@@ -313,19 +361,69 @@ static void on_delete(struct grpc_call *call, void *ctx, const ProtobufCMessage 
            r);
 }
 
+struct txn_call {
+    struct etcd_request base;
+    struct kv_txn_request request; /* in the call's arena */
+};
+
+static bool reads_ranges(const struct kv_txn_request *request);
+
+static bool any_reads_ranges(const struct kv_op *ops, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct kv_range_request *q = &ops[i].range;
+        if (ops[i].type == KV_OP_TXN ? reads_ranges(ops[i].txn)
+            : ops[i].type == KV_OP_DELETE
+                ? ops[i].del.prev_kv && ops[i].del.end.n
+                : ops[i].type == KV_OP_RANGE && q->end.n && !q->count_only &&
+                      !(q->limit && q->limit <= TXN_SMALL_LIMIT))
+            return true;
+    }
+    return false;
+}
+
+/* Whether the answer may be much larger than the request. */
+static bool reads_ranges(const struct kv_txn_request *request)
+{
+    return any_reads_ranges(request->then, request->then_len) ||
+           any_reads_ranges(request->otherwise, request->otherwise_len);
+}
+
+static void propose_txn(void *ctx, int code, int64_t rev)
+{
+    (void)rev;
+    struct txn_call *t = ctx;
+    struct grpc_call *call = t->base.call;
+    if (code < 0) {
+        t->base.budget = 0;
+        etcd_fail(call, code);
+    } else if (grpc_cancelled(call)) {
+        grpc_finish(call, GRPC_CANCELLED, "context canceled");
+    } else {
+        kv_txn(t->base.server->kv, &t->request, etcd_loop(call), txn_done, &t->base);
+    }
+}
+
 static void on_txn(struct grpc_call *call, void *ctx, const ProtobufCMessage *message,
                    struct str raw)
 {
     (void)raw;
     struct etcd_server *s = ctx;
-    struct kv_txn_request request;
+    struct txn_call *t = arena_new(grpc_arena(call), struct txn_call);
     const char *why;
-    int status = etcd_txn_request(s, (const void *)message, grpc_arena(call), &request, &why);
+    t->base = (struct etcd_request){.server = s, .call = call, .message = message};
+    grpc_set_user(call, &t->base);
+    int status = etcd_txn_request(s, (const void *)message, grpc_arena(call), &t->request, &why);
     if (status) {
         grpc_finish(call, status, why);
         return;
     }
-    kv_txn(s->kv, &request, etcd_loop(call), txn_done, etcd_request_new(s, call, message));
+    if (reads_ranges(&t->request)) {
+        t->base.budget = TXN_RANGES_BUDGET;
+        if (!kv_budget_take(s->kv, TXN_RANGES_BUDGET, etcd_loop(call), propose_txn, t))
+            return;
+    }
+    propose_txn(t, 0, 0);
 }
 
 static void compact_done(void *ctx, int code, int64_t rev)

@@ -1,7 +1,7 @@
 /*
  * HTTP/2 server connections on nghttp2.
  *
- * nghttp2 keeps the protocol: frames, HPACK, flow control, the rules for header fields. Bytes for
+ * nghttp2 keeps the protocol: frames, HPACK, flow control (net/http2_rules.h: what a request may say). Bytes for
  * the peer go to the stream at the end of an iteration (flush), never from inside nghttp2's receive
  * path. Body bytes of an answer are not copied into nghttp2: it makes the frame header, we move the
  * payload from the exchange's queue to the stream's.
@@ -114,6 +114,7 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
         return 0;
     struct exchange *x = http_exchange_new(h->conn);
     x->stream_id = frame->hd.stream_id;
+    http2_rules_init(&x->rules);
     nghttp2_session_set_stream_user_data(session, frame->hd.stream_id, x);
     return 0;
 }
@@ -129,12 +130,18 @@ static void set_pseudo_header(struct exchange *x, struct str name, struct str va
     x->header_bytes += name.n + value.n + 32;
 }
 
+static void refuse(nghttp2_session *session, struct exchange *x)
+{
+    x->malformed = true;
+    nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, x->stream_id, NGHTTP2_PROTOCOL_ERROR);
+}
+
 static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghttp2_rcbuf *name_buf,
                      nghttp2_rcbuf *value_buf, uint8_t flags, void *arg)
 {
     (void)flags, (void)arg;
     struct exchange *x = exchange_at(session, frame->hd.stream_id);
-    if (!x || x->headers_too_large)
+    if (!x || x->headers_too_large || x->malformed)
         return 0;
     nghttp2_vec name = nghttp2_rcbuf_get_buf(name_buf), value = nghttp2_rcbuf_get_buf(value_buf);
     const struct http_server_options *o = &x->worker->server->options;
@@ -142,7 +149,14 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
         x->headers_too_large = true; /* 431 once the block is complete */
         return 0;
     }
-    if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) { /* trailers: counted, then dropped */
+    bool trailer = frame->headers.cat != NGHTTP2_HCAT_REQUEST;
+    struct str field = str_make(name.base, name.len), content = str_make(value.base, value.len);
+    if (trailer ? !http2_rules_trailer(field, content)
+                : !http2_rules_header(&x->rules, field, content)) {
+        refuse(session, x);
+        return 0;
+    }
+    if (trailer) { /* counted, then dropped */
         x->header_bytes += name.len + value.len + 32;
         return 0;
     }
@@ -159,13 +173,16 @@ static int on_header(nghttp2_session *session, const nghttp2_frame *frame, nghtt
     return 0;
 }
 
-static void headers_received(struct exchange *x, bool end_stream)
+static void headers_received(nghttp2_session *session, struct exchange *x, bool end_stream)
 {
+    bool complete = x->headers_too_large || http2_rules_headers_end(&x->rules);
+    if (!complete || !http2_rules_body(&x->rules, 0, end_stream))
+        refuse(session, x);
+    if (x->malformed)
+        return;
     exchange_hold(x);
-    struct str length = http_header_get(&x->pub, "content-length");
-    uint64_t announced;
-    if (length.p && str_to_u64(length, &announced) && announced <= INT64_MAX)
-        x->pub.content_length = (int64_t)announced;
+    if (x->rules.announced >= 0)
+        x->pub.content_length = x->rules.announced;
     else if (end_stream)
         x->pub.content_length = 0;
     if (x->headers_too_large)
@@ -179,6 +196,15 @@ static void headers_received(struct exchange *x, bool end_stream)
     exchange_release(x);
 }
 
+/* The end of the body, by a DATA frame or by trailers. */
+static void body_received(nghttp2_session *session, struct exchange *x)
+{
+    if (!x->malformed && !http2_rules_body(&x->rules, 0, true))
+        refuse(session, x);
+    if (!x->malformed)
+        exchange_body_done(x);
+}
+
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
     struct h2 *h = arg;
@@ -188,13 +214,15 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     case NGHTTP2_HEADERS:
         h->headers_began_ms = 0;
         if (x && frame->headers.cat == NGHTTP2_HCAT_REQUEST)
-            headers_received(x, end_stream);
+            headers_received(session, x, end_stream);
         else if (x && end_stream)
-            exchange_body_done(x);
+            body_received(session, x);
+        else if (x && !x->malformed) /* trailers that end nothing */
+            refuse(session, x);
         break;
     case NGHTTP2_DATA:
         if (x && end_stream)
-            exchange_body_done(x);
+            body_received(session, x);
         else if (frame->hd.length == 0)
             count_flood(h, &h->idle_frames, IDLE_FRAMES_PER_S_MAX);
         break;
@@ -224,7 +252,9 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t stream_id, c
     (void)flags, (void)arg;
     struct exchange *x = exchange_at(session, stream_id);
     bool paused = false;
-    if (x) {
+    if (x && !x->malformed && !http2_rules_body(&x->rules, n, false))
+        refuse(session, x);
+    if (x && !x->malformed) {
         exchange_hold(x);
         exchange_body(x, (const char *)data, n);
         paused = x->body_paused && !x->answered;
@@ -486,6 +516,7 @@ static nghttp2_session *new_session(struct h2 *h)
     nghttp2_option_new(&option);
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
+    nghttp2_option_set_no_http_messaging(option, 1); /* net/http2_rules.h */
     nghttp2_mem mem = http2_mem(loop_pool(h->conn->worker->loop));
     nghttp2_session_server_new3(&session, callbacks, h, option, &mem);
     nghttp2_option_del(option);

@@ -10,6 +10,7 @@
 #define C8S_NET_HTTP_INTERNAL_H
 
 #include "base/buf.h"
+#include "net/http2_rules.h"
 #include "net/http.h"
 #include "net/outq.h"
 #include "net/stream.h"
@@ -110,7 +111,9 @@ struct exchange {
     struct http_conn *conn;   /* NULL: the peer is gone */
     struct http_worker *worker;
     int32_t stream_id; /* HTTP/2 */
-    unsigned holds;    /* frames of ours on the stack that still use it */
+    struct http2_rules rules;
+    bool malformed; /* by those rules: the stream was reset */
+    unsigned holds; /* frames of ours on the stack that still use it */
 
     struct http_header *headers; /* arena; pub.headers */
     size_t headers_cap;

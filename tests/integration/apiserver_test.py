@@ -828,6 +828,53 @@ def test_zz_restart_keeps_everything(c, server):
     equal(server.client().get(CM + "/kept").json, before)
 
 
+def protobuf_fields(data):
+    """The length-delimited fields of a message, in order: (number, bytes)."""
+    def varint():
+        nonlocal at
+        value, shift = 0, 0
+        while True:
+            byte = data[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+    at, out = 0, []
+    while at < len(data):
+        number = varint()
+        equal(number & 7, 2, "wire type")
+        length = varint()
+        check(at + length <= len(data), "field", number >> 3, "is cut off")
+        out.append((number >> 3, data[at:at + length]))
+        at += length
+    return out
+
+
+def test_large_lists_are_the_same_in_every_form(c, _):
+    created(c.post("/api/v1/namespaces", {"metadata": {"name": "forms"}}))
+    path = "/api/v1/namespaces/forms/configmaps"
+    for i in range(300):
+        created(c.post(path, config_map("big-%03d" % i, x="y" * 10000)))
+    want = [o["metadata"]["name"] for o in c.get(path).json["items"] if o["metadata"]["name"] != "kube-root-ca.crt"]
+    equal(want, ["big-%03d" % i for i in range(300)])
+    equal(c.get(path + "?pretty=true").json["items"], c.get(path).json["items"])
+    equal(len(c.get(path, accept=TABLE).json["rows"]), len(c.get(path).json["items"]))
+    for query, expect in (("?labelSelector=!a", want), ("?limit=250", want[:250])):
+        answer = c.get(path + query, accept=PROTOBUF)
+        equal(answer.code, 200, answer)
+        equal(answer.body[:4], b"k8s\0")
+        raw = dict(protobuf_fields(answer.body[4:]))[2]
+        fields = protobuf_fields(raw)
+        meta = dict(protobuf_fields(fields[0][1]))
+        equal(bool(meta[3]), query != "?labelSelector=!a", "continue token")
+        names = [dict(f for f in protobuf_fields(o) if f[0] == 1) for n, o in fields[1:] if n == 2]
+        names = [bytes(m[1]) for m in names]
+        found = [re.search(rb"\n\x07(big-\d\d\d)", m).group(1).decode() for m in names if b"\n\x07big-" in m]
+        equal(found, expect)
+    c.delete("/api/v1/namespaces/forms")
+
+
 def main():
     binary, wanted = sys.argv[1], sys.argv[2:]
     tests = sorted((n, f) for n, f in globals().items() if n.startswith("test_"))

@@ -55,6 +55,7 @@ run_all() { # endpoint
     error() { grep -v '^{' "$dir/err" | head -1; }
     e del --prefix "" >/dev/null
     check "put" OK "$(e put a 1)"
+    check "an endpoint with its scheme" "a 1" "$(etcdctl --endpoints "http://$ep" get a 2>&1 | xargs)"
     check "get" "a 1" "$(e get a | xargs)"
     base=$(e get a -w json | sed 's/.*"revision":\([0-9]*\).*/\1/')
     e put a 2 >/dev/null; e put b 3 >/dev/null; e put c 0 >/dev/null

@@ -1,9 +1,9 @@
 /*
  * Three members over real sockets in one process: writes and watches on any of them, a member that
- * stops and comes back (by the log, and by a snapshot), a delete of very many keys in one range, a disk
- * that stalls, and many large lists at once.
+ * stops and comes back (by the log, and by a snapshot), a delete of very many keys in one range, and a disk
+ * that stalls. Many large lists at once: tests/integration/many_lists_test.py.
  *
- * C8S_SCALE=full runs the sizes the project promises (1 M keys, 1,000 lists of 10 MB).
+ * C8S_SCALE=full runs the size the project promises (1 M keys).
  */
 #include "kvstore/kv.h"
 #include "base/clock.h"
@@ -484,86 +484,15 @@ static void a_stalled_disk(void **state)
     assert_int_equal(after.leader_id, after.member_id);
 }
 
-/* ---- many large lists at once ---- */
-
-struct list_job {
-    struct cluster *c;
-    int member;
-    size_t expect;
-    struct wait *wait;
-    pthread_t thread;
-};
-
-struct lists {
-    struct cluster *c;
-    _Atomic int next;
-    int total;
-    size_t bytes, keys;
-    _Atomic long peak_kb;
-    _Atomic int failed;
-};
-
-static void *list_worker(void *arg)
-{
-    struct lists *l = arg;
-    while (atomic_fetch_add(&l->next, 1) < l->total) {
-        struct wait w = WAIT;
-        struct kv *kv = l->c->kv[atomic_load(&l->next) % MEMBERS];
-        struct arena a;
-        struct error err;
-        struct kv_range_request q = {.key = STR("list/"), .end = STR("list0")};
-        struct kv_range_result out;
-        if (!kv_budget_take(kv, l->bytes, NULL, on_rev, &w))
-            wait_for(&w, 1);
-        arena_init(&a);
-        int rc = kv_range(kv, &q, &a, &out, &err);
-        if (rc || out.count != (int64_t)l->keys)
-            atomic_fetch_add(&l->failed, 1);
-        long kb = anon_kb();
-        if (kb > atomic_load(&l->peak_kb))
-            atomic_store(&l->peak_kb, kb);
-        arena_free(&a);
-        kv_budget_give(kv, l->bytes);
-    }
-    return NULL;
-}
-
-static void many_large_lists(void **state)
-{
-    struct cluster *c = *state;
-    struct lists l = {.c = c, .total = full_scale() ? 1000 : 60, .keys = 5000};
-    l.bytes = (full_scale() ? 10u : 2u) << 20;
-    fill(c->kv[0], "list/", l.keys, l.bytes / l.keys, 1);
-    int64_t rev = kv_current_revision(c->kv[0]);
-    for (int i = 0; i < MEMBERS; i++)
-        reach(c->kv[i], rev);
-    int leader = leader_of(c);
-    struct kv_status before, after;
-    kv_status(c->kv[leader], &before);
-    long start = anon_kb();
-    pthread_t threads[64];
-    for (int i = 0; i < 64; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, list_worker, &l), 0);
-    for (int i = 0; i < 64; i++)
-        pthread_join(threads[i], NULL);
-    assert_int_equal(l.failed, 0);
-    kv_status(c->kv[leader], &after);
-    assert_int_equal(before.term, after.term);
-    assert_int_equal(after.leader_id, after.member_id);
-    long grew_mb = (l.peak_kb - start) / 1024;
-    printf("%d lists of %zu MB, memory grew by at most %ld MB\n", l.total, l.bytes >> 20, grew_mb);
-#ifndef __SANITIZE_THREAD__                  /* its shadow memory multiplies everything */
-    assert_true(grew_mb < 3 * 64 * 2 + 100); /* three members' budgets; arenas grow in doublings */
-#endif
-}
-
 int main(void)
 {
     log_set_level(LOG_ERROR);
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(any_member_serves), T(a_member_comes_back), T(a_very_large_delete),
-        T(a_stalled_disk),    T(many_large_lists),
+        T(any_member_serves),
+        T(a_member_comes_back),
+        T(a_very_large_delete),
+        T(a_stalled_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
