@@ -272,25 +272,36 @@ struct set_peer {
     struct raft_node *node;
     uint64_t id;
     char *address;
+    bool expel;
 };
 
 static void set_peer(struct loop_task *task)
 {
     struct set_peer *s = container_of(task, struct set_peer, task);
-    if (s->node->transport && !s->node->stopping)
-        raft_transport_set_peer(s->node->transport, s->id, s->address);
+    struct raft_transport *t = s->node->stopping ? NULL : s->node->transport;
+    if (t && s->expel)
+        raft_transport_expel(t, s->id);
+    else if (t)
+        raft_transport_set_peer(t, s->id, s->address);
     mem_free(s->address);
     mem_free(s);
 }
 
-void raft_node_set_peer(struct raft_node *n, uint64_t id, const char *address)
+static void post_peer(struct raft_node *n, uint64_t id, const char *address, bool expel)
 {
     struct set_peer *s = mem_zalloc(sizeof *s);
-    s->task.fn = set_peer;
-    s->node = n;
-    s->id = id;
-    s->address = address ? mem_strdup(address) : NULL;
+    *s = (struct set_peer){{set_peer, NULL}, n, id, address ? mem_strdup(address) : NULL, expel};
     loop_post(n->loop, &s->task);
+}
+
+void raft_node_set_peer(struct raft_node *n, uint64_t id, const char *address)
+{
+    post_peer(n, id, address, false);
+}
+
+void raft_node_expel(struct raft_node *n, uint64_t id)
+{
+    post_peer(n, id, NULL, true);
 }
 
 /* ---- leadership transfer ---- */
@@ -413,8 +424,16 @@ static void start_on_loop(void *arg)
     struct raft_node *n = call->node;
     const struct raft_node_options *o = &n->options;
     if (o->listen) {
-        struct raft_transport_options t = {
-            o->id, o->cluster_id, o->listen, o->tls_server, o->tls_client, &transport_events, n};
+        struct raft_transport_options t = {.id = o->id,
+                                           .cluster_id = o->cluster_id,
+                                           .level = o->level,
+                                           .rules = o->peer_rules,
+                                           .rules_ctx = o->peer_rules_ctx,
+                                           .listen = o->listen,
+                                           .tls_server = o->tls_server,
+                                           .tls_client = o->tls_client,
+                                           .events = &transport_events,
+                                           .ctx = n};
         n->transport = raft_transport_new(n->loop, &t, call->err);
         if (!n->transport) {
             call->rc = call->err ? call->err->code : ERR_IO;

@@ -30,6 +30,7 @@
 #include "net/loop.h"
 #include "net/tls.h"
 #include "raft/host.h"
+#include "raft/peer_rules.h"
 #include "raft/raft.h"
 
 struct raft_node;
@@ -58,6 +59,21 @@ struct raft_apply_batch {
 
 struct raft_snapshot_reader; /* the state machine's own */
 struct raft_snapshot_writer;
+
+/* What the leader knows of a member when a change is proposed. */
+struct raft_member_progress {
+    uint64_t id;
+    uint64_t match;  /* flushed there, as far as is known */
+    bool replicated; /* in step: gets entries, no snapshot or probing */
+    bool active;     /* heard of within RAFT_SILENCE_MS (raft/transport.h); self: always */
+};
+
+struct raft_change_context {
+    uint64_t last; /* of this leader's log */
+    const struct raft_config *config;
+    struct raft_member_progress members[RAFT_MEMBERS_MAX]; /* everybody of config, self included */
+    size_t members_len;
+};
 
 /*
  * What a member stands on. `ctx` is `machine_ctx` of the options. Every int function returns 0 or a
@@ -94,6 +110,16 @@ struct raft_machine_ops {
     int (*snapshot_install)(void *ctx, struct raft_snapshot_writer *w,
                             const struct raft_snapshot_meta *meta,
                             const struct raft_hard_state *hard, struct error *err);
+
+    /* ---- raft thread ---- */
+
+    /*
+     * May this change of membership be proposed? Asked on the leader for every change, its own callers'
+     * and forwarded ones, once all earlier changes are applied: what is answered here holds when the
+     * change is applied. 0, or a negative code for the proposal's callback. Must not block. May be NULL.
+     */
+    int (*check_change)(void *ctx, const struct raft_change *change,
+                        const struct raft_change_context *context);
 
     /* ---- peer thread (beside the others: uses read transactions, its own files) ---- */
 
@@ -136,6 +162,9 @@ struct raft_node_options {
     uint32_t heartbeat_ms; /* etcd's --heartbeat-interval; default 100 */
     uint32_t election_ms;  /* etcd's --election-timeout; default 1000 */
     const char *listen;    /* "host:port" for peers; NULL: no transport (single member) */
+    unsigned level;        /* feature level to claim towards peers; 0: 1 */
+    const struct raft_peer_rules *peer_rules; /* NULL: everybody of the cluster is admitted */
+    void *peer_rules_ctx;
     struct tls_context *tls_server, *tls_client; /* both or neither (plain TCP); referenced */
     const struct raft_boot *boot; /* what storage recovered; read during raft_node_start only */
     const struct raft_machine_ops *ops;
@@ -157,6 +186,8 @@ void raft_node_stop(struct raft_node *n);
  * the one to use. NULL forgets it. Any thread; the state machine calls it when a CONFIG entry's
  * context names addresses. */
 void raft_node_set_peer(struct raft_node *n, uint64_t id, const char *address);
+/* A member was removed: forget it, tell it so and disconnect it. Any thread. */
+void raft_node_expel(struct raft_node *n, uint64_t id);
 
 /* ---- proposals ---- */
 

@@ -148,12 +148,44 @@ void raft_propose_config(struct raft_node *n, const struct raft_change *change, 
 
 /* ---- at the leader ---- */
 
+/* What is known of everybody, for the machine to judge a change by. */
+static void change_context(struct raft_node *n, struct raft_change_context *c)
+{
+    struct raft_peer_status peers[RAFT_MEMBERS_MAX];
+    size_t len = raft_peers(n->raft, peers);
+    *c = (struct raft_change_context){.last = raft_last_index(n->raft),
+                                      .config = raft_configuration(n->raft)};
+    c->members[c->members_len++] =
+        (struct raft_member_progress){n->options.id, raft_stable_index(n->raft), true, true};
+    for (size_t i = 0; i < len && c->members_len < RAFT_MEMBERS_MAX; i++)
+        c->members[c->members_len++] = (struct raft_member_progress){
+            peers[i].id, peers[i].match, peers[i].state == RAFT_REPLICATE,
+            n->transport && raft_transport_silence_ms(n->transport, peers[i].id) < RAFT_SILENCE_MS};
+}
+
+/* Into the log, if the core has no other change under way and the machine agrees. */
+static int propose_change(struct raft_node *n, struct blob *data, uint64_t *index)
+{
+    struct raft_change_context context;
+    struct raft_change change;
+    struct raft_entry e = {.data = data};
+    struct error err;
+    int rc = raft_may_change(n->raft, &err);
+    if (rc < 0)
+        return rc;
+    rc = raft_change_decode(raft_entry_payload(&e), &change, &err);
+    if (rc == 0 && n->ops->check_change) {
+        change_context(n, &context);
+        rc = n->ops->check_change(n->machine, &change, &context);
+    }
+    return rc < 0 ? rc : raft_propose_change(n->raft, data, index, &err);
+}
+
 /* Propose the changes of configuration at the head of the queue, one by one. */
 static bool propose_config_here(struct raft_node *n, struct proposal *p)
 {
     uint64_t index;
-    struct error err;
-    int rc = raft_propose_change(n->raft, p->data, &index, &err);
+    int rc = propose_change(n, p->data, &index);
     if (rc == ERR_UNAVAILABLE)
         return false;
     if (rc < 0) {
@@ -313,7 +345,7 @@ bool node_recv_forward(struct raft_node *n, uint64_t from, struct str body)
         }
         propose_forwarded(n, &f, &reply);
         uint64_t index = 0;
-        int rc = raft_propose_change(n->raft, b, &index, NULL);
+        int rc = propose_change(n, b, &index);
         append_reply(&reply, header_seq(b), rc, index, raft_term(n->raft));
         blob_unref(b);
     }

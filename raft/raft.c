@@ -419,7 +419,7 @@ int raft_propose(struct raft *r, struct blob *const *data, size_t n, uint64_t *f
     return 0;
 }
 
-int raft_propose_change(struct raft *r, struct blob *data, uint64_t *index, struct error *err)
+int raft_may_change(const struct raft *r, struct error *err)
 {
     int rc = may_propose(r, err);
     if (rc < 0)
@@ -427,6 +427,14 @@ int raft_propose_change(struct raft *r, struct blob *data, uint64_t *index, stru
     if (!RAFT_FAULT(r, EARLY_CHANGE) &&
         (!raft_term_committed(r) || r->pending_config_index > r->applied))
         return error_set(err, ERR_CONFLICT, "an earlier membership change is not applied yet");
+    return 0;
+}
+
+int raft_propose_change(struct raft *r, struct blob *data, uint64_t *index, struct error *err)
+{
+    int rc = raft_may_change(r, err);
+    if (rc < 0)
+        return rc;
     struct raft_entry e = {r->log.last_index + 1, r->term, RAFT_ENTRY_CONFIG, data};
     struct raft_change change;
     struct raft_config next;

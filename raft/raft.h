@@ -111,6 +111,9 @@ void raft_step(struct raft *r, const struct raft_message *m);
 int raft_propose(struct raft *r, struct blob *const *data, size_t n, uint64_t *first_index,
                  struct error *err);
 
+/* Could a membership change be proposed now? 0, or as raft_propose_change. */
+int raft_may_change(const struct raft *r, struct error *err);
+
 /*
  * Propose a membership change; `data` is a proposal header followed by the encoded change. Also
  * ERR_CONFLICT: an earlier change is not applied yet, or the term's first entry is not committed yet;

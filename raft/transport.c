@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "raft/wire.h"
 #include <assert.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #define TRANSPORT_VERSION 1
@@ -15,7 +16,9 @@
 #define BACKOFF_MAX_MS 1000
 #define CHANNEL_LOW_WATER (256 * 1024)
 
-enum purpose { PURPOSE_MESSAGES = 1, PURPOSE_CHANNEL = 2 };
+#define REFUSALS_LOGGED 5 /* a second: whoever knocks must not fill the log */
+
+enum purpose { PURPOSE_MESSAGES = 1, PURPOSE_CHANNEL = 2, PURPOSE_QUESTION = 3 };
 
 /* One connection of either purpose and direction; a raft_channel is one of purpose CHANNEL. */
 struct raft_channel {
@@ -42,11 +45,17 @@ struct peer {
     uint32_t backoff_ms;
     uint64_t heard_ms; /* 0: never */
     bool was_open;     /* for the log: tell each change once */
+    char failure[160]; /* why connecting failed last; "" once connected */
 };
 
 struct raft_transport {
     struct loop *loop;
     uint64_t id, cluster_id;
+    unsigned level;
+    const struct raft_peer_rules *rules;
+    void *rules_ctx;
+    uint64_t refusals_since_ms;
+    unsigned refusals, refusals_unlogged;
     struct tls_context *tls_server, *tls_client;
     const struct raft_transport_events *events;
     void *ctx;
@@ -72,32 +81,97 @@ static struct peer *find_peer(const struct raft_transport *t, uint64_t id)
 
 /* ---- frames ---- */
 
+static void hello_write(uint8_t h[RAFT_HELLO_SIZE], enum purpose purpose, unsigned level,
+                        uint64_t cluster, uint64_t from, uint64_t to)
+{
+    static const uint8_t start[] = {'C', '8', 'S', 'P', TRANSPORT_VERSION};
+    memcpy(h, start, sizeof start);
+    h[5] = (uint8_t)purpose;
+    h[6] = (uint8_t)(level >> 8);
+    h[7] = (uint8_t)level;
+    wire_put_be64(h + 8, cluster);
+    wire_put_be64(h + 16, from);
+    wire_put_be64(h + 24, to);
+}
+
 static void write_hello(struct raft_channel *c)
 {
-    uint8_t h[RAFT_HELLO_SIZE] = {'C', '8', 'S', 'P', TRANSPORT_VERSION, (uint8_t)c->purpose};
-    wire_put_be64(h + 8, c->transport->cluster_id);
-    wire_put_be64(h + 16, c->transport->id);
-    wire_put_be64(h + 24, c->peer);
+    uint8_t h[RAFT_HELLO_SIZE];
+    const struct raft_transport *t = c->transport;
+    hello_write(h, c->purpose, t->level, t->cluster_id, t->id, c->peer);
     stream_write(c->stream, h, sizeof h);
+}
+
+void raft_question_hello(uint8_t out[RAFT_HELLO_SIZE])
+{
+    hello_write(out, PURPOSE_QUESTION, 0, 0, 0, 0);
+}
+
+void raft_frame_head(uint8_t out[RAFT_FRAME_HEAD], enum raft_frame_kind kind, struct str body)
+{
+    assert(body.n <= RAFT_FRAME_MAX);
+    memset(out, 0, RAFT_FRAME_HEAD);
+    out[8] = (uint8_t)kind;
+    wire_put_be32(out, (uint32_t)body.n);
+    wire_put_be32(out + 4, crc32c(crc32c(0, out + 8, 4), body.p, body.n));
 }
 
 static void write_frame(struct raft_channel *c, enum raft_frame_kind kind, struct str body)
 {
-    uint8_t h[RAFT_FRAME_HEAD] = {0};
-    assert(body.n <= RAFT_FRAME_MAX);
-    h[8] = (uint8_t)kind;
-    wire_put_be32(h, (uint32_t)body.n);
-    wire_put_be32(h + 4, crc32c(crc32c(0, h + 8, 4), body.p, body.n));
+    uint8_t h[RAFT_FRAME_HEAD];
+    raft_frame_head(h, kind, body);
     stream_write(c->stream, h, sizeof h);
     if (body.n)
         stream_write(c->stream, body.p, body.n);
 }
 
+/* One line in the log for a connection refused, a few a second. */
+static void log_refusal(struct raft_channel *c, struct stream *s, const char *why)
+{
+    struct raft_transport *t = c->transport;
+    uint64_t now = loop_now_ms(t->loop);
+    if (now - t->refusals_since_ms >= 1000) {
+        t->refusals_since_ms = now;
+        t->refusals = 0;
+    }
+    if (t->refusals++ >= REFUSALS_LOGGED) {
+        t->refusals_unlogged++;
+        return;
+    }
+    log_warn("raft", "peer connection refused remote=%s peer=%llx reason=\"%s\" not_logged=%u",
+             stream_remote(s), (unsigned long long)c->peer, why, t->refusals_unlogged);
+    t->refusals_unlogged = 0;
+}
+
 static bool refuse(struct raft_channel *c, const char *why)
 {
-    log_warn("raft", "peer connection refused remote=%s peer=%llx reason=\"%s\"",
-             stream_remote(c->stream), (unsigned long long)c->peer, why);
+    log_refusal(c, c->stream, why);
     return false;
+}
+
+/* Ask the rules about a member that says it is c->peer. */
+static bool admit(struct raft_channel *c, unsigned level)
+{
+    struct raft_transport *t = c->transport;
+    struct error why = {0};
+    if (!t->rules)
+        return true;
+    switch (t->rules->admit(t->rules_ctx, c->peer, level, stream_peer(c->stream), &why)) {
+    case RAFT_ADMIT:
+        return true;
+    case RAFT_ADMIT_STRANGER:
+        if (level > 1 && c->purpose == PURPOSE_MESSAGES)
+            write_frame(c, RAFT_FRAME_WHO, STR_NONE);
+        return true;
+    case RAFT_ADMIT_REMOVED:
+        refuse(c, "it was removed from the cluster");
+        write_frame(c, RAFT_FRAME_REMOVED, STR_NONE);
+        raft_channel_close(c);
+        return true; /* closed once that is written */
+    case RAFT_ADMIT_REFUSE:
+        break;
+    }
+    return refuse(c, why.message);
 }
 
 /* The first bytes of an accepted connection: who is it and what for? */
@@ -107,36 +181,91 @@ static bool recv_hello(struct raft_channel *c, struct str in)
     struct wire w = wire_init(in);
     struct str magic = wire_bytes(&w, 4);
     uint8_t version = wire_u8(&w), purpose = wire_u8(&w);
-    wire_bytes(&w, 2);
+    unsigned level = (unsigned)wire_be(&w, 2);
     uint64_t cluster = wire_be64(&w), from = wire_be64(&w), to = wire_be64(&w);
     assert(wire_done(&w));
     if (!str_eq(magic, STR("C8SP")) || version != TRANSPORT_VERSION)
         return refuse(c, "not a peer of a version known here");
+    c->greeted = true;
+    if (purpose == PURPOSE_QUESTION && t->rules) {
+        c->purpose = PURPOSE_QUESTION;
+        return true;
+    }
     if (cluster != t->cluster_id)
         return refuse(c, "it belongs to another cluster");
     if (to != t->id || from == t->id || from == 0)
         return refuse(c, "it looks for another member");
     c->peer = from;
-    c->greeted = true;
-    if (purpose == PURPOSE_MESSAGES)
+    if (purpose != PURPOSE_MESSAGES && purpose != PURPOSE_CHANNEL)
+        return refuse(c, "unknown purpose");
+    if (purpose == PURPOSE_CHANNEL) {
+        if (t->channels_len >= RAFT_CHANNELS_MAX)
+            return refuse(c, "too many channels");
+        c->purpose = PURPOSE_CHANNEL;
+        t->channels_len++;
+    }
+    if (!admit(c, MAX(level, 1u)))
+        return false;
+    if (purpose == PURPOSE_MESSAGES || c->closing)
         return true;
-    if (purpose != PURPOSE_CHANNEL || t->channels_len >= RAFT_CHANNELS_MAX)
-        return refuse(c, "unknown purpose or too many channels");
-    c->purpose = PURPOSE_CHANNEL;
-    t->channels_len++;
     return t->events->on_channel(t->ctx, from, c) && c->events;
+}
+
+/* On a connection that we made: what the other side says about it. */
+static bool recv_notice(struct raft_channel *c, enum raft_frame_kind kind)
+{
+    struct raft_transport *t = c->transport;
+    if (kind == RAFT_FRAME_REMOVED && t->rules) {
+        t->rules->on_removed(t->rules_ctx, c->peer);
+        return true;
+    }
+    if (kind != RAFT_FRAME_WHO || !t->rules)
+        return false;
+    struct buf identity;
+    buf_init(&identity);
+    t->rules->identity(t->rules_ctx, &identity);
+    write_frame(c, RAFT_FRAME_IDENTITY, buf_str(&identity));
+    buf_free(&identity);
+    return true;
+}
+
+static bool recv_question(struct raft_channel *c, enum raft_frame_kind kind, struct str body)
+{
+    struct raft_transport *t = c->transport;
+    struct error why = {0};
+    struct buf answer;
+    if (kind != RAFT_FRAME_QUESTION || body.n > RAFT_QUESTION_MAX)
+        return false;
+    buf_init(&answer);
+    bool ok = t->rules->answer(t->rules_ctx, body, stream_peer(c->stream), &answer, &why);
+    if (ok) {
+        write_frame(c, RAFT_FRAME_ANSWER, buf_str(&answer));
+        raft_channel_close(c);
+    } else {
+        refuse(c, why.message);
+    }
+    buf_free(&answer);
+    return ok;
 }
 
 static bool recv_frame(struct raft_channel *c, enum raft_frame_kind kind, struct str body)
 {
     struct raft_transport *t = c->transport;
     if (c->purpose == PURPOSE_CHANNEL)
-        return c->events->on_frame(c->ctx, kind, body);
+        return kind < RAFT_FRAME_REMOVED && c->events->on_frame(c->ctx, kind, body);
+    if (c->purpose == PURPOSE_QUESTION)
+        return recv_question(c, kind, body);
+    if (c->outgoing)
+        return recv_notice(c, kind);
     struct peer *p = find_peer(t, c->peer);
     if (p)
         p->heard_ms = loop_now_ms(t->loop);
     if (kind == RAFT_FRAME_PING)
         return true;
+    if (kind == RAFT_FRAME_IDENTITY && t->rules) {
+        t->rules->on_identity(t->rules_ctx, c->peer, body);
+        return true;
+    }
     return t->events->on_frame(t->ctx, c->peer, kind, body);
 }
 
@@ -203,21 +332,28 @@ static void finish_close(struct raft_transport *t);
 static void on_open(struct stream *s, void *ctx)
 {
     struct raft_channel *c = ctx;
-    (void)s;
     if (!c->outgoing || c->closing)
         return;
+    struct raft_transport *t = c->transport;
+    struct error why = {0};
+    if (t->rules && !t->rules->is_member(t->rules_ctx, c->peer, stream_peer(s), &why)) {
+        stream_close(s, ERR_DENIED, why.message);
+        c->closing = true;
+        return;
+    }
     c->open = true;
-    c->opened_ms = loop_now_ms(c->transport->loop);
+    c->opened_ms = loop_now_ms(t->loop);
     write_hello(c);
     if (c->purpose == PURPOSE_CHANNEL) {
         if (c->events->on_open)
             c->events->on_open(c->ctx);
         return;
     }
-    struct peer *p = find_peer(c->transport, c->peer);
+    struct peer *p = find_peer(t, c->peer);
     if (!p || p->out != c)
         return;
     p->backoff_ms = BACKOFF_MIN_MS;
+    p->failure[0] = 0;
     write_frame(c, RAFT_FRAME_PING, STR_NONE);
     if (!p->was_open)
         log_info("raft", "connected to peer peer=%llx address=%s", (unsigned long long)p->id,
@@ -233,12 +369,22 @@ static void on_drain(struct stream *s, void *ctx)
         c->events->on_drain(c->ctx);
 }
 
+/* Why a peer cannot be reached, once for each reason. */
+static void log_failure(struct peer *p, const char *reason)
+{
+    if (strncmp(p->failure, reason, sizeof p->failure - 1) == 0)
+        return;
+    snprintf(p->failure, sizeof p->failure, "%s", reason);
+    log_info("raft", "cannot connect to peer peer=%llx address=%s reason=\"%s\"",
+             (unsigned long long)p->id, p->address, reason);
+}
+
 static void on_close(struct stream *s, void *ctx, int code, const char *reason)
 {
     struct raft_channel *c = ctx;
     struct raft_transport *t = c->transport;
-    (void)s;
-    (void)code;
+    if (!c->outgoing && !c->greeted && code < 0 && !t->closing)
+        log_refusal(c, s, reason ? reason : "broken off");
     c->stream = NULL;
     list_remove(&c->link);
     if (c->purpose == PURPOSE_CHANNEL && !c->outgoing)
@@ -251,6 +397,8 @@ static void on_close(struct stream *s, void *ctx, int code, const char *reason)
         if (p->was_open)
             log_warn("raft", "lost connection to peer peer=%llx reason=\"%s\"",
                      (unsigned long long)p->id, reason ? reason : "closed");
+        else
+            log_failure(p, reason ? reason : "closed");
         p->was_open = false;
         if (!t->closing) {
             t->events->on_unreachable(t->ctx, p->id);
@@ -362,8 +510,22 @@ void raft_transport_set_peer(struct raft_transport *t, uint64_t id, const char *
     p->address = mem_strdup(address);
     p->backoff_ms = BACKOFF_MIN_MS;
     p->was_open = false;
+    p->failure[0] = 0;
     loop_timer_stop(&p->retry);
     connect_peer(p);
+}
+
+void raft_transport_expel(struct raft_transport *t, uint64_t id)
+{
+    raft_transport_set_peer(t, id, NULL);
+    for (struct list *it = t->conns.next; it != &t->conns; it = it->next) {
+        struct raft_channel *c = list_entry(it, struct raft_channel, link);
+        if (c->outgoing || c->closing || c->peer != id || c->purpose == PURPOSE_QUESTION)
+            continue;
+        if (c->purpose == PURPOSE_MESSAGES)
+            write_frame(c, RAFT_FRAME_REMOVED, STR_NONE);
+        raft_channel_close(c);
+    }
 }
 
 /* Say that we are here; make connections anew whose peer is silent. */
@@ -469,6 +631,9 @@ struct raft_transport *raft_transport_new(struct loop *loop, const struct raft_t
     t->loop = loop;
     t->id = o->id;
     t->cluster_id = o->cluster_id;
+    t->level = o->level ? o->level : 1;
+    t->rules = o->rules;
+    t->rules_ctx = o->rules_ctx;
     t->events = o->events;
     t->ctx = o->ctx;
     list_init(&t->conns);

@@ -4,14 +4,16 @@
  *
  * Each pair of members uses two message connections, one made by each side; a member sends on the one
  * it made and receives on the one it accepted, so nothing has to be agreed on. Both sides must show a
- * certificate of the peer CA (the TLS contexts see to it).
+ * certificate of the peer CA (the TLS contexts see to it), and that of a member (raft/peer_rules.h).
  *
  *   connection = hello frame*
- *   hello      = "C8SP" version:1 purpose:1 0:2 cluster_id:8 from:8 to:8      (32 bytes, big-endian)
+ *   hello      = "C8SP" version:1 purpose:1 level:2 cluster_id:8 from:8 to:8  (32 bytes, big-endian)
  *   frame      = length:4 crc32c:4 kind:1 0:3 body                            (length of the body)
  *
- * purpose: 1 messages, 2 channel. Frames of a message connection flow one way; on a channel both
- * ways. A wrong magic, version, cluster, `to`, a length over the limit or a bad checksum closes the
+ * purpose: 1 messages, 2 channel, 3 question (cluster_id, from and to are 0). level: the sender's
+ * feature level; 0 from programs before there were any, which means 1. Frames of a message connection
+ * flow one way, but for what the accepting side says about the connection itself (REMOVED, WHO); on a
+ * channel both ways; a question connection carries one QUESTION and one ANSWER. A wrong magic, version, cluster, `to`, a length over the limit or a bad checksum closes the
  * connection. What is queued to a slow or absent peer is bounded; past the bound frames are
  * dropped and the core is told. A connection whose peer has been silent for RAFT_SILENCE_MS is
  * made anew: after a partition TCP itself would be slow to notice that the way is free.
@@ -23,6 +25,7 @@
 
 #include "net/stream.h"
 #include "raft/message.h"
+#include "raft/peer_rules.h"
 
 struct raft_transport;
 struct raft_channel; /* one snapshot connection */
@@ -45,7 +48,12 @@ enum raft_frame_kind {
     RAFT_FRAME_SNAPSHOT_CHUNK = 6,
     RAFT_FRAME_SNAPSHOT_END = 7,
     RAFT_FRAME_SNAPSHOT_REPLY = 8, /* one byte: 1 taken, 0 refused */
-    RAFT_FRAME_KIND_MAX = RAFT_FRAME_SNAPSHOT_REPLY,
+    RAFT_FRAME_REMOVED = 9,        /* acceptor: you were removed from the cluster; empty */
+    RAFT_FRAME_WHO = 10,           /* acceptor: I do not know you; empty */
+    RAFT_FRAME_IDENTITY = 11,      /* the answer: raft_peer_rules.identity */
+    RAFT_FRAME_QUESTION = 12,
+    RAFT_FRAME_ANSWER = 13,
+    RAFT_FRAME_KIND_MAX = RAFT_FRAME_ANSWER,
 };
 
 struct raft_transport_events {
@@ -60,6 +68,9 @@ struct raft_transport_events {
 
 struct raft_transport_options {
     uint64_t id, cluster_id;
+    unsigned level;                      /* feature level to claim; 0: 1 */
+    const struct raft_peer_rules *rules; /* NULL: everybody of the cluster is admitted */
+    void *rules_ctx;
     const char *listen;                          /* NULL: accept nobody */
     struct tls_context *tls_server, *tls_client; /* referenced; NULL: plain TCP */
     const struct raft_transport_events *events;
@@ -75,6 +86,13 @@ int raft_transport_port(const struct raft_transport *t);
 
 /* Connect to `id` at "host:port" and stay connected, with back-off; NULL: disconnect and forget. */
 void raft_transport_set_peer(struct raft_transport *t, uint64_t id, const char *address);
+
+/* Forget a member that was removed, tell it so on the connections it has made, and close them. */
+void raft_transport_expel(struct raft_transport *t, uint64_t id);
+
+/* For raft_ask (raft/ask.c): the first bytes of a connection that asks, and a frame's head. */
+void raft_question_hello(uint8_t out[RAFT_HELLO_SIZE]);
+void raft_frame_head(uint8_t out[RAFT_FRAME_HEAD], enum raft_frame_kind kind, struct str body);
 
 /*
  * Queue a frame; false when it was dropped (unknown peer, not connected, queue full), so that nothing

@@ -42,6 +42,12 @@ struct side {
     _Atomic uint64_t frames, bytes, misordered, unreachable, channel_frames, channels_closed;
     _Atomic bool sent, closed;
     uint64_t last; /* number in the last frame */
+    unsigned level;
+    const struct raft_peer_rules *rules;
+    enum raft_admission verdict; /* of the rules below */
+    _Atomic unsigned level_seen;
+    _Atomic uint64_t removed_by, identities, refused_servers;
+    bool no_member; /* the rules below: nobody we connect to is one */
     struct raft_channel *channel;
     /* for calls on the loop */
     uint64_t to;
@@ -124,8 +130,16 @@ static const struct raft_transport_events events = {on_frame, on_unreachable, on
 static void open_on_loop(void *arg)
 {
     struct side *s = arg;
-    struct raft_transport_options o = {
-        s->id, s->cluster_id, "127.0.0.1:0", s->server, s->client, &events, s};
+    struct raft_transport_options o = {.id = s->id,
+                                       .cluster_id = s->cluster_id,
+                                       .listen = "127.0.0.1:0",
+                                       .tls_server = s->server,
+                                       .tls_client = s->client,
+                                       .level = s->level,
+                                       .rules = s->rules,
+                                       .rules_ctx = s,
+                                       .events = &events,
+                                       .ctx = s};
     struct error err;
     s->transport = raft_transport_new(s->loop, &o, &err);
     if (!s->transport)
@@ -371,6 +385,169 @@ static void a_certificate_of_another_ca_is_refused(void **state)
     x509_pair_free(&theirs);
 }
 
+/* ---- rules ---- */
+
+static enum raft_admission admit(void *ctx, uint64_t from, unsigned level,
+                                 const struct tls_peer *tls, struct error *why)
+{
+    struct side *s = ctx;
+    (void)from, (void)tls;
+    s->level_seen = level;
+    error_set(why, ERR_DENIED, "no reason");
+    return s->verdict;
+}
+
+static bool is_member(void *ctx, uint64_t id, const struct tls_peer *tls, struct error *why)
+{
+    struct side *s = ctx;
+    (void)id, (void)tls;
+    s->refused_servers += s->no_member;
+    error_set(why, ERR_DENIED, "it is not one of us");
+    return !s->no_member;
+}
+
+static void on_removed(void *ctx, uint64_t by)
+{
+    ((struct side *)ctx)->removed_by = by;
+}
+
+static void identity(void *ctx, struct buf *out)
+{
+    (void)ctx;
+    buf_append_cstr(out, "http://me");
+}
+
+static void on_identity(void *ctx, uint64_t id, struct str what)
+{
+    struct side *s = ctx;
+    s->identities += id == 1 && str_eq(what, STR("http://me"));
+}
+
+static bool answer(void *ctx, struct str question, const struct tls_peer *tls, struct buf *out,
+                   struct error *why)
+{
+    (void)ctx, (void)tls;
+    if (str_eq(question, STR("rude")))
+        return error_set(why, ERR_DENIED, "a rude question") == 0;
+    buf_append_str(out, question);
+    buf_append_cstr(out, "!");
+    return true;
+}
+
+static const struct raft_peer_rules rules = {admit,    is_member,   on_removed,
+                                             identity, on_identity, answer};
+
+static void strangers_are_asked_who_they_are(void **state)
+{
+    (void)state;
+    struct side a = {.rules = &rules, .level = 2}, b = {.rules = &rules, .level = 2};
+    b.verdict = RAFT_ADMIT_STRANGER;
+    side_open(&a, 1, 7);
+    side_open(&b, 2, 7);
+    know(&a, 2, b.port);
+    eventually(b.identities == 1);
+    assert_int_equal(b.level_seen, 2);
+    eventually(try_send(&a, 1, 8)); /* and are listened to */
+    eventually(b.frames == 1);
+    side_close(&a);
+    side_close(&b);
+    /* a program from before this question would take it for a broken connection */
+    struct side old = {.rules = &rules}, c = {.rules = &rules, .level = 2};
+    c.verdict = RAFT_ADMIT_STRANGER;
+    side_open(&old, 1, 7);
+    side_open(&c, 2, 7);
+    know(&old, 2, c.port);
+    eventually(try_send(&old, 1, 8));
+    eventually(c.frames == 1);
+    assert_int_equal(c.level_seen, 1);
+    assert_int_equal(c.identities, 0);
+    side_close(&old);
+    side_close(&c);
+}
+
+static void expel_on_loop(void *arg)
+{
+    raft_transport_expel(((struct side *)arg)->transport, 1);
+}
+
+static void who_was_removed_is_told(void **state)
+{
+    (void)state;
+    struct side a = {.rules = &rules, .level = 2}, b = {.rules = &rules, .level = 2};
+    side_open(&a, 1, 7);
+    side_open(&b, 2, 7);
+    know(&a, 2, b.port);
+    eventually(try_send(&a, 1, 8));
+    eventually(b.frames == 1);
+    b.verdict = RAFT_ADMIT_REMOVED;
+    loop_call(b.loop, expel_on_loop, &b); /* while it is connected */
+    eventually(a.removed_by == 2);
+    a.removed_by = 0; /* and whenever it comes again */
+    eventually(a.removed_by == 2);
+    side_close(&a);
+    side_close(&b);
+}
+
+static void the_rules_refuse(void **state)
+{
+    (void)state;
+    struct side a = {.rules = &rules}, b = {.rules = &rules}, c = {.rules = &rules};
+    b.verdict = RAFT_ADMIT_REFUSE;
+    side_open(&a, 1, 7);
+    side_open(&b, 2, 7);
+    know(&a, 2, b.port);
+    eventually(a.unreachable > 1);
+    assert_int_equal(b.frames, 0);
+    c.no_member = true; /* whom it connects to is not who it should be */
+    side_open(&c, 1, 7);
+    know(&c, 2, b.port);
+    eventually(c.refused_servers > 1 && c.unreachable > 1);
+    assert_false(try_send(&c, 1, 8));
+    side_close(&a);
+    side_close(&b);
+    side_close(&c);
+}
+
+static void questions_are_answered(void **state)
+{
+    (void)state;
+    struct x509_pair ca;
+    char address[4][32];
+    struct raft_asked asked[4] = {{0}};
+    struct side plain = {.rules = &rules}, b = {.rules = &rules}, mute = {0};
+    side_open(&plain, 1, 7);
+    side_open(&b, 2, 8);    /* of whatever cluster */
+    side_open(&mute, 3, 7); /* a program that has no rules */
+    int ports[] = {plain.port, b.port, mute.port, 1};
+    for (int i = 0; i < 4; i++) {
+        snprintf(address[i], sizeof address[i], "127.0.0.1:%d", ports[i]);
+        asked[i].address = address[i];
+    }
+    assert_int_equal(raft_ask(asked, 4, NULL, STR("who is there"), 5000), 2);
+    for (int i = 0; i < 4; i++) {
+        assert_true((asked[i].code == 0) == (i < 2));
+        if (i < 2)
+            assert_true(str_eq(buf_str(&asked[i].answer), STR("who is there!")));
+        buf_free(&asked[i].answer);
+    }
+    assert_int_equal(raft_ask(asked, 1, NULL, STR("rude"), 5000), 0);
+    buf_free(&asked[0].answer);
+    side_close(&plain);
+    side_close(&b);
+    side_close(&mute);
+    struct side secure = {.rules = &rules};
+    make_ca(&ca);
+    give_certificate(&secure, &ca);
+    side_open(&secure, 1, 7);
+    snprintf(address[0], sizeof address[0], "127.0.0.1:%d", secure.port);
+    assert_int_equal(raft_ask(asked, 1, secure.client, STR("who"), 5000), 1);
+    buf_free(&asked[0].answer);
+    assert_int_equal(raft_ask(asked, 1, NULL, STR("who"), 2000), 0); /* without a certificate */
+    buf_free(&asked[0].answer);
+    side_close(&secure);
+    x509_pair_free(&ca);
+}
+
 /* ---- bytes by hand ---- */
 
 static int raw_connect(int port)
@@ -486,6 +663,10 @@ int main(void)
         cmocka_unit_test(a_slow_peers_queue_is_bounded),
         cmocka_unit_test(strangers_are_turned_away),
         cmocka_unit_test(a_certificate_of_another_ca_is_refused),
+        cmocka_unit_test(strangers_are_asked_who_they_are),
+        cmocka_unit_test(who_was_removed_is_told),
+        cmocka_unit_test(the_rules_refuse),
+        cmocka_unit_test(questions_are_answered),
         cmocka_unit_test(broken_bytes_close_the_connection),
     };
     return cmocka_run_group_tests(tests, quiet, NULL);
