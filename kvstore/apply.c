@@ -128,7 +128,8 @@ static int apply_txn(struct apply *a, const struct kv_txn_request *t, uint64_t i
 static void lease_answer(struct apply *a, struct pending *p, int code, int64_t id, int64_t ttl_s)
 {
     if (p)
-        p->lease = (struct kv_lease_result){code, id, ttl_s, a->write.state.rev};
+        p->lease = (struct kv_lease_result){
+            .code = code, .id = id, .ttl_s = ttl_s, .rev = a->write.state.rev};
 }
 
 static int apply_grant(struct apply *a, int64_t id, int64_t ttl_s, struct pending *p,
@@ -138,10 +139,10 @@ static int apply_grant(struct apply *a, int64_t id, int64_t ttl_s, struct pendin
         lease_answer(a, p, KV_ERR_LEASE_EXISTS, id, 0);
         return 0;
     }
-    int rc = mvcc_lease_put(&a->write, id, ttl_s, err);
+    int rc = mvcc_lease_put(&a->write, id, ttl_s, 0, err);
     if (rc < 0)
         return rc;
-    lease_table_add(&a->kv->leases, id, ttl_s, a->now_ns);
+    lease_table_add(&a->kv->leases, id, ttl_s, 0, a->now_ns);
     lease_answer(a, p, 0, id, ttl_s);
     return 0;
 }
@@ -197,11 +198,42 @@ static int apply_revoke(struct apply *a, int64_t id, uint64_t index, struct pend
     return 0;
 }
 
+/* Found due by the leader of `term`. In an entry of another term it comes from a leader of the past,
+ * who knew nothing of the renewals since: whoever led after him extended the lease. */
+static int apply_expire(struct apply *a, const struct raft_entry *e, int64_t id, uint64_t term,
+                        struct pending *p, struct error *err)
+{
+    if (e->term == term)
+        return apply_revoke(a, id, e->index, p, err);
+    lease_answer(a, p, ERR_CONFLICT, id, 0);
+    return 0;
+}
+
+static int apply_checkpoint(struct apply *a, const struct lease_left *items, size_t n,
+                            struct pending *p, struct error *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        int64_t ttl_s;
+        if (lease_table_set_remaining(&a->kv->leases, items[i].id, items[i].remaining_s, a->now_ns,
+                                      &ttl_s))
+            rc = mvcc_lease_put(&a->write, items[i].id, ttl_s, items[i].remaining_s, err);
+    }
+    if (p)
+        p->rev = a->write.state.rev;
+    return rc;
+}
+
+/* Of members that did not know lease_call.c's way yet. */
 static void apply_keep_alive(struct apply *a, int64_t id, struct pending *p)
 {
-    int64_t ttl_s = 0;
-    bool found = lease_table_renew(&a->kv->leases, id, a->now_ns, &ttl_s);
-    lease_answer(a, p, found ? 0 : KV_ERR_LEASE_NOT_FOUND, id, ttl_s);
+    struct lease_table *t = &a->kv->leases;
+    int64_t ttl_s = 0, left_s;
+    enum lease_state s = lease_table_get(t, id, a->now_ns, &ttl_s, &left_s);
+    uint64_t term = atomic_load(&a->kv->leader_term);
+    if (term)
+        lease_table_renew(t, term, id, a->now_ns, &ttl_s);
+    lease_answer(a, p, s == LEASE_ABSENT ? KV_ERR_LEASE_NOT_FOUND : 0, id, ttl_s);
 }
 
 static void apply_compact(struct apply *a, int64_t rev, struct pending *p)
@@ -237,6 +269,12 @@ int apply_entry(struct apply *a, const struct raft_entry *e, struct pending *p, 
         break;
     case PROPOSAL_LEASE_KEEP_ALIVE:
         apply_keep_alive(a, q.lease.id, p);
+        break;
+    case PROPOSAL_LEASE_EXPIRE:
+        rc = apply_expire(a, e, q.expire.id, q.expire.term, p, err);
+        break;
+    case PROPOSAL_LEASE_CHECKPOINT:
+        rc = apply_checkpoint(a, q.checkpoint.items, q.checkpoint.len, p, err);
         break;
     case PROPOSAL_COMPACT:
         apply_compact(a, q.compact_rev, p);

@@ -34,6 +34,27 @@ void driver_status(struct driver *d, struct raft_node_status *out)
     raft_node_status(d->node, out);
 }
 
+void driver_call(struct driver *d, uint64_t to, struct str question, uint32_t timeout_ms,
+                 raft_call_fn *fn, void *ctx)
+{
+    raft_node_call(d->node, to, question, timeout_ms, fn, ctx);
+}
+
+void driver_answer(struct driver *d, uint64_t to, uint64_t call_id, struct str answer)
+{
+    raft_node_answer(d->node, to, call_id, answer);
+}
+
+/* Raft thread. */
+static void on_role(void *ctx, enum raft_role role, uint64_t term, uint64_t leader)
+{
+    struct kv *kv = ctx;
+    (void)leader;
+    atomic_store(&kv->leader_term, role == RAFT_LEADER ? term : 0);
+}
+
+static const struct raft_node_events node_events = {.on_role = on_role};
+
 void driver_transfer(struct driver *d, uint64_t to, raft_done_fn *fn, void *ctx)
 {
     raft_node_transfer(d->node, to, fn, ctx);
@@ -149,6 +170,8 @@ int driver_start(struct kv *kv, const struct raft_boot *boot, struct error *err)
                                   .boot = boot,
                                   .ops = &kv_machine_ops,
                                   .machine_ctx = kv,
+                                  .events = &node_events,
+                                  .events_ctx = kv,
                                   .metrics = kv->o.metrics};
     if (rc == 0)
         rc = raft_node_start(&o, &d->node, err);

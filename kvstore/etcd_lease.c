@@ -136,14 +136,16 @@ static void keep_alive_end(struct grpc_call *call, void *ctx)
 
 /* ---------------------------------------------------------------------- queries --- */
 
-static void ttl_confirmed(void *ctx, int code, int64_t rev)
+static void ttl_known(void *ctx, const struct kv_lease_result *result)
 {
     struct etcd_request *r = ctx;
     const Etcdserverpb__LeaseTimeToLiveRequest *q = (const void *)r->message;
     struct arena *a = grpc_arena(r->call);
     struct kv_lease_info info = {0};
-    if (code == 0)
-        code = kv_lease_time_to_live(r->server->kv, q->id, q->keys, a, &info, NULL);
+    int code = result->code;
+    /* Keys from here: kv_read_index before the question made sure that nothing is missing. */
+    if (code == 0 && q->keys)
+        code = kv_lease_time_to_live(r->server->kv, q->id, true, a, &info, NULL);
     if (code < 0 && code != KV_ERR_LEASE_NOT_FOUND) {
         etcd_fail(r->call, code);
         return;
@@ -151,16 +153,27 @@ static void ttl_confirmed(void *ctx, int code, int64_t rev)
     Etcdserverpb__ResponseHeader header;
     Etcdserverpb__LeaseTimeToLiveResponse response =
         ETCDSERVERPB__LEASE_TIME_TO_LIVE_RESPONSE__INIT;
-    etcd_header(r->server, &header, rev);
+    etcd_header(r->server, &header, 0);
     response.header = &header;
     response.id = q->id;
-    response.ttl = code ? -1 : info.remaining_s;
-    response.grantedttl = info.ttl_s;
+    response.ttl = code ? -1 : result->remaining_s;
+    response.grantedttl = code ? 0 : result->ttl_s;
     response.n_keys = info.keys_len;
     response.keys = arena_array(a, ProtobufCBinaryData, info.keys_len);
     for (size_t i = 0; i < info.keys_len; i++)
         response.keys[i] = etcd_bytes(info.keys[i]);
     grpc_reply(r->call, &response.base);
+}
+
+static void ttl_confirmed(void *ctx, int code, int64_t rev)
+{
+    struct etcd_request *r = ctx;
+    const Etcdserverpb__LeaseTimeToLiveRequest *q = (const void *)r->message;
+    (void)rev;
+    if (code < 0)
+        etcd_fail(r->call, code);
+    else
+        kv_lease_remaining(r->server->kv, q->id, etcd_loop(r->call), ttl_known, r);
 }
 
 static void on_time_to_live(struct grpc_call *call, void *ctx, const ProtobufCMessage *message,

@@ -1,5 +1,5 @@
 /*
- * Work beside the requests: lease expiry (on the leader, through the log), time limits of waiters,
+ * Work beside the requests: leases (lease_call.c), time limits of waiters,
  * compaction in slices, measuring, progress notices, announcing this member; and, on a thread of its own, the
  * checkpoints.
  */
@@ -14,8 +14,6 @@
 
 #define HOUSE_MS 50
 #define QUOTA_NS (250 * NS_PER_MS)
-#define LEASE_BATCH 256
-#define LEASE_RETRY_NS (5 * NS_PER_S)
 #define COMPACT_SLICE_NS (4 * NS_PER_MS)
 #define COMPACT_PAUSE_NS (1 * NS_PER_MS)
 
@@ -46,32 +44,6 @@ void house_wake(struct kv *kv)
     pthread_mutex_lock(&kv->house_lock);
     pthread_cond_signal(&kv->house_wake);
     pthread_mutex_unlock(&kv->house_lock);
-}
-
-/* ---- leases ---- */
-
-static void revoke_done(void *ctx, const struct kv_lease_result *r)
-{
-    (void)ctx;
-    if (r->code && r->code != KV_ERR_LEASE_NOT_FOUND)
-        log_debug("lease", "revocation failed, later again id=%lld code=%d", (long long)r->id,
-                  r->code);
-}
-
-static void leases_step(struct kv *kv, uint64_t now_ns, bool *was_leader)
-{
-    struct raft_node_status st;
-    driver_status(kv->driver, &st);
-    bool leader = st.role == RAFT_LEADER;
-    if (leader && !*was_leader)
-        lease_table_renew_all(&kv->leases, now_ns);
-    *was_leader = leader;
-    if (!leader)
-        return;
-    int64_t ids[LEASE_BATCH];
-    size_t n = lease_table_expired(&kv->leases, now_ns, LEASE_RETRY_NS, ids, LEASE_BATCH);
-    for (size_t i = 0; i < n; i++)
-        kv_lease_revoke(kv, ids[i], NULL, revoke_done, NULL);
 }
 
 /* ---- compaction ---- */
@@ -240,7 +212,6 @@ static void announce_step(struct kv *kv)
 static void *house_main(void *arg)
 {
     struct kv *kv = arg;
-    bool was_leader = false;
     int64_t compacted = -1;
     uint64_t last = 0, quota = 0, progress = clock_mono_ns();
     struct logdb_info info;
@@ -250,7 +221,7 @@ static void *house_main(void *arg)
             last = now;
             waiters_expire(kv, now);
             if (!atomic_load(&kv->failed)) {
-                leases_step(kv, now, &was_leader);
+                leases_step(kv, now);
                 announce_step(kv);
             }
         }

@@ -68,6 +68,7 @@ static void options_take(struct kv *kv, const struct kv_options *given)
     DEFAULT(o->request_timeout_ms, 7000);
     DEFAULT(o->heartbeat_ms, 100);
     DEFAULT(o->election_ms, 1000);
+    DEFAULT(o->lease_checkpoint_s, 300);
     DEFAULT(o->level, KV_LEVEL);
     o->level = MIN(o->level, KV_LEVEL);
     atomic_store(&kv->level, o->level);
@@ -167,7 +168,8 @@ struct kv *kv_open(const struct kv_options *options, struct error *err)
     kv->host = host_posix();
     options_take(kv, options);
     locks_init(kv);
-    lease_table_init(&kv->leases);
+    lease_table_init(&kv->leases, kv->o.lease_checkpoint_s * NS_PER_S);
+    list_init(&kv->lease_calls);
     alarms_init(&kv->alarms);
     kv->budget_left = kv->o.response_budget;
     kv_metrics_register(kv);
@@ -206,6 +208,7 @@ void kv_close(struct kv *kv)
     house_stop(kv);
     driver_stop(kv->driver);
     waiters_cancel_all(kv);
+    lease_calls_cancel(kv);
     budget_cancel(kv);
     watch_hub_close(kv->hub);
     if (!atomic_load(&kv->failed) && logdb_checkpoint(kv->db, &err) < 0)

@@ -80,6 +80,7 @@ struct kv_options {
     uint64_t log_keep_entries;   /* applied entries kept for followers that lag [20000] */
     uint32_t checkpoint_ms;      /* [1000] */
     uint64_t checkpoint_bytes;   /* journal bytes that force a checkpoint [64 MiB] */
+    uint32_t lease_checkpoint_s; /* between two checkpoints of a long lease [300] */
     uint32_t watch_progress_ms;  /* --watch-progress-notify-interval [600000] */
     uint32_t request_timeout_ms; /* after which a write's outcome is reported as unknown [7000] */
 
@@ -321,24 +322,34 @@ void kv_compact(struct kv *kv, int64_t rev, bool physical, struct loop *loop, kv
 struct kv_lease_result {
     int code;
     int64_t id;
-    int64_t ttl_s; /* granted; after keep-alive the full TTL */
+    int64_t ttl_s;       /* granted; after keep-alive the full TTL */
+    int64_t remaining_s; /* kv_lease_remaining: whole seconds left; keep-alive: all of them */
     int64_t rev;
 };
 typedef void kv_lease_fn(void *ctx,
                          const struct kv_lease_result *result); /* valid during the call */
 
-/* id 0: the store picks one. A ttl_s below 1 is raised to 1; above KV_LEASE_TTL_MAX_S: KV_ERR_LEASE_TTL. */
+/* id 0: the store picks one. A ttl_s below one and a half election timeouts is raised to that; above
+ * KV_LEASE_TTL_MAX_S: KV_ERR_LEASE_TTL. */
 void kv_lease_grant(struct kv *kv, int64_t id, int64_t ttl_s, struct loop *loop, kv_lease_fn *cb,
                     void *ctx);
 /* Deletes the lease's keys, as one revision. */
 void kv_lease_revoke(struct kv *kv, int64_t id, struct loop *loop, kv_lease_fn *cb, void *ctx);
+/*
+ * Renew; and ask what is left. Both are answered by the leader, after its leadership has been confirmed, and do
+ * not go through the log; on a follower they travel to the leader. A lease past its deadline that is not
+ * revoked yet is answered when it is (KV_ERR_LEASE_NOT_FOUND) or when another leader has extended it.
+ * result->rev is the watermark when the call was made. ERR_UNAVAILABLE, ERR_TIMEOUT.
+ */
+void kv_lease_remaining(struct kv *kv, int64_t id, struct loop *loop, kv_lease_fn *cb, void *ctx);
 void kv_lease_keep_alive(struct kv *kv, int64_t id, struct loop *loop, kv_lease_fn *cb, void *ctx);
 
 struct kv_lease_info {
     int64_t id;
-    int64_t ttl_s;       /* granted */
-    int64_t remaining_s; /* as this member knows it; exact on the leader */
-    struct str *keys;    /* only when asked for */
+    int64_t ttl_s; /* granted */
+    int64_t
+        remaining_s; /* known to the leader only: elsewhere the full TTL (kv_lease_remaining asks him) */
+    struct str *keys; /* only when asked for */
     size_t keys_len;
 };
 /* From this member's state (call kv_read_index first for a current answer). KV_ERR_LEASE_NOT_FOUND. */

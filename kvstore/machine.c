@@ -140,10 +140,10 @@ void kv_publish(struct kv *kv, uint64_t applied)
     waiters_release(kv, atomic_load(&kv->applied), kv->state.rev);
 }
 
-static int load_lease(void *ctx, int64_t id, int64_t ttl_s)
+static int load_lease(void *ctx, int64_t id, int64_t ttl_s, int64_t remaining_s)
 {
     struct kv *kv = ctx;
-    lease_table_add(&kv->leases, id, ttl_s, host_mono_ns(kv->host));
+    lease_table_add(&kv->leases, id, ttl_s, remaining_s, host_mono_ns(kv->host));
     return 0;
 }
 
@@ -235,7 +235,15 @@ static int machine_snapshot_install(void *ctx, struct raft_snapshot_writer *w,
     return 0;
 }
 
+static void machine_call(void *ctx, uint64_t from, uint64_t id, struct str question)
+{
+    struct kv *kv = ctx;
+    if (!lease_recv_call(kv, from, id, question))
+        log_warn("store", "a question that is not understood from=%" PRIx64, from);
+}
+
 const struct raft_machine_ops kv_machine_ops = {
+    .call = machine_call,
     .persist = machine_persist,
     .apply = machine_apply,
     .maintain = machine_maintain,

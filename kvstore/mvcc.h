@@ -3,7 +3,7 @@
  *
  *     cur    key (kvstore/tree.h)    → newest version, or a tombstone until it is compacted
  *     hist   revision:8 ‖ sub:4 (BE) → every version since compaction, with its key
- *     lease  id:8 (BE)               → granted TTL
+ *     lease  id:8 (BE)               → granted TTL, and the rest of it at its last checkpoint (0: none)
  *     lease_key  id:8 ‖ key          → attachment (see lease_key_make for long keys)
  *
  * A prefix is listed by one sequential scan of `cur`; at a past revision, a version in `cur` that is too new
@@ -158,11 +158,12 @@ int mvcc_restore(struct mvcc_write *w, const struct kv_record *r, struct error *
 
 /* ---- leases on disk ---- */
 
-int mvcc_lease_put(struct mvcc_write *w, int64_t id, int64_t ttl_s, struct error *err);
+int mvcc_lease_put(struct mvcc_write *w, int64_t id, int64_t ttl_s, int64_t remaining_s,
+                   struct error *err);
 int mvcc_lease_delete(struct mvcc_write *w, int64_t id, struct error *err);
 /* Calls fn for each lease, ascending. */
-int mvcc_lease_each(const struct mvcc_view *v, int (*fn)(void *ctx, int64_t id, int64_t ttl_s),
-                    void *ctx, struct error *err);
+typedef int mvcc_lease_fn(void *ctx, int64_t id, int64_t ttl_s, int64_t remaining_s);
+int mvcc_lease_each(const struct mvcc_view *v, mvcc_lease_fn *fn, void *ctx, struct error *err);
 /* Calls fn for up to `max` keys attached to the lease. fn < 0 ends it. */
 int mvcc_lease_keys(const struct mvcc_view *v, int64_t id, size_t max,
                     int (*fn)(void *ctx, struct str key), void *ctx, struct error *err);

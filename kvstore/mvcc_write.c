@@ -283,12 +283,15 @@ static int64_t lease_id_read(const char *p)
     return (int64_t)v;
 }
 
-int mvcc_lease_put(struct mvcc_write *w, int64_t id, int64_t ttl_s, struct error *err)
+int mvcc_lease_put(struct mvcc_write *w, int64_t id, int64_t ttl_s, int64_t remaining_s,
+                   struct error *err)
 {
     char raw[8];
+    int64_t times[2] = {ttl_s, remaining_s};
     lease_id_make(raw, id);
+    /* Without a checkpoint the record is as it was before there were any. */
     int rc = sealed_put(w->txn, w->trees->lease, str_make(raw, sizeof raw),
-                        str_make(&ttl_s, sizeof ttl_s));
+                        str_make(times, remaining_s ? sizeof times : sizeof times[0]));
     return mvcc_error(rc, err, "put lease");
 }
 
@@ -301,8 +304,7 @@ int mvcc_lease_delete(struct mvcc_write *w, int64_t id, struct error *err)
     return rc == MDB_NOTFOUND ? 0 : mvcc_error(rc, err, "delete lease");
 }
 
-int mvcc_lease_each(const struct mvcc_view *v, int (*fn)(void *ctx, int64_t id, int64_t ttl_s),
-                    void *ctx, struct error *err)
+int mvcc_lease_each(const struct mvcc_view *v, mvcc_lease_fn *fn, void *ctx, struct error *err)
 {
     MDB_cursor *c;
     MDB_val k, val;
@@ -310,14 +312,15 @@ int mvcc_lease_each(const struct mvcc_view *v, int (*fn)(void *ctx, int64_t id, 
     if (rc)
         return mvcc_error(rc, err, "open cursor");
     while (stop == 0 && (rc = mdb_cursor_get(c, &k, &val, MDB_NEXT)) == 0) {
-        int64_t ttl_s;
+        int64_t times[2] = {0};
         struct str record;
-        if (sealed_open(&k, &val, &record) || k.mv_size != 8 || record.n != sizeof ttl_s) {
+        if (sealed_open(&k, &val, &record) || k.mv_size != 8 ||
+            (record.n != sizeof times && record.n != sizeof times[0])) {
             mdb_cursor_close(c);
             return error_set(err, ERR_CORRUPT, "a lease record is damaged");
         }
-        memcpy(&ttl_s, record.p, sizeof ttl_s);
-        stop = fn(ctx, lease_id_read(k.mv_data), ttl_s);
+        memcpy(times, record.p, record.n);
+        stop = fn(ctx, lease_id_read(k.mv_data), times[0], times[1]);
     }
     mdb_cursor_close(c);
     if (stop)

@@ -134,6 +134,17 @@ void proposal_encode(const struct proposal *p, struct buf *out)
         put_byte(out, p->alarm.type);
         put_byte(out, p->alarm.clear);
         break;
+    case PROPOSAL_LEASE_EXPIRE:
+        put_int(out, p->expire.id);
+        put_int(out, (int64_t)p->expire.term);
+        break;
+    case PROPOSAL_LEASE_CHECKPOINT:
+        buf_append_varint(out, p->checkpoint.len);
+        for (size_t i = 0; i < p->checkpoint.len; i++) {
+            put_int(out, p->checkpoint.items[i].id);
+            put_int(out, p->checkpoint.items[i].remaining_s);
+        }
+        break;
     }
 }
 
@@ -294,6 +305,16 @@ static void get_member(struct reader *r, struct proposal_member *m)
         m->client_urls[i] = get_str(r);
 }
 
+static void get_checkpoint(struct reader *r, struct proposal *out)
+{
+    out->checkpoint.len = get_count(r, 2);
+    out->checkpoint.items = arena_array(r->arena, struct lease_left, out->checkpoint.len);
+    for (size_t i = 0; i < out->checkpoint.len; i++) {
+        out->checkpoint.items[i].id = get_int(r);
+        out->checkpoint.items[i].remaining_s = get_int(r);
+    }
+}
+
 int proposal_decode(struct str in, struct arena *a, struct proposal *out, struct error *err)
 {
     struct reader r = {.p = in.p, .end = in.p + in.n, .arena = a};
@@ -301,7 +322,7 @@ int proposal_decode(struct str in, struct arena *a, struct proposal *out, struct
     if (in.n < 2)
         return error_set(err, ERR_CORRUPT, "proposal of %zu bytes", in.n);
     unsigned version = get_byte(&r, 255), kind = get_byte(&r, 255);
-    if (version != PROPOSAL_VERSION || kind < PROPOSAL_TXN || kind > PROPOSAL_ALARM)
+    if (version != PROPOSAL_VERSION || kind < PROPOSAL_TXN || kind > PROPOSAL_KIND_MAX)
         return error_set(err, ERR_UNSUPPORTED, "proposal of version %u, kind %u", version, kind);
     out->kind = kind;
     switch (out->kind) {
@@ -326,6 +347,13 @@ int proposal_decode(struct str in, struct arena *a, struct proposal *out, struct
         out->alarm.member = get_varint(&r);
         out->alarm.type = get_byte(&r, KV_ALARM_TYPE_MAX);
         out->alarm.clear = get_byte(&r, 1);
+        break;
+    case PROPOSAL_LEASE_EXPIRE:
+        out->expire.id = get_int(&r);
+        out->expire.term = get_varint(&r);
+        break;
+    case PROPOSAL_LEASE_CHECKPOINT:
+        get_checkpoint(&r, out);
         break;
     }
     if (r.failed || r.p != r.end)

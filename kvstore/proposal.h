@@ -7,6 +7,7 @@
  *     COMPACT       revision
  *     MEMBER        id, name, client URLs (what a member says of itself)
  *     ALARM         member type:1 clear:1
+ *     LEASE_EXPIRE  id term             LEASE_CHECKPOINT  n (id remaining)*
  *
  *     txn      = n compare*  n op*  n op*        (compares, then, otherwise)
  *     compare  = target:1 result:1 key end (number | value)
@@ -33,6 +34,9 @@ enum proposal_kind {
     PROPOSAL_COMPACT = 5,
     PROPOSAL_MEMBER = 6,
     PROPOSAL_ALARM = 7,
+    PROPOSAL_LEASE_EXPIRE = 8, /* revoke, if the entry has the term of the one who found it due */
+    PROPOSAL_LEASE_CHECKPOINT = 9, /* what is left of long leases */
+    PROPOSAL_KIND_MAX = PROPOSAL_LEASE_CHECKPOINT,
 };
 
 struct proposal_member {
@@ -48,6 +52,11 @@ struct proposal_alarm {
     bool clear; /* else raise */
 };
 
+/* A checkpoint: seconds that a lease had left; 0: it was renewed since, and has its full TTL. */
+struct lease_left {
+    int64_t id, remaining_s;
+};
+
 struct proposal {
     enum proposal_kind kind;
     union {
@@ -55,6 +64,14 @@ struct proposal {
         struct {
             int64_t id, ttl_s;
         } lease;
+        struct {
+            int64_t id;
+            uint64_t term;
+        } expire;
+        struct {
+            struct lease_left *items;
+            size_t len;
+        } checkpoint;
         int64_t compact_rev;
         struct proposal_member member;
         struct proposal_alarm alarm;

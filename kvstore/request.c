@@ -17,11 +17,13 @@ static void pending_done(struct loop_task *task)
     case PROPOSAL_LEASE_GRANT:
     case PROPOSAL_LEASE_REVOKE:
     case PROPOSAL_LEASE_KEEP_ALIVE:
+    case PROPOSAL_LEASE_EXPIRE:
         p->lease_cb(p->ctx, &p->lease);
         break;
     case PROPOSAL_COMPACT:
     case PROPOSAL_MEMBER:
     case PROPOSAL_ALARM:
+    case PROPOSAL_LEASE_CHECKPOINT:
         p->rev_cb(p->ctx, p->code, p->rev);
         break;
     }
@@ -139,6 +141,14 @@ struct pending *pending_new(struct kv *kv, enum proposal_kind kind, struct loop 
     p->kind = kind;
     p->loop = loop;
     p->ctx = ctx;
+    return p;
+}
+
+struct pending *pending_new_rev(struct kv *kv, enum proposal_kind kind, kv_revision_fn *cb,
+                                void *ctx)
+{
+    struct pending *p = pending_new(kv, kind, NULL, ctx);
+    p->rev_cb = cb;
     return p;
 }
 
@@ -287,7 +297,9 @@ void kv_lease_grant(struct kv *kv, int64_t id, int64_t ttl_s, struct loop *loop,
     while (id == 0)
         id = (int64_t)(host_random(kv->host) >> 1);
     p->lease.id = id;
-    struct proposal q = {.kind = PROPOSAL_LEASE_GRANT, .lease = {id, MAX(ttl_s, 1)}};
+    /* As etcd: shorter than an election and a half is no use, nobody could renew it in time. */
+    int64_t ttl_min_s = (3 * (int64_t)kv->o.election_ms / 2 + 999) / 1000;
+    struct proposal q = {.kind = PROPOSAL_LEASE_GRANT, .lease = {id, MAX(ttl_s, ttl_min_s)}};
     if (ttl_s > KV_LEASE_TTL_MAX_S)
         pending_fail(p, KV_ERR_LEASE_TTL, "too large lease TTL");
     else if (!quota_take(kv, QUOTA_LEASE_COST))
@@ -305,10 +317,19 @@ void kv_lease_revoke(struct kv *kv, int64_t id, struct loop *loop, kv_lease_fn *
     pending_propose(p, &q);
 }
 
-void kv_lease_keep_alive(struct kv *kv, int64_t id, struct loop *loop, kv_lease_fn *cb, void *ctx)
+void lease_renew_logged(struct kv *kv, int64_t id, kv_lease_fn *cb, void *ctx)
 {
-    struct pending *p = pending_new(kv, PROPOSAL_LEASE_KEEP_ALIVE, loop, ctx);
+    struct pending *p = pending_new(kv, PROPOSAL_LEASE_KEEP_ALIVE, NULL, ctx);
     struct proposal q = {.kind = PROPOSAL_LEASE_KEEP_ALIVE, .lease = {id, 0}};
+    p->lease_cb = cb;
+    p->lease.id = id;
+    pending_propose(p, &q);
+}
+
+void lease_expire_propose(struct kv *kv, int64_t id, uint64_t term, kv_lease_fn *cb)
+{
+    struct pending *p = pending_new(kv, PROPOSAL_LEASE_EXPIRE, NULL, NULL);
+    struct proposal q = {.kind = PROPOSAL_LEASE_EXPIRE, .expire = {id, term}};
     p->lease_cb = cb;
     p->lease.id = id;
     pending_propose(p, &q);
@@ -330,7 +351,8 @@ int kv_lease_time_to_live(struct kv *kv, int64_t id, bool want_keys, struct aren
                           struct kv_lease_info *out, struct error *err)
 {
     *out = (struct kv_lease_info){.id = id};
-    if (!lease_table_get(&kv->leases, id, clock_mono_ns(), &out->ttl_s, &out->remaining_s))
+    if (lease_table_get(&kv->leases, id, host_mono_ns(kv->host), &out->ttl_s, &out->remaining_s) ==
+        LEASE_ABSENT)
         return error_set(err, KV_ERR_LEASE_NOT_FOUND, "requested lease not found");
     if (!want_keys)
         return 0;

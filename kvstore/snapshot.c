@@ -63,11 +63,12 @@ static void record_add(struct buf *b, enum record_type type, struct str payload)
     record_end(b, at);
 }
 
-static int add_lease(void *ctx, int64_t id, int64_t ttl_s)
+static int add_lease(void *ctx, int64_t id, int64_t ttl_s, int64_t remaining_s)
 {
     struct raft_snapshot_reader *r = ctx;
-    int64_t pair[2] = {id, ttl_s};
-    record_add(&r->head, REC_LEASE, str_make(pair, sizeof pair));
+    int64_t lease[3] = {id, ttl_s, remaining_s};
+    record_add(&r->head, REC_LEASE,
+               str_make(lease, remaining_s ? sizeof lease : 2 * sizeof *lease));
     r->records++;
     return 0;
 }
@@ -313,7 +314,7 @@ static int take_version(struct raft_snapshot_writer *w, struct str p, struct err
 static int take_record(struct raft_snapshot_writer *w, enum record_type type, struct str p,
                        struct error *err)
 {
-    int64_t lease[2];
+    int64_t lease[3] = {0};
     uint64_t n;
     if (w->end_seen || (!w->head_seen && type != REC_HEAD))
         return corrupt(err, "records in a wrong order");
@@ -328,10 +329,10 @@ static int take_record(struct raft_snapshot_writer *w, enum record_type type, st
         rc = take_meta(w, p, err);
         break;
     case REC_LEASE:
-        if (p.n != sizeof lease)
+        if (p.n != sizeof lease && p.n != 2 * sizeof *lease)
             return corrupt(err, "wrong lease record");
-        memcpy(lease, p.p, sizeof lease);
-        rc = mvcc_lease_put(&w->write, lease[0], lease[1], err);
+        memcpy(lease, p.p, p.n);
+        rc = mvcc_lease_put(&w->write, lease[0], lease[1], lease[2], err);
         break;
     case REC_VERSION:
         rc = take_version(w, p, err);

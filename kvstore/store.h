@@ -83,6 +83,8 @@ struct kv {
     struct lease_table leases;
     struct alarm_set alarms;
     struct quota quota;
+    struct list lease_calls;      /* struct lease_call: to be tried again; house_lock */
+    _Atomic uint64_t leader_term; /* the term this member leads in; 0: it does not */
     struct watch_hub *hub;
 
     pthread_mutex_t wait_lock;
@@ -146,6 +148,12 @@ struct pending {
 struct pending *pending_new(struct kv *kv, enum proposal_kind kind, struct loop *loop, void *ctx);
 /* Propose; takes `p` over. */
 void pending_propose(struct pending *p, const struct proposal *proposal);
+/* A proposal that is answered with code and revision. */
+struct pending *pending_new_rev(struct kv *kv, enum proposal_kind kind, kv_revision_fn *cb,
+                                void *ctx);
+/* Propose to renew the lease through the log; and to revoke it, if the entry gets this term. */
+void lease_renew_logged(struct kv *kv, int64_t id, kv_lease_fn *cb, void *ctx);
+void lease_expire_propose(struct kv *kv, int64_t id, uint64_t term, kv_lease_fn *cb);
 /* Answer without proposing. */
 void pending_fail(struct pending *p, int code, const char *message);
 /* Run the callback, on its loop. */
@@ -183,6 +191,15 @@ void pin_drop(struct kv *kv, int slot);
 /* How far compaction may go now, at most to `target`; remembers it. */
 int64_t pin_limit(struct kv *kv, int64_t target);
 
+/* ---- lease_call.c ---- */
+
+/* House thread: expiry and checkpoints when leading, calls that are to be tried again. */
+void leases_step(struct kv *kv, uint64_t now_ns);
+/* Raft thread: another member's question; false when it is none about leases. */
+bool lease_recv_call(struct kv *kv, uint64_t from, uint64_t call_id, struct str question);
+/* At kv_close, when all threads have ended. */
+void lease_calls_cancel(struct kv *kv);
+
 /* ---- house.c ---- */
 
 int house_start(struct kv *kv, struct error *err);
@@ -204,6 +221,10 @@ struct blob *driver_proposal_new(size_t len);
 void driver_propose(struct driver *d, struct blob *proposal, raft_propose_fn *fn, void *ctx);
 void driver_read_index(struct driver *d, raft_read_fn *fn, void *ctx);
 void driver_status(struct driver *d, struct raft_node_status *out);
+/* raft_node_call and its answer. */
+void driver_call(struct driver *d, uint64_t to, struct str question, uint32_t timeout_ms,
+                 raft_call_fn *fn, void *ctx);
+void driver_answer(struct driver *d, uint64_t to, uint64_t call_id, struct str answer);
 void driver_transfer(struct driver *d, uint64_t to, raft_done_fn *fn, void *ctx);
 
 /* ---- members.c ---- */

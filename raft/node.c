@@ -198,6 +198,7 @@ static void tick(struct loop_timer *timer)
     raft_tick(n->raft);
     node_expire_proposals(n);
     node_expire_reads(n);
+    node_expire_calls(n);
     node_expire_snapshots(n);
     if (n->transfer.deadline_ms && node_now_ms(n) >= n->transfer.deadline_ms)
         transfer_end(n, ERR_TIMEOUT);
@@ -245,6 +246,10 @@ static bool on_frame(void *ctx, uint64_t from, enum raft_frame_kind kind, struct
         return node_recv_forward(n, from, body);
     case RAFT_FRAME_FORWARD_REPLY:
         return node_recv_forward_reply(n, from, body);
+    case RAFT_FRAME_CALL:
+        return node_recv_call(n, from, body);
+    case RAFT_FRAME_CALL_REPLY:
+        return node_recv_answer(n, from, body);
     default:
         return false;
     }
@@ -256,6 +261,7 @@ static void on_unreachable(void *ctx, uint64_t peer)
     if (n->stopping)
         return;
     raft_peer_unreachable(n->raft, peer);
+    node_lose_calls(n, peer, ERR_TIMEOUT);
     node_wake(n);
 }
 
@@ -470,6 +476,7 @@ static struct raft_node *node_new(const struct raft_node_options *options)
     list_init(&n->reads_waiting);
     list_init(&n->read_rounds);
     list_init(&n->snapshots_out);
+    list_init(&n->calls);
     heap_init(&n->by_deadline);
     heap_init(&n->by_index);
     buf_init(&n->frame);
@@ -557,6 +564,7 @@ static void stop_on_loop(void *arg)
     loop_deferred_cancel(&n->pump);
     node_cancel_proposals(n);
     node_cancel_reads(n);
+    node_lose_calls(n, 0, ERR_CANCELLED);
     transfer_end(n, ERR_CANCELLED);
     if (n->transport)
         raft_transport_close(n->transport, transport_closed, n);

@@ -121,6 +121,10 @@ struct raft_machine_ops {
     int (*check_change)(void *ctx, const struct raft_change *change,
                         const struct raft_change_context *context);
 
+    /* Another member's state machine asks (raft_node_call); must not block. Answer now or later, on any
+     * thread, with raft_node_answer, or never. NULL: questions are dropped. */
+    void (*call)(void *ctx, uint64_t from, uint64_t id, struct str question);
+
     /* ---- peer thread (beside the others: uses read transactions, its own files) ---- */
 
     /*
@@ -228,6 +232,20 @@ void raft_propose_config(struct raft_node *n, const struct raft_change *change, 
 typedef void raft_read_fn(void *ctx, int code, uint64_t index);
 /* Any thread. Requests that arrive while a round is under way share the next one. */
 void raft_node_read_index(struct raft_node *n, uint32_t timeout_ms, raft_read_fn *fn, void *ctx);
+
+/* ---- calls: questions to another member's state machine, outside the log ---- */
+
+/*
+ * Ask member `to` (0: whoever leads, as far as is known here). `fn` is called once, on the raft thread:
+ * 0 with the answer (valid during the call); ERR_CONFLICT: that member is this one; ERR_UNAVAILABLE: no
+ * leader, or no connection, so that it was not asked; ERR_LIMIT; ERR_TIMEOUT: no answer, which may mean
+ * anything; ERR_CANCELLED. Any thread; the question is copied.
+ */
+typedef void raft_call_fn(void *ctx, int code, struct str answer);
+void raft_node_call(struct raft_node *n, uint64_t to, struct str question, uint32_t timeout_ms,
+                    raft_call_fn *fn, void *ctx);
+/* Any thread; copied. Dropped when the asker has gone. */
+void raft_node_answer(struct raft_node *n, uint64_t to, uint64_t id, struct str answer);
 
 /* ---- leadership and status ---- */
 

@@ -5,6 +5,7 @@
  *   node.c            start, stop, the raft thread's pump, status
  *   node_proposals.c  proposals: waiting, forwarding, their ends
  *   node_reads.c      read index
+ *   node_calls.c      questions between the state machines of members
  *   node_journal.c    journal thread
  *   node_apply.c      apply thread
  *   node_peer.c       peer thread: fetches; runs jobs for the snapshots
@@ -114,6 +115,9 @@ struct peer_job { /* raft → peer thread → raft */
     void (*done)(struct peer_job *job); /* raft thread; frees the job */
 };
 
+#define CALL_BUCKETS 1024 /* power of two */
+struct call;
+
 struct snapshot_out;
 struct snapshot_in;
 
@@ -153,6 +157,11 @@ struct raft_node {
     struct list read_rounds;
     size_t read_rounds_len;
     uint64_t last_context;
+
+    struct list calls; /* struct call: questions without an answer yet */
+    struct call *call_buckets[CALL_BUCKETS];
+    size_t calls_len;
+    uint64_t last_call;
 
     struct transfer transfer; /* fn NULL and deadline 0: none */
     struct list snapshots_out;
@@ -215,6 +224,13 @@ void node_recv_read(struct raft_node *n, const struct raft_read *read);
 void node_expire_reads(struct raft_node *n);
 void node_retry_reads(struct raft_node *n); /* the leader changed: ask again */
 void node_cancel_reads(struct raft_node *n);
+
+/* node_calls.c; raft thread */
+bool node_recv_call(struct raft_node *n, uint64_t from, struct str body);
+bool node_recv_answer(struct raft_node *n, uint64_t from, struct str body);
+void node_expire_calls(struct raft_node *n);
+/* No answer will come from `peer` (0: from anybody). */
+void node_lose_calls(struct raft_node *n, uint64_t peer, int code);
 
 /* node_journal.c */
 void node_journal_push(struct raft_node *n, const struct raft_persist *batch); /* NULL: barrier */

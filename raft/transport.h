@@ -53,7 +53,9 @@ enum raft_frame_kind {
     RAFT_FRAME_IDENTITY = 11,      /* the answer: raft_peer_rules.identity */
     RAFT_FRAME_QUESTION = 12,
     RAFT_FRAME_ANSWER = 13,
-    RAFT_FRAME_KIND_MAX = RAFT_FRAME_ANSWER,
+    RAFT_FRAME_CALL = 14, /* raft_node_call, and what it is answered with */
+    RAFT_FRAME_CALL_REPLY = 15,
+    RAFT_FRAME_KIND_MAX = RAFT_FRAME_CALL_REPLY,
 };
 
 struct raft_transport_events {
