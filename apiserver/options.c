@@ -2,6 +2,7 @@
  * Flags: see options.h.
  */
 #include "apiserver/options.h"
+#include "apiserver/config_file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/vec.h"
@@ -117,6 +118,9 @@ void options_parse(struct options *o, int argc, char **argv)
         {.help = "Store:"},
         {"store-only", 0, FLAG_BOOL, &o->store_only, NULL,
          "Run the store alone, as a drop-in for etcd."},
+        {"config-file", 0, FLAG_STRING, &o->config_file, "FILE",
+         "etcd's configuration file: YAML, its keys are the flags of this group; what it names, it "
+         "decides."},
         {"name", 0, FLAG_STRING, &o->name, "NAME", "Name of this member."},
         {"data-dir", 0, FLAG_STRING, &o->data_dir, "DIR",
          "Where the store lives. Default: NAME.etcd."},
@@ -237,6 +241,10 @@ void options_parse(struct options *o, int argc, char **argv)
         .env_prefix = "ETCD_"};
     int code = exit_code(argc, argv);
     flags_parse_or_exit(&spec, argc, argv, NULL, code);
+    struct error err;
+    arena_init(&o->arena);
+    if (o->config_file && config_file_read(o->config_file, &spec, &o->arena, &err) < 0)
+        usage_error(code, "--config-file: %s", err.message);
     derive(o, code);
 }
 
@@ -251,6 +259,7 @@ void options_free(struct options *o)
     flag_list_free(&o->audiences);
     flag_list_free(&o->authorization);
     flag_list_free(&o->admission);
+    arena_free(&o->arena);
 }
 
 static struct str *strs(struct arena *a, const struct flag_list *l)

@@ -9,6 +9,8 @@
 
 struct options {
     bool store_only;
+    const char *config_file;
+    struct arena arena; /* what the configuration file says */
     /* Store. */
     const char *name, *data_dir;
     struct flag_list client_urls, advertise_client_urls, peer_urls, advertise_peer_urls,

@@ -3,6 +3,7 @@
  */
 #include "cli/res.h"
 
+#include "base/file.h"
 #include "base/encode.h"
 #include "base/mem.h"
 #include <errno.h>
@@ -120,21 +121,6 @@ static yyjson_mut_val *make_deployment(struct create *c, yyjson_mut_doc *doc, co
     return o;
 }
 
-static int read_file(struct create *c, const char *path, struct buf *out)
-{
-    FILE *f = fopen(path, "re");
-    char chunk[8192];
-    size_t n;
-    if (!f)
-        return res_error(&c->s, "error reading %s: %s", path, strerror(errno));
-    buf_init_limited(out, FILE_BYTES_MAX);
-    while ((n = fread(chunk, 1, sizeof chunk, f)) > 0)
-        buf_append(out, chunk, n);
-    bool bad = ferror(f) || out->failed;
-    fclose(f);
-    return bad ? res_error(&c->s, "cannot read %s, or it is too large", path) : 0;
-}
-
 static void add_datum(yyjson_mut_doc *doc, yyjson_mut_val *data, const char *key, struct str value,
                       bool secret)
 {
@@ -166,8 +152,12 @@ static int add_data(struct create *c, yyjson_mut_doc *doc, yyjson_mut_val *data,
                           : slash ? slash + 1
                                   : path;
         struct buf b;
-        if (read_file(c, path, &b) < 0)
-            return -1;
+        struct error err;
+        buf_init(&b);
+        if (file_read(path, FILE_BYTES_MAX, &b, &err) < 0) {
+            buf_free(&b);
+            return res_error(&c->s, "%s", err.message);
+        }
         if (!secret && !utf8_valid(buf_str(&b))) {
             buf_free(&b);
             return res_error(&c->s, "%s is no text: a config map by flags takes text only", path);

@@ -3,6 +3,7 @@
  */
 #include "cli/res.h"
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "base/vec.h"
 #include <dirent.h>
@@ -14,21 +15,16 @@
 #define MANIFEST_BYTES_MAX (64u << 20)
 #define DIRECTORY_DEPTH_MAX 16
 
-static int read_stream(struct res_session *s, FILE *f, const char *source, struct str *out)
+static int read_file(struct res_session *s, const char *path, struct str *out)
 {
     struct buf b;
-    buf_init_limited(&b, MANIFEST_BYTES_MAX);
-    char chunk[16384];
-    size_t n;
-    while ((n = fread(chunk, 1, sizeof chunk, f)) > 0)
-        buf_append(&b, chunk, n);
-    int rc = 0;
-    if (ferror(f))
-        rc = res_error(s, "cannot read %s: %s", source, strerror(errno));
-    else if (b.failed)
-        rc = res_error(s, "%s is larger than %u bytes", source, MANIFEST_BYTES_MAX);
-    else
+    struct error err;
+    buf_init(&b);
+    int rc = file_read(path, MANIFEST_BYTES_MAX, &b, &err);
+    if (rc == 0)
         *out = str_make(arena_strndup(&s->arena, b.data ? b.data : "", b.len), b.len);
+    else
+        rc = res_error(s, "%s", err.message);
     buf_free(&b);
     return rc;
 }
@@ -149,12 +145,8 @@ static int read_path(struct res_session *s, const char *path, bool recursive, bo
     }
     if (!given && !is_manifest_name(path))
         return 0;
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return res_error(s, "cannot open %s: %s", path, strerror(errno));
     struct str text;
-    int rc = read_stream(s, f, path, &text);
-    fclose(f);
+    int rc = read_file(s, path, &text);
     return rc < 0 ? rc : read_text(s, text, path, out);
 }
 
@@ -167,7 +159,7 @@ int res_read_manifests(struct res_session *s, const struct flag_list *files, boo
         struct str text;
         if (strcmp(files->items[i], "-") != 0)
             rc = read_path(s, files->items[i], recursive, true, out, 0);
-        else if ((rc = read_stream(s, stdin, "STDIN", &text)) == 0)
+        else if ((rc = read_file(s, "-", &text)) == 0)
             rc = read_text(s, text, "STDIN", out);
     }
     return rc;

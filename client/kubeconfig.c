@@ -5,6 +5,7 @@
 
 #include "api/codec.h"
 #include "base/encode.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include <errno.h>
 #include <stdio.h>
@@ -24,23 +25,11 @@ struct reader {
 
 static int read_file(struct arena *a, const char *path, struct str *out, struct error *err)
 {
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return error_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "open %s", path);
     struct buf b;
-    buf_init_limited(&b, FILE_BYTES_MAX);
-    char chunk[8192];
-    size_t n;
-    while ((n = fread(chunk, 1, sizeof chunk, f)) > 0)
-        buf_append(&b, chunk, n);
-    int rc = 0;
-    if (ferror(f))
-        rc = error_errno(err, ERR_IO, errno, "read %s", path);
-    else if (b.failed)
-        rc = error_set(err, ERR_LIMIT, "%s is larger than %u bytes", path, FILE_BYTES_MAX);
-    else
+    buf_init(&b);
+    int rc = file_read(path, FILE_BYTES_MAX, &b, err);
+    if (rc == 0)
         *out = str_make(arena_strndup(a, b.data ? b.data : "", b.len), b.len);
-    fclose(f);
     buf_free(&b);
     return rc;
 }
