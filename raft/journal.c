@@ -289,7 +289,9 @@ static int segment_switch(struct journal *j, struct error *err)
     else if (segment_make(j, j->current + 1, &f, err) < 0)
         j->failed = true;
     j->next = NULL;
-    uint64_t sequence = j->current + 1;
+    /* Counted as begun already: journal_prepare, on the other thread, must not make this one again. */
+    uint64_t sequence = ++j->current;
+    j->end_offset = SEGMENT_HEADER;
     pthread_mutex_unlock(&j->lock);
     if (!f)
         return ERR_IO;
@@ -314,10 +316,6 @@ static int segment_switch(struct journal *j, struct error *err)
     j->crc = h.crc;
     j->size = size;
     j->offset = SEGMENT_HEADER;
-    pthread_mutex_lock(&j->lock);
-    j->current = sequence;
-    j->end_offset = SEGMENT_HEADER;
-    pthread_mutex_unlock(&j->lock);
     return 0;
 }
 
