@@ -29,6 +29,11 @@ void driver_read_index(struct driver *d, raft_read_fn *fn, void *ctx)
     raft_node_read_index(d->node, d->kv->o.request_timeout_ms, fn, ctx);
 }
 
+void driver_hurry(struct driver *d)
+{
+    raft_node_hurry(d->node);
+}
+
 void driver_status(struct driver *d, struct raft_node_status *out)
 {
     raft_node_status(d->node, out);

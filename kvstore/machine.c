@@ -29,6 +29,15 @@ static int machine_persist(void *ctx, const struct raft_persist *batches, size_t
     return rc;
 }
 
+/* Raft thread: watchers, and reads that wait for an index or a revision. */
+static bool machine_awaited(void *ctx)
+{
+    struct kv *kv = ctx;
+    size_t watchers, slow;
+    watch_hub_count(kv->hub, &watchers, &slow);
+    return watchers > 0 || atomic_load(&kv->waiting) > 0;
+}
+
 /* ---- one transaction ---- */
 
 static int txn_open(struct apply *a, struct error *err)
@@ -245,6 +254,7 @@ static void machine_call(void *ctx, uint64_t from, uint64_t id, struct str quest
 const struct raft_machine_ops kv_machine_ops = {
     .call = machine_call,
     .persist = machine_persist,
+    .awaited = machine_awaited,
     .apply = machine_apply,
     .maintain = machine_maintain,
     .snapshot_install = machine_snapshot_install,

@@ -326,6 +326,7 @@ static void waiter_take(struct waiter_heap *h, struct waiter *w)
 {
     heap_remove(&h->by_target, &w->by_target);
     heap_remove(&h->by_deadline, &w->by_deadline);
+    atomic_fetch_sub(&w->kv->waiting, 1);
 }
 
 typedef VEC(struct waiter *) waiter_vec;
@@ -398,8 +399,11 @@ static void wait_for(struct kv *kv, struct waiter_heap *h, uint64_t target, uint
     if (wait) {
         heap_insert(&h->by_target, &w->by_target, target);
         heap_insert(&h->by_deadline, &w->by_deadline, clock_mono_ns() + timeout_ms * NS_PER_MS);
+        atomic_fetch_add(&kv->waiting, 1);
     }
     pthread_mutex_unlock(&kv->wait_lock);
+    if (wait && by_index) /* on the Raft thread, which told us the index */
+        driver_hurry(kv->driver);
     if (!wait)
         waiter_end(w, reached >= target ? 0 : ERR_CANCELLED, kv_current_revision(kv));
 }

@@ -90,6 +90,7 @@ struct kv {
     pthread_mutex_t wait_lock;
     struct waiter_heap index_waiters; /* read index: target is a log index */
     struct waiter_heap rev_waiters;
+    atomic_uint waiting; /* in both heaps */
 
     pthread_mutex_t budget_lock;
     size_t budget_left;
@@ -220,6 +221,8 @@ void driver_stop(struct driver *d);  /* ends everything given to it */
 struct blob *driver_proposal_new(size_t len);
 void driver_propose(struct driver *d, struct blob *proposal, raft_propose_fn *fn, void *ctx);
 void driver_read_index(struct driver *d, raft_read_fn *fn, void *ctx);
+/* Raft thread: somebody waits for what is committed to be applied. */
+void driver_hurry(struct driver *d);
 void driver_status(struct driver *d, struct raft_node_status *out);
 /* raft_node_call and its answer. */
 void driver_call(struct driver *d, uint64_t to, struct str question, uint32_t timeout_ms,

@@ -457,6 +457,14 @@ void stream_write_queue(struct stream *s, struct outq *q, size_t n)
     queued_more(s);
 }
 
+void stream_flush(struct stream *s)
+{
+    if (s->state != STREAM_OPEN || s->want_write || !s->out.bytes)
+        return;
+    loop_deferred_cancel(&s->flush);
+    run_flush(&s->flush);
+}
+
 size_t stream_queued(const struct stream *s)
 {
     return s->out.bytes + (s->wire.len - s->wire_off);

@@ -49,6 +49,8 @@ void stream_write(struct stream *s, const void *data, size_t n);
 /* The same without a copy when it is worth it; takes its own reference. `from` bytes are left out.
  */
 void stream_write_blob(struct stream *s, struct blob *b, size_t from, size_t n);
+/* Write what is queued now, where something slow is about to begin. */
+void stream_flush(struct stream *s);
 size_t stream_queued(const struct stream *s); /* bytes not yet taken by the kernel */
 /* How long the kernel has taken nothing of it; 0 when nothing is queued. */
 uint64_t stream_write_stalled_ms(const struct stream *s);

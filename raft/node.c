@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include <assert.h>
+#include <errno.h>
 #include <unistd.h>
 
 #define HEARTBEAT_MS 100
@@ -27,12 +28,8 @@ uint64_t node_now_ms(const struct raft_node *n)
 
 void queue_init(struct queue *q)
 {
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&q->mutex, NULL);
-    pthread_cond_init(&q->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    sem_init(&q->wake, 0, 0);
     list_init(&q->jobs);
 }
 
@@ -40,25 +37,42 @@ void queue_close(struct queue *q)
 {
     assert(list_empty(&q->jobs));
     pthread_mutex_destroy(&q->mutex);
-    pthread_cond_destroy(&q->changed);
+    sem_destroy(&q->wake);
 }
 
 void queue_stop(struct queue *q)
 {
     pthread_mutex_lock(&q->mutex);
     q->stop = true;
-    pthread_cond_signal(&q->changed);
+    queue_wake_unlock(q, true);
+}
+
+void queue_wake_unlock(struct queue *q, bool wake)
+{
+    wake = wake && q->asleep;
+    if (wake)
+        q->asleep = false;
     pthread_mutex_unlock(&q->mutex);
+    if (wake) /* after the unlock: who wakes up does not run into the mutex */
+        sem_post(&q->wake);
+}
+
+bool queue_sleep(struct queue *q, const struct timespec *until)
+{
+    q->asleep = true;
+    pthread_mutex_unlock(&q->mutex);
+    int rc = until ? sem_clockwait(&q->wake, CLOCK_MONOTONIC, until) : sem_wait(&q->wake);
+    bool timed_out = rc < 0 && errno == ETIMEDOUT;
+    pthread_mutex_lock(&q->mutex);
+    q->asleep = false;
+    return !timed_out;
 }
 
 void queue_push(struct queue *q, struct list *job)
 {
     pthread_mutex_lock(&q->mutex);
-    bool idle = list_empty(&q->jobs);
     list_push_back(&q->jobs, job);
-    pthread_mutex_unlock(&q->mutex);
-    if (idle) /* after the unlock: who wakes up does not run into the mutex */
-        pthread_cond_signal(&q->changed);
+    queue_wake_unlock(q, true);
 }
 
 /* ---- the pump ---- */
@@ -84,10 +98,14 @@ static void send_messages(struct raft_node *n, const struct raft_ready *ready)
 
 static void handle_ready(struct raft_node *n, const struct raft_ready *ready)
 {
-    /* Messages first: a leader's entries are on their way while its own disk writes. */
+    /* Messages first: a leader's entries are on their way while its own disk writes. They leave before
+     * the journal thread is woken, which competes for the processor and the disk. */
     send_messages(n, ready);
-    if (ready->persist.seq)
+    if (ready->persist.seq) {
+        if (n->transport && ready->persist.entries_len)
+            raft_transport_flush(n->transport);
         node_journal_push(n, &ready->persist);
+    }
     if (ready->apply_len)
         node_apply_entries(n, ready);
     for (size_t i = 0; i < ready->reads_len; i++)
@@ -170,6 +188,26 @@ static void take_applied(struct raft_node *n)
 }
 
 /*
+ * In a stream of writes the followers learn of a commit with the next entries; the first one after a
+ * pause is told at once, so that a single write costs nobody a delay.
+ */
+static void tell_commit(struct raft_node *n)
+{
+    if (!raft_commit_untold(n->raft))
+        return;
+    uint64_t now = node_now_ms(n), last = n->committed_ms;
+    n->committed_ms = now;
+    if (now - last <= SOON_MS) {
+        node_soon(n);
+        return;
+    }
+    struct raft_ready ready;
+    raft_tell_commit(n->raft);
+    while (raft_take_ready(n->raft, &ready))
+        handle_ready(n, &ready);
+}
+
+/*
  * Bring the core's input in (proposals and reads gathered since) and its output out, until there is
  * none. Runs once per loop iteration, so that everything that arrived together goes on together.
  */
@@ -183,8 +221,28 @@ void node_pump(struct raft_node *n)
     struct raft_ready ready;
     while (raft_take_ready(n->raft, &ready))
         handle_ready(n, &ready);
+    tell_commit(n);
     watch_role(n);
     publish_status(n);
+}
+
+/*
+ * Work that nobody waits for gathers for a moment: a follower that is told of a commit with the next
+ * entries, and applies several at once, spares every member a wake-up, a message and a transaction.
+ */
+void node_soon(struct raft_node *n)
+{
+    if (!loop_timer_active(&n->soon))
+        loop_timer_start(&n->soon, SOON_MS);
+}
+
+static void soon(struct loop_timer *timer)
+{
+    struct raft_node *n = container_of(timer, struct raft_node, soon);
+    raft_tell_commit(n->raft);
+    if (n->apply_put_off)
+        node_apply_hurry(n);
+    node_wake(n);
 }
 
 static void pump_deferred(struct loop_deferred *d)
@@ -310,6 +368,12 @@ void raft_node_expel(struct raft_node *n, uint64_t id)
     post_peer(n, id, NULL, true);
 }
 
+void raft_node_hurry(struct raft_node *n)
+{
+    if (n->apply_put_off)
+        node_apply_hurry(n);
+}
+
 /* ---- leadership transfer ---- */
 
 struct transfer_request {
@@ -409,6 +473,7 @@ static int core_start(struct raft_node *n, struct error *err)
     raft_params_default(&params);
     params.id = o->id;
     params.seed = host_random(o->host);
+    params.commit_lazy = true;
     params.heartbeat_ticks = MAX(heartbeat / n->tick_ms, 1u);
     params.election_ticks = MAX(n->election_ms / n->tick_ms, params.heartbeat_ticks + 1);
     n->handed_config = o->boot->config;
@@ -528,6 +593,7 @@ int raft_node_start(const struct raft_node_options *options, struct raft_node **
     metrics_start(n, options->metrics);
     n->loop = loop_start("raft");
     loop_timer_init(n->loop, &n->tick, tick);
+    loop_timer_init(n->loop, &n->soon, soon);
     publish_status(n);
     *out = n; /* before anything is applied: the state machine may call us from there */
     thread_start(&n->journal_thread, node_journal_thread, n, "raft-journal");
@@ -561,6 +627,7 @@ static void stop_on_loop(void *arg)
     struct raft_node *n = arg;
     n->stopping = true;
     loop_timer_stop(&n->tick);
+    loop_timer_stop(&n->soon);
     loop_deferred_cancel(&n->pump);
     node_cancel_proposals(n);
     node_cancel_reads(n);

@@ -90,6 +90,12 @@ struct raft_machine_ops {
      */
     int (*persist)(void *ctx, const struct raft_persist *batches, size_t n, struct error *err);
 
+    /* ---- raft thread ---- */
+
+    /* Does anybody here wait for committed entries to be applied, besides the callers of proposals? If
+     * not, they may be applied a little later, several together. Must not block; NULL: always. */
+    bool (*awaited)(void *ctx);
+
     /* ---- apply thread ---- */
 
     /* One transaction: append to the stored log, apply, commit (visible at once, not flushed). A
@@ -246,6 +252,9 @@ void raft_node_call(struct raft_node *n, uint64_t to, struct str question, uint3
                     raft_call_fn *fn, void *ctx);
 /* Any thread; copied. Dropped when the asker has gone. */
 void raft_node_answer(struct raft_node *n, uint64_t to, uint64_t id, struct str answer);
+
+/* Apply what is committed without delay: somebody waits for it now. Raft thread. */
+void raft_node_hurry(struct raft_node *n);
 
 /* ---- leadership and status ---- */
 

@@ -11,7 +11,6 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include <assert.h>
-#include <errno.h>
 
 /* ---- raft thread ---- */
 
@@ -24,9 +23,31 @@ void node_apply_push(struct raft_node *n, struct apply_job *job, bool urgent)
     bool wake = (urgent || q->bytes > APPEND_LAZY_BYTES) && !q->urgent;
     if (wake)
         q->urgent = true;
-    pthread_mutex_unlock(&q->mutex);
+    queue_wake_unlock(q, wake);
+}
+
+void node_apply_hurry(struct raft_node *n)
+{
+    struct queue *q = &n->apply;
+    n->apply_put_off = false;
+    pthread_mutex_lock(&q->mutex);
+    bool wake = !q->urgent && !list_empty(&q->jobs);
     if (wake)
-        pthread_cond_signal(&q->changed);
+        q->urgent = true;
+    queue_wake_unlock(q, wake);
+}
+
+/* Does anybody here wait for what these entries do? Only in a stream of writes can they wait for more
+ * to come. */
+static bool is_awaited(struct raft_node *n, const struct apply_job *job)
+{
+    uint64_t now = node_now_ms(n), last = n->applying_ms;
+    n->applying_ms = now;
+    for (size_t i = 0; i < job->len; i++)
+        if (job->proposals[i])
+            return true;
+    return now - last > SOON_MS || job->configs || job->len >= APPLY_NEWS || !n->ops->awaited ||
+           n->ops->awaited(n->machine);
 }
 
 /* The configuration after a CONFIG entry; as the core, a change that makes no sense is none. */
@@ -62,7 +83,12 @@ void node_apply_entries(struct raft_node *n, const struct raft_ready *ready)
         }
     }
     node_settle_proposals(n, ready->apply[len - 1].index, RAFT_REJECTED);
-    node_apply_push(n, job, true);
+    bool urgent = is_awaited(n, job);
+    node_apply_push(n, job, urgent);
+    if (!urgent) {
+        n->apply_put_off = true;
+        node_soon(n);
+    }
 }
 
 /* ---- apply thread ---- */
@@ -192,9 +218,8 @@ static bool wait_for_jobs(struct queue *q, struct list *jobs)
         until.tv_sec++;
     }
     pthread_mutex_lock(&q->mutex);
-    while (!q->urgent && !q->stop)
-        if (pthread_cond_timedwait(&q->changed, &q->mutex, &until) == ETIMEDOUT)
-            break;
+    while (!q->urgent && !q->stop && queue_sleep(q, &until))
+        continue;
     bool go_on = !q->stop || !list_empty(&q->jobs);
     list_splice_back(jobs, &q->jobs);
     q->urgent = false;

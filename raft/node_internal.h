@@ -20,6 +20,7 @@
 #include "raft/node.h"
 #include "raft/transport.h"
 #include <pthread.h>
+#include <semaphore.h>
 
 #define PROPOSALS_MAX 65536      /* waiting at once, of this member's callers */
 #define PROPOSAL_BUCKETS 16384   /* power of two */
@@ -31,6 +32,10 @@
 #define APPEND_LAZY_BYTES \
     (1024 * 1024)      /* flushed entries that may wait for a transaction to join */
 #define APPLY_NEWS 256 /* entries applied at once that are worth waking the raft thread for */
+#define SOON_MS 3      /* what may wait for company waits so long */
+/* With so many entries at the disk, or proposals on their way to the leader, new ones gather until
+ * that is done: fewer and larger batches when there is much to do. */
+#define GATHER_MIN 64
 #define MAINTAIN_MS 100
 #define FETCH_ENTRIES_MAX 4096
 
@@ -98,11 +103,17 @@ struct apply_job { /* raft → apply */
     struct raft_hard_state hard;
 };
 
-struct queue { /* of jobs, to a thread of the node */
+/*
+ * Of jobs, to a thread of the node. A semaphore instead of a condition: who wakes up does not take the
+ * mutex first, and a wake-up costs one system call on each side. `asleep` says that the consumer waits
+ * and has not been woken yet; a wake-up too many only makes it look once more.
+ */
+struct queue {
     pthread_mutex_t mutex;
-    pthread_cond_t changed;
+    sem_t wake;
     struct list jobs;
     bool stop;
+    bool asleep;
     bool urgent;    /* apply: something in it is awaited */
     uint64_t bytes; /* apply: flushed entries that wait for their transaction */
 };
@@ -140,13 +151,21 @@ struct raft_node {
     struct raft *raft;
     struct raft_transport *transport;
     struct loop_timer tick;
+    struct loop_timer soon; /* tells commit indexes, hurries the apply thread, forwards */
     struct loop_deferred pump;
-    struct buf frame; /* scratch */
+    uint64_t committed_ms; /* when there was last a commit index to tell */
+    uint64_t applying_ms;  /* when entries were last handed to the apply thread */
+    bool apply_put_off;    /* committed entries wait for the apply thread in no hurry */
+    struct buf frame;      /* scratch */
     bool stopping;
     enum raft_role role_seen;
     uint64_t term_seen, leader_seen, leader_changes;
 
     struct list waiting; /* proposals */
+    size_t waiting_len;
+    uint64_t unflushed;      /* entries handed to the journal thread and not reported */
+    uint64_t forwarded_open; /* proposals forwarded since `forwarded_ms` and not answered */
+    uint64_t forwarded_ms;
     struct proposal *buckets[PROPOSAL_BUCKETS];
     size_t proposals_len;
     uint64_t last_seq;
@@ -197,6 +216,7 @@ struct raft_node {
 /* node.c */
 void node_wake(struct raft_node *n); /* raft thread: pump at the end of this iteration */
 void node_pump(struct raft_node *n); /* now */
+void node_soon(struct raft_node *n); /* pump within SOON_MS, and hurry what was put off */
 uint64_t node_now_ms(const struct raft_node *n);
 /* A write failed: nothing is known about what is on disk any more. Ends the process. */
 void node_fatal(const char *what, const struct error *err) __attribute__((noreturn));
@@ -204,6 +224,11 @@ void queue_init(struct queue *q);
 void queue_close(struct queue *q);
 void queue_stop(struct queue *q); /* its thread drains it and ends */
 void queue_push(struct queue *q, struct list *job);
+/* Wake the consumer if it sleeps; the mutex is held and is released here. */
+void queue_wake_unlock(struct queue *q, bool wake);
+/* The consumer, with the mutex held: sleep until woken or, unless `until` is NULL, until then (on the
+ * monotonic clock). False: the time is up. */
+bool queue_sleep(struct queue *q, const struct timespec *until);
 
 /* node_proposals.c; raft thread */
 void node_send_proposals(struct raft_node *n);
@@ -240,6 +265,7 @@ void journal_job_free(struct journal_job *job);
 /* node_apply.c */
 void node_apply_entries(struct raft_node *n, const struct raft_ready *ready);
 void node_apply_push(struct raft_node *n, struct apply_job *job, bool urgent);
+void node_apply_hurry(struct raft_node *n); /* what waits for the apply thread waits no longer */
 void *node_apply_thread(void *arg);
 
 /* node_peer.c */

@@ -36,6 +36,7 @@ void node_journal_push(struct raft_node *n, const struct raft_persist *batch)
             for (size_t i = 0; i < batch->entries_len; i++)
                 blob_ref(copy[i].data);
             job->batch.entries = copy;
+            n->unflushed += batch->entries_len;
         }
     }
     queue_push(&n->journal, &job->link);
@@ -59,6 +60,7 @@ static void flushed(struct loop_task *task)
         uint64_t seq = list_entry(job->batches.prev, struct journal_job, link)->batch.seq;
         list_for_each (it, &job->batches) {
             const struct journal_job *b = list_entry(it, struct journal_job, link);
+            n->unflushed -= b->batch.entries_len;
             for (size_t i = 0; i < b->batch.entries_len; i++)
                 job->bytes += raft_entry_size(&b->batch.entries[i]);
         }
@@ -117,7 +119,7 @@ void *node_journal_thread(void *arg)
         list_init(&jobs);
         pthread_mutex_lock(&q->mutex);
         while (list_empty(&q->jobs) && !q->stop)
-            pthread_cond_wait(&q->changed, &q->mutex);
+            queue_sleep(q, NULL);
         list_splice_back(&jobs, &q->jobs);
         pthread_mutex_unlock(&q->mutex);
         if (list_empty(&jobs))

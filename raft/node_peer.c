@@ -27,7 +27,7 @@ void *node_peer_thread(void *arg)
     for (;;) {
         pthread_mutex_lock(&q->mutex);
         while (list_empty(&q->jobs) && !q->stop)
-            pthread_cond_wait(&q->changed, &q->mutex);
+            queue_sleep(q, NULL);
         if (list_empty(&q->jobs)) {
             pthread_mutex_unlock(&q->mutex);
             return NULL;

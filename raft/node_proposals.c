@@ -46,6 +46,13 @@ static void enter(struct raft_node *n, struct proposal *p)
     heap_insert(&n->by_deadline, &p->by_deadline, node_now_ms(n) + p->timeout_ms);
 }
 
+/* Out of the queue of those that are in no log yet. */
+static void unqueue(struct raft_node *n, struct proposal *p)
+{
+    list_remove(&p->link);
+    n->waiting_len--;
+}
+
 static void leave(struct raft_node *n, struct proposal *p)
 {
     struct proposal **at = bucket(n, p->seq);
@@ -56,7 +63,7 @@ static void leave(struct raft_node *n, struct proposal *p)
     heap_remove(&n->by_deadline, &p->by_deadline);
     heap_remove(&n->by_index, &p->by_index);
     if (p->state == PROPOSAL_WAITING)
-        list_remove(&p->link);
+        unqueue(n, p);
 }
 
 static void proposal_free(struct proposal *p)
@@ -105,6 +112,7 @@ static void proposal_arrives(struct loop_task *task)
     wire_put_be64(p->data->data + 8, n->epoch);
     wire_put_be64(p->data->data + 16, p->seq);
     list_push_back(&n->waiting, &p->link);
+    n->waiting_len++;
     node_wake(n);
 }
 
@@ -192,7 +200,7 @@ static bool propose_config_here(struct raft_node *n, struct proposal *p)
         finish(n, p, RAFT_REJECTED, rc);
         return true;
     }
-    list_remove(&p->link);
+    unqueue(n, p);
     set_accepted(n, p, index, raft_term(n->raft));
     return true;
 }
@@ -222,14 +230,22 @@ static bool propose_batch_here(struct raft_node *n)
             finish(n, batch[i], RAFT_REJECTED, rc);
             continue;
         }
-        list_remove(&batch[i]->link);
+        unqueue(n, batch[i]);
         set_accepted(n, batch[i], first + i, raft_term(n->raft));
     }
     return true;
 }
 
+/* Rather wait for the disk than to give it, and the followers, one more small batch. */
+static bool should_gather(const struct raft_node *n)
+{
+    return n->unflushed >= GATHER_MIN && n->waiting_len < PROPOSE_BATCH_MAX;
+}
+
 static void propose_here(struct raft_node *n)
 {
+    if (should_gather(n))
+        return; /* the report of the journal wakes us */
     while (!list_empty(&n->waiting)) {
         struct proposal *p = list_first(&n->waiting, struct proposal, link);
         if (!(p->is_config ? propose_config_here(n, p) : propose_batch_here(n)))
@@ -260,15 +276,24 @@ static size_t encode_forward(struct raft_node *n)
 
 static void forward(struct raft_node *n, uint64_t leader)
 {
+    /* The answer to what is under way wakes us; should it be lost, the time does. */
+    if (n->forwarded_open >= GATHER_MIN && n->waiting_len < PROPOSE_BATCH_MAX &&
+        node_now_ms(n) - n->forwarded_ms <= SOON_MS) {
+        node_soon(n);
+        return;
+    }
+    n->forwarded_open = 0;
     while (!list_empty(&n->waiting)) {
         size_t count = encode_forward(n);
         if (!raft_transport_send(n->transport, leader, RAFT_FRAME_FORWARD, buf_str(&n->frame)))
             return; /* nothing of it left: they go on waiting */
-        while (count-- > 0) {
+        for (size_t sent = count; sent > 0; sent--) {
             struct proposal *p = list_first(&n->waiting, struct proposal, link);
-            list_remove(&p->link);
+            unqueue(n, p);
             p->state = PROPOSAL_FORWARDED;
         }
+        n->forwarded_open += count;
+        n->forwarded_ms = node_now_ms(n);
     }
 }
 
@@ -304,7 +329,8 @@ static uint64_t header_seq(const struct blob *b)
     return wire_be64(&w);
 }
 
-static void propose_forwarded(struct raft_node *n, struct forwarded *f, struct buf *reply)
+static void propose_forwarded(struct raft_node *n, uint64_t from, struct forwarded *f,
+                              struct buf *reply)
 {
     if (f->len == 0)
         return;
@@ -314,6 +340,8 @@ static void propose_forwarded(struct raft_node *n, struct forwarded *f, struct b
         append_reply(reply, header_seq(f->blobs[i]), rc, rc < 0 ? 0 : first + i, term);
         blob_unref(f->blobs[i]);
     }
+    if (rc == 0)
+        raft_commit_awaited(n->raft, from, first + f->len - 1);
     f->len = 0;
 }
 
@@ -343,15 +371,17 @@ bool node_recv_forward(struct raft_node *n, uint64_t from, struct str body)
             f.blobs[f.len++] = b;
             continue;
         }
-        propose_forwarded(n, &f, &reply);
+        propose_forwarded(n, from, &f, &reply);
         uint64_t index = 0;
         int rc = propose_change(n, b, &index);
         append_reply(&reply, header_seq(b), rc, index, raft_term(n->raft));
+        if (rc == 0)
+            raft_commit_awaited(n->raft, from, index);
         blob_unref(b);
     }
     bool ok = wire_done(&w);
     if (ok)
-        propose_forwarded(n, &f, &reply);
+        propose_forwarded(n, from, &f, &reply);
     for (size_t i = 0; i < f.len; i++)
         blob_unref(f.blobs[i]);
     /* A reply that is lost leaves the follower not knowing, which it will say. */
@@ -371,6 +401,7 @@ bool node_recv_forward_reply(struct raft_node *n, uint64_t from, struct str body
         uint64_t seq = wire_be64(&w);
         int code = -(int)wire_be32(&w);
         uint64_t index = wire_be64(&w), term = wire_be64(&w);
+        n->forwarded_open -= n->forwarded_open > 0;
         struct proposal *p = w.failed ? NULL : find(n, seq);
         if (!p || p->state != PROPOSAL_FORWARDED)
             continue; /* applied or given up meanwhile */
@@ -379,6 +410,8 @@ bool node_recv_forward_reply(struct raft_node *n, uint64_t from, struct str body
         else
             set_accepted(n, p, index, term);
     }
+    if (!list_empty(&n->waiting))
+        node_wake(n);
     return wire_done(&w);
 }
 

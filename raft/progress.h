@@ -27,6 +27,7 @@ struct raft_progress {
     uint64_t match;
     uint64_t next;        /* next entry to send */
     uint64_t commit_sent; /* highest commit index told in this state */
+    uint64_t awaited;     /* callers of the peer wait for entries up to here to be committed */
     uint64_t read_acked;  /* highest read round confirmed */
     bool recent_active;   /* heard of since the last quorum check */
     bool probe_sent;      /* PROBE: waiting */

@@ -47,6 +47,9 @@ struct raft_params {
     uint64_t unstable_bytes_max; /* proposals are refused while more is unflushed or unapplied */
     uint64_t cache_bytes_max;   /* recent entries kept in memory for peers, beside unapplied ones */
     uint32_t pending_reads_max; /* read index requests waiting at once */
+    /* Tell followers of a new commit index with the next entries or with raft_tell_commit, instead of
+     * in a message of its own; at once where it is awaited (raft_commit_awaited). */
+    bool commit_lazy;
 #ifdef RAFT_FAULTS
     uint32_t faults; /* enum raft_fault of raft/faults.h; only in the simulator's build */
 #endif
@@ -132,6 +135,15 @@ int raft_read_index(struct raft *r, uint64_t context, struct error *err);
 /* Hand leadership to voter `to`, given up after one election timeout. ERR_UNAVAILABLE: not leader;
  * ERR_INVALID: not a voter. to = own id: cancels. */
 int raft_transfer(struct raft *r, uint64_t to, struct error *err);
+
+/*
+ * With params.commit_lazy. Leader: is there a peer that has not been told the commit index? The caller
+ * then calls raft_tell_commit within a few milliseconds (heartbeats tell it too, but are rare).
+ */
+bool raft_commit_untold(const struct raft *r);
+void raft_tell_commit(struct raft *r);
+/* Callers of `peer` wait for the entries up to `index`: it is told at once when they are committed. */
+void raft_commit_awaited(struct raft *r, uint64_t peer, uint64_t index);
 
 /* Batches up to `seq` are flushed. */
 void raft_persisted(struct raft *r, uint64_t seq);

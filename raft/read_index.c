@@ -30,6 +30,7 @@ static void answer(struct raft *r, const struct raft_pending_read *read)
         vec_push(&raft_out(r)->reads, (struct raft_read){read->context, read->index});
         return;
     }
+    raft_commit_awaited(r, read->from, read->index); /* the index is of use once it is applied */
     struct raft_message m = raft_message_to(r, read->from, RAFT_MSG_READ_INDEX_REPLY);
     m.context = read->context;
     m.index = read->index;

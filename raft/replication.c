@@ -109,6 +109,17 @@ static void fetch(struct raft *r, struct raft_progress *p)
                                                         r->params.append_bytes_max});
 }
 
+/*
+ * Is a message worth its while only to tell the commit index? A follower needs it to apply, which is
+ * urgent for a change of configuration and where a caller of its own waits; for anything else it may
+ * come with the next entries (params.commit_lazy).
+ */
+static bool commit_is_due(const struct raft *r, const struct raft_progress *p)
+{
+    return p->commit_sent < r->commit &&
+           (!r->params.commit_lazy || p->commit_sent < p->awaited || raft_has_committed_change(r));
+}
+
 /* Send one append if there is anything to say; false when done for now. */
 static bool replicate_one(struct raft *r, struct raft_progress *p)
 {
@@ -117,7 +128,7 @@ static bool replicate_one(struct raft *r, struct raft_progress *p)
         return false;
     }
     if (p->next > r->log.last_index) {
-        if (p->commit_sent < r->commit || p->state == RAFT_PROBE)
+        if (commit_is_due(r, p) || p->state == RAFT_PROBE)
             send_append(r, p, NULL, 0);
         return false;
     }
@@ -134,7 +145,7 @@ static bool replicate_one(struct raft *r, struct raft_progress *p)
 /* A window that is full still lets the commit index through: it is small and releases answers. */
 static void send_commit_only(struct raft *r, struct raft_progress *p)
 {
-    if (p->state != RAFT_REPLICATE || p->fetch_id || p->commit_sent >= r->commit ||
+    if (p->state != RAFT_REPLICATE || p->fetch_id || !commit_is_due(r, p) ||
         p->next - 1 < r->log.base_index)
         return;
     send_append(r, p, NULL, 0);
@@ -154,6 +165,32 @@ void raft_replicate_all(struct raft *r)
 {
     for (uint32_t i = 0; i < r->peers_len; i++)
         raft_replicate(r, &r->peers[i]);
+}
+
+bool raft_commit_untold(const struct raft *r)
+{
+    for (uint32_t i = 0; r->role == RAFT_LEADER && i < r->peers_len; i++)
+        if (r->peers[i].state == RAFT_REPLICATE && r->peers[i].commit_sent < r->commit)
+            return true;
+    return false;
+}
+
+void raft_tell_commit(struct raft *r)
+{
+    if (r->role != RAFT_LEADER)
+        return;
+    for (uint32_t i = 0; i < r->peers_len; i++)
+        raft_commit_awaited(r, r->peers[i].id, r->commit);
+}
+
+void raft_commit_awaited(struct raft *r, uint64_t peer, uint64_t index)
+{
+    struct raft_progress *p = r->role == RAFT_LEADER ? raft_peer(r, peer) : NULL;
+    if (!p)
+        return;
+    p->awaited = MAX(p->awaited, index);
+    if (commit_is_due(r, p))
+        raft_replicate(r, p);
 }
 
 void raft_send_heartbeats(struct raft *r)

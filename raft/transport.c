@@ -561,6 +561,15 @@ bool raft_transport_send(struct raft_transport *t, uint64_t to, enum raft_frame_
     return true;
 }
 
+void raft_transport_flush(struct raft_transport *t)
+{
+    list_for_each (it, &t->peers) {
+        struct peer *p = list_entry(it, struct peer, link);
+        if (p->out && p->out->open && !p->out->closing)
+            stream_flush(p->out->stream);
+    }
+}
+
 uint64_t raft_transport_silence_ms(const struct raft_transport *t, uint64_t id)
 {
     const struct peer *p = find_peer(t, id);

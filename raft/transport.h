@@ -102,6 +102,8 @@ void raft_frame_head(uint8_t out[RAFT_FRAME_HEAD], enum raft_frame_kind kind, st
  */
 bool raft_transport_send(struct raft_transport *t, uint64_t to, enum raft_frame_kind kind,
                          struct str body);
+/* Write what is queued to all peers now instead of at the end of the iteration. */
+void raft_transport_flush(struct raft_transport *t);
 /* Milliseconds since anything was heard from `id`; UINT64_MAX: never. */
 uint64_t raft_transport_silence_ms(const struct raft_transport *t, uint64_t id);
 

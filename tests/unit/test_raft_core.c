@@ -614,6 +614,49 @@ static void what_is_under_way_is_bounded(void **state)
     assert_true(propose(1, 1000) > 0);
 }
 
+/* A leader that tells commits lazily: with the next entries, when told to, or where they are awaited. */
+static void a_commit_waits_for_company(void **state)
+{
+    (void)state;
+    struct raft_config c = voters(3);
+    start_all(3, &c);
+    struct raft *leader = elect(1);
+    leader->params.commit_lazy = true;
+    uint64_t first = propose(1, 1);
+    settle();
+    assert_int_equal(raft_commit_index(leader), first);
+    assert_int_equal(raft_commit_index(actors[2].raft), first - 1);
+    assert_true(raft_commit_untold(leader));
+    /* with the next entries */
+    uint64_t second = propose(1, 1);
+    settle();
+    assert_int_equal(raft_commit_index(leader), second);
+    assert_int_equal(raft_commit_index(actors[2].raft), first);
+    /* when told to */
+    raft_tell_commit(leader);
+    settle();
+    assert_int_equal(raft_commit_index(actors[2].raft), second);
+    assert_int_equal(raft_commit_index(actors[3].raft), second);
+    assert_false(raft_commit_untold(leader));
+    /* where a caller waits */
+    uint64_t third = propose(1, 1);
+    raft_commit_awaited(leader, 2, third);
+    settle();
+    assert_int_equal(raft_commit_index(actors[2].raft), third);
+    assert_int_equal(raft_commit_index(actors[3].raft), second);
+    /* a read's index comes with the commit that it waits for */
+    assert_int_equal(raft_read_index(actors[3].raft, 8, NULL), 0);
+    settle();
+    assert_int_equal(actors[3].reads.len, 1);
+    assert_int_equal(actors[3].reads.items[0].index, third);
+    assert_int_equal(raft_commit_index(actors[3].raft), third);
+    /* a change of configuration is told at once */
+    assert_int_equal(propose_change(1, RAFT_ADD_LEARNER, 4, false), 0);
+    settle();
+    assert_int_equal(raft_commit_index(actors[2].raft), raft_commit_index(leader));
+    assert_int_equal(raft_commit_index(actors[3].raft), raft_commit_index(leader));
+}
+
 static void old_entries_are_fetched(void **state)
 {
     (void)state;
@@ -981,6 +1024,7 @@ int main(void)
         story(an_old_terms_entry_is_not_committed_by_counting),
         story(diverged_logs_are_repaired_in_a_few_steps),
         story(what_is_under_way_is_bounded),
+        story(a_commit_waits_for_company),
         story(old_entries_are_fetched),
         story(reads_wait_for_the_terms_first_commit),
         story(reads_ask_a_quorum),
