@@ -128,6 +128,8 @@ static void check(struct etcd_server *s, struct http_exchange *x, int page)
 void etcd_http_request(void *ctx, struct http_exchange *x)
 {
     struct etcd_server *s = ctx;
+    if (x->server != s->metrics_http && etcd_gateway_request(s, x))
+        return;
     if (!str_eqz(x->method, "GET") && !str_eqz(x->method, "HEAD"))
         http_respond(x, 405, &text_type, 1, STR("Method Not Allowed\n"));
     else if (str_eqz(x->path, "/health"))

@@ -5,7 +5,8 @@
  *   etcd_http.c      /health, /livez, /readyz, /version, /metrics
  *   etcd_convert.c   messages ⇄ kv.h, errors
  *   etcd_kv.c, etcd_watch.c, etcd_lease.c, etcd_cluster.c,
- *   etcd_maintenance.c   the services
+ *   etcd_maintenance.c, etcd_lock.c, etcd_election.c, etcd_health.c   the services
+ *   etcd_gateway.c   the same as JSON
  */
 #ifndef C8S_KVSTORE_ETCD_INTERNAL_H
 #define C8S_KVSTORE_ETCD_INTERNAL_H
@@ -13,6 +14,8 @@
 #include "base/metrics.h"
 #include "kvstore/etcd.h"
 #include "net/grpc.h"
+#include "proto/etcd/election.pb-c.h"
+#include "proto/etcd/lock.pb-c.h"
 #include "proto/etcd/rpc.pb-c.h"
 
 struct etcd_server {
@@ -36,9 +39,11 @@ struct etcd_request {
 
 /* The methods of each service: arrays for grpc_server_add. */
 extern const struct grpc_method etcd_kv_methods[], etcd_watch_methods[], etcd_lease_methods[],
-    etcd_cluster_methods[], etcd_maintenance_methods[];
+    etcd_cluster_methods[], etcd_maintenance_methods[], etcd_lock_methods[],
+    etcd_election_methods[], etcd_health_methods[];
 extern const size_t etcd_kv_methods_len, etcd_watch_methods_len, etcd_lease_methods_len,
-    etcd_cluster_methods_len, etcd_maintenance_methods_len;
+    etcd_cluster_methods_len, etcd_maintenance_methods_len, etcd_lock_methods_len,
+    etcd_election_methods_len, etcd_health_methods_len;
 
 /* An entry of such an array, for a method with one request message. */
 #define ETCD_METHOD(service, name, descriptor, handler)                              \
@@ -63,6 +68,14 @@ void etcd_fail(struct grpc_call *call, int code);
 /* The message alone ("etcdserver: …"), and its gRPC status. */
 const char *etcd_error_message(int code, int *status);
 #define ETCD_EMPTY_KEY "etcdserver: key is not provided"
+
+/* A stream whose client reads slowly takes no more requests and makes no more events past this. */
+#define ETCD_QUEUE_PAUSE_BYTES (1u << 20)
+
+/* etcd_gateway.c: is it a request under /v3/? Then it is answered. The first when its headers have come (the
+ * body may be a stream), the second with the whole body. */
+bool etcd_gateway_headers(struct etcd_server *s, struct http_exchange *x);
+bool etcd_gateway_request(struct etcd_server *s, struct http_exchange *x);
 
 /* etcd_convert.c */
 static inline struct str etcd_str(ProtobufCBinaryData b)

@@ -30,7 +30,8 @@ static void refresh(struct loop_timer *timer)
 static void on_headers(void *ctx, struct http_exchange *x)
 {
     struct etcd_server *s = ctx;
-    grpc_server_take(s->grpc, x);
+    if (!grpc_server_take(s->grpc, x))
+        etcd_gateway_headers(s, x);
 }
 
 static struct tls_context *make_tls(const struct etcd_config *c, struct error *err)
@@ -184,6 +185,9 @@ struct etcd_server *etcd_server_start(const struct etcd_config *config, struct e
     grpc_server_add(s->grpc, etcd_lease_methods, etcd_lease_methods_len);
     grpc_server_add(s->grpc, etcd_cluster_methods, etcd_cluster_methods_len);
     grpc_server_add(s->grpc, etcd_maintenance_methods, etcd_maintenance_methods_len);
+    grpc_server_add(s->grpc, etcd_lock_methods, etcd_lock_methods_len);
+    grpc_server_add(s->grpc, etcd_election_methods, etcd_election_methods_len);
+    grpc_server_add(s->grpc, etcd_health_methods, etcd_health_methods_len);
     struct http_server_options options = {
         .loops = c->loops,
         .loops_len = c->loops_len,

@@ -51,7 +51,12 @@ struct grpc_call;
 struct grpc_method {
     const char *path; /* "/etcdserverpb.KV/Range"; static */
     bool client_streaming;
+    bool
+        long_running; /* a unary method that waits for others: gets on_cancel when the server stops */
     const ProtobufCMessageDescriptor *request; /* NULL: raw bytes */
+    const ProtobufCMessageDescriptor
+        *response; /* of methods that answer with bytes or frames and are
+                                                   reached in another form (grpc_server_call) */
     void (*on_open)(struct grpc_call *call, void *ctx);
     /* `message` (or, without a descriptor, `raw`) is valid while the callback runs for a streaming
      * method, until grpc_finish for a unary one. */
@@ -77,6 +82,32 @@ void grpc_server_add(struct grpc_server *s, const struct grpc_method *methods, s
 /* Call from http_server_options.on_headers: true if the request is gRPC (content-type) and was
  * taken. */
 bool grpc_server_take(struct grpc_server *s, struct http_exchange *x);
+
+/*
+ * The same methods for requests that come in another form than gRPC's frames (the JSON gateway). A form
+ * finds the method's messages in the request, delivers them, and writes what the method answers.
+ *
+ *     c = grpc_server_call(s, x, "/etcdserverpb.KV/Range", &form, user)
+ *     grpc_call_deliver(c, message) …, grpc_call_end(c)
+ *
+ * The exchange is the call's from then on: its on_close, on_drain and on_done, and the answer.
+ */
+struct grpc_form {
+    /* `message` is valid during the call. */
+    void (*send)(struct grpc_call *call, void *user, const ProtobufCMessage *message);
+    void (*finish)(struct grpc_call *call, void *user, int status, const char *message);
+    void (*on_free)(struct grpc_call *call, void *user); /* may be NULL */
+};
+const struct grpc_method *grpc_server_method(const struct grpc_server *s, const char *path);
+/* `method` must have a request descriptor. on_open is called from here. */
+struct grpc_call *grpc_server_call(struct grpc_server *s, struct http_exchange *x,
+                                   const struct grpc_method *method, const struct grpc_form *form,
+                                   void *user);
+/* A unary method gets exactly one, which must live as long as the exchange. */
+void grpc_call_deliver(struct grpc_call *call, const ProtobufCMessage *message);
+void grpc_call_end(struct grpc_call *call); /* the client sends no more */
+bool grpc_call_finished(const struct grpc_call *call);
+void *grpc_form_user(const struct grpc_call *call);
 
 /* When stopping, on the thread of `loop`: streaming calls open on it, which would never end by themselves, get
  * on_cancel; what they finish with becomes UNAVAILABLE, so that clients go elsewhere. */

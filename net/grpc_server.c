@@ -29,6 +29,8 @@ struct grpc_call {
     const struct grpc_method *method; /* NULL: unknown, answered already */
     struct http_exchange *x;
     void *user;
+    const struct grpc_form *form; /* NULL: gRPC's own */
+    void *form_user;
     struct grpc_deframer deframer;
     struct str unary; /* the message of a unary call, until the half-close */
     bool got_message;
@@ -69,7 +71,8 @@ void grpc_server_add(struct grpc_server *s, const struct grpc_method *methods, s
 {
     for (size_t i = 0; i < methods_len; i++) {
         assert(methods[i].on_message);
-        assert(!methods[i].client_streaming || methods[i].on_cancel); /* else it would never end */
+        assert(!(methods[i].client_streaming || methods[i].long_running) ||
+               methods[i].on_cancel); /* else it would never end */
         map_put(&s->methods, str_from(methods[i].path), (void *)&methods[i]);
     }
 }
@@ -116,6 +119,8 @@ static void last_sight(struct http_exchange *x)
     uv_mutex_unlock(&call->server->lock);
     if (call->method && call->method->on_free)
         call->method->on_free(call, call->server->options.ctx);
+    if (call->form && call->form->on_free)
+        call->form->on_free(call, call->form_user);
     buf_free(&call->deframer.partial);
 }
 
@@ -211,40 +216,110 @@ static void start_deadline(struct grpc_call *call)
     loop_timer_start(&call->deadline, ms);
 }
 
+static struct grpc_call *call_new(struct grpc_server *s, struct http_exchange *x,
+                                  const struct grpc_method *method)
+{
+    struct grpc_call *call = arena_new(&x->arena, struct grpc_call);
+    call->server = s;
+    call->x = x;
+    call->method = method;
+    call->deframer.message_max = s->options.message_bytes_max;
+    call->deadline_ms = UINT64_MAX;
+    buf_init(&call->deframer.partial);
+    list_init(&call->stream_link);
+    loop_timer_init(x->loop, &call->deadline, on_deadline);
+    x->user = call;
+    x->on_done = last_sight;
+    return call;
+}
+
+static void call_begin(struct grpc_call *call)
+{
+    struct grpc_server *s = call->server;
+    call->x->on_close = peer_gone;
+    call->x->on_drain = queue_drained;
+    if (call->method->client_streaming || call->method->long_running) {
+        uv_mutex_lock(&s->lock);
+        list_push_back(&s->streams, &call->stream_link);
+        uv_mutex_unlock(&s->lock);
+    }
+}
+
 bool grpc_server_take(struct grpc_server *s, struct http_exchange *x)
 {
     if (x->version != 2 ||
         !str_has_prefix(http_header_get(x, "content-type"), STR("application/grpc")))
         return false;
-    struct grpc_call *call = arena_new(&x->arena, struct grpc_call);
-    call->server = s;
-    call->x = x;
-    call->method = map_get(&s->methods, x->path);
-    call->deframer.message_max = s->options.message_bytes_max;
-    buf_init(&call->deframer.partial);
-    list_init(&call->stream_link);
-    loop_timer_init(x->loop, &call->deadline, on_deadline);
-    x->user = call;
+    struct grpc_call *call = call_new(s, x, map_get(&s->methods, x->path));
     exchange_of(x)->no_date = true;
-    x->on_done = last_sight;
     if (!call->method || !str_eqz(x->method, "POST")) {
         call->method = NULL;
         grpc_finish(call, GRPC_UNIMPLEMENTED,
                     arena_printf(&x->arena, "unknown method %.*s", STR_ARG(x->path)));
         return true;
     }
-    x->on_close = peer_gone;
-    x->on_drain = queue_drained;
-    if (call->method->client_streaming) {
-        uv_mutex_lock(&s->lock);
-        list_push_back(&s->streams, &call->stream_link);
-        uv_mutex_unlock(&s->lock);
-    }
+    call_begin(call);
     start_deadline(call);
     http_body_stream(x, on_body);
     if (call->method->on_open)
         call->method->on_open(call, s->options.ctx);
     return true;
+}
+
+/* ----------------------------------------------------------- requests in other forms --- */
+
+const struct grpc_method *grpc_server_method(const struct grpc_server *s, const char *path)
+{
+    return map_get(&s->methods, str_from(path));
+}
+
+struct grpc_call *grpc_server_call(struct grpc_server *s, struct http_exchange *x,
+                                   const struct grpc_method *method, const struct grpc_form *form,
+                                   void *user)
+{
+    assert(method->request);
+    struct grpc_call *call = call_new(s, x, method);
+    call->form = form;
+    call->form_user = user;
+    call_begin(call);
+    start_deadline(call);
+    if (method->on_open)
+        method->on_open(call, s->options.ctx);
+    return call;
+}
+
+void grpc_call_deliver(struct grpc_call *call, const ProtobufCMessage *message)
+{
+    call->delivered = true;
+    call->method->on_message(call, call->server->options.ctx, message, STR_NONE);
+}
+
+void grpc_call_end(struct grpc_call *call)
+{
+    if (!call->finished && call->method->client_streaming && call->method->on_end)
+        call->method->on_end(call, call->server->options.ctx);
+}
+
+bool grpc_call_finished(const struct grpc_call *call)
+{
+    return call->finished;
+}
+
+void *grpc_form_user(const struct grpc_call *call)
+{
+    return call->form_user;
+}
+
+/* Bytes that a method made itself, for a form. */
+static void form_send_bytes(struct grpc_call *call, struct str bytes)
+{
+    struct arena a;
+    arena_init(&a);
+    assert(call->method->response);
+    const ProtobufCMessage *m = pb_unpack(&a, call->method->response, bytes, NULL);
+    assert(m);
+    call->form->send(call, call->form_user, m);
+    arena_free(&a);
 }
 
 /* --------------------------------------------------------------------- the call --- */
@@ -289,7 +364,13 @@ void *grpc_user(const struct grpc_call *call)
 
 struct str grpc_metadata(const struct grpc_call *call, const char *name)
 {
-    return http_header_get(call->x, name);
+    struct str own = http_header_get(call->x, name);
+    char prefixed[128];
+    if (own.p || !call->form)
+        return own;
+    /* As grpc-gateway: metadata come as headers with a prefix too. */
+    snprintf(prefixed, sizeof prefixed, "grpc-metadata-%s", name);
+    return http_header_get(call->x, prefixed);
 }
 
 uint64_t grpc_time_left_ms(const struct grpc_call *call)
@@ -316,6 +397,10 @@ static void start(struct grpc_call *call)
 void grpc_send(struct grpc_call *call, const ProtobufCMessage *message)
 {
     assert(!call->finished);
+    if (call->form) {
+        call->form->send(call, call->form_user, message);
+        return;
+    }
     start(call);
     size_t n = protobuf_c_message_get_packed_size(message);
     if (n > PACK_ON_STACK) {
@@ -334,6 +419,10 @@ void grpc_send_bytes(struct grpc_call *call, struct str message)
 {
     assert(!call->finished);
     char prefix[GRPC_PREFIX_BYTES];
+    if (call->form) {
+        form_send_bytes(call, message);
+        return;
+    }
     start(call);
     grpc_prefix(prefix, message.n);
     http_stream_write(call->x, str_make(prefix, sizeof prefix));
@@ -343,6 +432,10 @@ void grpc_send_bytes(struct grpc_call *call, struct str message)
 void grpc_send_frame(struct grpc_call *call, struct blob *frame)
 {
     assert(!call->finished);
+    if (call->form) {
+        form_send_bytes(call, str_slice(blob_str(frame), GRPC_PREFIX_BYTES, frame->len));
+        return;
+    }
     start(call);
     http_stream_write_blob(call->x, frame);
 }
@@ -363,6 +456,12 @@ void grpc_finish(struct grpc_call *call, int status, const char *message)
     if (call->stopping && status == GRPC_CANCELLED) {
         status = GRPC_UNAVAILABLE;
         message = "the server is stopping";
+    }
+    if (call->form) {
+        call->finished = true;
+        loop_timer_stop(&call->deadline);
+        call->form->finish(call, call->form_user, status, message ? message : "");
+        return;
     }
     char text[12];
     struct http_header trailers[2] = {
