@@ -263,7 +263,8 @@ static bool check_chains(const struct watch_history *h, const events *all, struc
     check_sort(order, n, sizeof *order, by_key);
     for (size_t i = 0; i < n && !v->bad; i++) {
         bool first = i == 0 || order[i - 1]->key != order[i]->key;
-        check_step(first ? NULL : order[i - 1], order[i], v);
+        if (!first || h->from_nothing)
+            check_step(first ? NULL : order[i - 1], order[i], v);
     }
     mem_free(order);
     return !v->bad;

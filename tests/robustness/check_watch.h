@@ -48,9 +48,9 @@ struct watch_history {
     size_t sessions_len;
     const struct watch_write *writes;
     size_t writes_len;
-    int64_t first_revision,
-        last_revision; /* at least one watcher covered all of this without a gap;
-                                              and everyone got to the last; 0: not known */
+    /* Somebody saw all of what is between these; everybody got to the last. 0: not known. */
+    int64_t first_revision, last_revision;
+    bool from_nothing; /* no key was there before first_revision */
 };
 
 /*

@@ -312,12 +312,11 @@ static void append_random(void **state)
                 }
             }
             /* overlapping its neighbours */
-            txns[t] =
-                (struct append_txn){.ops = ops[t],
-                                    .ops_len = 2,
-                                    .outcome = APPEND_COMMITTED,
-                                    .start_ns = t * 10 + 101 - rng_below(&rng, 2) * 15,
-                                    .end_ns = t * 10 + 109 + rng_below(&rng, 30)};
+            txns[t] = (struct append_txn){.ops = ops[t],
+                                          .ops_len = 2,
+                                          .outcome = APPEND_COMMITTED,
+                                          .start_ns = t * 10 + 101 - rng_below(&rng, 2) * 15,
+                                          .end_ns = t * 10 + 109 + rng_below(&rng, 30)};
         }
         struct append_op all[KEYS];
         for (uint32_t k = 0; k < KEYS; k++)
@@ -391,7 +390,8 @@ static struct verdict watch(const struct watch_session *s, size_t n)
                               .writes = watch_writes,
                               .writes_len = ARRAY_LEN(watch_writes),
                               .first_revision = 2,
-                              .last_revision = 5};
+                              .last_revision = 5,
+                              .from_nothing = true};
     check_watch(&h, &v);
     return v;
 }
