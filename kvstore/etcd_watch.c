@@ -26,6 +26,7 @@ struct watch_stream {
     size_t progress_pending; /* watches that still have to report for a progress request */
     bool progress_again;     /* another request came meanwhile */
     int64_t progress_rev;    /* least revision reported */
+    int64_t events_rev;      /* greatest revision of a response with events */
 };
 
 struct watch {
@@ -117,6 +118,7 @@ static void on_events(void *ctx, struct kv_watch *kv_watch, const struct kv_watc
     (void)kv_watch;
     struct watch *w = ctx;
     size_t from = 0, bytes = 0;
+    w->stream->events_rev = MAX(w->stream->events_rev, batch->rev);
     for (size_t i = 0; i < batch->events_len; i++) {
         bytes += event_bytes(batch->events[i], w->prev_kv);
         bool last = i + 1 == batch->events_len;
@@ -138,13 +140,14 @@ static void progress_complete(struct watch_stream *s);
 /* Ask every watch where it is; answered when all have said so. */
 static void progress_begin(struct watch_stream *s)
 {
-    s->progress_rev = kv_current_revision(s->server->kv);
+    s->progress_rev = INT64_MAX;
     list_for_each (it, &s->watches) {
         struct watch *w = list_entry(it, struct watch, link);
         w->progress_pending = true;
         s->progress_pending++;
     }
     if (!s->progress_pending) {
+        s->progress_rev = kv_current_revision(s->server->kv);
         progress_complete(s);
         return;
     }
@@ -155,6 +158,10 @@ static void progress_begin(struct watch_stream *s)
 static void progress_complete(struct watch_stream *s)
 {
     Etcdserverpb__WatchResponse r = ETCDSERVERPB__WATCH_RESPONSE__INIT;
+    if (s->progress_rev < s->events_rev && s->watches_len > 0) {
+        progress_begin(s); /* some watch has gone on since another one said where it is */
+        return;
+    }
     r.watch_id = INVALID_WATCH_ID; /* of the whole stream */
     respond(s, &r, s->progress_rev);
     if (s->progress_again) {
@@ -199,6 +206,7 @@ static void watch_free(struct watch *w)
     kv_watch_close(w->kv_watch);
     if (w->progress_pending) { /* nobody waits for it any more */
         w->progress_pending = false;
+        s->progress_rev = MIN(s->progress_rev, kv_current_revision(s->server->kv));
         if (--s->progress_pending == 0 && !s->finished)
             progress_complete(s);
     }

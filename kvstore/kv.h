@@ -429,7 +429,8 @@ struct kv_watch *kv_watch(struct kv *kv, const struct kv_watch_request *request,
  * the ring or from history. Callable from callbacks; a batch already being delivered is not split. */
 void kv_watch_pause(struct kv_watch *watch);
 void kv_watch_resume(struct kv_watch *watch);
-/* Ask for one `progress` callback as soon as everything up to the present has been delivered. */
+/* Ask for one `progress` callback as soon as everything up to the present has been delivered, and the
+ * revision before the watch's first is reached (as for periodic ones). */
 void kv_watch_request_progress(struct kv_watch *watch);
 /* End and free; on the loop's thread, also from a callback. No callback comes after it returns. */
 void kv_watch_close(struct kv_watch *watch);

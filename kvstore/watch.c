@@ -421,7 +421,11 @@ static void watch_attend(struct kv_watch *w)
     }
 }
 
-/* Progress notices for watchers that have everything. */
+/*
+ * Progress notices for watchers that have everything. One that asked for a revision this member has not reached is
+ * told nothing before it has: after a resume on a member that lags, a notice of an older revision would
+ * go back in time.
+ */
 static void shard_progress(struct watch_shard *s, bool due)
 {
     watch_vec tell = {0};
@@ -430,7 +434,8 @@ static void shard_progress(struct watch_shard *s, bool due)
         bool periodic = due && w->request.progress && !w->delivered_since_progress;
         if (due)
             w->delivered_since_progress = false;
-        if (w->state != WATCH_LIVE || w->paused || !(periodic || w->progress_wanted))
+        if (w->state != WATCH_LIVE || w->paused || !(periodic || w->progress_wanted) ||
+            w->request.start_rev > s->pos + 1)
             continue;
         w->progress_wanted = false;
         watch_ref(w);

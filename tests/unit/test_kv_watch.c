@@ -382,6 +382,40 @@ static void compaction_ends_slow_watchers(void **state)
     world_close(&world);
 }
 
+/* etcd issue 20221: a watch of a future revision was told of progress before it. */
+static void no_progress_before_a_future_start(void **state)
+{
+    (void)state;
+    struct world world;
+    struct rng rng;
+    rng_seed(&rng, 5);
+    world_open(&world);
+    for (int i = 0; i < 20; i++)
+        write_some(&world, &rng);
+    struct watcher *future = watcher_new(&world, &rng, world.rev + 6), *present = NULL;
+    do { /* on the same loop, so that the notice due to both is given in the same run */
+        if (present)
+            watcher_free(present);
+        present = watcher_new(&world, &rng, world.rev + 1);
+    } while (present->loop != future->loop);
+    loop_call(future->loop, ask_progress, future);
+    check_watcher(&world, present);
+    pthread_mutex_lock(&future->lock);
+    assert_int_equal(future->reached, 0);
+    pthread_mutex_unlock(&future->lock);
+    int64_t start = future->request.start_rev;
+    while (world.rev < start - 1)
+        write_some(&world, &rng);
+    pthread_mutex_lock(&future->lock);
+    while (future->reached == 0)
+        pthread_cond_wait(&future->cond, &future->lock);
+    assert_true(future->reached >= start - 1);
+    pthread_mutex_unlock(&future->lock);
+    watcher_free(future);
+    watcher_free(present);
+    world_close(&world);
+}
+
 static void closing_the_store_ends_watches(void **state)
 {
     (void)state;
@@ -413,6 +447,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_event_once),
         cmocka_unit_test(compaction_ends_slow_watchers),
+        cmocka_unit_test(no_progress_before_a_future_start),
         cmocka_unit_test(closing_the_store_ends_watches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
