@@ -9,7 +9,7 @@
 #ifndef C8S_APISERVER_AUTHN_H
 #define C8S_APISERVER_AUTHN_H
 
-#include "apiserver/jwt.h"
+#include "net/jwt.h"
 #include "base/arena.h"
 #include "base/error.h"
 

@@ -22,6 +22,8 @@ struct options {
     bool peer_client_cert_auth;
     int64_t heartbeat_ms, election_ms;
     uint64_t quota_bytes, request_bytes_max, txn_ops_max, streams_max;
+    const char *auth_token;
+    uint64_t auth_token_ttl_s, bcrypt_cost;
     int64_t progress_ns;
     int64_t snapshot_count;
     bool pre_vote, strict_reconfig_check;

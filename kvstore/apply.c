@@ -106,13 +106,32 @@ static int apply_bulk_delete(struct apply *a, const struct kv_delete *d, uint64_
 
 /* ---- the kinds ---- */
 
-static int apply_txn(struct apply *a, const struct kv_txn_request *t, uint64_t index,
-                     struct pending *p, struct error *err)
+/* Refused by auth_check_*: nothing is done, the caller gets the reason. A failure to read stops the member. */
+static int refuse_txn(struct apply *a, int code, struct pending *p, struct error *err)
 {
+    const char *why = kv_auth_message(code);
+    if (!why)
+        return error_set(err, code, "check permissions");
+    if (p) {
+        p->txn = txn_result_new();
+        txn_result_fail(p->txn, code, why);
+        p->txn->rev = a->write.state.rev;
+    }
+    return 0;
+}
+
+static int apply_txn(struct apply *a, const struct proposal *q, uint64_t index, struct pending *p,
+                     struct error *err)
+{
+    const struct kv_txn_request *t = &q->txn;
+    struct kv *kv = a->kv;
+    struct mvcc_view view = mvcc_write_view(&a->write);
+    int refused = auth_check_txn(kv, &view, proposal_who(q), t);
+    if (refused)
+        return refuse_txn(a, refused, p, err);
     if (is_plain_delete(t))
         return apply_bulk_delete(a, &t->then[0].del, index, p, err);
-    struct kv *kv = a->kv;
-    struct txn_exec x = {.view = mvcc_write_view(&a->write),
+    struct txn_exec x = {.view = view,
                          .write = &a->write,
                          .leases = &kv->leases,
                          .rev = a->write.state.rev,
@@ -175,9 +194,18 @@ static int revoke_some(struct apply *a, int64_t id, struct error *err)
     return rc < 0 ? rc : n == BULK_KEYS;
 }
 
-static int apply_revoke(struct apply *a, int64_t id, uint64_t index, struct pending *p,
-                        struct error *err)
+/* `who` NULL: the process's own. */
+static int apply_revoke(struct apply *a, int64_t id, const struct kv_auth_info *who, uint64_t index,
+                        struct pending *p, struct error *err)
 {
+    struct mvcc_view view = mvcc_write_view(&a->write);
+    int refused = auth_check_lease(a->kv, &view, who, id, true);
+    if (refused && !kv_auth_message(refused))
+        return error_set(err, refused, "check permissions");
+    if (refused) {
+        lease_answer(a, p, refused, id, 0);
+        return 0;
+    }
     if (!lease_table_has(&a->kv->leases, id)) {
         lease_answer(a, p, KV_ERR_LEASE_NOT_FOUND, id, 0);
         return 0;
@@ -204,7 +232,7 @@ static int apply_expire(struct apply *a, const struct raft_entry *e, int64_t id,
                         struct pending *p, struct error *err)
 {
     if (e->term == term)
-        return apply_revoke(a, id, e->index, p, err);
+        return apply_revoke(a, id, NULL, e->index, p, err);
     lease_answer(a, p, ERR_CONFLICT, id, 0);
     return 0;
 }
@@ -259,13 +287,13 @@ int apply_entry(struct apply *a, const struct raft_entry *e, struct pending *p, 
         return error_wrap(err, "log entry %" PRIu64, e->index);
     switch (q.kind) {
     case PROPOSAL_TXN:
-        rc = apply_txn(a, &q.txn, e->index, p, err);
+        rc = apply_txn(a, &q, e->index, p, err);
         break;
     case PROPOSAL_LEASE_GRANT:
         rc = apply_grant(a, q.lease.id, q.lease.ttl_s, p, err);
         break;
     case PROPOSAL_LEASE_REVOKE:
-        rc = apply_revoke(a, q.lease.id, e->index, p, err);
+        rc = apply_revoke(a, q.lease.id, proposal_who(&q), e->index, p, err);
         break;
     case PROPOSAL_LEASE_KEEP_ALIVE:
         apply_keep_alive(a, q.lease.id, p);
@@ -284,6 +312,9 @@ int apply_entry(struct apply *a, const struct raft_entry *e, struct pending *p, 
         break;
     case PROPOSAL_ALARM:
         rc = alarms_apply(a->kv, a, &q.alarm, err);
+        break;
+    case PROPOSAL_AUTH:
+        rc = auth_apply(a, &q.auth, proposal_who(&q), e->index, p, err);
         break;
     }
     if (rc == 0 && p)

@@ -1,7 +1,7 @@
 /*
  * etcd's Cluster service as far as we have it (MemberList), and gRPC's health service.
  */
-#include "kvstore/etcd_internal.h"
+#include "kvstore/etcd_auth.h"
 #include "base/mem.h"
 #include "proto/etcd/health.pb-c.h"
 
@@ -22,6 +22,8 @@ static void members_confirmed(void *ctx, int code, int64_t rev)
     struct arena *a = grpc_arena(r->call);
     struct kv_member *members = NULL;
     size_t n = 0;
+    if (code == 0)
+        code = etcd_auth_user(r->server, r->call);
     if (code == 0)
         code = kv_member_list(r->server->kv, a, &members, &n, NULL);
     if (code < 0) {

@@ -3,7 +3,7 @@
  *
  * Slices point into the message, which lives as long as the call; nothing is copied.
  */
-#include "kvstore/etcd_internal.h"
+#include "kvstore/etcd_auth.h"
 #include "kvstore/level.h"
 
 const char *etcd_error_message(int code, int *status)
@@ -44,6 +44,9 @@ const char *etcd_error_message(int code, int *status)
             return table[i].message;
         }
     }
+    const char *message = etcd_auth_error(code, status);
+    if (message)
+        return message;
     *status = GRPC_UNKNOWN;
     return "etcdserver: internal error";
 }

@@ -7,6 +7,7 @@
  *   etcd_kv.c, etcd_watch.c, etcd_lease.c, etcd_cluster.c,
  *   etcd_maintenance.c, etcd_lock.c, etcd_election.c, etcd_health.c   the services
  *   etcd_gateway.c   the same as JSON
+ *   etcd_auth.c      the Auth service, and who calls (etcd_auth.h)
  */
 #ifndef C8S_KVSTORE_ETCD_INTERNAL_H
 #define C8S_KVSTORE_ETCD_INTERNAL_H
@@ -27,6 +28,7 @@ struct etcd_server {
     uint64_t cluster_id, member_id; /* fixed */
     _Atomic uint64_t term;          /* refreshed a few times a second: every answer carries it */
     struct loop_timer refresh;
+    atomic_uint hashing; /* passwords given to the pool */
 };
 
 /* A call under way: lives in the call's arena. */

@@ -6,7 +6,7 @@
  * straight into the frame: no structs, one copy. A sorted or filtered one is gathered in structs, and a
  * transaction's ranges while it is applied; they wait for their share of the same budget first.
  */
-#include "kvstore/etcd_internal.h"
+#include "kvstore/etcd_auth.h"
 
 #include <assert.h>
 
@@ -41,6 +41,7 @@ struct loop *etcd_loop(struct grpc_call *call)
 
 struct range_call {
     struct etcd_request base;
+    uint64_t auth_rev; /* allowed at */
     struct kv_range_request request;
     struct kv_range_result result; /* of the measuring walk */
     size_t kvs_bytes;              /* encoded kvs fields */
@@ -158,6 +159,8 @@ static void send_large(void *ctx, int code, int64_t rev)
     struct kv_range_result result;
     again.rev = r->result.rev;
     int rc = kv_scan(s->kv, &again, write_pair, r, grpc_arena(call), &result, NULL);
+    if (rc == 0)
+        rc = etcd_auth_still(s, r->auth_rev);
     if (rc == 0) {
         assert(r->at == r->frame->data + r->frame->len);
         grpc_send_frame(call, r->frame);
@@ -204,6 +207,8 @@ static void send_gathered(void *ctx, int code, int64_t rev)
         return;
     }
     int rc = kv_range(s->kv, q, grpc_arena(call), &r->result, &err);
+    if (rc == 0)
+        rc = etcd_auth_still(s, r->auth_rev);
     if (rc < 0) {
         etcd_fail(call, rc);
         return;
@@ -251,6 +256,9 @@ static void start_gathered(struct range_call *r)
 static void read_range(struct range_call *r)
 {
     struct kv_range_request *q = &r->request;
+    r->auth_rev = kv_auth_revision(r->base.server->kv);
+    if (etcd_refused(r->base.call, etcd_auth_range(r->base.server, r->base.call, q->key, q->end)))
+        return;
     bool in_order = q->sort_order == KV_SORT_NONE ||
                     (q->sort_target == KV_SORT_KEY && q->sort_order == KV_SORT_ASCEND);
     bool filtered = q->min_mod_rev || q->max_mod_rev || q->min_create_rev || q->max_create_rev;
@@ -327,6 +335,16 @@ static void txn_done(void *ctx, struct kv_txn_result *result)
     kv_txn_result_free(result);
 }
 
+static void propose_op(struct etcd_server *s, struct grpc_call *call,
+                       const ProtobufCMessage *message, const struct kv_op *op)
+{
+    struct kv_auth_info who;
+    if (etcd_refused(call, etcd_auth_who(s, call, &who)))
+        return;
+    kv_txn(s->kv, &(struct kv_txn_request){.as = &who, .then = op, .then_len = 1}, etcd_loop(call),
+           txn_done, etcd_request_new(s, call, message));
+}
+
 static void on_put(struct grpc_call *call, void *ctx, const ProtobufCMessage *message,
                    struct str raw)
 {
@@ -339,9 +357,7 @@ static void on_put(struct grpc_call *call, void *ctx, const ProtobufCMessage *me
         grpc_finish(call, status, why);
         return;
     }
-    struct etcd_request *r = etcd_request_new(s, call, message);
-    kv_txn(s->kv, &(struct kv_txn_request){.then = &op, .then_len = 1}, etcd_loop(call), txn_done,
-           r);
+    propose_op(s, call, message, &op);
 }
 
 static void on_delete(struct grpc_call *call, void *ctx, const ProtobufCMessage *message,
@@ -356,14 +372,13 @@ static void on_delete(struct grpc_call *call, void *ctx, const ProtobufCMessage 
         grpc_finish(call, status, why);
         return;
     }
-    struct etcd_request *r = etcd_request_new(s, call, message);
-    kv_txn(s->kv, &(struct kv_txn_request){.then = &op, .then_len = 1}, etcd_loop(call), txn_done,
-           r);
+    propose_op(s, call, message, &op);
 }
 
 struct txn_call {
     struct etcd_request base;
     struct kv_txn_request request; /* in the call's arena */
+    struct kv_auth_info who;
 };
 
 static bool reads_ranges(const struct kv_txn_request *request);
@@ -399,7 +414,8 @@ static void propose_txn(void *ctx, int code, int64_t rev)
         etcd_fail(call, code);
     } else if (grpc_cancelled(call)) {
         grpc_finish(call, GRPC_CANCELLED, "context canceled");
-    } else {
+    } else if (!etcd_refused(call, etcd_auth_who(t->base.server, call, &t->who))) {
+        t->request.as = &t->who;
         kv_txn(t->base.server->kv, &t->request, etcd_loop(call), txn_done, &t->base);
     }
 }
@@ -446,6 +462,8 @@ static void on_compact(struct grpc_call *call, void *ctx, const ProtobufCMessage
     (void)raw;
     struct etcd_server *s = ctx;
     const Etcdserverpb__CompactionRequest *q = (const void *)message;
+    if (etcd_refused(call, etcd_auth_admin(s, call)))
+        return;
     kv_compact(s->kv, q->revision, q->physical, etcd_loop(call), compact_done,
                etcd_request_new(s, call, message));
 }

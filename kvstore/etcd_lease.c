@@ -1,7 +1,7 @@
 /*
  * etcd's Lease service: LeaseGrant, LeaseRevoke, LeaseKeepAlive, LeaseTimeToLive, LeaseLeases.
  */
-#include "kvstore/etcd_internal.h"
+#include "kvstore/etcd_auth.h"
 #include "base/mem.h"
 
 static void grant_done(void *ctx, const struct kv_lease_result *result)
@@ -26,6 +26,8 @@ static void on_grant(struct grpc_call *call, void *ctx, const ProtobufCMessage *
     (void)raw;
     struct etcd_server *s = ctx;
     const Etcdserverpb__LeaseGrantRequest *q = (const void *)message;
+    if (etcd_refused(call, etcd_auth_user(s, call)))
+        return;
     kv_lease_grant(s->kv, q->id, q->ttl, etcd_loop(call), grant_done,
                    etcd_request_new(s, call, message));
 }
@@ -50,7 +52,12 @@ static void on_revoke(struct grpc_call *call, void *ctx, const ProtobufCMessage 
     (void)raw;
     struct etcd_server *s = ctx;
     const Etcdserverpb__LeaseRevokeRequest *q = (const void *)message;
-    kv_lease_revoke(s->kv, q->id, etcd_loop(call), revoke_done, etcd_request_new(s, call, message));
+    struct kv_auth_info who;
+    int rc = etcd_auth_who(s, call, &who);
+    if (etcd_refused(call, rc ? rc : kv_auth_check_user(s->kv, &who)))
+        return;
+    kv_lease_revoke_as(s->kv, q->id, &who, etcd_loop(call), revoke_done,
+                       etcd_request_new(s, call, message));
 }
 
 /* ------------------------------------------------------------------- keep-alive --- */
@@ -117,9 +124,14 @@ static void on_keep_alive(struct grpc_call *call, void *ctx, const ProtobufCMess
     struct keep_alive_stream *s = grpc_user(call);
     if (s->failed)
         return;
+    int64_t lease = ((const Etcdserverpb__LeaseKeepAliveRequest *)(const void *)message)->id;
+    s->failed = etcd_auth_lease(server, call, lease, true);
+    if (s->failed) {
+        keep_alive_check_end(s);
+        return;
+    }
     struct keep_alive *k = mem_alloc(sizeof *k);
-    *k = (struct keep_alive){
-        s, ((const Etcdserverpb__LeaseKeepAliveRequest *)(const void *)message)->id};
+    *k = (struct keep_alive){s, lease};
     s->outstanding++;
     kv_lease_keep_alive(server->kv, k->id, etcd_loop(call), keep_alive_done, k);
 }
@@ -170,6 +182,9 @@ static void ttl_confirmed(void *ctx, int code, int64_t rev)
     struct etcd_request *r = ctx;
     const Etcdserverpb__LeaseTimeToLiveRequest *q = (const void *)r->message;
     (void)rev;
+    if (code == 0)
+        code = q->keys ? etcd_auth_lease(r->server, r->call, q->id, false)
+                       : etcd_auth_user(r->server, r->call);
     if (code < 0)
         etcd_fail(r->call, code);
     else
@@ -192,6 +207,10 @@ static void leases_confirmed(void *ctx, int code, int64_t rev)
     size_t n = 0;
     if (code == 0)
         code = kv_lease_list(r->server->kv, a, &ids, &n, NULL);
+    if (code == 0)
+        code = etcd_auth_user(r->server, r->call);
+    for (size_t i = 0; i < n && code == 0 && kv_auth_enabled(r->server->kv); i++)
+        code = etcd_auth_lease(r->server, r->call, ids[i], false);
     if (code < 0) {
         etcd_fail(r->call, code);
         return;

@@ -1,7 +1,7 @@
 /*
  * etcd's Maintenance service: Status, Alarm, HashKV, MoveLeader.
  */
-#include "kvstore/etcd_internal.h"
+#include "kvstore/etcd_auth.h"
 #include "base/mem.h"
 #include "kvstore/alarm.h"
 
@@ -14,6 +14,8 @@ static void on_status(struct grpc_call *call, void *ctx, const ProtobufCMessage 
     struct kv_status st;
     struct kv_alarm *alarms;
     size_t alarms_len;
+    if (etcd_refused(call, etcd_auth_user(s, call)))
+        return;
     Etcdserverpb__ResponseHeader header;
     Etcdserverpb__StatusResponse r = ETCDSERVERPB__STATUS_RESPONSE__INIT;
     kv_status(s->kv, &st);
@@ -101,6 +103,9 @@ static void on_alarm(struct grpc_call *call, void *ctx, const ProtobufCMessage *
     (void)raw;
     struct etcd_server *s = ctx;
     const Etcdserverpb__AlarmRequest *q = (const void *)message;
+    bool get = q->action == ETCDSERVERPB__ALARM_REQUEST__ALARM_ACTION__GET;
+    if (etcd_refused(call, get ? etcd_auth_user(s, call) : etcd_auth_admin(s, call)))
+        return;
     struct alarm_call *c = arena_new(grpc_arena(call), struct alarm_call);
     c->request = etcd_request_new(s, call, message);
     c->alarm = (struct kv_alarm){q->memberid, (enum kv_alarm_type)q->alarm};
@@ -169,6 +174,8 @@ static void on_hash_kv(struct grpc_call *call, void *ctx, const ProtobufCMessage
                        struct str raw)
 {
     (void)raw;
+    if (etcd_refused(call, etcd_auth_admin(ctx, call)))
+        return;
     struct hash_work *h = mem_zalloc(sizeof *h);
     h->request = etcd_request_new(ctx, call, message);
     h->rev = ((const Etcdserverpb__HashKVRequest *)(const void *)message)->revision;
@@ -201,6 +208,8 @@ static void on_move_leader(struct grpc_call *call, void *ctx, const ProtobufCMes
     struct etcd_server *s = ctx;
     const Etcdserverpb__MoveLeaderRequest *q = (const void *)message;
     struct kv_status st;
+    if (etcd_refused(call, etcd_auth_admin(s, call)))
+        return;
     kv_status(s->kv, &st);
     if (st.leader_id != s->member_id)
         grpc_finish(call, GRPC_FAILED_PRECONDITION, "etcdserver: not leader");

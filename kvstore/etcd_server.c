@@ -1,7 +1,7 @@
 /*
  * The etcd v3 server: listening by URL, dispatch to the services, stopping. See etcd.h.
  */
-#include "kvstore/etcd_internal.h"
+#include "kvstore/etcd_auth.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/tls.h"
@@ -179,7 +179,9 @@ struct etcd_server *etcd_server_start(const struct etcd_config *config, struct e
     s->member_id = st.member_id;
     atomic_store(&s->term, st.term);
     s->grpc = grpc_server_new(&(struct grpc_server_options){
-        .ctx = s, .message_bytes_max = c->request_bytes_max + OVERHEAD_BYTES});
+        .ctx = s,
+        .message_bytes_max = c->request_bytes_max + OVERHEAD_BYTES,
+        .admit = etcd_auth_admit});
     grpc_server_add(s->grpc, etcd_kv_methods, etcd_kv_methods_len);
     grpc_server_add(s->grpc, etcd_watch_methods, etcd_watch_methods_len);
     grpc_server_add(s->grpc, etcd_lease_methods, etcd_lease_methods_len);
@@ -188,6 +190,7 @@ struct etcd_server *etcd_server_start(const struct etcd_config *config, struct e
     grpc_server_add(s->grpc, etcd_lock_methods, etcd_lock_methods_len);
     grpc_server_add(s->grpc, etcd_election_methods, etcd_election_methods_len);
     grpc_server_add(s->grpc, etcd_health_methods, etcd_health_methods_len);
+    grpc_server_add(s->grpc, etcd_auth_methods, etcd_auth_methods_len);
     struct http_server_options options = {
         .loops = c->loops,
         .loops_len = c->loops_len,

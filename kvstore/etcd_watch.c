@@ -6,7 +6,7 @@
  *
  *   create ─▶ created ─▶ events … ─▶ canceled (by the client, compaction, or a bad request)
  */
-#include "kvstore/etcd_internal.h"
+#include "kvstore/etcd_auth.h"
 #include "base/list.h"
 #include "base/mem.h"
 
@@ -301,6 +301,11 @@ static void create(struct watch_stream *s, const Etcdserverpb__WatchCreateReques
         q.no_delete |= c->filters[i] == ETCDSERVERPB__WATCH_CREATE_REQUEST__FILTER_TYPE__NODELETE;
     }
     bool open_end = q.end.n == 1 && q.end.p[0] == 0;
+    int denied = etcd_auth_range(s->server, s->call, q.key, q.end);
+    if (denied) {
+        refuse(s, etcd_auth_cancel_reason(s->call, denied));
+        return;
+    }
     if (c->watch_id && find(s, c->watch_id)) {
         refuse(s, "mvcc: duplicate watch ID provided on the WatchStream");
         return;

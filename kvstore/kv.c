@@ -50,6 +50,7 @@ static void options_take(struct kv *kv, const struct kv_options *given)
     o->listen_peer_urls = dup_strs(a, given->listen_peer_urls, given->listen_peer_urls_len);
     o->client_urls = dup_strs(a, given->client_urls, given->client_urls_len);
     o->boot_id = dup_cstr(a, given->boot_id);
+    o->auth_token = dup_cstr(a, given->auth_token);
     o->peer_cert_file = dup_cstr(a, given->peer_cert_file);
     o->peer_key_file = dup_cstr(a, given->peer_key_file);
     o->peer_ca_file = dup_cstr(a, given->peer_ca_file);
@@ -66,6 +67,7 @@ static void options_take(struct kv *kv, const struct kv_options *given)
     DEFAULT(o->checkpoint_bytes, 64 * MIB);
     DEFAULT(o->watch_progress_ms, 600000);
     DEFAULT(o->request_timeout_ms, 7000);
+    DEFAULT(o->bcrypt_cost, 10);
     DEFAULT(o->heartbeat_ms, 100);
     DEFAULT(o->election_ms, 1000);
     DEFAULT(o->lease_checkpoint_s, 300);
@@ -96,6 +98,7 @@ static void kv_free(struct kv *kv)
     logdb_close(kv->db);
     lease_table_free(&kv->leases);
     alarms_free(&kv->alarms);
+    auth_store_free(&kv->auth);
     waiters_free(kv);
     vec_free(&kv->revisions);
     buf_free(&kv->bulk_from);
@@ -173,7 +176,9 @@ struct kv *kv_open(const struct kv_options *options, struct error *err)
     alarms_init(&kv->alarms);
     kv->budget_left = kv->o.response_budget;
     kv_metrics_register(kv);
-    int rc = open_storage(kv, err);
+    int rc = auth_store_init(&kv->auth, kv->o.auth_token, kv->o.auth_token_ttl_s, err);
+    if (rc == 0)
+        rc = open_storage(kv, err);
     if (rc == 0)
         rc = start(kv, err);
     if (rc < 0) {

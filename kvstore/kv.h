@@ -102,6 +102,10 @@ struct kv_options {
     /* Frees what somebody stored in kv_event.cache; called on any thread. May be NULL. */
     void (*event_cache_free)(void *cached);
 
+    const char *auth_token; /* --auth-token: "simple" [NULL], "jwt,…", "" (see kvstore/auth.h) */
+    uint32_t auth_token_ttl_s; /* of a simple token after its last use [300] */
+    unsigned bcrypt_cost;      /* of new passwords, 4…31 [10] */
+
     uint64_t journal_segment_bytes; /* [16 MiB] */
     unsigned level;      /* tests: claims a lower feature level (kvstore/level.h) [KV_LEVEL] */
     const char *boot_id; /* tests: pretends to be another boot; NULL: ask the kernel */
@@ -265,6 +269,7 @@ struct kv_op {
 
 /* If all compares hold, `then` is done, else `otherwise`; ops see the effects of those before them;
  * all changes have one revision. A single put or delete is a txn with one op and no compares. */
+struct kv_auth_info; /* kvstore/kv_auth.h */
 struct kv_txn_request {
     const struct kv_compare *compares;
     size_t compares_len;
@@ -272,6 +277,7 @@ struct kv_txn_request {
     size_t then_len;
     const struct kv_op *otherwise;
     size_t otherwise_len;
+    const struct kv_auth_info *as; /* who asks; NULL: this process, which may do everything */
 };
 
 struct kv_txn_result;

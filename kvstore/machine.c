@@ -170,6 +170,8 @@ int kv_load_state(struct kv *kv, struct error *err)
         rc = mvcc_lease_each(&v, load_lease, kv, err);
     if (rc == 0)
         rc = alarms_load(kv, txn, err);
+    if (rc == 0)
+        rc = auth_store_load(&kv->auth, &kv->trees, txn, err);
     logdb_read_end(kv->db, txn);
     struct logdb_info info;
     logdb_info(kv->db, &info);

@@ -34,6 +34,8 @@ int mvcc_open_trees(void *ctx, MDB_txn *txn, struct error *err)
         rc = mdb_dbi_open(txn, "lease", MDB_CREATE, &t->lease);
     if (rc == 0)
         rc = mdb_dbi_open(txn, "lease_key", MDB_CREATE, &t->lease_key);
+    if (rc == 0)
+        rc = mdb_dbi_open(txn, "auth", MDB_CREATE, &t->auth);
     return mvcc_error(rc, err, "open trees");
 }
 

@@ -22,7 +22,7 @@
 #include "raft/log.h"
 
 struct mvcc_trees {
-    MDB_dbi cur, hist, lease, lease_key;
+    MDB_dbi cur, hist, lease, lease_key, auth;
 };
 
 /* For logdb_options.open_trees; ctx is a struct mvcc_trees. */

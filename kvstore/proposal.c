@@ -103,10 +103,27 @@ static void put_txn(struct buf *b, const struct kv_txn_request *t)
     put_ops(b, t->otherwise, t->otherwise_len);
 }
 
+static void put_auth(struct buf *b, const struct kv_auth_change *c)
+{
+    put_byte(b, c->op);
+    put_str(b, c->name);
+    put_str(b, c->role);
+    put_str(b, c->secret);
+    put_byte(b, c->no_password);
+    put_byte(b, c->perm.type);
+    put_str(b, c->perm.key);
+    put_str(b, c->perm.end);
+}
+
 void proposal_encode(const struct proposal *p, struct buf *out)
 {
     put_byte(out, PROPOSAL_VERSION);
-    put_byte(out, p->kind);
+    bool named = p->client && (p->who.user.n || p->who.rev);
+    put_byte(out, p->kind | (named ? PROPOSAL_USER : p->client ? PROPOSAL_NOBODY : 0));
+    if (named) {
+        put_str(out, p->who.user);
+        put_int(out, (int64_t)p->who.rev);
+    }
     switch (p->kind) {
     case PROPOSAL_TXN:
         put_txn(out, &p->txn);
@@ -144,6 +161,9 @@ void proposal_encode(const struct proposal *p, struct buf *out)
             put_int(out, p->checkpoint.items[i].id);
             put_int(out, p->checkpoint.items[i].remaining_s);
         }
+        break;
+    case PROPOSAL_AUTH:
+        put_auth(out, &p->auth);
         break;
     }
 }
@@ -315,6 +335,20 @@ static void get_checkpoint(struct reader *r, struct proposal *out)
     }
 }
 
+static void get_auth(struct reader *r, struct kv_auth_change *c)
+{
+    c->op = get_byte(r, KV_AUTH_OP_LAST);
+    c->name = get_str(r);
+    c->role = get_str(r);
+    c->secret = get_str(r);
+    c->no_password = get_byte(r, 1);
+    c->perm.type = get_byte(r, KV_AUTH_READWRITE);
+    c->perm.key = get_str(r);
+    c->perm.end = get_str(r);
+    if (c->op == 0)
+        r->failed = true;
+}
+
 int proposal_decode(struct str in, struct arena *a, struct proposal *out, struct error *err)
 {
     struct reader r = {.p = in.p, .end = in.p + in.n, .arena = a};
@@ -322,6 +356,12 @@ int proposal_decode(struct str in, struct arena *a, struct proposal *out, struct
     if (in.n < 2)
         return error_set(err, ERR_CORRUPT, "proposal of %zu bytes", in.n);
     unsigned version = get_byte(&r, 255), kind = get_byte(&r, 255);
+    out->client = kind & (PROPOSAL_NOBODY | PROPOSAL_USER);
+    if (kind & PROPOSAL_USER) {
+        out->who.user = get_str(&r);
+        out->who.rev = get_varint(&r);
+    }
+    kind &= PROPOSAL_NOBODY - 1;
     if (version != PROPOSAL_VERSION || kind < PROPOSAL_TXN || kind > PROPOSAL_KIND_MAX)
         return error_set(err, ERR_UNSUPPORTED, "proposal of version %u, kind %u", version, kind);
     out->kind = kind;
@@ -354,6 +394,9 @@ int proposal_decode(struct str in, struct arena *a, struct proposal *out, struct
         break;
     case PROPOSAL_LEASE_CHECKPOINT:
         get_checkpoint(&r, out);
+        break;
+    case PROPOSAL_AUTH:
+        get_auth(&r, &out->auth);
         break;
     }
     if (r.failed || r.p != r.end)

@@ -8,6 +8,10 @@
  *     MEMBER        id, name, client URLs (what a member says of itself)
  *     ALARM         member type:1 clear:1
  *     LEASE_EXPIRE  id term             LEASE_CHECKPOINT  n (id remaining)*
+ *     AUTH          op:1 name role secret flags:1 perm:1 key end        (kvstore/kv_auth.h)
+ *
+ * A request of a client has PROPOSAL_NOBODY (nobody was named) added to its kind, or PROPOSAL_USER; then user and
+ * auth revision stand in front of the body. Without either it is the process's own and may do everything.
  *
  *     txn      = n compare*  n op*  n op*        (compares, then, otherwise)
  *     compare  = target:1 result:1 key end (number | value)
@@ -24,7 +28,7 @@
 
 #include "base/buf.h"
 #include "kvstore/alarm.h"
-#include "kvstore/kv.h"
+#include "kvstore/kv_auth.h"
 
 enum proposal_kind {
     PROPOSAL_TXN = 1,
@@ -36,8 +40,12 @@ enum proposal_kind {
     PROPOSAL_ALARM = 7,
     PROPOSAL_LEASE_EXPIRE = 8, /* revoke, if the entry has the term of the one who found it due */
     PROPOSAL_LEASE_CHECKPOINT = 9, /* what is left of long leases */
-    PROPOSAL_KIND_MAX = PROPOSAL_LEASE_CHECKPOINT,
+    PROPOSAL_AUTH = 10,
+    PROPOSAL_KIND_MAX = PROPOSAL_AUTH,
 };
+/* Added to the kind in the encoded form. */
+#define PROPOSAL_NOBODY 0x40u
+#define PROPOSAL_USER 0x80u
 
 struct proposal_member {
     uint64_t id;
@@ -75,8 +83,23 @@ struct proposal {
         int64_t compact_rev;
         struct proposal_member member;
         struct proposal_alarm alarm;
+        struct kv_auth_change auth;
     };
+    bool client; /* somebody outside asks: */
+    struct kv_auth_info who;
 };
+
+static inline void proposal_from(struct proposal *p, const struct kv_auth_info *who)
+{
+    p->client = who != NULL;
+    if (who)
+        p->who = *who;
+}
+/* For the checks: NULL when it is the process's own. */
+static inline const struct kv_auth_info *proposal_who(const struct proposal *p)
+{
+    return p->client ? &p->who : NULL;
+}
 
 void proposal_encode(const struct proposal *p, struct buf *out);
 /* Strings point into `in`, arrays are in `a`. ERR_CORRUPT; ERR_UNSUPPORTED for a newer version or kind. */

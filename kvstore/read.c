@@ -415,6 +415,13 @@ void kv_wait_revision(struct kv *kv, int64_t rev, uint32_t timeout_ms, struct lo
     wait_for(kv, &kv->rev_waiters, (uint64_t)MAX(rev, 0), timeout_ms, false, w);
 }
 
+void kv_wait_applied(struct kv *kv, uint64_t index, uint32_t timeout_ms, struct loop *loop,
+                     kv_revision_fn *cb, void *ctx)
+{
+    struct waiter *w = waiter_new(kv, loop, cb, ctx);
+    wait_for(kv, &kv->index_waiters, index, timeout_ms, true, w);
+}
+
 static void read_index_known(void *ctx, int code, uint64_t index)
 {
     struct waiter *w = ctx;

@@ -26,7 +26,12 @@ static void pending_done(struct loop_task *task)
     case PROPOSAL_LEASE_CHECKPOINT:
         p->rev_cb(p->ctx, p->code, p->rev);
         break;
+    case PROPOSAL_AUTH:
+        p->auth_cb(p->ctx, &(struct kv_auth_result){p->code, p->rev, kv_auth_revision(p->kv),
+                                                    p->token ? p->token : ""});
+        break;
     }
+    mem_free(p->token);
     mem_free(p);
 }
 
@@ -152,6 +157,14 @@ struct pending *pending_new_rev(struct kv *kv, enum proposal_kind kind, kv_revis
     return p;
 }
 
+/* Nobody's requests are marked before every member understands it; nobody can switch authentication on
+ * before that, either. */
+void proposal_ask(const struct kv *kv, struct proposal *p, const struct kv_auth_info *who)
+{
+    if (kv_level(kv) >= KV_LEVEL_2)
+        proposal_from(p, who);
+}
+
 /* ---- transactions ---- */
 
 static void read_txn_ready(void *ctx, int code, int64_t rev);
@@ -169,6 +182,7 @@ static void read_txn(struct pending *p, const struct kv_txn_request *t)
     struct buf b;
     struct proposal q = {.kind = PROPOSAL_TXN, .txn = *t};
     buf_init(&b);
+    proposal_from(&q, t->as);
     proposal_encode(&q, &b);
     r->encoded = blob_from(b.data, b.len);
     r->pending = p;
@@ -197,6 +211,11 @@ static int read_txn_run(struct read_txn *r, struct kv_txn_result *result, struct
                          .scratch = &r->arena,
                          .result = result,
                          .bytes_left = kv->o.response_bytes_max};
+    if (rc == 0) {
+        rc = auth_check_txn(kv, &x.view, proposal_who(&q), &q.txn);
+        if (rc < 0)
+            error_set(err, rc, "%s", kv_auth_message(rc));
+    }
     if (rc == 0)
         rc = txn_exec_run(&x, &q.txn, err);
     logdb_read_end(kv->db, txn);
@@ -243,6 +262,7 @@ void kv_txn(struct kv *kv, const struct kv_txn_request *t, struct loop *loop, kv
         return;
     }
     struct proposal q = {.kind = PROPOSAL_TXN, .txn = *t};
+    proposal_ask(kv, &q, t->as);
     pending_propose(p, &q);
 }
 

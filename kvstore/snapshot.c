@@ -15,7 +15,7 @@
 #define RECORD_MAX (64u << 20)
 #define STAGE_TXN_BYTES (4u << 20) /* received bytes per transaction */
 
-enum record_type { REC_HEAD = 1, REC_META, REC_LEASE, REC_VERSION, REC_END };
+enum record_type { REC_HEAD = 1, REC_META, REC_LEASE, REC_VERSION, REC_END, REC_AUTH };
 
 struct head {
     int64_t rev, compact_rev;
@@ -73,6 +73,23 @@ static int add_lease(void *ctx, int64_t id, int64_t ttl_s, int64_t remaining_s)
     return 0;
 }
 
+static int add_auth(void *ctx, enum auth_kind kind, struct str name, struct str value,
+                    struct error *err)
+{
+    struct raft_snapshot_reader *r = ctx;
+    struct buf b;
+    (void)err;
+    buf_init(&b);
+    buf_append_char(&b, (char)kind);
+    buf_append_varint(&b, name.n);
+    buf_append_str(&b, name);
+    buf_append_str(&b, value);
+    record_add(&r->head, REC_AUTH, buf_str(&b));
+    buf_free(&b);
+    r->records++;
+    return 0;
+}
+
 static const char *const shared_meta[] = {"members", "alarms"};
 
 /* Everything but the versions is small, and taken in one transaction together with the log index. */
@@ -111,6 +128,8 @@ static int reader_begin(struct raft_snapshot_reader *r, struct raft_snapshot_met
             r->records++;
         }
         rc = mvcc_lease_each(&v, add_lease, r, err);
+        if (rc == 0)
+            rc = auth_disk_each(&kv->trees, txn, add_auth, r, err);
     }
     /* Pinned while this transaction still holds everything. */
     if (rc == 0 && !pin_take(kv, MAX(r->compact_rev, 1), &r->pin))
@@ -311,6 +330,23 @@ static int take_version(struct raft_snapshot_writer *w, struct str p, struct err
     return mvcc_restore(&w->write, &r, err);
 }
 
+static int take_auth(struct raft_snapshot_writer *w, struct str p, struct error *err)
+{
+    uint64_t n = 0;
+    size_t at = 1;
+    for (unsigned shift = 0; at < p.n && shift < 64; shift += 7) {
+        unsigned char c = (unsigned char)p.p[at++];
+        n |= (uint64_t)(c & 0x7f) << shift;
+        if (!(c & 0x80))
+            break;
+    }
+    if (at >= p.n || n > p.n - at)
+        return corrupt(err, "wrong record of users and roles");
+    return auth_disk_put(&w->kv->trees, w->txn, (enum auth_kind)(unsigned char)p.p[0],
+                         str_slice(p, at, at + n), str_slice(p, at + n, p.n),
+                         &w->write.state.next_node, err);
+}
+
 static int take_record(struct raft_snapshot_writer *w, enum record_type type, struct str p,
                        struct error *err)
 {
@@ -336,6 +372,9 @@ static int take_record(struct raft_snapshot_writer *w, enum record_type type, st
         break;
     case REC_VERSION:
         rc = take_version(w, p, err);
+        break;
+    case REC_AUTH:
+        rc = take_auth(w, p, err);
         break;
     case REC_END:
         if (p.n != sizeof n)

@@ -7,6 +7,7 @@
  *     META    name, value           the state machine's small values (members, names)
  *     LEASE   id, ttl
  *     VERSION key and record (kvstore/record.h), in order of revision
+ *     AUTH    kind, length of name, name, value   a record of users, roles or their state (kvstore/auth.h)
  *     END     number of records before
  *
  * The history holds every version since compaction, and each key's newest before it: replaying it in

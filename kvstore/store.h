@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "base/vec.h"
 #include "kvstore/alarm.h"
+#include "kvstore/auth.h"
 #include "kvstore/lease.h"
 #include "kvstore/mvcc.h"
 #include "kvstore/proposal.h"
@@ -85,6 +86,7 @@ struct kv {
     struct quota quota;
     struct list lease_calls;      /* struct lease_call: to be tried again; house_lock */
     _Atomic uint64_t leader_term; /* the term this member leads in; 0: it does not */
+    struct auth_store auth;       /* changed by the apply thread only */
     struct watch_hub *hub;
 
     pthread_mutex_t wait_lock;
@@ -133,6 +135,7 @@ struct pending {
         kv_txn_fn *txn_cb;
         kv_lease_fn *lease_cb;
         kv_revision_fn *rev_cb;
+        kv_auth_fn *auth_cb;
     };
     void *ctx;
     struct kv_txn_result *txn; /* TXN: allocated by whoever ends it first */
@@ -141,12 +144,15 @@ struct pending {
     int64_t rev;
     int64_t compact_rev; /* COMPACT with `physical` */
     bool physical;
+    char *token;  /* AUTH: a new one */
     bool applied; /* the state machine filled the answer in */
     struct loop_task task;
 };
 
 /* A new one; the caller sets the callback. */
 struct pending *pending_new(struct kv *kv, enum proposal_kind kind, struct loop *loop, void *ctx);
+/* Put into the proposal who asks. */
+void proposal_ask(const struct kv *kv, struct proposal *p, const struct kv_auth_info *who);
 /* Propose; takes `p` over. */
 void pending_propose(struct pending *p, const struct proposal *proposal);
 /* A proposal that is answered with code and revision. */

@@ -72,6 +72,9 @@ struct grpc_method {
 struct grpc_server_options {
     void *ctx;
     size_t message_bytes_max; /* received; default 2 MiB: more gives RESOURCE_EXHAUSTED */
+    /* May hold a call back before anything of it is delivered, on the call's loop: false holds it, and grpc_admit lets it
+     * go on later, on the same loop (always, also when the peer has gone meanwhile). NULL: none is held. */
+    bool (*admit)(struct grpc_call *call, void *ctx);
     /* Status and message for a received message past the limit; 0, NULL: gRPC's own. (etcd answers
      * InvalidArgument "etcdserver: request is too large" itself and sets a larger limit here.) */
 };
@@ -112,6 +115,9 @@ void *grpc_form_user(const struct grpc_call *call);
 /* When stopping, on the thread of `loop`: streaming calls open on it, which would never end by themselves, get
  * on_cancel; what they finish with becomes UNAVAILABLE, so that clients go elsewhere. */
 void grpc_server_end_streams(struct grpc_server *s, struct loop *loop);
+
+/* Let a held call go on. It may be finished and gone when this returns. */
+void grpc_admit(struct grpc_call *call);
 
 struct http_exchange *grpc_exchange(struct grpc_call *call); /* headers, peer, loop, arena */
 struct arena *grpc_arena(struct grpc_call *call);            /* lives until the call is freed */

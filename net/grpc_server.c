@@ -34,6 +34,7 @@ struct grpc_call {
     struct grpc_deframer deframer;
     struct str unary; /* the message of a unary call, until the half-close */
     bool got_message;
+    bool held;      /* see grpc_server_options.admit */
     bool delivered; /* unary: the handler has it, and answers */
     bool cancelled;
     bool stopping; /* the server stops */
@@ -84,6 +85,8 @@ static void cancel(struct grpc_call *call)
     if (call->cancelled || call->finished)
         return;
     call->cancelled = true;
+    if (call->held)
+        return; /* grpc_admit ends it */
     if (!call->method->client_streaming && !call->delivered)
         grpc_finish(call, GRPC_CANCELLED, "context canceled"); /* its handler never saw it */
     else if (call->method->on_cancel)
@@ -261,9 +264,25 @@ bool grpc_server_take(struct grpc_server *s, struct http_exchange *x)
     call_begin(call);
     start_deadline(call);
     http_body_stream(x, on_body);
-    if (call->method->on_open)
+    call->held = s->options.admit && !s->options.admit(call, s->options.ctx);
+    if (call->held)
+        http_body_pause(x);
+    else if (call->method->on_open)
         call->method->on_open(call, s->options.ctx);
     return true;
+}
+
+void grpc_admit(struct grpc_call *call)
+{
+    assert(call->held);
+    call->held = false;
+    if (call->cancelled) {
+        grpc_finish(call, GRPC_CANCELLED, "context canceled");
+        return;
+    }
+    if (call->method->on_open)
+        call->method->on_open(call, call->server->options.ctx);
+    http_body_resume(call->x);
 }
 
 /* ----------------------------------------------------------- requests in other forms --- */

@@ -4,7 +4,7 @@
  * A key's id is the base64url SHA-256 of its DER public key, as upstream computes it, so tokens made by
  * one implementation verify on the other. ECDSA signatures stand in JWS as r ‖ s, while OpenSSL speaks DER.
  */
-#include "apiserver/jwt.h"
+#include "net/jwt.h"
 #include "base/buf.h"
 #include "base/encode.h"
 #include "base/mem.h"
@@ -15,6 +15,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/sha.h>
 #include <openssl/x509.h>
 #include <errno.h>
@@ -38,16 +39,23 @@ struct jwt_signer {
 
 struct alg {
     const char *name;
-    const char *digest;
-    int type; /* EVP_PKEY_RSA or EVP_PKEY_EC */
-    int bits; /* EC curve size */
+    const char *digest; /* NULL: the key type has its own */
+    int type;           /* EVP_PKEY_… */
+    int bits;           /* EC curve size */
     size_t part;
+    bool pss;
 };
 
+/* The first ACCOUNT_ALGS are those of service accounts. */
+#define ACCOUNT_ALGS 6
 static const struct alg algs[] = {
-    {"RS256", "SHA256", EVP_PKEY_RSA, 0, 0},   {"RS384", "SHA384", EVP_PKEY_RSA, 0, 0},
-    {"RS512", "SHA512", EVP_PKEY_RSA, 0, 0},   {"ES256", "SHA256", EVP_PKEY_EC, 256, 32},
-    {"ES384", "SHA384", EVP_PKEY_EC, 384, 48}, {"ES512", "SHA512", EVP_PKEY_EC, 521, 66},
+    {"RS256", "SHA256", EVP_PKEY_RSA, 0, 0},       {"RS384", "SHA384", EVP_PKEY_RSA, 0, 0},
+    {"RS512", "SHA512", EVP_PKEY_RSA, 0, 0},       {"ES256", "SHA256", EVP_PKEY_EC, 256, 32},
+    {"ES384", "SHA384", EVP_PKEY_EC, 384, 48},     {"ES512", "SHA512", EVP_PKEY_EC, 521, 66},
+    {"PS256", "SHA256", EVP_PKEY_RSA, 0, 0, true}, {"PS384", "SHA384", EVP_PKEY_RSA, 0, 0, true},
+    {"PS512", "SHA512", EVP_PKEY_RSA, 0, 0, true}, {"HS256", "SHA256", EVP_PKEY_HMAC, 0, 0},
+    {"HS384", "SHA384", EVP_PKEY_HMAC, 0, 0},      {"HS512", "SHA512", EVP_PKEY_HMAC, 0, 0},
+    {"EdDSA", NULL, EVP_PKEY_ED25519, 0, 0},
 };
 
 static const struct alg *alg_find(const char *name)
@@ -58,6 +66,12 @@ static const struct alg *alg_find(const char *name)
     return NULL;
 }
 
+bool jwt_alg_known(const char *alg)
+{
+    return alg_find(alg) != NULL;
+}
+
+/* NULL for a secret, which has no public part. */
 static char *key_id(EVP_PKEY *pkey)
 {
     unsigned char *der = NULL;
@@ -75,15 +89,28 @@ static char *key_id(EVP_PKEY *pkey)
     return id;
 }
 
-static int key_describe(EVP_PKEY *pkey, struct jwt_key *out, struct error *err)
+static bool key_fits(const EVP_PKEY *pkey, const struct alg *alg)
+{
+    return EVP_PKEY_get_base_id(pkey) == alg->type &&
+           (!alg->bits || EVP_PKEY_get_bits(pkey) == alg->bits);
+}
+
+/* `wanted` NULL: what service accounts use it for. */
+static int key_describe(EVP_PKEY *pkey, const struct alg *wanted, struct jwt_key *out,
+                        struct error *err)
 {
     int type = EVP_PKEY_get_base_id(pkey), bits = EVP_PKEY_get_bits(pkey);
     const char *name = NULL;
     size_t part = 0;
-    if (type == EVP_PKEY_RSA) {
+    if (wanted) {
+        if (!key_fits(pkey, wanted))
+            return error_set(err, ERR_INVALID, "the key is not one for %s", wanted->name);
+        name = wanted->name;
+        part = wanted->part;
+    } else if (type == EVP_PKEY_RSA) {
         name = "RS256";
     } else if (type == EVP_PKEY_EC) {
-        for (size_t i = 0; i < ARRAY_LEN(algs); i++)
+        for (size_t i = 0; i < ACCOUNT_ALGS; i++)
             if (algs[i].bits == bits) {
                 name = algs[i].name;
                 part = algs[i].part;
@@ -92,7 +119,7 @@ static int key_describe(EVP_PKEY *pkey, struct jwt_key *out, struct error *err)
     if (!name)
         return error_set(err, ERR_UNSUPPORTED,
                          "key type not usable for tokens (RSA or ECDSA P-256/384/521)");
-    *out = (struct jwt_key){pkey, key_id(pkey), name, part};
+    *out = (struct jwt_key){pkey, type == EVP_PKEY_HMAC ? NULL : key_id(pkey), name, part};
     return 0;
 }
 
@@ -136,7 +163,8 @@ static EVP_PKEY *pem_block_key(const char *name, const unsigned char *der, long 
     return NULL;
 }
 
-int jwt_keys_load(struct jwt_keys *k, const char *path, struct error *err)
+static int keys_load(struct jwt_keys *k, const char *path, const struct alg *wanted,
+                     struct error *err)
 {
     FILE *f = fopen(path, "r");
     if (!f)
@@ -150,7 +178,7 @@ int jwt_keys_load(struct jwt_keys *k, const char *path, struct error *err)
         EVP_PKEY *pkey = pem_block_key(name, data, n);
         if (pkey) {
             struct jwt_key key;
-            rc = key_describe(pkey, &key, err);
+            rc = key_describe(pkey, wanted, &key, err);
             if (rc < 0) {
                 EVP_PKEY_free(pkey);
             } else {
@@ -169,7 +197,25 @@ int jwt_keys_load(struct jwt_keys *k, const char *path, struct error *err)
     return found ? 0 : error_set(err, ERR_INVALID, "%s: no usable key", path);
 }
 
-struct jwt_signer *jwt_signer_load(const char *path, struct error *err)
+/* A file's bytes as a key for HS…; NULL with *err. */
+static EVP_PKEY *secret_load(const char *path, struct error *err)
+{
+    unsigned char secret[4096];
+    FILE *f = fopen(path, "r");
+    size_t n = f ? fread(secret, 1, sizeof secret, f) : 0;
+    if (!f) {
+        error_errno(err, ERR_IO, errno, "open %s", path);
+        return NULL;
+    }
+    fclose(f);
+    EVP_PKEY *pkey = n ? EVP_PKEY_new_raw_private_key(EVP_PKEY_HMAC, NULL, secret, n) : NULL;
+    OPENSSL_cleanse(secret, sizeof secret);
+    if (!pkey)
+        error_set(err, ERR_INVALID, "%s: no secret in it", path);
+    return pkey;
+}
+
+static EVP_PKEY *private_load(const char *path, struct error *err)
 {
     FILE *f = fopen(path, "r");
     if (!f) {
@@ -179,17 +225,65 @@ struct jwt_signer *jwt_signer_load(const char *path, struct error *err)
     EVP_PKEY *pkey = PEM_read_PrivateKey(f, NULL, NULL, NULL);
     fclose(f);
     ERR_clear_error();
-    if (!pkey) {
+    if (!pkey)
         error_set(err, ERR_INVALID, "%s: no private key", path);
+    return pkey;
+}
+
+int jwt_keys_load(struct jwt_keys *k, const char *path, struct error *err)
+{
+    return keys_load(k, path, NULL, err);
+}
+
+int jwt_keys_load_alg(struct jwt_keys *k, const char *path, const char *alg, struct error *err)
+{
+    const struct alg *wanted = alg_find(alg);
+    if (!wanted)
+        return error_set(err, ERR_INVALID, "algorithm %s is not known", alg);
+    if (wanted->type != EVP_PKEY_HMAC)
+        return keys_load(k, path, wanted, err);
+    EVP_PKEY *pkey = secret_load(path, err);
+    if (!pkey)
+        return ERR_INVALID;
+    vec_push(&k->list, ((struct jwt_key){pkey, NULL, wanted->name, 0}));
+    return 0;
+}
+
+static struct jwt_signer *signer_load(const char *path, const struct alg *wanted, struct error *err)
+{
+    EVP_PKEY *pkey =
+        wanted && wanted->type == EVP_PKEY_HMAC ? secret_load(path, err) : private_load(path, err);
+    if (!pkey)
         return NULL;
-    }
     struct jwt_signer *s = mem_zalloc(sizeof *s);
-    if (key_describe(pkey, &s->key, err) < 0) {
+    if (key_describe(pkey, wanted, &s->key, err) < 0) {
         EVP_PKEY_free(pkey);
         mem_free(s);
         return NULL;
     }
     return s;
+}
+
+struct jwt_signer *jwt_signer_load(const char *path, struct error *err)
+{
+    return signer_load(path, NULL, err);
+}
+
+struct jwt_signer *jwt_signer_load_alg(const char *path, const char *alg, struct error *err)
+{
+    const struct alg *wanted = alg_find(alg);
+    if (wanted)
+        return signer_load(path, wanted, err);
+    error_set(err, ERR_INVALID, "algorithm %s is not known", alg);
+    return NULL;
+}
+
+bool jwt_signer_matches(const struct jwt_signer *s, const struct jwt_keys *k)
+{
+    for (size_t i = 0; i < k->list.len; i++)
+        if (EVP_PKEY_eq(s->key.pkey, k->list.items[i].pkey) == 1)
+            return true;
+    return false;
 }
 
 void jwt_signer_free(struct jwt_signer *s)
@@ -212,6 +306,43 @@ static int raw_to_der(const unsigned char *raw, size_t part, unsigned char **der
     return n;
 }
 
+static bool use_padding(EVP_PKEY_CTX *pctx, const struct alg *alg, int salt_length)
+{
+    return !alg->pss || (EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) == 1 &&
+                         EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, salt_length) == 1);
+}
+
+/* The bytes of a signature as OpenSSL makes it; NULL when it cannot. mem_free. */
+static unsigned char *make_signature(const struct jwt_key *k, const struct alg *alg,
+                                     struct str text, size_t *n)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    EVP_PKEY_CTX *pctx = NULL;
+    unsigned char *sig = NULL;
+    bool ok = EVP_DigestSignInit_ex(ctx, &pctx, alg->digest, NULL, NULL, k->pkey, NULL) == 1 &&
+              use_padding(pctx, alg, RSA_PSS_SALTLEN_DIGEST) &&
+              EVP_DigestSign(ctx, NULL, n, (const unsigned char *)text.p, text.n) == 1 &&
+              (sig = mem_alloc(*n)) &&
+              EVP_DigestSign(ctx, sig, n, (const unsigned char *)text.p, text.n) == 1;
+    EVP_MD_CTX_free(ctx);
+    ERR_clear_error();
+    if (ok)
+        return sig;
+    mem_free(sig);
+    return NULL;
+}
+
+/* A secret's signature is checked by making it again. */
+static bool secret_ok(const struct jwt_key *k, const struct alg *alg, struct str signed_part,
+                      struct str sig)
+{
+    size_t n = 0;
+    unsigned char *own = make_signature(k, alg, signed_part, &n);
+    bool ok = own && str_eq_constant_time(sig, str_make(own, n));
+    mem_free(own);
+    return ok;
+}
+
 static bool signature_ok(const struct jwt_key *k, const struct alg *alg, struct str signed_part,
                          struct str sig)
 {
@@ -227,8 +358,12 @@ static bool signature_ok(const struct jwt_key *k, const struct alg *alg, struct 
         p = der;
         n = (size_t)der_n;
     }
+    if (alg->type == EVP_PKEY_HMAC)
+        return secret_ok(k, alg, signed_part, sig);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool ok = EVP_DigestVerifyInit_ex(ctx, NULL, alg->digest, NULL, NULL, k->pkey, NULL) == 1 &&
+    EVP_PKEY_CTX *pctx = NULL;
+    bool ok = EVP_DigestVerifyInit_ex(ctx, &pctx, alg->digest, NULL, NULL, k->pkey, NULL) == 1 &&
+              use_padding(pctx, alg, RSA_PSS_SALTLEN_AUTO) &&
               EVP_DigestVerify(ctx, p, n, (const unsigned char *)signed_part.p, signed_part.n) == 1;
     EVP_MD_CTX_free(ctx);
     OPENSSL_free(der);
@@ -241,10 +376,9 @@ static bool any_key_verifies(const struct jwt_keys *k, const char *kid, const st
 {
     for (size_t i = 0; i < k->list.len; i++) {
         const struct jwt_key *key = &k->list.items[i];
-        if (EVP_PKEY_get_base_id(key->pkey) != alg->type ||
-            (alg->bits && EVP_PKEY_get_bits(key->pkey) != alg->bits))
+        if (!key_fits(key->pkey, alg))
             continue;
-        if (kid && *kid && strcmp(kid, key->kid) != 0)
+        if (kid && *kid && key->kid && strcmp(kid, key->kid) != 0)
             continue;
         if (signature_ok(key, alg, signed_part, sig))
             return true;
@@ -271,8 +405,14 @@ static const struct alg *read_header(struct str header_b64, struct arena *a, con
     return alg;
 }
 
-int jwt_verify(const struct jwt_keys *k, struct str token, struct arena *a, struct str *payload,
-               struct error *err)
+static bool is_account_alg(const struct alg *alg)
+{
+    return alg - algs < ACCOUNT_ALGS;
+}
+
+/* `only` NULL: any of service accounts' algorithms. */
+static int verify(const struct jwt_keys *k, const struct alg *only, struct str token,
+                  struct arena *a, struct str *payload, struct error *err)
 {
     if (token.n > JWT_MAX)
         return error_set(err, ERR_DENIED, "token longer than %d bytes", JWT_MAX);
@@ -284,7 +424,7 @@ int jwt_verify(const struct jwt_keys *k, struct str token, struct arena *a, stru
         return error_set(err, ERR_DENIED, "not a JSON web token");
     const char *kid = NULL;
     const struct alg *alg = read_header(part[0], a, &kid);
-    if (!alg)
+    if (!alg || (only ? alg != only : !is_account_alg(alg)))
         return error_set(err, ERR_DENIED, "token header malformed or algorithm not allowed");
     struct buf sig, body;
     buf_init(&sig);
@@ -302,17 +442,27 @@ int jwt_verify(const struct jwt_keys *k, struct str token, struct arena *a, stru
     return rc;
 }
 
+int jwt_verify(const struct jwt_keys *k, struct str token, struct arena *a, struct str *payload,
+               struct error *err)
+{
+    return verify(k, NULL, token, a, payload, err);
+}
+
+int jwt_verify_alg(const struct jwt_keys *k, const char *alg, struct str token, struct arena *a,
+                   struct str *payload, struct error *err)
+{
+    const struct alg *only = alg_find(alg);
+    if (!only)
+        return error_set(err, ERR_INVALID, "algorithm %s is not known", alg);
+    return verify(k, only, token, a, payload, err);
+}
+
 static bool sign(const struct jwt_key *k, struct str text, struct buf *raw)
 {
     const struct alg *alg = alg_find(k->alg);
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     size_t n = 0;
-    unsigned char *sig = NULL;
-    bool ok = EVP_DigestSignInit_ex(ctx, NULL, alg->digest, NULL, NULL, k->pkey, NULL) == 1 &&
-              EVP_DigestSign(ctx, NULL, &n, (const unsigned char *)text.p, text.n) == 1 &&
-              (sig = mem_alloc(n)) &&
-              EVP_DigestSign(ctx, sig, &n, (const unsigned char *)text.p, text.n) == 1;
-    EVP_MD_CTX_free(ctx);
+    unsigned char *sig = make_signature(k, alg, text, &n);
+    bool ok = sig != NULL;
     if (ok && alg->part) {
         const unsigned char *p = sig;
         ECDSA_SIG *e = d2i_ECDSA_SIG(NULL, &p, (long)n);
@@ -332,8 +482,10 @@ static bool sign(const struct jwt_key *k, struct str text, struct buf *raw)
 char *jwt_sign(const struct jwt_signer *s, struct str payload, struct arena *a, struct error *err)
 {
     char header[256];
-    int n =
-        snprintf(header, sizeof header, "{\"alg\":\"%s\",\"kid\":\"%s\"}", s->key.alg, s->key.kid);
+    int n = s->key.kid
+                ? snprintf(header, sizeof header, "{\"alg\":\"%s\",\"kid\":\"%s\"}", s->key.alg,
+                           s->key.kid)
+                : snprintf(header, sizeof header, "{\"alg\":\"%s\",\"typ\":\"JWT\"}", s->key.alg);
     struct buf b, raw;
     buf_init(&b);
     buf_init(&raw);
