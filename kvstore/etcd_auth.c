@@ -77,6 +77,17 @@ int etcd_auth_range(struct etcd_server *s, struct grpc_call *call, struct str ke
     return rc < 0 ? rc : kv_auth_check_range(s->kv, &who, key, end, false);
 }
 
+int etcd_auth_prefix(struct etcd_server *s, struct grpc_call *call, struct str prefix, bool write)
+{
+    struct kv_auth_info who;
+    int rc = etcd_auth_who(s, call, &who);
+    if (rc < 0 || !kv_auth_enabled(s->kv))
+        return rc;
+    struct str end = kv_prefix_end(grpc_arena(call), prefix);
+    rc = kv_auth_check_range(s->kv, &who, prefix, end, false);
+    return rc < 0 || !write ? rc : kv_auth_check_range(s->kv, &who, prefix, end, true);
+}
+
 int etcd_auth_user(struct etcd_server *s, struct grpc_call *call)
 {
     struct kv_auth_info who;

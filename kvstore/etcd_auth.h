@@ -20,6 +20,7 @@
  *   MemberAdd, Remove, Update, Promote                           etcd_auth_admin
  *   LeaseGrant, MemberList, Status, Alarm GET, LeaseTimeToLive    etcd_auth_user
  *   LeaseKeepAlive               etcd_auth_lease(…, true)
+ *   Lock, Campaign, Proclaim, Resign, Leader, Observe             etcd_auth_prefix
  *   LeaseTimeToLive with keys, each lease of LeaseLeases          etcd_auth_lease(…, false)
  */
 #ifndef C8S_KVSTORE_ETCD_AUTH_H
@@ -32,6 +33,8 @@
 int etcd_auth_who(struct etcd_server *s, struct grpc_call *call, struct kv_auth_info *out);
 
 int etcd_auth_range(struct etcd_server *s, struct grpc_call *call, struct str key, struct str end);
+/* All keys that begin with `prefix`: for reading, and with `write` for writing too (locks, elections). */
+int etcd_auth_prefix(struct etcd_server *s, struct grpc_call *call, struct str prefix, bool write);
 int etcd_auth_user(struct etcd_server *s, struct grpc_call *call);
 int etcd_auth_admin(struct etcd_server *s, struct grpc_call *call);
 int etcd_auth_lease(struct etcd_server *s, struct grpc_call *call, int64_t lease, bool write);

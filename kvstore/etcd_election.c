@@ -5,6 +5,7 @@
  * the least create revision leads. Campaign waits to be that one; Proclaim changes the value and Resign
  * deletes the key, each only if the key is still the one of that create revision; Observe shows whoever leads.
  */
+#include "kvstore/etcd_auth.h"
 #include "kvstore/etcd_wait.h"
 #include "base/mem.h"
 
@@ -157,6 +158,11 @@ static void on_campaign(struct grpc_call *call, void *ctx, const ProtobufCMessag
     struct election_call *e = call_new(ctx, call, message);
     e->prefix = etcd_prefix(grpc_arena(call), q->name);
     e->value = etcd_str(q->value);
+    int denied = etcd_auth_prefix(e->base.server, call, e->prefix, true);
+    if (denied) {
+        etcd_fail_inner(call, denied);
+        return;
+    }
     etcd_session_lease(e->base.server->kv, q->lease, etcd_loop(call), campaign_lease, e);
 }
 
@@ -218,6 +224,11 @@ static void on_proclaim(struct grpc_call *call, void *ctx, const ProtobufCMessag
     }
     of_leader(e, q->leader);
     e->value = etcd_str(q->value);
+    int denied = etcd_auth_prefix(e->base.server, call, e->key, true);
+    if (denied) {
+        etcd_fail_inner(call, denied);
+        return;
+    }
     etcd_session_lease(e->base.server->kv, e->lease, etcd_loop(call), proclaim_lease, e);
 }
 
@@ -245,6 +256,11 @@ static void on_resign(struct grpc_call *call, void *ctx, const ProtobufCMessage 
         return;
     }
     of_leader(e, q->leader);
+    int denied = etcd_auth_prefix(e->base.server, call, e->key, true);
+    if (denied) {
+        etcd_fail_inner(call, denied);
+        return;
+    }
     resign(e, resigned, etcd_loop(call));
 }
 
@@ -289,6 +305,11 @@ static void on_leader(struct grpc_call *call, void *ctx, const ProtobufCMessage 
     const V3electionpb__LeaderRequest *q = (const void *)message;
     struct election_call *e = call_new(ctx, call, message);
     e->prefix = etcd_prefix(grpc_arena(call), q->name);
+    int denied = etcd_auth_prefix(e->base.server, call, e->prefix, false);
+    if (denied) {
+        etcd_fail_inner(call, denied);
+        return;
+    }
     kv_read_index(e->base.server->kv, etcd_loop(call), leader_known, e);
 }
 
@@ -417,7 +438,11 @@ static void observe_message(struct grpc_call *call, void *ctx, const ProtobufCMe
     o->started = true;
     o->prefix = etcd_prefix(grpc_arena(call),
                             ((const V3electionpb__LeaderRequest *)(const void *)message)->name);
-    look(o);
+    int status, denied = etcd_auth_prefix(o->server, call, o->prefix, false);
+    if (denied)
+        observe_end(o, GRPC_UNKNOWN, etcd_error_message(denied, &status));
+    else
+        look(o);
 }
 
 static void observe_half_closed(struct grpc_call *call, void *ctx)

@@ -7,6 +7,7 @@
  *     session lease ─▶ put the key ─▶ first? ── yes ─▶ locked
  *                                        └─ no ─▶ wait for the earlier ones ─▶ is the key still there? ─▶ locked
  */
+#include "kvstore/etcd_auth.h"
 #include "kvstore/etcd_wait.h"
 
 struct lock_call {
@@ -125,6 +126,11 @@ static void on_lock(struct grpc_call *call, void *ctx, const ProtobufCMessage *m
     l->base = (struct etcd_request){.server = ctx, .call = call, .message = message};
     grpc_set_user(call, &l->base);
     l->prefix = etcd_prefix(grpc_arena(call), q->name);
+    int denied = etcd_auth_prefix(l->base.server, call, l->prefix, true);
+    if (denied) {
+        etcd_fail_inner(call, denied);
+        return;
+    }
     etcd_session_lease(l->base.server->kv, q->lease, etcd_loop(call), have_lease, l);
 }
 
@@ -165,8 +171,14 @@ static void on_unlock(struct grpc_call *call, void *ctx, const ProtobufCMessage 
         grpc_finish(call, GRPC_UNKNOWN, ETCD_EMPTY_KEY);
         return;
     }
-    kv_txn(s->kv, &(struct kv_txn_request){.then = &op, .then_len = 1}, etcd_loop(call), unlocked,
-           etcd_request_new(s, call, message));
+    struct kv_auth_info who;
+    int rc = etcd_auth_who(s, call, &who);
+    if (rc < 0) {
+        etcd_fail_inner(call, rc);
+        return;
+    }
+    kv_txn(s->kv, &(struct kv_txn_request){.as = &who, .then = &op, .then_len = 1}, etcd_loop(call),
+           unlocked, etcd_request_new(s, call, message));
 }
 
 const struct grpc_method etcd_lock_methods[] = {
