@@ -31,6 +31,8 @@ class Member:
         self.dir = os.path.join(cluster.dir, self.name)
         self.log = os.path.join(cluster.dir, f"{self.name}.log")
         self.clock = os.path.join(cluster.dir, f"{self.name}.clock")
+        self.fifo = os.path.join(cluster.dir, f"{self.name}.power")
+        self.starts = 0
         self.process = None
         self.proxy = None
         self.paused = False
@@ -56,7 +58,9 @@ class Member:
                        FAKETIME_DONT_FAKE_MONOTONIC="1", FAKETIME_DONT_RESET="1")
         if self.cluster.power_lib:
             preload.append(self.cluster.power_lib)
-            env.update(C8S_POWER_DIR=self.dir)
+            self.starts += 1
+            env.update(C8S_POWER_DIR=self.dir, C8S_POWER_FIFO=self.fifo,
+                       C8S_POWER_SEED=str(self.cluster.seed * 1000 + self.number * 100 + self.starts))
         if preload:
             env["LD_PRELOAD"] = " ".join(preload)
         return env
@@ -94,6 +98,14 @@ class Member:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
 
+    def power_off(self):
+        """Whatever was not flushed is lost, torn or reordered; see power_loss.c."""
+        self.expected_down = True
+        if self.running():
+            with open(self.fifo, "w") as f:
+                f.write("!")
+            self.process.wait(60)
+
     def pause(self):
         if self.running():
             self.process.send_signal(signal.SIGSTOP)
@@ -110,7 +122,7 @@ class Member:
 
 class Cluster:
     def __init__(self, bin_dir, members=3, tls=False, proxy=False, clock=False, tmpfs=False, power_lib=None,
-                 snapshot_count=10000):
+                 snapshot_count=10000, seed=1):
         self.id = os.getpid()
         self.bin = bin_dir
         self.load = os.path.join(bin_dir, "..", "tests", "robustness_load")
@@ -118,6 +130,7 @@ class Cluster:
         self.tls, self.with_proxy, self.with_clock, self.tmpfs = tls, proxy, clock, tmpfs
         self.power_lib = power_lib
         self.snapshot_count = snapshot_count
+        self.seed = seed
         self.net = f"10.{self.id % 200 + 20}.{79 + self.id % 100}"
         self.bridge = f"c8srb{self.id % 100000}"
         self.dir = tempfile.mkdtemp(prefix="c8s-robustness.")
@@ -137,6 +150,7 @@ class Cluster:
         for m in self.members:
             self.add_network(m)
             os.makedirs(m.dir, exist_ok=True)
+            os.mkfifo(m.fifo)
             with open(m.clock, "w") as f:
                 f.write("+0\n")
             if self.tmpfs:
@@ -187,7 +201,7 @@ class Cluster:
             sh("umount", "-l", mount, check=False)
         self.mounts = []
         if keep and os.path.isdir(self.dir):
-            shutil.copytree(self.dir, keep, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.mdb", "*.seg"))
+            shutil.copytree(self.dir, keep, dirs_exist_ok=True, ignore=shutil.ignore_patterns("m*[0-9]", "*.power"))
         shutil.rmtree(self.dir, ignore_errors=True)
 
     # ---- looking at it ----

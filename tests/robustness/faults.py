@@ -207,7 +207,7 @@ def power_loss(cluster, rng):
     """One member, or all, lose power: what was not flushed is lost, torn or reordered."""
     members = list(cluster.members) if rng.random() < 0.3 else [leader_or_any(cluster, rng)]
     for m in members:
-        cluster.power_off(m, rng.randrange(1 << 30))
+        m.power_off()
 
     def undo():
         for m in members:
