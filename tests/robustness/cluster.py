@@ -105,6 +105,10 @@ class Member:
             with open(self.fifo, "w") as f:
                 f.write("!")
             self.process.wait(60)
+            boot = os.path.join(self.dir, "boot")
+            if os.path.exists(boot):  # what the machine's next start would be known by
+                with open(boot, "w") as f:
+                    f.write("00000000-0000-0000-0000-000000000000 before the power failed\n")
 
     def pause(self):
         if self.running():
@@ -201,7 +205,7 @@ class Cluster:
             sh("umount", "-l", mount, check=False)
         self.mounts = []
         if keep and os.path.isdir(self.dir):
-            shutil.copytree(self.dir, keep, dirs_exist_ok=True, ignore=shutil.ignore_patterns("m*[0-9]", "*.power"))
+            shutil.copytree(self.dir, keep, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.power"))
         shutil.rmtree(self.dir, ignore_errors=True)
 
     # ---- looking at it ----
