@@ -6,6 +6,7 @@
  * at all, with an error for its caller.
  */
 #include "kvstore/store.h"
+#include "kvstore/integrity.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -309,6 +310,9 @@ int apply_entry(struct apply *a, const struct raft_entry *e, struct pending *p, 
         break;
     case PROPOSAL_MEMBER:
         rc = members_apply(a->kv, a, &q.member, err);
+        break;
+    case PROPOSAL_DIGEST:
+        integrity_apply(a->kv, a, &q.digest, e->index);
         break;
     case PROPOSAL_ALARM:
         rc = alarms_apply(a->kv, a, &q.alarm, err);

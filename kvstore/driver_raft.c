@@ -1,11 +1,15 @@
 /*
  * Raft under the store: options become a node, members' URLs become addresses (raft/node.h).
  */
+#include "kvstore/level.h"
 #include "kvstore/store.h"
+#include "raft/pull.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include <assert.h>
 #include <inttypes.h>
+
+#define PULL_IDLE_MS 10000
 
 struct driver {
     struct kv *kv;
@@ -186,6 +190,33 @@ int driver_start(struct kv *kv, const struct raft_boot *boot, struct error *err)
         kv->driver = NULL;
         driver_free(d);
     }
+    return rc;
+}
+
+int driver_pull(struct kv *kv, uint64_t peer, struct str url, uint64_t index_min,
+                struct raft_snapshot_writer **out, struct error *err)
+{
+    struct driver d = {.kv = kv};
+    struct raft_snapshot_meta meta;
+    char address[256];
+    bool secure;
+    int rc = url_address(url, address, &secure, err);
+    if (rc == 0 && secure)
+        rc = open_tls(&d, err);
+    struct raft_pull_options o = {.id = kv->member_id,
+                                  .cluster_id = kv->cluster_id,
+                                  .level = kv_level_own(kv),
+                                  .peer = peer,
+                                  .address = address,
+                                  .tls = d.client,
+                                  .ops = &kv_machine_ops,
+                                  .machine = kv,
+                                  .index_min = index_min,
+                                  .idle_ms = PULL_IDLE_MS};
+    if (rc == 0)
+        rc = raft_pull_snapshot(&o, out, &meta, err);
+    tls_context_unref(d.server);
+    tls_context_unref(d.client);
     return rc;
 }
 

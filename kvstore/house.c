@@ -4,6 +4,7 @@
  * checkpoints.
  */
 #include "kvstore/store.h"
+#include "kvstore/integrity.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -85,7 +86,7 @@ static bool compaction_step(struct kv *kv, struct error *err)
         c.target = MAX(c.target, target);
         bool due = rc == 0 && c.done.rev < c.target;
         if (due)
-            rc = mvcc_compact_slice(kv->db, &kv->trees, txn.mdb, &c,
+            rc = mvcc_compact_slice(kv->db, &kv->trees, txn.mdb, &c, integrity_ahead(kv),
                                     clock_mono_ns() + COMPACT_SLICE_NS, &finished, err);
         if (rc == 0 && due)
             rc = logdb_commit(&txn, err);
@@ -96,7 +97,9 @@ static bool compaction_step(struct kv *kv, struct error *err)
             return false;
         }
     }
-    if (rc < 0)
+    if (rc == ERR_CORRUPT)
+        kv_damaged(kv, err);
+    else if (rc < 0)
         kv_fail(kv, err);
     return rc == 0;
 }
@@ -237,13 +240,16 @@ static void *house_main(void *arg)
             watch_hub_progress(kv->hub);
         }
         compaction_run(kv, &compacted);
+        bool again = integrity_step(kv, clock_mono_ns(), atomic_load(&kv->leader_term) != 0);
         pthread_mutex_lock(&kv->house_lock);
-        bool idle = compacted == kv_compacted_revision(kv) && kv->compact_waiters.len == 0;
+        bool idle =
+            !again && compacted == kv_compacted_revision(kv) && kv->compact_waiters.len == 0;
         if (!atomic_load(&kv->stopping) && (idle || atomic_load(&kv->failed)))
             timed_wait(&kv->house_wake, &kv->house_lock, HOUSE_MS * NS_PER_MS);
         pthread_mutex_unlock(&kv->house_lock);
     }
     compaction_done(kv, 0, ERR_CANCELLED);
+    integrity_stop(kv);
     return NULL;
 }
 

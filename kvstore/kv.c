@@ -3,6 +3,7 @@
  */
 #include "kvstore/level.h"
 #include "kvstore/store.h"
+#include "kvstore/integrity.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -69,6 +70,8 @@ static void options_take(struct kv *kv, const struct kv_options *given)
     DEFAULT(o->request_timeout_ms, 7000);
     DEFAULT(o->bcrypt_cost, 10);
     DEFAULT(o->heartbeat_ms, 100);
+    DEFAULT(o->check_ms, KV_CHECK_DEFAULT_MS);
+    DEFAULT(o->compare_ms, KV_COMPARE_DEFAULT_MS);
     DEFAULT(o->election_ms, 1000);
     DEFAULT(o->lease_checkpoint_s, 300);
     DEFAULT(o->level, KV_LEVEL);
@@ -95,6 +98,7 @@ static void locks_init(struct kv *kv)
 
 static void kv_free(struct kv *kv)
 {
+    integrity_free(kv->integrity);
     logdb_close(kv->db);
     lease_table_free(&kv->leases);
     alarms_free(&kv->alarms);
@@ -133,6 +137,14 @@ static int open_storage(struct kv *kv, struct error *err)
     rc = logdb_open(&lo, &kv->db, err);
     if (rc == 0)
         rc = members_store_initial(kv, err);
+    bool rebuilt = false;
+    if (rc == 0)
+        rc = integrity_rebuild(kv, &rebuilt, err);
+    if (rc == 0 && kv->o.initial_corrupt_check && !rebuilt) {
+        rc = integrity_check_all(kv, err);
+        if (rc == ERR_CORRUPT)
+            rc = integrity_rebuild(kv, &rebuilt, err);
+    }
     if (rc == 0)
         rc = kv_load_state(kv, err);
     return rc;
@@ -174,6 +186,7 @@ struct kv *kv_open(const struct kv_options *options, struct error *err)
     lease_table_init(&kv->leases, kv->o.lease_checkpoint_s * NS_PER_S);
     list_init(&kv->lease_calls);
     alarms_init(&kv->alarms);
+    kv->integrity = integrity_new(kv);
     kv->budget_left = kv->o.response_budget;
     kv_metrics_register(kv);
     int rc = auth_store_init(&kv->auth, kv->o.auth_token, kv->o.auth_token_ttl_s, err);

@@ -96,6 +96,10 @@ struct kv_options {
     size_t client_urls_len;
     const char *peer_cert_file, *peer_key_file, *peer_ca_file; /* NULL with http:// peer URLs */
     bool peer_client_cert_auth;
+    uint32_t check_ms;          /* between walks over everything stored [600000] (kv_integrity.h) */
+    uint32_t compare_ms;        /* between comparisons of digests with the others [60000] */
+    bool initial_corrupt_check; /* a walk before anything is served */
+
     uint32_t heartbeat_ms; /* [100] */
     uint32_t election_ms;  /* [1000] */
 

@@ -4,6 +4,7 @@
  */
 #include "kvstore/snapshot.h"
 #include "kvstore/store.h"
+#include "kvstore/integrity.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -122,6 +123,7 @@ static int machine_apply(void *ctx, const struct raft_apply_batch *b, struct err
     }
     atomic_store(&kv->apply_busy, 0);
     if (rc < 0) {
+        kv_check_code(kv, rc, err);
         kv_fail(kv, err);
         return rc;
     }

@@ -230,6 +230,30 @@ int members_store_initial(struct kv *kv, struct error *err)
     return rc < 0 ? rc : logdb_checkpoint(kv->db, err);
 }
 
+int members_stored(struct kv *kv, struct arena *a, struct kv_member **members, size_t *n,
+                   struct error *err)
+{
+    struct member_list l = {0};
+    MDB_txn *txn;
+    int rc = logdb_read_begin(kv->db, &txn, err);
+    if (rc < 0)
+        return rc;
+    rc = members_load(kv, txn, a, &l, err);
+    logdb_read_end(kv->db, txn);
+    if (rc < 0 || l.items.len == 0) {
+        vec_clear(&l.items);
+        const struct kv_member_config *m = founders(kv, n);
+        for (size_t i = 0; i < *n; i++)
+            vec_push(&l.items, ((struct kv_member){.id = id_from(kv->o.cluster_token, &m[i]),
+                                                   .peer_urls = (struct str *)m[i].peer_urls,
+                                                   .peer_urls_len = m[i].peer_urls_len}));
+    }
+    *n = l.items.len;
+    *members = arena_dup(a, l.items.items, l.items.len * sizeof *l.items.items);
+    vec_free(&l.items);
+    return 0;
+}
+
 /* ---- changes and questions ---- */
 
 int members_apply(struct kv *kv, struct apply *a, const struct proposal_member *m,

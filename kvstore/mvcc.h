@@ -16,6 +16,7 @@
 #ifndef C8S_KVSTORE_MVCC_H
 #define C8S_KVSTORE_MVCC_H
 
+#include "kvstore/digest.h"
 #include "kvstore/kv.h"
 #include "kvstore/record.h"
 #include "kvstore/tree.h"
@@ -37,6 +38,7 @@ struct mvcc_state {
     uint64_t bulk_index; /* log index of a delete done half (see mvcc_bulk); 0: none */
     int64_t bulk_deleted;
     uint64_t bulk_sub;
+    struct digest digest;
 };
 
 int mvcc_state_load(struct logdb *db, MDB_txn *txn, struct mvcc_state *out, struct error *err);
@@ -46,6 +48,13 @@ int mvcc_state_store(struct logdb *db, MDB_txn *txn, const struct mvcc_state *s,
 struct mvcc_compaction {
     int64_t target; /* compact_rev being worked towards */
     struct kv_revid done;
+    uint64_t removed, removed_versions; /* counterpart of digest.added */
+};
+/* Versions removed from the part of `hist` that a walk has yet to see, for its balance. */
+struct mvcc_removed_ahead {
+    struct kv_revid from; /* the walk's next */
+    int64_t upto;         /* its last revision; 0: no walk */
+    uint64_t sum, versions;
 };
 int mvcc_compaction_load(struct logdb *db, MDB_txn *txn, struct mvcc_compaction *out,
                          struct error *err);
@@ -183,11 +192,11 @@ int mvcc_history(const struct mvcc_view *v, struct kv_revid *from, size_t max, u
 /*
  * One slice of removing what `c->target` made superfluous: goes through the versions in
  * (c->done, target] and removes the predecessor of each, and deletions themselves; stops at
- * deadline_ns. *finished when the target is reached. Stores *c.
+ * deadline_ns. *finished when the target is reached. Stores *c. Adds to *ahead (may be NULL) what counts.
  */
 int mvcc_compact_slice(struct logdb *db, const struct mvcc_trees *trees, MDB_txn *txn,
-                       struct mvcc_compaction *c, uint64_t deadline_ns, bool *finished,
-                       struct error *err);
+                       struct mvcc_compaction *c, struct mvcc_removed_ahead *ahead,
+                       uint64_t deadline_ns, bool *finished, struct error *err);
 
 /* An LMDB code as ours. */
 int mvcc_error(int rc, struct error *err, const char *what);

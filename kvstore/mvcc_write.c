@@ -64,20 +64,46 @@ static size_t lease_key_make(char out[TREE_KEY_MAX], int64_t id, struct str key)
     return 8 + LEASE_KEY_HEAD + SHA256_DIGEST_LENGTH;
 }
 
+/* Put a sealed record, or remove it (payload NULL), keeping its tree's digest. *had: it was there. */
+static int sealed_change(struct mvcc_write *w, MDB_dbi dbi, struct str key,
+                         const struct str *payload, uint64_t *digest, bool *had)
+{
+    MDB_val k = {key.n, (void *)key.p}, v;
+    int rc = mdb_get(w->txn, dbi, &k, &v);
+    *had = rc == 0;
+    if (rc && rc != MDB_NOTFOUND)
+        return rc;
+    if (*had && v.mv_size < SEALED_HEAD)
+        return MDB_CORRUPTED;
+    if (*had)
+        *digest -= digest_sealed(v.mv_data);
+    if (!payload)
+        return *had ? mdb_del(w->txn, dbi, &k, NULL) : 0;
+    rc = sealed_put(w->txn, dbi, key, *payload);
+    if (rc == 0)
+        rc = mdb_get(w->txn, dbi, &k, &v);
+    if (rc == 0)
+        *digest += digest_sealed(v.mv_data);
+    return rc;
+}
+
 static int attach(struct mvcc_write *w, int64_t id, struct str key, struct error *err)
 {
+    bool had;
     char raw[TREE_KEY_MAX];
     struct str k = str_make(raw, lease_key_make(raw, id, key));
     struct str whole = key.n > TREE_CHUNK ? key : STR_NONE;
-    return mvcc_error(sealed_put(w->txn, w->trees->lease_key, k, whole), err, "attach to lease");
+    int rc = sealed_change(w, w->trees->lease_key, k, &whole, &w->state.digest.attached, &had);
+    return mvcc_error(rc, err, "attach to lease");
 }
 
 static int detach(struct mvcc_write *w, int64_t id, struct str key, struct error *err)
 {
     char raw[TREE_KEY_MAX];
-    MDB_val k = {lease_key_make(raw, id, key), raw};
-    int rc = mdb_del(w->txn, w->trees->lease_key, &k, NULL);
-    return rc == MDB_NOTFOUND ? 0 : mvcc_error(rc, err, "detach from lease");
+    struct str k = str_make(raw, lease_key_make(raw, id, key));
+    bool had;
+    int rc = sealed_change(w, w->trees->lease_key, k, NULL, &w->state.digest.attached, &had);
+    return mvcc_error(rc, err, "detach from lease");
 }
 
 /* ---- versions ---- */
@@ -130,6 +156,10 @@ static int store_version(struct mvcc_write *w, struct str key, const struct kv_r
     if (rc)
         return mvcc_error(rc, err, "append to history");
     kv_record_write(&in_hist, str_make(id, sizeof id), v.mv_data, size);
+    uint32_t crc;
+    memcpy(&crc, v.mv_data, sizeof crc);
+    w->state.digest.added += digest_stored(crc, r->id);
+    w->state.digest.added_versions++;
     return 0;
 }
 
@@ -160,6 +190,7 @@ int mvcc_put(struct mvcc_write *w, struct str key, struct str value, int64_t lea
     r.version = live ? prev.version + 1 : 1;
     if (w->on_change)
         w->on_change(w->ctx, key, &r, live ? &prev : NULL);
+    digest_change(&w->state.digest, key, live ? &prev : NULL, &r);
     int64_t old_lease = live ? prev.lease : 0;
     rc = store_current(w, key, &r, err);
     if (rc == 0)
@@ -186,6 +217,7 @@ int mvcc_delete(struct mvcc_write *w, struct str key, struct error *err)
         return rc;
     if (w->on_change)
         w->on_change(w->ctx, key, &r, &prev);
+    digest_change(&w->state.digest, key, &prev, NULL);
     int64_t old_lease = prev.lease;
     rc = store_current(w, key, &r, err);
     if (rc == 0)
@@ -259,6 +291,7 @@ int mvcc_restore(struct mvcc_write *w, const struct kv_record *r, struct error *
     if (have && !revid_less(prev.id, r->id))
         return error_set(err, ERR_CORRUPT, "versions of a key come out of order");
     int64_t old_lease = have ? prev.lease : 0;
+    digest_change(&w->state.digest, r->key, have ? &prev : NULL, r);
     rc = store_current(w, r->key, r, err);
     if (rc == 0 && old_lease && old_lease != r->lease)
         rc = detach(w, old_lease, r->key, err);
@@ -290,8 +323,10 @@ int mvcc_lease_put(struct mvcc_write *w, int64_t id, int64_t ttl_s, int64_t rema
     int64_t times[2] = {ttl_s, remaining_s};
     lease_id_make(raw, id);
     /* Without a checkpoint the record is as it was before there were any. */
-    int rc = sealed_put(w->txn, w->trees->lease, str_make(raw, sizeof raw),
-                        str_make(times, remaining_s ? sizeof times : sizeof times[0]));
+    struct str record = str_make(times, remaining_s ? sizeof times : sizeof times[0]);
+    bool had;
+    int rc = sealed_change(w, w->trees->lease, str_make(raw, sizeof raw), &record,
+                           &w->state.digest.leases, &had);
     return mvcc_error(rc, err, "put lease");
 }
 
@@ -299,9 +334,10 @@ int mvcc_lease_delete(struct mvcc_write *w, int64_t id, struct error *err)
 {
     char raw[8];
     lease_id_make(raw, id);
-    MDB_val k = {sizeof raw, raw};
-    int rc = mdb_del(w->txn, w->trees->lease, &k, NULL);
-    return rc == MDB_NOTFOUND ? 0 : mvcc_error(rc, err, "delete lease");
+    bool had;
+    int rc = sealed_change(w, w->trees->lease, str_make(raw, sizeof raw), NULL,
+                           &w->state.digest.leases, &had);
+    return mvcc_error(rc, err, "delete lease");
 }
 
 int mvcc_lease_each(const struct mvcc_view *v, mvcc_lease_fn *fn, void *ctx, struct error *err)
@@ -358,35 +394,59 @@ int mvcc_lease_keys(const struct mvcc_view *v, int64_t id, size_t max,
 
 /* ---- compaction ---- */
 
-static int delete_version(MDB_txn *txn, const struct mvcc_trees *trees, struct kv_revid id,
-                          struct error *err)
+struct removal {
+    MDB_txn *txn;
+    const struct mvcc_trees *trees;
+    uint64_t sum, versions;
+    struct mvcc_removed_ahead *ahead; /* may be NULL */
+};
+
+static int delete_version(struct removal *rm, struct kv_revid id, struct error *err)
 {
     char key[HIST_KEY];
     hist_key_make(key, id);
-    MDB_val k = {sizeof key, key};
-    int rc = mdb_del(txn, trees->hist, &k, NULL);
-    return rc == MDB_NOTFOUND ? 0 : mvcc_error(rc, err, "remove version");
+    MDB_val k = {sizeof key, key}, v;
+    int rc = mdb_get(rm->txn, rm->trees->hist, &k, &v);
+    if (rc == MDB_NOTFOUND)
+        return 0;
+    uint32_t crc = 0;
+    if (rc == 0 && v.mv_size < sizeof crc)
+        rc = MDB_CORRUPTED;
+    if (rc == 0)
+        memcpy(&crc, v.mv_data, sizeof crc);
+    uint64_t digest = digest_stored(crc, id);
+    if (rc == 0)
+        rc = mdb_del(rm->txn, rm->trees->hist, &k, NULL);
+    if (rc)
+        return mvcc_error(rc, err, "remove version");
+    rm->sum += digest;
+    rm->versions++;
+    if (rm->ahead && id.rev <= rm->ahead->upto && !revid_less(id, rm->ahead->from)) {
+        rm->ahead->sum += digest;
+        rm->ahead->versions++;
+    }
+    return 0;
 }
 
 /* A version at or before the target makes its predecessor superfluous; a deletion is superfluous
  * itself, in hist and, if nothing came after it, in cur. */
-static int compact_one(MDB_txn *txn, const struct mvcc_trees *trees, struct kv_revid id,
-                       struct kv_revid prev, bool tombstone, struct str key, struct error *err)
+static int compact_one(struct removal *rm, struct kv_revid id, struct kv_revid prev, bool tombstone,
+                       struct str key, struct error *err)
 {
-    int rc = prev.rev ? delete_version(txn, trees, prev, err) : 0;
+    int rc = prev.rev ? delete_version(rm, prev, err) : 0;
     if (rc < 0 || !tombstone)
         return rc;
     struct kv_record newest;
     MDB_val v;
-    int mrc = tree_get(txn, trees->cur, key, &v);
+    int mrc = tree_get(rm->txn, rm->trees->cur, key, &v);
     if (mrc == 0) {
         rc = kv_record_read(str_make(v.mv_data, v.mv_size), key, &newest, err);
         if (rc == 0 && revid_eq(newest.id, id))
-            mrc = tree_delete(txn, trees->cur, key);
+            mrc = tree_delete(rm->txn, rm->trees->cur, key);
     }
     if (rc == 0 && mrc && mrc != MDB_NOTFOUND)
         rc = mvcc_error(mrc, err, "remove deleted key");
-    return rc < 0 ? rc : delete_version(txn, trees, id, err);
+    return rc < 0 ? rc : delete_version(rm, id, err);
 }
 
 struct compact_item {
@@ -413,10 +473,11 @@ static int compact_gather(void *ctx, const struct kv_record *r)
 }
 
 int mvcc_compact_slice(struct logdb *db, const struct mvcc_trees *trees, MDB_txn *txn,
-                       struct mvcc_compaction *c, uint64_t deadline_ns, bool *finished,
-                       struct error *err)
+                       struct mvcc_compaction *c, struct mvcc_removed_ahead *ahead,
+                       uint64_t deadline_ns, bool *finished, struct error *err)
 {
     struct compact_slice s = {.done = c->done};
+    struct removal rm = {.txn = txn, .trees = trees, .ahead = ahead};
     struct mvcc_view v = {.trees = trees, .txn = txn, .rev = c->target};
     int rc = 0;
     *finished = false;
@@ -430,7 +491,7 @@ int mvcc_compact_slice(struct logdb *db, const struct mvcc_trees *trees, MDB_txn
         size_t at = 0;
         for (size_t i = 0; i < s.items.len && rc >= 0; i++) {
             const struct compact_item *it = &s.items.items[i];
-            int e = compact_one(txn, trees, it->id, it->prev, it->tombstone,
+            int e = compact_one(&rm, it->id, it->prev, it->tombstone,
                                 str_make(s.keys.data + at, it->key_end - at), err);
             rc = e < 0 ? e : rc;
             at = it->key_end;
@@ -443,5 +504,7 @@ int mvcc_compact_slice(struct logdb *db, const struct mvcc_trees *trees, MDB_txn
     if (rc < 0)
         return rc;
     c->done = s.done;
+    c->removed += rm.sum;
+    c->removed_versions += rm.versions;
     return logdb_put_meta(db, txn, "compaction", str_make(c, sizeof *c), err);
 }

@@ -155,6 +155,11 @@ void proposal_encode(const struct proposal *p, struct buf *out)
         put_int(out, p->expire.id);
         put_int(out, (int64_t)p->expire.term);
         break;
+    case PROPOSAL_DIGEST:
+        buf_append_varint(out, p->digest.mark);
+        buf_append_varint(out, p->digest.member);
+        buf_append_varint(out, p->digest.value);
+        break;
     case PROPOSAL_LEASE_CHECKPOINT:
         buf_append_varint(out, p->checkpoint.len);
         for (size_t i = 0; i < p->checkpoint.len; i++) {
@@ -391,6 +396,11 @@ int proposal_decode(struct str in, struct arena *a, struct proposal *out, struct
     case PROPOSAL_LEASE_EXPIRE:
         out->expire.id = get_int(&r);
         out->expire.term = get_varint(&r);
+        break;
+    case PROPOSAL_DIGEST:
+        out->digest.mark = get_varint(&r);
+        out->digest.member = get_varint(&r);
+        out->digest.value = get_varint(&r);
         break;
     case PROPOSAL_LEASE_CHECKPOINT:
         get_checkpoint(&r, out);

@@ -41,7 +41,8 @@ enum proposal_kind {
     PROPOSAL_LEASE_EXPIRE = 8, /* revoke, if the entry has the term of the one who found it due */
     PROPOSAL_LEASE_CHECKPOINT = 9, /* what is left of long leases */
     PROPOSAL_AUTH = 10,
-    PROPOSAL_KIND_MAX = PROPOSAL_AUTH,
+    PROPOSAL_DIGEST = 11, /* integrity.h: a mark, or a member's vote about one */
+    PROPOSAL_KIND_MAX = PROPOSAL_DIGEST,
 };
 /* Added to the kind in the encoded form. */
 #define PROPOSAL_NOBODY 0x40u
@@ -65,6 +66,11 @@ struct lease_left {
     int64_t id, remaining_s;
 };
 
+struct proposal_digest {
+    uint64_t mark; /* index of the entry voted about; 0: this entry is a mark */
+    uint64_t member, value;
+};
+
 struct proposal {
     enum proposal_kind kind;
     union {
@@ -84,6 +90,7 @@ struct proposal {
         struct proposal_member member;
         struct proposal_alarm alarm;
         struct kv_auth_change auth;
+        struct proposal_digest digest;
     };
     bool client; /* somebody outside asks: */
     struct kv_auth_info who;

@@ -3,6 +3,7 @@
  * pins (kvstore/kv.h, "reading").
  */
 #include "kvstore/store.h"
+#include "kvstore/integrity.h"
 #include "base/clock.h"
 #include "base/encode.h"
 #include "base/mem.h"
@@ -102,7 +103,9 @@ static int long_walk_slice(struct long_walk *w, int *slot, struct error *err)
     struct kv *kv = w->kv;
     struct mvcc_state state;
     MDB_txn *txn;
-    int rc = logdb_read_begin(kv->db, &txn, err);
+    int rc = kv_may_serve(kv, err);
+    if (rc == 0)
+        rc = logdb_read_begin(kv->db, &txn, err);
     if (rc < 0)
         return rc;
     struct mvcc_view v = {&kv->trees, txn, w->rev};
@@ -116,7 +119,7 @@ static int long_walk_slice(struct long_walk *w, int *slot, struct error *err)
     if (rc == MVCC_WALK_DEADLINE && *slot < 0 && !pin_take(kv, w->rev, slot))
         rc = compacted(err);
     logdb_read_end(kv->db, txn);
-    return rc;
+    return kv_check_code(kv, rc, err);
 }
 
 static int long_walk_run(struct long_walk *w, struct error *err)
@@ -251,7 +254,9 @@ int kv_hash(struct kv *kv, int64_t rev, uint32_t *hash, int64_t *hash_rev, int64
 {
     int64_t current;
     int slot;
-    int rc = revision_choose(kv, rev, &rev, &current, err);
+    int rc = kv_may_serve(kv, err);
+    if (rc == 0)
+        rc = revision_choose(kv, rev, &rev, &current, err);
     if (rc < 0)
         return rc;
     struct hashing h = {.compact_rev = kv_compacted_revision(kv), .err = err};
@@ -273,7 +278,7 @@ int kv_hash(struct kv *kv, int64_t rev, uint32_t *hash, int64_t *hash_rev, int64
     *hash = h.crc;
     *hash_rev = rev < 0 ? 0 : rev;
     *compact_rev = h.compact_rev;
-    return rc < 0 ? rc : 0;
+    return rc < 0 ? kv_check_code(kv, rc, err) : 0;
 }
 
 /* ---- waiting ---- */
@@ -437,6 +442,8 @@ void kv_read_index(struct kv *kv, struct loop *loop, kv_revision_fn *cb, void *c
     struct waiter *w = waiter_new(kv, loop, cb, ctx);
     if (atomic_load(&kv->failed))
         waiter_end(w, ERR_IO, kv_current_revision(kv));
+    else if (kv_is_damaged(kv))
+        waiter_end(w, ERR_CORRUPT, kv_current_revision(kv));
     else if (atomic_load(&kv->stopping))
         waiter_end(w, ERR_CANCELLED, kv_current_revision(kv));
     else

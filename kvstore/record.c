@@ -134,7 +134,7 @@ int kv_record_read(struct str in, struct str seed, struct kv_record *out, struct
         return error_set(err, ERR_CORRUPT, "stored record fails its checksum");
     struct reader r = {(const unsigned char *)in.p + 5, (const unsigned char *)in.p + in.n, false};
     unsigned flags = (unsigned char)in.p[4];
-    *out = (struct kv_record){.tombstone = flags & FLAG_TOMBSTONE};
+    *out = (struct kv_record){.tombstone = flags & FLAG_TOMBSTONE, .crc = crc};
     out->id.rev = (int64_t)get_varint(&r);
     out->id.sub = (uint32_t)get_varint(&r);
     out->depth = (uint32_t)get_varint(&r);

@@ -45,6 +45,7 @@ struct kv_record {
     int64_t create_rev;
     int64_t version;
     int64_t lease;
+    uint32_t crc;   /* of the stored form; set by kv_record_read */
     struct str key; /* empty in `cur` */
     struct str value;
 };

@@ -3,6 +3,7 @@
  */
 #include "kvstore/level.h"
 #include "kvstore/store.h"
+#include "kvstore/integrity.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include <assert.h>
@@ -23,6 +24,7 @@ static void pending_done(struct loop_task *task)
     case PROPOSAL_COMPACT:
     case PROPOSAL_MEMBER:
     case PROPOSAL_ALARM:
+    case PROPOSAL_DIGEST:
     case PROPOSAL_LEASE_CHECKPOINT:
         p->rev_cb(p->ctx, p->code, p->rev);
         break;
@@ -113,6 +115,10 @@ void pending_propose(struct pending *p, const struct proposal *proposal)
         pending_fail(p, ERR_IO, "the store has stopped after a failed write");
         return;
     }
+    if (kv_is_damaged(kv) && proposal->kind != PROPOSAL_ALARM) {
+        pending_fail(p, ERR_CORRUPT, "this member's stored state is damaged");
+        return;
+    }
     if (atomic_load(&kv->stopping)) {
         pending_fail(p, ERR_CANCELLED, "the store is closing");
         return;
@@ -200,7 +206,9 @@ static int read_txn_run(struct read_txn *r, struct kv_txn_result *result, struct
     int rc = proposal_decode(blob_str(r->encoded), &r->arena, &q, err);
     assert(rc == 0);
     int64_t rev = kv_current_revision(kv);
-    rc = logdb_read_begin(kv->db, &txn, err);
+    rc = kv_may_serve(kv, err);
+    if (rc == 0)
+        rc = logdb_read_begin(kv->db, &txn, err);
     if (rc < 0)
         return rc;
     rc = mvcc_state_load(kv->db, txn, &state, err);
@@ -219,7 +227,7 @@ static int read_txn_run(struct read_txn *r, struct kv_txn_result *result, struct
     if (rc == 0)
         rc = txn_exec_run(&x, &q.txn, err);
     logdb_read_end(kv->db, txn);
-    return rc;
+    return kv_check_code(kv, rc, err);
 }
 
 static void read_txn_ready(void *ctx, int code, int64_t rev)
@@ -387,7 +395,7 @@ int kv_lease_time_to_live(struct kv *kv, int64_t id, bool want_keys, struct aren
     out->keys = arena_dup(a, l.keys.items, l.keys.len * sizeof *l.keys.items);
     out->keys_len = l.keys.len;
     vec_free(&l.keys);
-    return rc;
+    return kv_check_code(kv, rc, err);
 }
 
 int kv_lease_list(struct kv *kv, struct arena *a, int64_t **ids, size_t *ids_len, struct error *err)

@@ -3,6 +3,7 @@
  */
 #include "kvstore/snapshot.h"
 #include "kvstore/store.h"
+#include "kvstore/integrity.h"
 #include "base/clock.h"
 #include "base/encode.h"
 #include "base/log.h"
@@ -11,6 +12,7 @@
 
 #define MAGIC "C8SSNAP1"
 #define MAGIC_SIZE 8
+#define SNAPSHOT_FORMAT 2
 #define RECORD_HEAD 9 /* type, length, crc */
 #define RECORD_MAX (64u << 20)
 #define STAGE_TXN_BYTES (4u << 20) /* received bytes per transaction */
@@ -20,6 +22,7 @@ enum record_type { REC_HEAD = 1, REC_META, REC_LEASE, REC_VERSION, REC_END, REC_
 struct head {
     int64_t rev, compact_rev;
     uint32_t format;
+    struct digest digest; /* of the sender at `rev`; only the shared parts count here */
 } __attribute__((packed));
 
 /* ---- out ---- */
@@ -108,7 +111,7 @@ static int reader_begin(struct raft_snapshot_reader *r, struct raft_snapshot_met
     if (rc == 0 && state.bulk_index)
         rc = error_set(err, ERR_UNAVAILABLE, "a large delete is under way");
     if (rc == 0) {
-        struct head h = {state.rev, state.compact_rev, 1};
+        struct head h = {state.rev, state.compact_rev, SNAPSHOT_FORMAT, state.digest};
         struct mvcc_view v = {&kv->trees, txn, state.rev};
         r->rev = state.rev;
         r->compact_rev = state.compact_rev;
@@ -192,7 +195,7 @@ static int reader_fill(struct raft_snapshot_reader *r, size_t max, struct error 
     rc = mvcc_history(&v, &r->at, SIZE_MAX, clock_mono_ns() + READ_SLICE_NS, add_version, &o, err);
     logdb_read_end(kv->db, txn);
     if (rc < 0)
-        return rc;
+        return kv_check_code(kv, rc, err);
     if (rc == MVCC_WALK_STOPPED && r->at.sub > 0)
         r->at.sub--; /* the one that stopped it was not taken */
     if (rc == MVCC_WALK_DONE) {
@@ -236,6 +239,7 @@ struct raft_snapshot_writer {
     MDB_txn *txn; /* NULL between transactions */
     struct mvcc_write write;
     struct mvcc_state state;
+    struct digest digest; /* what the sender says the state comes to */
     struct buf pending; /* an incomplete record */
     size_t txn_bytes;
     uint64_t records;
@@ -276,6 +280,7 @@ static int txn_end(struct raft_snapshot_writer *w, struct error *err)
     if (!w->txn)
         return 0;
     w->state.next_node = w->write.state.next_node;
+    w->state.digest = w->write.state.digest;
     int rc = mvcc_state_store(w->kv->db, w->txn, &w->state, err);
     mvcc_write_close(&w->write);
     MDB_txn *txn = w->txn;
@@ -298,12 +303,13 @@ static int take_head(struct raft_snapshot_writer *w, struct str p, struct error 
     if (p.n != sizeof h || w->head_seen)
         return corrupt(err, "wrong head");
     memcpy(&h, p.p, sizeof h);
-    if (h.format != 1)
+    if (h.format != SNAPSHOT_FORMAT)
         return error_set(err, ERR_UNSUPPORTED, "snapshot of format %u", h.format);
     if (h.rev < 1 || h.compact_rev < 0 || h.compact_rev > h.rev)
         return corrupt(err, "wrong revisions");
     w->state.rev = h.rev;
     w->state.compact_rev = h.compact_rev;
+    w->digest = h.digest;
     w->head_seen = true;
     return 0;
 }
@@ -446,6 +452,9 @@ int snapshot_writer_finish(struct raft_snapshot_writer *w, struct error *err)
     int rc = txn_begin(w, err);
     if (rc == 0)
         rc = txn_end(w, err);
+    /* A sender that lost records without noticing must not pass the loss on. */
+    if (rc == 0 && !digest_agrees(&w->digest, &w->state.digest))
+        rc = corrupt(err, "what came is not what the sender's digest says; is its disk damaged?");
     if (rc == 0)
         rc = logdb_stage_finish(w->stage, &w->meta, err);
     if (rc < 0)
@@ -491,4 +500,16 @@ int snapshot_writer_install(struct raft_snapshot_writer *w, const struct raft_ha
         logdb_stage_abort(w->stage);
     writer_free(w);
     return rc;
+}
+
+int snapshot_writer_replace_state(struct raft_snapshot_writer *w, struct error *err)
+{
+    struct raft_hard_state hard;
+    int rc = logdb_stage_keep_log(w->stage, &w->meta, err);
+    if (rc < 0) {
+        snapshot_writer_abort(w);
+        return rc;
+    }
+    logdb_hard_state(w->kv->db, &hard);
+    return snapshot_writer_install(w, &hard, err);
 }

@@ -3,7 +3,7 @@
  *
  *     stream  = magic "C8SSNAP1" record* end
  *     record  = type:1 length:4 crc32c:4 payload     (little-endian; crc over type, length and payload)
- *     HEAD    revision, compact revision, format
+ *     HEAD    revision, compact revision, format, digest (kvstore/digest.h): checked at the end
  *     META    name, value           the state machine's small values (members, names)
  *     LEASE   id, ttl
  *     VERSION key and record (kvstore/record.h), in order of revision
@@ -34,5 +34,7 @@ void snapshot_writer_abort(struct raft_snapshot_writer *w);
 /* On the apply thread; consumes the writer. */
 int snapshot_writer_install(struct raft_snapshot_writer *w, const struct raft_hard_state *hard,
                             struct error *err);
+/* In kv_open, for a member that keeps its log and hard state; consumes the writer. */
+int snapshot_writer_replace_state(struct raft_snapshot_writer *w, struct error *err);
 
 #endif

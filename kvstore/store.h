@@ -84,6 +84,8 @@ struct kv {
     struct lease_table leases;
     struct alarm_set alarms;
     struct quota quota;
+    struct integrity *integrity;
+    atomic_bool rebuilt; /* the alarm CORRUPT is to be cleared */
     struct list lease_calls;      /* struct lease_call: to be tried again; house_lock */
     _Atomic uint64_t leader_term; /* the term this member leads in; 0: it does not */
     struct auth_store auth;       /* changed by the apply thread only */
@@ -235,11 +237,17 @@ void driver_call(struct driver *d, uint64_t to, struct str question, uint32_t ti
                  raft_call_fn *fn, void *ctx);
 void driver_answer(struct driver *d, uint64_t to, uint64_t call_id, struct str answer);
 void driver_transfer(struct driver *d, uint64_t to, raft_done_fn *fn, void *ctx);
+/* A snapshot from this member, without any driver (raft/pull.h). */
+int driver_pull(struct kv *kv, uint64_t peer, struct str url, uint64_t index_min,
+                struct raft_snapshot_writer **out, struct error *err);
 
 /* ---- members.c ---- */
 
 int members_bootstrap(struct kv *kv, struct raft_config *config, struct error *err);
 int members_store_initial(struct kv *kv, struct error *err);
+/* As stored, or, where that cannot be read, as the options name the founders. Before the driver runs. */
+int members_stored(struct kv *kv, struct arena *a, struct kv_member **members, size_t *n,
+                   struct error *err);
 int members_apply(struct kv *kv, struct apply *a, const struct proposal_member *m,
                   struct error *err);
 

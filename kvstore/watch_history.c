@@ -6,6 +6,7 @@
  * long. A slice ends between two revisions, unless a single revision is larger than a slice.
  */
 #include "kvstore/watch_state.h"
+#include "kvstore/integrity.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -160,7 +161,7 @@ static void slice_read(struct watch_hub *h, struct history_request *q)
         }
     }
     logdb_read_end(h->o.db, txn);
-    q->code = rc < 0 ? rc : 0;
+    q->code = rc < 0 ? kv_check_code(h->o.kv, rc, &q->err) : 0;
     if (rc < 0 && rc != ERR_COMPACTED)
         log_error("watch", "history cannot be read error=\"%s\"", q->err.message);
 }

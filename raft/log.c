@@ -133,7 +133,7 @@ static void runs_add(struct logdb *db, uint64_t index, uint64_t term)
     db->runs_dirty = true;
 }
 
-static uint64_t term_at(const struct logdb *db, uint64_t index)
+uint64_t logdb_term_at(const struct logdb *db, uint64_t index)
 {
     if (index == db->state.base_index)
         return db->state.base_term;
@@ -242,6 +242,35 @@ int logdb_entries(struct logdb *db, uint64_t lo, uint64_t hi, uint64_t bytes_max
         return logdb_fail(db, rc);
     }
     return 0;
+}
+
+int logdb_copy_entries(struct logdb *db, MDB_txn *source, MDB_txn *target, MDB_dbi target_log,
+                       uint64_t from, uint64_t last, struct error *err)
+{
+    MDB_cursor *c;
+    uint64_t index = from + 1, found;
+    MDB_val k = val(&index, sizeof index), v;
+    int code = 0, rc = mdb_cursor_open(source, db->env.log, &c);
+    if (rc)
+        return error_set(err, ERR_CORRUPT, "log: %s", mdb_strerror(rc));
+    rc = mdb_cursor_get(c, &k, &v, MDB_SET_KEY);
+    for (; rc == 0 && index <= last && code == 0; index++) {
+        struct raft_entry e = {0};
+        memcpy(&found, k.mv_data, sizeof found);
+        if (found != index)
+            break;
+        code = entry_decode(index, v, &e, err);
+        blob_unref(e.data);
+        if (code == 0 && (rc = mdb_put(target, target_log, &k, &v, MDB_APPEND)) != 0)
+            code =
+                error_set(err, ERR_IO, "copy log entry %" PRIu64 ": %s", index, mdb_strerror(rc));
+        if (code == 0)
+            rc = mdb_cursor_get(c, &k, &v, MDB_NEXT);
+    }
+    mdb_cursor_close(c);
+    if (code == 0 && index <= last)
+        code = error_set(err, ERR_CORRUPT, "log entry %" PRIu64 " is missing", index);
+    return code;
 }
 
 /* ---- start ----------------------------------------------------------------------------------- */
@@ -410,7 +439,7 @@ int logdb_txn_compact(struct logdb_txn *txn, uint64_t base, size_t max, uint64_t
     int rc = mdb_cursor_open(txn->mdb, db->env.log, &c);
     if (rc)
         return logdb_mdb_error(db, rc, err, "open log cursor");
-    uint64_t base_term = base > s->base_index ? term_at(db, base) : s->base_term;
+    uint64_t base_term = base > s->base_index ? logdb_term_at(db, base) : s->base_term;
     while (s->base_index < base && (rc = mdb_cursor_get(c, &k, &v, MDB_FIRST)) == 0) {
         uint64_t index;
         memcpy(&index, k.mv_data, sizeof index);

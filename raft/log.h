@@ -184,7 +184,27 @@ int logdb_stage_finish(struct logdb_stage *stage, const struct raft_snapshot_met
  */
 int logdb_stage_install(struct logdb_stage *stage, const struct raft_hard_state *hard,
                         struct error *err);
+/*
+ * Between finish and install, for a state that is damaged while the log is not: the log's entries behind
+ * the snapshot stay, checked one by one. ERR_CORRUPT: one of them is damaged; ERR_UNAVAILABLE: the
+ * snapshot is older than the log's beginning. Nobody else writes meanwhile.
+ */
+int logdb_stage_keep_log(struct logdb_stage *stage, const struct raft_snapshot_meta *meta,
+                         struct error *err);
+/* The hard state as stored. */
+void logdb_hard_state(struct logdb *db, struct raft_hard_state *out);
 /* Give up: removes the files. */
 void logdb_stage_abort(struct logdb_stage *stage);
+
+/* Is this address inside the map? Async-signal-safe. */
+bool logdb_in_map(const struct logdb *db, const void *address);
+
+/* ---- marks ---- */
+
+/* Small files in the data directory that say something about it, written and removed durably. */
+int logdb_mark(struct logdb *db, const char *name, struct str text, struct error *err);
+int logdb_marked(struct logdb *db, const char *name, struct buf *text,
+                 struct error *err); /* ERR_NOT_FOUND */
+int logdb_unmark(struct logdb *db, const char *name, struct error *err);
 
 #endif

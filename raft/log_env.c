@@ -42,7 +42,7 @@ static uint32_t pin_crc(const struct pin_header *h, const char *pages)
 /* ---- small files ----------------------------------------------------------------------------- */
 
 /* Whole file into `out`; ERR_NOT_FOUND when absent. */
-static int file_read(struct host *host, const char *path, struct buf *out, struct error *err)
+int logdb_file_read(struct host *host, const char *path, struct buf *out, struct error *err)
 {
     struct host_file *f;
     uint64_t size = 0;
@@ -64,8 +64,8 @@ static int file_read(struct host *host, const char *path, struct buf *out, struc
 }
 
 /* Make `path` hold exactly `content`, durably, by way of a temporary file and a rename. */
-static int file_replace(struct host *host, const char *dir, const char *name, struct str content,
-                        struct error *err)
+int logdb_file_replace(struct host *host, const char *dir, const char *name, struct str content,
+                       struct error *err)
 {
     char path[LOGDB_PATH_MAX], tmp[LOGDB_PATH_MAX + 8];
     struct host_file *f = NULL;
@@ -211,7 +211,7 @@ static int pin_read(struct logdb *db, const char *dir, struct buf *out, struct p
         struct pin_header one;
         snprintf(path, sizeof path, "%s/pin-%d", dir, i);
         buf_init(&b);
-        int rc = file_read(db->host, path, &b, err);
+        int rc = logdb_file_read(db->host, path, &b, err);
         if (rc < 0 && rc != ERR_NOT_FOUND) {
             buf_free(&b);
             return rc;
@@ -338,7 +338,7 @@ int logdb_current_write(struct logdb *db, uint64_t number, struct error *err)
 {
     char text[96];
     int n = snprintf(text, sizeof text, FORMAT_TEXT "db-%" PRIu64 "\n", number);
-    return file_replace(db->host, db->dir, "CURRENT", str_make(text, (size_t)n), err);
+    return logdb_file_replace(db->host, db->dir, "CURRENT", str_make(text, (size_t)n), err);
 }
 
 static int current_read(struct logdb *db, uint64_t *number, struct error *err)
@@ -348,7 +348,7 @@ static int current_read(struct logdb *db, uint64_t *number, struct error *err)
     int used = 0;
     snprintf(path, sizeof path, "%s/CURRENT", db->dir);
     buf_init(&b);
-    int rc = file_read(db->host, path, &b, err);
+    int rc = logdb_file_read(db->host, path, &b, err);
     if (rc == 0 && strncmp(buf_cstr(&b), FORMAT_TEXT, strlen(FORMAT_TEXT)) != 0)
         rc = error_set(err, ERR_UNSUPPORTED, "%s is not of \"%.*s\"", path,
                        (int)strlen(FORMAT_TEXT) - 1, FORMAT_TEXT);
@@ -601,7 +601,7 @@ static int open_locked(struct logdb *db, const struct logdb_options *o, struct e
     snprintf(path, sizeof path, "%s/boot", db->dir);
     int rc = boot_identity(db, o->boot_id, &now, err);
     if (rc == 0) {
-        rc = file_read(db->host, path, &then, err);
+        rc = logdb_file_read(db->host, path, &then, err);
         rc = rc == ERR_NOT_FOUND ? 0 : rc;
     }
     bool same_boot = rc == 0 && str_eq(buf_str(&now), buf_str(&then));
@@ -614,7 +614,7 @@ static int open_locked(struct logdb *db, const struct logdb_options *o, struct e
     /* From here on LMDB's pages may differ from the last checkpoint in ways that only the page cache
      * of this boot knows. */
     if (rc == 0 && !same_boot)
-        rc = file_replace(db->host, db->dir, "boot", buf_str(&now), err);
+        rc = logdb_file_replace(db->host, db->dir, "boot", buf_str(&now), err);
     buf_free(&now);
     buf_free(&then);
     if (rc < 0)
@@ -659,6 +659,8 @@ int logdb_open(const struct logdb_options *o, struct logdb **out, struct error *
         rc = lock_dir(db, err);
     if (rc == 0)
         rc = open_locked(db, o, err);
+    if (rc == 0)
+        logdb_map_note(db);
     if (rc == 0)
         rc = replay(db, err);
     if (rc == 0)

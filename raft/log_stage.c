@@ -9,12 +9,15 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <string.h>
 
 struct logdb_stage {
     struct logdb *db;
     struct logdb_env env; /* in db-<n>.tmp until installed */
     struct logdb_state state;
+    VEC(struct raft_term_run) runs; /* of the part of the log that stays */
 };
 
 int logdb_stage_begin(struct logdb *db, struct logdb_stage **out, struct error *err)
@@ -87,6 +90,58 @@ int logdb_stage_finish(struct logdb_stage *s, const struct raft_snapshot_meta *m
     return rc;
 }
 
+/* The runs of (from, last]. */
+static void keep_runs(struct logdb_stage *s, uint64_t from)
+{
+    struct logdb *db = s->db;
+    for (size_t i = 0; i < db->runs.len; i++) {
+        struct raft_term_run run = db->runs.items[i];
+        if (i + 1 < db->runs.len && db->runs.items[i + 1].index <= from + 1)
+            continue;
+        run.index = MAX(run.index, from + 1);
+        vec_push(&s->runs, run);
+    }
+}
+
+int logdb_stage_keep_log(struct logdb_stage *s, const struct raft_snapshot_meta *meta,
+                         struct error *err)
+{
+    struct logdb *db = s->db;
+    const struct logdb_state *now = &db->on_disk;
+    MDB_txn *source, *target;
+    if (meta->index < now->base_index)
+        return error_set(err, ERR_UNAVAILABLE,
+                         "the snapshot is of entry %" PRIu64 ", the log begins behind %" PRIu64,
+                         meta->index, now->base_index);
+    if (meta->index >= now->last_index)
+        return 0; /* it covers the log */
+    if (logdb_term_at(db, meta->index) != meta->term)
+        /* What is behind contradicts what is committed: it never was, and never will be. */
+        return meta->index > now->commit
+                   ? 0
+                   : error_set(err, ERR_CORRUPT,
+                               "log entry %" PRIu64 " is of another term than the cluster's",
+                               meta->index);
+    int rc = logdb_read_begin(db, &source, err);
+    if (rc < 0)
+        return rc;
+    rc = logdb_stage_txn(s, &target, err);
+    if (rc == 0) {
+        rc = logdb_copy_entries(db, source, target, s->env.log, meta->index, now->last_index, err);
+        keep_runs(s, meta->index);
+        s->state.last_index = now->last_index;
+        if (rc == 0)
+            rc = put_meta(s, target, "runs", s->runs.items, s->runs.len * sizeof *s->runs.items,
+                          err);
+        if (rc == 0)
+            rc = logdb_stage_commit(s, target, err);
+        else
+            mdb_txn_abort(target);
+    }
+    logdb_read_end(db, source);
+    return rc;
+}
+
 /* Hard state and the journal's end into the stage, all durable, pinned, under its final name. */
 static int stage_seal(struct logdb_stage *s, const struct raft_hard_state *hard, struct error *err)
 {
@@ -155,8 +210,11 @@ int logdb_stage_install(struct logdb_stage *s, const struct raft_hard_state *har
     logdb_env_close(&db->env);
     db->env = s->env;
     db->generation++;
+    logdb_map_note(db);
     db->state = db->on_disk = s->state;
     vec_clear(&db->runs);
+    for (size_t i = 0; i < s->runs.len; i++)
+        vec_push(&db->runs, s->runs.items[i]);
     db->runs_dirty = false;
     pthread_mutex_lock(&db->flushed_lock);
     db->flushed.len = db->flushed_head = 0;
@@ -171,6 +229,7 @@ int logdb_stage_install(struct logdb_stage *s, const struct raft_hard_state *har
     if (logdb_remove_tree(db, old_dir, &ignored) < 0)
         log_warn("store", "old environment not removed error=\"%s\"", ignored.message);
     mem_free(old_dir);
+    vec_free(&s->runs);
     mem_free(s);
     return 0;
 }
@@ -186,5 +245,67 @@ void logdb_stage_abort(struct logdb_stage *s)
     if (logdb_remove_tree(db, dir, &ignored) < 0)
         log_warn("store", "staged snapshot not removed error=\"%s\"", ignored.message);
     mem_free(dir);
+    vec_free(&s->runs);
     mem_free(s);
+}
+
+/* ---- marks ---- */
+
+int logdb_mark(struct logdb *db, const char *name, struct str text, struct error *err)
+{
+    return logdb_file_replace(db->host, db->dir, name, text, err);
+}
+
+int logdb_marked(struct logdb *db, const char *name, struct buf *text, struct error *err)
+{
+    char path[LOGDB_PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s", db->dir, name);
+    return logdb_file_read(db->host, path, text, err);
+}
+
+int logdb_unmark(struct logdb *db, const char *name, struct error *err)
+{
+    char path[LOGDB_PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s", db->dir, name);
+    int rc = db->host->ops->unlink(db->host, path);
+    rc = rc == -ENOENT ? 0 : rc;
+    if (rc >= 0)
+        rc = db->host->ops->sync_dir(db->host, db->dir);
+    return rc < 0 ? error_errno(err, ERR_IO, -rc, "remove %s", path) : 0;
+}
+
+/* LMDB does not tell where it has mapped its file. */
+void logdb_map_note(struct logdb *db)
+{
+    char line[2 * LOGDB_PATH_MAX];
+    mdb_filehandle_t fd;
+    struct stat st;
+    FILE *maps = fopen("/proc/self/maps", "re");
+    atomic_store(&db->map, NULL);
+    mdb_env_get_fd(db->env.mdb, &fd);
+    if (maps && fstat(fd, &st) == 0)
+        while (fgets(line, sizeof line, maps)) {
+            unsigned long from, inode;
+            unsigned dev[2];
+            if (sscanf(line, "%lx-%*x %*s %*x %x:%x %lu", &from, &dev[0], &dev[1], &inode) == 4 &&
+                inode == st.st_ino && makedev(dev[0], dev[1]) == st.st_dev) {
+                atomic_store(&db->map, (const char *)from);
+                break;
+            }
+        }
+    if (maps)
+        fclose(maps);
+}
+
+bool logdb_in_map(const struct logdb *db, const void *address)
+{
+    const char *map = atomic_load(&db->map), *at = address;
+    return map && at >= map && at < map + db->map_bytes;
+}
+
+void logdb_hard_state(struct logdb *db, struct raft_hard_state *out)
+{
+    pthread_mutex_lock(&db->write_lock);
+    *out = (struct raft_hard_state){db->on_disk.term, db->on_disk.vote, db->on_disk.commit};
+    pthread_mutex_unlock(&db->write_lock);
 }

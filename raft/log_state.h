@@ -74,6 +74,7 @@ struct logdb {
     pthread_rwlock_t env_lock; /* read: while a read transaction is out; write: swapping `env` */
     struct logdb_env env;
     uint64_t generation;
+    const char *_Atomic map; /* of `env`, map_bytes long */
     pthread_mutex_t pool_lock;
     MDB_txn *pool[LOGDB_POOL_MAX]; /* reset read transactions of `env` */
     size_t pool_len;
@@ -90,6 +91,10 @@ int logdb_state_store(struct logdb *db, struct logdb_env *env, MDB_txn *txn,
                       const struct logdb_state *state, struct error *err);
 int logdb_append_entries(struct logdb *db, MDB_txn *txn, const struct raft_entry *entries, size_t n,
                          struct error *err);
+/* Entries (from, last] of the stored log, checked, from one environment's log tree to another's. */
+int logdb_copy_entries(struct logdb *db, MDB_txn *source, MDB_txn *target, MDB_dbi target_log,
+                       uint64_t from, uint64_t last, struct error *err);
+uint64_t logdb_term_at(const struct logdb *db, uint64_t index);
 void logdb_pool_drain(struct logdb *db);
 
 /* log_env.c */
@@ -104,6 +109,13 @@ int logdb_pin_take(struct logdb *db, struct logdb_env *env, MDB_txn **pin, char 
 int logdb_pin_write(struct logdb *db, struct logdb_env *env, uint64_t txnid, const char *pages,
                     size_t len, struct error *err);
 int logdb_current_write(struct logdb *db, uint64_t number, struct error *err);
+/* Whole file into `out`; ERR_NOT_FOUND when absent. */
+int logdb_file_read(struct host *host, const char *path, struct buf *out, struct error *err);
+/* Make dir/name hold exactly `content`, durably, by way of a temporary file and a rename. */
+int logdb_file_replace(struct host *host, const char *dir, const char *name, struct str content,
+                       struct error *err);
+/* `env` is another one now: note where it is mapped. */
+void logdb_map_note(struct logdb *db);
 int logdb_remove_tree(struct logdb *db, const char *path, struct error *err);
 
 #endif

@@ -5,6 +5,9 @@
  *
  *   sender    META chunk* END ──▶              receiver   begin, write*, finish, offer to the core
  *             ◀── REPLY                                   REPLY 1: taken (or not needed any more)
+ *
+ * A member whose state is damaged asks for one: WANT ──▶, then as above (raft/pull.h). The core knows
+ * nothing of that.
  */
 #include "raft/node_internal.h"
 
@@ -28,6 +31,7 @@ struct
     struct raft_snapshot_reader *reader; /* the peer thread's while a job is out */
     struct raft_snapshot_meta meta;
     bool opened, job_out, ended, ok, over;
+    bool wanted; /* the peer asked, not the core */
     uint64_t progress_ms;
     struct peer_job job;
     struct buf chunk;
@@ -44,7 +48,7 @@ static void out_over(struct snapshot_out *o)
         o->over = true;
         log_info("raft", "snapshot stream ended peer=%llx index=%llu ok=%d",
                  (unsigned long long)o->peer, (unsigned long long)o->meta.index, o->ok);
-        if (!n->stopping) {
+        if (!n->stopping && !o->wanted) {
             raft_snapshot_sent(n->raft, o->peer, o->meta.index, o->ok);
             node_wake(n);
         }
@@ -117,11 +121,12 @@ static void out_closed(void *ctx)
     out_over(o);
 }
 
+static const struct raft_channel_events out_events = {out_opened, out_frame, out_drained,
+                                                      out_closed};
+
 static void out_job_done(struct peer_job *job)
 {
     struct snapshot_out *o = container_of(job, struct snapshot_out, job);
-    static const struct raft_channel_events events = {out_opened, out_frame, out_drained,
-                                                      out_closed};
     struct raft_node *n = o->node;
     o->job_out = false;
     if (o->rc < 0 || o->over || n->stopping) {
@@ -129,9 +134,13 @@ static void out_job_done(struct peer_job *job)
         return;
     }
     if (!o->channel) { /* the snapshot is open: connect */
-        o->channel = raft_channel_open(n->transport, o->peer, &events, o);
+        o->channel = raft_channel_open(n->transport, o->peer, &out_events, o);
         if (!o->channel)
             out_over(o);
+        return;
+    }
+    if (!o->opened) { /* wanted: the channel was there first */
+        out_opened(o);
         return;
     }
     raft_channel_send(o->channel, RAFT_FRAME_SNAPSHOT_CHUNK, buf_str(&o->chunk));
@@ -161,12 +170,8 @@ static void out_step(struct snapshot_out *o)
     out_start_job(o);
 }
 
-void node_send_snapshot(struct raft_node *n, uint64_t peer)
+static struct snapshot_out *out_new(struct raft_node *n, uint64_t peer)
 {
-    if (!n->transport) {
-        raft_snapshot_sent(n->raft, peer, 0, false);
-        return;
-    }
     struct snapshot_out *o = mem_zalloc(sizeof *o);
     o->node = n;
     o->peer = peer;
@@ -174,9 +179,18 @@ void node_send_snapshot(struct raft_node *n, uint64_t peer)
     o->progress_ms = node_now_ms(n);
     buf_init(&o->chunk);
     list_push_back(&n->snapshots_out, &o->link);
+    return o;
+}
+
+void node_send_snapshot(struct raft_node *n, uint64_t peer)
+{
+    if (!n->transport) {
+        raft_snapshot_sent(n->raft, peer, 0, false);
+        return;
+    }
     log_info("raft", "peer is too far behind: sending a snapshot peer=%llx",
              (unsigned long long)peer);
-    out_start_job(o);
+    out_start_job(out_new(n, peer));
 }
 
 /* ---- in ---- */
@@ -317,9 +331,26 @@ static bool in_meta(struct snapshot_in *in, struct str body)
     return true;
 }
 
+/* The peer made the channel to receive, not to send. */
+static void in_turn_round(struct snapshot_in *in)
+{
+    struct snapshot_out *o = out_new(in->node, in->from);
+    log_info("raft", "a peer asks for a snapshot peer=%llx", (unsigned long long)in->from);
+    o->wanted = true;
+    o->channel = in->channel;
+    raft_channel_attach(o->channel, &out_events, o);
+    in->node->snapshot_in = NULL;
+    mem_free(in);
+    out_start_job(o);
+}
+
 static bool in_frame(void *ctx, enum raft_frame_kind kind, struct str body)
 {
     struct snapshot_in *in = ctx;
+    if (kind == RAFT_FRAME_SNAPSHOT_WANT && !in->begun) {
+        in_turn_round(in);
+        return true;
+    }
     in->progress_ms = node_now_ms(in->node);
     if (kind == RAFT_FRAME_SNAPSHOT_META)
         return in_meta(in, body);

@@ -252,7 +252,8 @@ static bool recv_frame(struct raft_channel *c, enum raft_frame_kind kind, struct
 {
     struct raft_transport *t = c->transport;
     if (c->purpose == PURPOSE_CHANNEL)
-        return kind < RAFT_FRAME_REMOVED && c->events->on_frame(c->ctx, kind, body);
+        return (kind < RAFT_FRAME_REMOVED || kind == RAFT_FRAME_SNAPSHOT_WANT) &&
+               c->events->on_frame(c->ctx, kind, body);
     if (c->purpose == PURPOSE_QUESTION)
         return recv_question(c, kind, body);
     if (c->outgoing)
@@ -595,7 +596,6 @@ struct raft_channel *raft_channel_open(struct raft_transport *t, uint64_t to,
 void raft_channel_attach(struct raft_channel *c, const struct raft_channel_events *events,
                          void *ctx)
 {
-    assert(!c->events);
     c->events = events;
     c->ctx = ctx;
 }

@@ -55,7 +55,8 @@ enum raft_frame_kind {
     RAFT_FRAME_ANSWER = 13,
     RAFT_FRAME_CALL = 14, /* raft_node_call, and what it is answered with */
     RAFT_FRAME_CALL_REPLY = 15,
-    RAFT_FRAME_KIND_MAX = RAFT_FRAME_CALL_REPLY,
+    RAFT_FRAME_SNAPSHOT_WANT = 16, /* channel, from who made it: send me a snapshot; empty */
+    RAFT_FRAME_KIND_MAX = RAFT_FRAME_SNAPSHOT_WANT,
 };
 
 struct raft_transport_events {
@@ -119,6 +120,7 @@ struct raft_channel_events {
 /* Open a channel to a known peer; NULL when it is unknown. Failure is told by on_close. */
 struct raft_channel *raft_channel_open(struct raft_transport *t, uint64_t to,
                                        const struct raft_channel_events *events, void *ctx);
+/* Whose the channel is from now on; may change, also from on_frame. */
 void raft_channel_attach(struct raft_channel *c, const struct raft_channel_events *events,
                          void *ctx);
 void raft_channel_send(struct raft_channel *c, enum raft_frame_kind kind, struct str body);
