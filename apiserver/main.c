@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "kvstore/etcd.h"
+#include "kvstore/kv_integrity.h"
 #include <errno.h>
 #include <malloc.h>
 #include <semaphore.h>
@@ -72,13 +73,43 @@ static void block_signals(sigset_t *set)
     signal(SIGPIPE, SIG_IGN);
 }
 
+/* For a new beginning. Async-signal-safe: what the kernel has of the command line is used. */
+static char **command_line;
+
+static void begin_anew(void)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execv("/proc/self/exe", command_line);
+}
+
+/*
+ * The store cannot go on. After a failed write the process ends, and whoever supervises it may start it
+ * again once the disk works. When the stored state is damaged the next start rebuilds it from the other
+ * members, and nobody else is needed for that: begin anew at once.
+ */
+static void store_failed(void *ctx, const struct error *why)
+{
+    (void)ctx;
+    if (why->code == ERR_CORRUPT) {
+        log_warn("main", "beginning anew to rebuild the state");
+        begin_anew();
+    }
+    log_error("main", "ending: the store has stopped error=\"%s\"", why->message);
+    _exit(1);
+}
+
 static int open_store(struct process *p, struct error *err)
 {
     struct kv_options options;
     if (options_store(&p->options, &p->arena, &options, err) < 0)
         return err->code;
     options.event_cache_free = watch_event_cache_free;
+    options.fail_stop = store_failed;
     p->kv = kv_open(&options, err);
+    if (p->kv)
+        kv_catch_faults(p->kv, begin_anew);
     return p->kv ? 0 : err->code;
 }
 
@@ -194,6 +225,7 @@ int main(int argc, char **argv)
     /* Answers of some hundred KB come and go: keep their pages instead of faulting them in each time. */
     mallopt(M_MMAP_THRESHOLD, 2 << 20);
     mallopt(M_TRIM_THRESHOLD, 8 << 20);
+    command_line = argv;
     options_parse(&p.options, argc, argv);
     enum log_level level;
     if (log_parse_level(p.options.log_level, &level))

@@ -25,6 +25,8 @@ struct options {
     const char *auth_token;
     uint64_t auth_token_ttl_s, bcrypt_cost;
     int64_t progress_ns;
+    int64_t corrupt_check_ns;
+    bool initial_corrupt_check;
     int64_t snapshot_count;
     bool pre_vote, strict_reconfig_check;
     const char *log_level, *log_format;
