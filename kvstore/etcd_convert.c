@@ -93,14 +93,13 @@ int etcd_range_request(const Etcdserverpb__RangeRequest *q, struct kv_range_requ
         .sort_order = (enum kv_sort_order)q->sort_order,
         .keys_only = q->keys_only,
         .count_only = q->count_only,
-        .min_mod_rev = q->min_mod_revision,
-        .max_mod_rev = q->max_mod_revision,
-        .min_create_rev = q->min_create_revision,
-        .max_create_rev = q->max_create_revision,
+        .min_mod_rev = MAX(q->min_mod_revision, 0),
+        .max_mod_rev = MAX(q->max_mod_revision, 0),
+        .min_create_rev = MAX(q->min_create_revision, 0),
+        .max_create_rev = MAX(q->max_create_revision, 0),
     };
-    /* etcd sorts ascending when only a target is named. */
-    if (out->sort_order == KV_SORT_NONE && out->sort_target != KV_SORT_KEY)
-        out->sort_order = KV_SORT_ASCEND;
+    if (q->max_mod_revision < 0 || q->max_create_revision < 0) /* nothing is as old as that */
+        out->min_mod_rev = INT64_MAX;
     return 0;
 }
 
@@ -145,35 +144,46 @@ static int compare_of(const Etcdserverpb__Compare *c, struct kv_compare *out, co
         .key = etcd_str(c->key),
         .end = etcd_str(c->range_end),
     };
-    switch (c->target_union_case) {
-    case ETCDSERVERPB__COMPARE__TARGET_UNION_VERSION:
-        out->number = c->version;
+    /* An operand of another target counts as absent, which is zero, as in etcd. */
+    switch (out->target) {
+    case KV_COMPARE_VERSION:
+        if (c->target_union_case == ETCDSERVERPB__COMPARE__TARGET_UNION_VERSION)
+            out->number = c->version;
         break;
-    case ETCDSERVERPB__COMPARE__TARGET_UNION_CREATE_REVISION:
-        out->number = c->create_revision;
+    case KV_COMPARE_CREATE:
+        if (c->target_union_case == ETCDSERVERPB__COMPARE__TARGET_UNION_CREATE_REVISION)
+            out->number = c->create_revision;
         break;
-    case ETCDSERVERPB__COMPARE__TARGET_UNION_MOD_REVISION:
-        out->number = c->mod_revision;
+    case KV_COMPARE_MOD:
+        if (c->target_union_case == ETCDSERVERPB__COMPARE__TARGET_UNION_MOD_REVISION)
+            out->number = c->mod_revision;
         break;
-    case ETCDSERVERPB__COMPARE__TARGET_UNION_LEASE:
-        out->number = c->lease;
+    case KV_COMPARE_LEASE:
+        if (c->target_union_case == ETCDSERVERPB__COMPARE__TARGET_UNION_LEASE)
+            out->number = c->lease;
         break;
-    case ETCDSERVERPB__COMPARE__TARGET_UNION_VALUE:
-        out->value = etcd_str(c->value);
-        break;
-    default: /* absent: zero, as in etcd */
+    case KV_COMPARE_VALUE:
+        if (c->target_union_case == ETCDSERVERPB__COMPARE__TARGET_UNION_VALUE)
+            out->value = etcd_str(c->value);
         break;
     }
     return 0;
 }
 
-static int op_of(const struct etcd_server *s, const Etcdserverpb__RequestOp *op, struct arena *a,
+static int txn_of(const Etcdserverpb__TxnRequest *q, size_t ops_max, struct arena *a,
+                  struct kv_txn_request *out, const char **message);
+
+static int op_of(const Etcdserverpb__RequestOp *op, size_t ops_max, struct arena *a,
                  struct kv_op *out, const char **message)
 {
+    int rc;
     switch (op->request_case) {
     case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE:
         out->type = KV_OP_RANGE;
-        return etcd_range_request(op->request_range, &out->range, message);
+        rc = etcd_range_request(op->request_range, &out->range, message);
+        if (op->request_range->revision < 0)
+            out->range.rev = -1; /* inside a transaction that is a compacted one */
+        return rc;
     case ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_PUT:
         out->type = KV_OP_PUT;
         return etcd_put_request(op->request_put, &out->put, message);
@@ -184,18 +194,19 @@ static int op_of(const struct etcd_server *s, const Etcdserverpb__RequestOp *op,
         struct kv_txn_request *nested = arena_new(a, struct kv_txn_request);
         out->type = KV_OP_TXN;
         out->txn = nested;
-        return etcd_txn_request(s, op->request_txn, a, nested, message);
+        return txn_of(op->request_txn, ops_max, a, nested, message);
     }
-    default:
-        return invalid(message, ETCD_EMPTY_KEY); /* what etcd says of an operation that is none */
+    default: /* what etcd says of an operation that is none */
+        return invalid(message, "etcdserver: key not found");
     }
 }
 
-int etcd_txn_request(const struct etcd_server *s, const Etcdserverpb__TxnRequest *q,
-                     struct arena *a, struct kv_txn_request *out, const char **message)
+/* As etcd: what is nested has the operations that its parent leaves. */
+static int txn_of(const Etcdserverpb__TxnRequest *q, size_t ops_max, struct arena *a,
+                  struct kv_txn_request *out, const char **message)
 {
-    size_t max = s->config.txn_ops_max;
-    if (q->n_compare > max || q->n_success > max || q->n_failure > max)
+    size_t ops = MAX(q->n_compare, MAX(q->n_success, q->n_failure));
+    if (ops > ops_max)
         return invalid(message, "etcdserver: too many operations in txn request");
     struct kv_compare *compares = arena_array(a, struct kv_compare, q->n_compare);
     struct kv_op *then = arena_array(a, struct kv_op, q->n_success);
@@ -204,9 +215,9 @@ int etcd_txn_request(const struct etcd_server *s, const Etcdserverpb__TxnRequest
     for (size_t i = 0; i < q->n_compare && !rc; i++)
         rc = compare_of(q->compare[i], &compares[i], message);
     for (size_t i = 0; i < q->n_success && !rc; i++)
-        rc = op_of(s, q->success[i], a, &then[i], message);
+        rc = op_of(q->success[i], ops_max - ops, a, &then[i], message);
     for (size_t i = 0; i < q->n_failure && !rc; i++)
-        rc = op_of(s, q->failure[i], a, &otherwise[i], message);
+        rc = op_of(q->failure[i], ops_max - ops, a, &otherwise[i], message);
     *out = (struct kv_txn_request){
         .compares = compares,
         .compares_len = q->n_compare,
@@ -215,6 +226,24 @@ int etcd_txn_request(const struct etcd_server *s, const Etcdserverpb__TxnRequest
         .otherwise = otherwise,
         .otherwise_len = q->n_failure,
     };
+    return rc;
+}
+
+static bool serializable(Etcdserverpb__RequestOp *const *ops, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ops[i]->request_case != ETCDSERVERPB__REQUEST_OP__REQUEST_REQUEST_RANGE ||
+            !ops[i]->request_range->serializable)
+            return false;
+    return true;
+}
+
+int etcd_txn_request(const struct etcd_server *s, const Etcdserverpb__TxnRequest *q,
+                     struct arena *a, struct kv_txn_request *out, const char **message)
+{
+    int rc = txn_of(q, s->config.txn_ops_max, a, out, message);
+    out->serializable =
+        rc == 0 && serializable(q->success, q->n_success) && serializable(q->failure, q->n_failure);
     return rc;
 }
 
@@ -268,8 +297,8 @@ static Etcdserverpb__ResponseHeader *inner_header(struct arena *a, int64_t rev)
     return h;
 }
 
-static Etcdserverpb__ResponseOp *
-response_op(const struct etcd_server *s, const struct kv_op_result *r, int64_t rev, struct arena *a)
+static Etcdserverpb__ResponseOp *response_op(const struct etcd_server *s,
+                                             const struct kv_op_result *r, struct arena *a)
 {
     Etcdserverpb__ResponseOp *op = arena_alloc(a, sizeof *op);
     etcdserverpb__response_op__init(op);
@@ -278,25 +307,25 @@ response_op(const struct etcd_server *s, const struct kv_op_result *r, int64_t r
         op->response_case = ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_RANGE;
         op->response_range = arena_alloc(a, sizeof *op->response_range);
         etcd_range_response(s, &r->range, a, op->response_range);
-        op->response_range->header = inner_header(a, rev);
+        op->response_range->header = inner_header(a, r->rev);
         break;
     case KV_OP_PUT:
         op->response_case = ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_PUT;
         op->response_put = arena_alloc(a, sizeof *op->response_put);
         etcd_put_response(r, a, op->response_put);
-        op->response_put->header = inner_header(a, rev);
+        op->response_put->header = inner_header(a, r->rev);
         break;
     case KV_OP_DELETE:
         op->response_case = ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_DELETE_RANGE;
         op->response_delete_range = arena_alloc(a, sizeof *op->response_delete_range);
         etcd_delete_response(r, a, op->response_delete_range);
-        op->response_delete_range->header = inner_header(a, rev);
+        op->response_delete_range->header = inner_header(a, r->rev);
         break;
     case KV_OP_TXN:
         op->response_case = ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_TXN;
         op->response_txn = arena_alloc(a, sizeof *op->response_txn);
         etcd_txn_response(s, r->txn, a, op->response_txn);
-        op->response_txn->header = inner_header(a, rev);
+        op->response_txn->header = inner_header(a, 0); /* etcd fills in the outermost one's only */
         break;
     }
     return op;
@@ -310,5 +339,5 @@ void etcd_txn_response(const struct etcd_server *s, const struct kv_txn_result *
     out->n_responses = r->ops_len;
     out->responses = arena_alloc(a, r->ops_len * sizeof(void *));
     for (size_t i = 0; i < r->ops_len; i++)
-        out->responses[i] = response_op(s, &r->ops[i], r->rev, a);
+        out->responses[i] = response_op(s, &r->ops[i], a);
 }

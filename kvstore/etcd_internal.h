@@ -6,6 +6,7 @@
  *   etcd_convert.c   messages ⇄ kv.h, errors
  *   etcd_kv.c, etcd_watch.c, etcd_lease.c, etcd_cluster.c,
  *   etcd_maintenance.c, etcd_lock.c, etcd_election.c, etcd_health.c   the services
+ *   etcd_range_stream.c   KV.RangeStream
  *   etcd_gateway.c   the same as JSON
  *   etcd_auth.c      the Auth service, and who calls (etcd_auth.h)
  */
@@ -42,10 +43,10 @@ struct etcd_request {
 /* The methods of each service: arrays for grpc_server_add. */
 extern const struct grpc_method etcd_kv_methods[], etcd_watch_methods[], etcd_lease_methods[],
     etcd_cluster_methods[], etcd_maintenance_methods[], etcd_lock_methods[],
-    etcd_election_methods[], etcd_health_methods[];
+    etcd_election_methods[], etcd_health_methods[], etcd_range_stream_methods[];
 extern const size_t etcd_kv_methods_len, etcd_watch_methods_len, etcd_lease_methods_len,
     etcd_cluster_methods_len, etcd_maintenance_methods_len, etcd_lock_methods_len,
-    etcd_election_methods_len, etcd_health_methods_len;
+    etcd_election_methods_len, etcd_health_methods_len, etcd_range_stream_methods_len;
 
 /* An entry of such an array, for a method with one request message. */
 #define ETCD_METHOD(service, name, descriptor, handler)                              \

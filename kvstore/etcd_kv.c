@@ -259,8 +259,7 @@ static void read_range(struct range_call *r)
     r->auth_rev = kv_auth_revision(r->base.server->kv);
     if (etcd_refused(r->base.call, etcd_auth_range(r->base.server, r->base.call, q->key, q->end)))
         return;
-    bool in_order = q->sort_order == KV_SORT_NONE ||
-                    (q->sort_target == KV_SORT_KEY && q->sort_order == KV_SORT_ASCEND);
+    bool in_order = q->sort_target == KV_SORT_KEY && q->sort_order != KV_SORT_DESCEND;
     bool filtered = q->min_mod_rev || q->max_mod_rev || q->min_create_rev || q->max_create_rev;
     if (q->count_only || q->end.n == 0) {
         send_gathered(r, 0, 0);

@@ -191,6 +191,7 @@ struct etcd_server *etcd_server_start(const struct etcd_config *config, struct e
     grpc_server_add(s->grpc, etcd_election_methods, etcd_election_methods_len);
     grpc_server_add(s->grpc, etcd_health_methods, etcd_health_methods_len);
     grpc_server_add(s->grpc, etcd_auth_methods, etcd_auth_methods_len);
+    grpc_server_add(s->grpc, etcd_range_stream_methods, etcd_range_stream_methods_len);
     struct http_server_options options = {
         .loops = c->loops,
         .loops_len = c->loops_len,

@@ -149,11 +149,13 @@ enum kv_sort_order { KV_SORT_NONE, KV_SORT_ASCEND, KV_SORT_DESCEND };
  */
 struct kv_range_request {
     struct str key, end;
-    int64_t rev;   /* 0: the current one */
+    int64_t rev;   /* 0: the current one; −1, in a txn: as etcd, a compacted one */
     int64_t limit; /* pairs; 0: no limit */
     enum kv_sort_target sort_target;
     enum kv_sort_order sort_order; /* NONE with target KEY costs nothing; anything else holds the
-                                      whole range in memory, within response_bytes_max */
+                                      whole range in memory, within response_bytes_max. NONE with
+                                      another target, as etcd: ascending, but what the limit leaves
+                                      in key order (and one more) is all that is sorted */
     bool keys_only;
     bool count_only;
     bool no_count;    /* `count` is not wanted: stop at the limit instead of walking to the end */
@@ -282,11 +284,14 @@ struct kv_txn_request {
     const struct kv_op *otherwise;
     size_t otherwise_len;
     const struct kv_auth_info *as; /* who asks; NULL: this process, which may do everything */
+    bool serializable; /* if it only reads: from what this member has, without asking the others */
 };
 
 struct kv_txn_result;
 struct kv_op_result {
     enum kv_op_type type;
+    int64_t
+        rev; /* of the store when this operation was done: the txn's own once it has changed anything */
     union {
         struct kv_range_result range;
         struct {

@@ -110,7 +110,9 @@ struct range_collector {
     size_t bytes_max;   /* what the answer may hold */
     bool fail_past_max; /* pass bytes_max: fail (else stop there) */
     size_t bytes;
-    bool everything; /* sorting or filtering: take all, cut at the end */
+    bool everything;  /* sorting or filtering: take all, cut at the end */
+    size_t take;      /* without `everything`: pairs up to the limit, or one more */
+    bool sort_values; /* values are needed until then, also with keys_only */
     size_t cap;
     int64_t count;
     bool full; /* only counting from here on */

@@ -10,7 +10,7 @@ int range_request_check(const struct kv_range_request *r, struct error *err)
 {
     if (r->key.n == 0)
         return error_set(err, ERR_INVALID, "key is not provided");
-    if (r->rev < 0 || r->limit < 0 || r->min_mod_rev < 0 || r->max_mod_rev < 0 ||
+    if (r->rev < -1 || r->limit < 0 || r->min_mod_rev < 0 || r->max_mod_rev < 0 ||
         r->min_create_rev < 0 || r->max_create_rev < 0)
         return error_set(err, ERR_INVALID,
                          "revision, limit and revision bounds must not be negative");
@@ -26,9 +26,13 @@ static bool has_filter(const struct kv_range_request *r)
 
 static bool needs_sort(const struct kv_range_request *r)
 {
-    if (r->sort_order == KV_SORT_NONE)
-        return false;
     return r->sort_target != KV_SORT_KEY || r->sort_order == KV_SORT_DESCEND;
+}
+
+/* Sort what the limit leaves, not limit what is sorted. */
+static bool limits_first(const struct kv_range_request *r)
+{
+    return needs_sort(r) && r->sort_order == KV_SORT_NONE && !has_filter(r);
 }
 
 void range_collector_init(struct range_collector *c, const struct kv_range_request *request,
@@ -37,7 +41,9 @@ void range_collector_init(struct range_collector *c, const struct kv_range_reque
     *c = (struct range_collector){.request = request, .arena = arena, .out = out};
     c->fail_past_max = request->bytes_max == 0;
     c->bytes_max = request->bytes_max ? MIN(request->bytes_max, bytes_max) : bytes_max;
-    c->everything = has_filter(request) || needs_sort(request);
+    c->everything = has_filter(request) || (needs_sort(request) && !limits_first(request));
+    c->take = (size_t)request->limit + limits_first(request);
+    c->sort_values = needs_sort(request) && request->sort_target == KV_SORT_VALUE;
     out->pairs = NULL;
     out->pairs_len = 0;
     out->more = false;
@@ -56,7 +62,7 @@ static void pair_add(struct range_collector *c, struct str key, const struct kv_
     }
     struct kv_pair p = mvcc_pair(key, r);
     p.key.p = arena_dup(c->arena, key.p, key.n);
-    if (c->request->keys_only)
+    if (c->request->keys_only && !c->sort_values)
         p.value = STR_NONE;
     else
         p.value.p = arena_dup(c->arena, p.value.p, p.value.n);
@@ -84,7 +90,7 @@ int range_collect(void *ctx, struct str key, const struct kv_record *r)
         return 0;
     }
     size_t size = sizeof(struct kv_pair) + key.n + (q->keys_only ? 0 : r->value.n);
-    bool limit_reached = !c->everything && q->limit && c->out->pairs_len == (size_t)q->limit;
+    bool limit_reached = !c->everything && q->limit && c->out->pairs_len == c->take;
     bool too_big = c->bytes + size > c->bytes_max && (c->fail_past_max || c->out->pairs_len > 0);
     if (!limit_reached && too_big && (c->fail_past_max || c->everything))
         return KV_ERR_RESPONSE_TOO_LARGE;
@@ -129,7 +135,8 @@ static int pair_cmp(const void *pa, const void *pb, void *ctx)
         d = str_cmp(a->value, b->value);
         break;
     }
-    return q->sort_order == KV_SORT_DESCEND ? -d : d;
+    /* Equals stay in the order of their keys, both ways. */
+    return d == 0 ? str_cmp(a->key, b->key) : q->sort_order == KV_SORT_DESCEND ? -d : d;
 }
 
 void range_collector_finish(struct range_collector *c)
@@ -139,6 +146,9 @@ void range_collector_finish(struct range_collector *c)
     out->count = c->count;
     if (needs_sort(q) && out->pairs_len > 1)
         qsort_r(out->pairs, out->pairs_len, sizeof *out->pairs, pair_cmp, (void *)q);
+    if (q->keys_only && c->sort_values)
+        for (size_t i = 0; i < out->pairs_len; i++)
+            out->pairs[i].value = STR_NONE;
     if (q->limit && out->pairs_len > (size_t)q->limit) {
         out->pairs_len = (size_t)q->limit;
         out->more = true;

@@ -83,7 +83,7 @@ static int revision_choose(struct kv *kv, int64_t asked, int64_t *rev, int64_t *
                            struct error *err)
 {
     *current = kv_current_revision(kv);
-    *rev = asked ? asked : *current;
+    *rev = asked > 0 ? asked : *current;
     if (*rev > *current)
         return error_set(err, KV_ERR_FUTURE_REV, "required revision is a future revision");
     if (*rev < kv_compacted_revision(kv))

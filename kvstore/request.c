@@ -194,7 +194,10 @@ static void read_txn(struct pending *p, const struct kv_txn_request *t)
     r->pending = p;
     arena_init(&r->arena);
     buf_free(&b);
-    kv_read_index(p->kv, p->loop, read_txn_ready, r);
+    if (t->serializable)
+        kv_wait_revision(p->kv, 0, 0, p->loop, read_txn_ready, r);
+    else
+        kv_read_index(p->kv, p->loop, read_txn_ready, r);
 }
 
 static int read_txn_run(struct read_txn *r, struct kv_txn_result *result, struct error *err)

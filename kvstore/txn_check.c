@@ -52,13 +52,21 @@ static void writes_merge(struct writes *to, const struct writes *from)
         vec_push(&to->dels, from->dels.items[i]);
 }
 
+#define OPS_TOTAL_FACTOR \
+    16 /* all operations, nested ones included, in multiples of what one level may have */
+
 struct check {
-    size_t ops_left;
+    size_t ops_left; /* bounds the time that looking for duplicates takes */
     struct error *err;
 };
 
-static int check_txn(struct check *c, const struct kv_txn_request *t, unsigned depth,
-                     struct writes *out);
+static int check_txn(struct check *c, const struct kv_txn_request *t, size_t ops_max,
+                     unsigned depth, struct writes *out);
+
+static int too_many(struct error *err)
+{
+    return error_set(err, KV_ERR_TOO_MANY_OPS, "too many operations in txn request");
+}
 
 static int no_key(struct error *err)
 {
@@ -66,10 +74,11 @@ static int no_key(struct error *err)
 }
 
 /* One operation; what it writes goes to *out. */
-static int check_op(struct check *c, const struct kv_op *op, unsigned depth, struct writes *out)
+static int check_op(struct check *c, const struct kv_op *op, size_t ops_max, unsigned depth,
+                    struct writes *out)
 {
     if (c->ops_left-- == 0)
-        return error_set(c->err, KV_ERR_TOO_MANY_OPS, "too many operations in txn request");
+        return too_many(c->err);
     switch (op->type) {
     case KV_OP_RANGE:
         return range_request_check(&op->range, c->err);
@@ -89,20 +98,19 @@ static int check_op(struct check *c, const struct kv_op *op, unsigned depth, str
         return 0;
     case KV_OP_TXN:
         if (depth + 1 > KV_TXN_DEPTH_MAX)
-            return error_set(c->err, ERR_INVALID, "transactions nest deeper than %d",
-                             KV_TXN_DEPTH_MAX);
-        return check_txn(c, op->txn, depth + 1, out);
+            return too_many(c->err);
+        return check_txn(c, op->txn, ops_max, depth + 1, out);
     }
     return error_set(c->err, ERR_INVALID, "unknown operation");
 }
 
-static int check_branch(struct check *c, const struct kv_op *ops, size_t n, unsigned depth,
-                        struct writes *out)
+static int check_branch(struct check *c, const struct kv_op *ops, size_t n, size_t ops_max,
+                        unsigned depth, struct writes *out)
 {
     int rc = 0;
     for (size_t i = 0; i < n && rc == 0; i++) {
         struct writes one = {0};
-        rc = check_op(c, &ops[i], depth, &one);
+        rc = check_op(c, &ops[i], ops_max, depth, &one);
         if (rc == 0)
             rc = writes_disjoint(out, &one, c->err);
         writes_merge(out, &one);
@@ -111,16 +119,19 @@ static int check_branch(struct check *c, const struct kv_op *ops, size_t n, unsi
     return rc;
 }
 
-static int check_txn(struct check *c, const struct kv_txn_request *t, unsigned depth,
-                     struct writes *out)
+static int check_txn(struct check *c, const struct kv_txn_request *t, size_t ops_max,
+                     unsigned depth, struct writes *out)
 {
+    size_t ops = MAX(t->compares_len, MAX(t->then_len, t->otherwise_len));
+    if (ops > ops_max)
+        return too_many(c->err);
     for (size_t i = 0; i < t->compares_len; i++)
         if (t->compares[i].key.n == 0)
             return no_key(c->err);
     struct writes otherwise = {0};
-    int rc = check_branch(c, t->then, t->then_len, depth, out);
+    int rc = check_branch(c, t->then, t->then_len, ops_max - ops, depth, out);
     if (rc == 0)
-        rc = check_branch(c, t->otherwise, t->otherwise_len, depth, &otherwise);
+        rc = check_branch(c, t->otherwise, t->otherwise_len, ops_max - ops, depth, &otherwise);
     writes_merge(out, &otherwise);
     writes_free(&otherwise);
     return rc;
@@ -128,12 +139,9 @@ static int check_txn(struct check *c, const struct kv_txn_request *t, unsigned d
 
 int txn_request_check(const struct kv_txn_request *t, size_t ops_max, struct error *err)
 {
-    struct check c = {.ops_left = ops_max, .err = err};
+    struct check c = {.ops_left = OPS_TOTAL_FACTOR * ops_max, .err = err};
     struct writes w = {0};
-    if (t->compares_len > ops_max || t->then_len > ops_max || t->otherwise_len > ops_max)
-        return error_set(err, KV_ERR_TOO_MANY_OPS, "too many operations in txn request");
-    c.ops_left = ops_max * 2; /* both branches; each is bounded above */
-    int rc = check_txn(&c, t, 0, &w);
+    int rc = check_txn(&c, t, ops_max, 0, &w);
     writes_free(&w);
     return rc;
 }

@@ -122,7 +122,7 @@ static int op_check(const struct txn_exec *x, const struct kv_op *op, struct err
     if (op->type == KV_OP_RANGE) {
         if (op->range.rev > x->rev)
             return error_set(err, KV_ERR_FUTURE_REV, "required revision is a future revision");
-        if (op->range.rev && op->range.rev < x->compact_rev)
+        if (op->range.rev && op->range.rev < MAX(x->compact_rev, op->range.rev < 0))
             return error_set(err, ERR_COMPACTED, "required revision has been compacted");
     }
     if (op->type != KV_OP_PUT)
@@ -193,7 +193,7 @@ static int run_range(struct txn_exec *x, const struct kv_range_request *q, struc
     struct kv_range_request request = *q;
     struct buf resume;
     bool more;
-    if (q->rev)
+    if (q->rev > 0)
         v.rev = q->rev;
     request.bytes_max = 0;
     range_collector_init(&c, &request, &x->result->arena, x->bytes_left, &out->range);
@@ -313,20 +313,21 @@ static int run_txn(struct txn_exec *x, const struct kv_txn_request *t, struct kv
             rc = run_txn(x, ops[i].txn, r ? r->txn : NULL, err);
             break;
         }
+        if (r)
+            r->rev = x->write && x->write->sub ? x->write->rev : x->rev;
+        if (r && r->type == KV_OP_RANGE)
+            r->range.rev = r->range.current = r->rev;
     }
     return rc;
 }
 
-/* Ranges, and nested transactions, name the revision after the whole transaction. */
+/* Nested transactions name the revision after the whole transaction. */
 static void stamp(struct kv_txn_result *r, int64_t rev)
 {
     r->rev = rev;
-    for (size_t i = 0; i < r->ops_len; i++) {
-        if (r->ops[i].type == KV_OP_RANGE)
-            r->ops[i].range.rev = r->ops[i].range.current = rev;
-        else if (r->ops[i].type == KV_OP_TXN)
+    for (size_t i = 0; i < r->ops_len; i++)
+        if (r->ops[i].type == KV_OP_TXN)
             stamp(r->ops[i].txn, rev);
-    }
 }
 
 int txn_exec_run(struct txn_exec *x, const struct kv_txn_request *t, struct error *err)
