@@ -91,6 +91,8 @@ static char *key_id(EVP_PKEY *pkey)
 
 static bool key_fits(const EVP_PKEY *pkey, const struct alg *alg)
 {
+    if (alg->type == EVP_PKEY_HMAC)
+        return EVP_PKEY_is_a(pkey, "HMAC");
     return EVP_PKEY_get_base_id(pkey) == alg->type &&
            (!alg->bits || EVP_PKEY_get_bits(pkey) == alg->bits);
 }
@@ -119,7 +121,7 @@ static int key_describe(EVP_PKEY *pkey, const struct alg *wanted, struct jwt_key
     if (!name)
         return error_set(err, ERR_UNSUPPORTED,
                          "key type not usable for tokens (RSA or ECDSA P-256/384/521)");
-    *out = (struct jwt_key){pkey, type == EVP_PKEY_HMAC ? NULL : key_id(pkey), name, part};
+    *out = (struct jwt_key){pkey, EVP_PKEY_is_a(pkey, "HMAC") ? NULL : key_id(pkey), name, part};
     return 0;
 }
 

@@ -39,8 +39,7 @@ start() { # EXTRA_FLAGS…: the members
         servers+=($!)
     done
     for i in $(seq "$members"); do
-        eventually 30 etcdctl --endpoints "127.0.0.1:$((port + i))" --command-timeout=1s endpoint status \
-            >/dev/null 2>&1 || { echo "FAIL a member does not start"; tail -20 "$dir/log$i"; exit 1; }
+        eventually 30 curl -sf -o /dev/null "http://127.0.0.1:$((port + i))/health" || { echo "FAIL a member does not start"; tail -20 "$dir/log$i"; exit 1; }
     done
 }
 start
@@ -194,5 +193,117 @@ if command -v etcd >/dev/null; then
     kill $etcd
     wait $etcd
     check "the same answers, errors and exit codes as etcd's" diff "$dir/theirs" "$dir/ours"
+fi
+
+# --- a token made by one member is good on all of them at once; users over HTTP and JSON ---
+
+for args in "user add root:rootpw" "role add root" "user grant-role root root" "auth enable"; do
+    # shellcheck disable=SC2086
+    check "$args" etcdctl --endpoints "$endpoints" $args
+done
+root() { etcdctl --endpoints "$endpoints" --user root:rootpw "$@" 2>&1; }
+post() { curl -s --max-time 10 "http://${all[$1]}/v3/$2" -d "$3" "${@:4}"; }
+token() { post "$1" auth/authenticate '{"name":"root","password":"rootpw"}' | sed -n 's/.*"token":"\([^"]*\)".*/\1/p'; }
+key_a=$(printf a | base64)
+check_output "nobody is refused over HTTP" 'user name is empty' post 0 kv/range "{\"key\":\"$key_a\"}"
+for i in $(seq 0 $((members - 1))); do
+    for k in $(seq 0 $((members - 1))); do
+        check_output "a token of member $i on member $k" "\"key\":\"$key_a\"" \
+            post "$k" kv/range "{\"key\":\"$key_a\"}" -H "Authorization: $(token "$i")"
+    done
+done
+check_output "a made-up token" 'invalid auth token' post 0 kv/range "{\"key\":\"$key_a\"}" -H "Authorization: abc.7"
+old=$(token 0)
+check "another password" sh -c "printf 'newpw\\n' | etcdctl --endpoints $endpoints --user root:rootpw user passwd --interactive=false alice"
+check_fails "the new one is good" 'permission denied' etcdctl --endpoints "$endpoints" --user alice:newpw put secret x
+check_fails "the old one is not" 'authentication failed' etcdctl --endpoints "$endpoints" --user alice:alicepw get a
+check_output "and others keep their tokens" "\"key\"" post 0 kv/range "{\"key\":\"$key_a\"}" -H "Authorization: $old"
+check_output "status" '"enabled":true' post 0 auth/status '{}' -H "Authorization: $old"
+
+# --- what an ordinary user may do with leases, and what only root may ---
+
+check "role for the leases" root role add leases
+root role grant-permission leases readwrite lk/ --prefix >/dev/null
+root user grant-role alice leases >/dev/null
+alice() { etcdctl --endpoints "$endpoints" --user alice:newpw "$@" 2>&1; }
+lease=$(alice lease grant 600 | awk '{ print $2 }')
+check "put with a lease" alice put --lease="$lease" lk/1 x
+check_output "its keys" 'lk/1' alice lease timetolive "$lease" --keys
+root put --lease="$lease" other y >/dev/null
+check_fails "a key of another's: no more keys of the lease" 'permission denied' alice lease timetolive "$lease" --keys
+check_fails "nor its end" 'permission denied' alice lease revoke "$lease"
+check_fails "nor more of it" 'permission denied' alice put --lease="$lease" lk/2 x
+check "root may" root lease revoke "$lease"
+check_fails "compaction" 'permission denied' alice compaction 2
+check_fails "move-leader" 'permission denied|not leader' alice move-leader 1234
+check "members are shown" alice member list
+check_fails "but not to nobody" 'user name is empty' etcdctl --endpoints "$endpoints" member list
+# A lock is a key below its name.
+check_fails "a lock elsewhere" 'permission denied' alice lock elsewhere true
+
+# --- JSON web tokens, in every kind of signature ---
+
+stop_all
+openssl genrsa -out "$dir/rsa.key" 2048 2>/dev/null
+openssl rsa -in "$dir/rsa.key" -pubout -out "$dir/rsa.pub" 2>/dev/null
+openssl ecparam -name prime256v1 -genkey -noout -out "$dir/ec.key"
+openssl ec -in "$dir/ec.key" -pubout -out "$dir/ec.pub" 2>/dev/null
+openssl genpkey -algorithm ed25519 -out "$dir/ed.key"
+openssl pkey -in "$dir/ed.key" -pubout -out "$dir/ed.pub"
+printf 'a secret of some length' >"$dir/hmac.key"
+for spec in RS256:rsa PS512:rsa ES256:ec EdDSA:ed HS256:hmac; do
+    [ "$members" = 1 ] || [ $spec = RS256:rsa ] || continue # one kind is enough there
+    method=${spec%:*} name=${spec#*:}
+    pub=,pub-key=$dir/$name.pub
+    [ -e "$dir/$name.pub" ] || pub=
+    start --auth-token "jwt$pub,priv-key=$dir/$name.key,sign-method=$method,ttl=10m"
+    check "$method: authenticated" root get a
+    check_fails "$method: a wrong password" 'authentication failed' etcdctl --endpoints "$endpoints" --user root:x get a
+    jwt=$(token 0)
+    check "$method: a token of three parts" test "$(tr -cd . <<<"$jwt")" = ..
+    check_output "$method: shown to the last member" "\"key\"" \
+        post $((members - 1)) kv/range "{\"key\":\"$key_a\"}" -H "Authorization: $jwt"
+    check_output "$method: changed by one letter" 'invalid auth token' \
+        post 0 kv/range "{\"key\":\"$key_a\"}" -H "Authorization: ${jwt%?????}AAAAA"
+    root role add "made-under-$method" >/dev/null
+    check_output "$method: of before a change of the roles" 'revision of auth store is old' \
+        post 0 kv/range "{\"key\":\"$key_a\"}" -H "Authorization: $jwt"
+    stop_all
+done
+for wrong in "jwt,sign-method=RS256" "jwt,sign-method=none,priv-key=$dir/rsa.key" "jwt,sign-method=ES256,priv-key=$dir/rsa.key" \
+    "jwt,sign-method=ES256,priv-key=$dir/ec.key,pub-key=$dir/rsa.pub" "other"; do
+    check_fails "refused: --auth-token ${wrong//"$dir"\//}" 'auth-token' "$bin/c8s-apiserver" --store-only \
+        --data-dir "$dir/none" --listen-client-urls http://127.0.0.1:0 --auth-token "$wrong"
+done
+
+# --- a certificate's common name is a user ---
+
+if [ "$members" = 1 ]; then
+    c() { # NAME: a certificate
+        openssl req -newkey rsa:2048 -nodes -keyout "$dir/$1.key" -out "$dir/$1.csr" -subj "/CN=$1" 2>/dev/null
+        openssl x509 -req -in "$dir/$1.csr" -CA "$dir/ca.crt" -CAkey "$dir/ca.key" -CAcreateserial -days 1 \
+            -extfile <(echo "subjectAltName=IP:127.0.0.1") -out "$dir/$1.crt" 2>/dev/null
+    }
+    openssl req -x509 -newkey rsa:2048 -nodes -keyout "$dir/ca.key" -out "$dir/ca.crt" -days 1 -subj /CN=ca 2>/dev/null
+    c server && c root && c zoe && c stranger
+    url=https://127.0.0.1:$((port + 1))
+    "$bin/c8s-apiserver" --store-only --data-dir "$dir/tls" --listen-client-urls "$url" --advertise-client-urls "$url" \
+        --cert-file "$dir/server.crt" --key-file "$dir/server.key" --trusted-ca-file "$dir/ca.crt" --client-cert-auth \
+        --bcrypt-cost 4 >>"$dir/log1" 2>&1 &
+    servers+=($!)
+    as() { etcdctl --endpoints "$url" --cacert "$dir/ca.crt" --cert "$dir/$1.crt" --key "$dir/$1.key" "${@:2}" 2>&1; }
+    eventually 30 as root endpoint status >/dev/null
+    { as root user add root --no-password; as root role add root; as root user grant-role root root
+      as root user add zoe --no-password; as root role add z; as root role grant-permission z readwrite z --prefix
+      as root user grant-role zoe z; } >/dev/null
+    check "on, by certificate" as root auth enable
+    check "root's certificate" as root put anything x
+    check "zoe's, on what is hers" as zoe put z1 x
+    check_fails "and on what is not" 'permission denied' as zoe get anything
+    check_fails "of nobody known" 'permission denied' as stranger get z1
+    as root user add pat:patpw >/dev/null
+    check_fails "a token goes before a certificate" 'permission denied' as root --user pat:patpw get anything
+    check_output "over HTTP a certificate is nobody" 'user name is empty' curl -s --cacert "$dir/ca.crt" \
+        --cert "$dir/root.crt" --key "$dir/root.key" "$url/v3/kv/range" -d "{\"key\":\"$key_a\"}"
 fi
 finish
