@@ -8,7 +8,7 @@
  *   kv_lease.c     lease …
  *   kv_cluster.c   member list, endpoint status, endpoint health
  *   kv_print.c     output formats
- *   kv_bench.c     bench put, bench range
+ *   kv_bench.h     bench: kv_bench.c, kv_bench_stream.c
  */
 #ifndef C8S_CLI_KV_H
 #define C8S_CLI_KV_H

@@ -235,7 +235,7 @@ int kv_main(int argc, char **argv)
         {"lease", kv_lease_main, "Grant, revoke, keep alive and list leases"},
         {"member", kv_member_main, "List the members"},
         {"endpoint", kv_endpoint_main, "Status and health of servers"},
-        {"bench", kv_bench_main, "Load generator: put, range"},
+        {"bench", kv_bench_main, "Load generator: put, range, txn, watch, lease"},
         {NULL},
     };
     char **ordered = mem_zalloc(sizeof *ordered * ((size_t)argc + 1));
