@@ -1,163 +1,127 @@
 #!/usr/bin/env python3
-"""The store against its peer: three members of c8s and three of Debian's etcd, one after the other.
+"""The store against its peers: three members of c8s, of Debian's etcd, and of the next release's.
 
-    bench/store.py [--bin build/release/bin] [--peer etcd] [--scale 1.0] [--only c8s|etcd]
+    bench/store.py [--scale 1.0] [--only NAME…] [--loads WORD] [--faults] [--peer35 PATH] [--short]
 
-Both run on this machine with data directories on the same file system, plain HTTP on loopback, and
-are driven by the same load generator (`c8s kv bench`). For each load it prints throughput, latency,
-CPU of all three servers per operation, memory (RssAnon of the biggest member) and bytes that one
-member wrote per operation. Machines are noisy: read the ratios, which the last lines give.
+All run on this machine, one after the other, with data directories on the same file system and plain
+HTTP on loopback, driven by the same load generator (`c8s kv bench`). For each load: throughput, latency,
+CPU of all three servers per operation, context switches, memory of the biggest member after the load
+(RssAnon and socket buffers; VmRSS beside it), bytes that the busiest member wrote per operation, and for
+sequential puts the flushes of the leader's log. Machines are noisy: read the ratios, which come last.
+
+--faults adds (for c8s and the etcds where it makes sense): flushes that take 1 ms longer, a follower that
+comes back 1 M entries behind, and a start with a million keys and a cold cache.
+--short is a smoke test: everything once, with few requests, and no figures asserted.
+
+etcd 3.5 is unpacked from the next Debian release with
+    deploy/install-deps.sh --unpack-later etcd-server build/peers/etcd35
 """
 import argparse
-import json
 import os
-import shutil
-import signal
-import socket
 import subprocess
 import sys
-import tempfile
-import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-TICK = os.sysconf("SC_CLK_TCK")
+import store_faults
+from store_cluster import HERE, Cluster, Program, load
 
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
-
-
-class Cluster:
-    """Three members of one program, started with etcd's flags, which both understand."""
-
-    def __init__(self, program, extra, directory):
-        ports = free_ports(6)
-        peers = [f"http://127.0.0.1:{p}" for p in ports[:3]]
-        self.endpoints = [f"http://127.0.0.1:{p}" for p in ports[3:]]
-        initial = ",".join(f"m{i}={peer}" for i, peer in enumerate(peers))
-        self.members = []
-        for i in range(3):
-            log = open(os.path.join(directory, f"m{i}.log"), "wb")
-            self.members.append(subprocess.Popen(
-                [program, *extra, "--name", f"m{i}", "--data-dir", os.path.join(directory, f"m{i}"),
-                 "--listen-peer-urls", peers[i], "--initial-advertise-peer-urls", peers[i],
-                 "--listen-client-urls", self.endpoints[i],
-                 "--advertise-client-urls", self.endpoints[i],
-                 "--initial-cluster", initial, "--initial-cluster-state", "new"],
-                stdout=log, stderr=log))
-
-    def stop(self):
-        for m in self.members:
-            m.send_signal(signal.SIGTERM)
-        for m in self.members:
-            try:
-                m.wait(20)
-            except subprocess.TimeoutExpired:
-                m.kill()
-                m.wait()
-
-    def cpu_s(self):
-        total = 0
-        for m in self.members:
-            with open(f"/proc/{m.pid}/stat") as f:
-                fields = f.read().rsplit(")", 1)[1].split()
-            total += int(fields[11]) + int(fields[12])
-        return total / TICK
-
-    def status_kb(self, key):
-        values = []
-        for m in self.members:
-            with open(f"/proc/{m.pid}/status") as f:
-                values += [int(line.split()[1]) for line in f if line.startswith(key + ":")]
-        return max(values)
-
-    def written_bytes(self):
-        values = []
-        for m in self.members:
-            with open(f"/proc/{m.pid}/io") as f:
-                values += [int(line.split()[1]) for line in f if line.startswith("write_bytes")]
-        return max(values)
-
-
-def wait_ready(cli, endpoints):
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        done = subprocess.run([cli, "kv", "put", "--endpoints", ",".join(endpoints), "ready", "yes"],
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-        if done.returncode == 0:
-            return
-        time.sleep(0.2)
-    sys.exit("cluster did not become ready")
-
-
-def run_load(cli, cluster, name, args):
-    cpu, written = cluster.cpu_s(), cluster.written_bytes()
-    out = subprocess.run([cli, "kv", "bench", *args, "--endpoints", ",".join(cluster.endpoints),
-                          "-w", "json"], stdout=subprocess.PIPE, check=True, timeout=600)
-    result = json.loads(out.stdout)
-    ops = result["total"]
-    result.update(cpu_us=(cluster.cpu_s() - cpu) * 1e6 / ops,
-                  written=(cluster.written_bytes() - written) / ops,
-                  anon_mb=cluster.status_kb("RssAnon") / 1024,
-                  rss_mb=cluster.status_kb("VmRSS") / 1024)
-    print(f"  {name:34s} {result['throughput']:9.0f}/s  p50 {result['p50_ms']:7.2f} ms  "
-          f"p99 {result['p99_ms']:7.2f}  p99.9 {result['p999_ms']:7.2f}  cpu {result['cpu_us']:6.1f} µs/op  "
-          f"{result['written'] / 1024:6.1f} KiB/op  anon {result['anon_mb']:6.1f} MB  "
-          f"rss {result['rss_mb']:6.1f} MB  errors {result['errors']}", flush=True)
-    return result
+TOP = os.path.dirname(HERE)
 
 
 def loads(scale):
+    """Name, arguments, only to the leader."""
     def n(count):
-        return str(max(1000, int(count * scale)))
+        return str(max(500, int(count * scale)))
     many = ["--connections", "100", "--clients", "1000", "--val-size", "256"]
     return [
-        ("sequential put", ["put", "--connections", "1", "--clients", "1", "--val-size", "256",
-                            "--key-space-size", "1", "--total", n(5000)]),
-        ("put, 1,000 clients, one key", ["put", *many, "--key-space-size", "1", "--total", n(200000)]),
-        ("put, 1,000 clients, 1 M random keys", ["put", *many, "--key-space-size", "1000000",
-                                                 "--random", "--total", n(200000)]),
-        ("linearizable read, 1,000 clients", ["range", *many, "--total", n(200000)]),
-        ("serializable read, 1,000 clients", ["range", *many, "--consistency", "s", "--total", n(200000)]),
+        ("sequential put", ["put", "--val-size", "256", "--total", n(5000)], True),
+        ("put, 1,000 clients, one key", ["put", *many, "--total", n(200000)], False),
+        ("put, 1,000 clients, 1 M random keys",
+         ["put", *many, "--key-space-size", "1000000", "--random", "--total", n(200000)], False),
+        ("linearizable read, 1,000 clients", ["range", *many, "--total", n(200000)], False),
+        ("serializable read, 1,000 clients", ["range", *many, "--consistency", "s", "--total", n(200000)], False),
+        ("txn of 4, half only read, 1,000 clients", ["txn", *many, "--total", n(50000)], False),
+        ("watch, 100 watchers, 10 clients put",
+         ["watch", "--watchers", "100", "--connections", "10", "--clients", "10", "--val-size", "256",
+          "--total", n(5000)], False),
+        ("lease keep-alive, 1,000 clients",
+         ["lease", "--connections", "100", "--clients", "1000", "--total", n(100000)], False),
     ]
+
+
+def print_result(name, r):
+    print(f"  {name:40s} {r['throughput']:9.0f}/s  p50 {r['p50_ms']:7.2f} ms  p99 {r['p99_ms']:7.2f}  "
+          f"p99.9 {r['p999_ms']:7.2f}  cpu {r['cpu_us']:7.1f} µs  switches {r['switches']:5.2f}  "
+          f"{r['written'] / 1024:5.1f} KiB  memory {r['memory_mb']:6.1f} MB  rss {r['rss_mb']:6.1f} MB  "
+          f"errors {r['errors']}", flush=True)
+
+
+def run_program(program, args):
+    results = {}
+    with Cluster(program, args.cli, parent=args.dir) as cluster:
+        print(f"{program.name}: 3 members, idle {cluster.memory_mb():.1f} MB", flush=True)
+        for name, spec, to_leader in loads(args.scale):
+            if args.loads and args.loads not in name:
+                continue
+            endpoints = [cluster.clients[cluster.leader() or 0]] if to_leader else None
+            results[name] = load(cluster, spec, endpoints)
+            print_result(name, results[name])
+        flushes = None if args.loads and args.loads not in "flushes" else cluster.flushes(50 if args.short else 300)
+        if flushes:
+            journal = f", {flushes[1] / 1024:.1f} KiB of journal pages" if flushes[1] else ""
+            print(f"  the leader, per sequential put: {flushes[0]:.2f} flushes of its log{journal}", flush=True)
+    return results
+
+
+def print_ratios(results):
+    ours = results.get("c8s", {})
+    for peer, theirs in results.items():
+        if peer == "c8s":
+            continue
+        for name in ours:
+            a, b = ours[name], theirs.get(name)
+            if b and b["throughput"] and b["cpu_us"]:
+                print(f"c8s : {peer:8s} {name:40s} throughput ×{a['throughput'] / b['throughput']:.2f}  "
+                      f"p50 ×{a['p50_ms'] / b['p50_ms']:.2f}  p99 ×{a['p99_ms'] / b['p99_ms']:.2f}  "
+                      f"cpu ×{a['cpu_us'] / b['cpu_us']:.2f}  memory ×{a['memory_mb'] / b['memory_mb']:.2f}")
+
+
+def programs(args):
+    found = [Program("c8s", os.path.join(args.bin, "c8s-apiserver"), ["--store-only"])]
+    for name, path in (("etcd 3.4", args.peer), ("etcd 3.5", args.peer35)):
+        try:
+            version = subprocess.run([path, "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout
+        except (OSError, subprocess.CalledProcessError):
+            print(f"{name}: not found as {path}, left out")
+            continue
+        print(f"{name}: {version.splitlines()[0]}")
+        found.append(Program(name, path))
+    return [p for p in found if not args.only or p.name.replace(" ", "") in args.only]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--bin", default=os.path.join(HERE, "..", "build", "release", "bin"))
-    parser.add_argument("--peer", default="etcd", help="the etcd binary")
+    parser.add_argument("--bin", default=os.path.join(TOP, "build", "release", "bin"))
+    parser.add_argument("--peer", default="etcd", help="etcd 3.4's binary")
+    parser.add_argument("--peer35", default=os.path.join(TOP, "build", "peers", "etcd35", "usr", "bin", "etcd"))
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the number of requests")
-    parser.add_argument("--only", choices=["c8s", "etcd"])
+    parser.add_argument("--only", nargs="*", choices=["c8s", "etcd3.4", "etcd3.5"])
+    parser.add_argument("--loads", help="only those whose name contains this")
+    parser.add_argument("--faults", action="store_true", help="slow flushes, catching up, a cold start as well")
+    parser.add_argument("--only-faults", action="store_true")
+    parser.add_argument("--short", action="store_true", help="a smoke test of c8s alone")
     parser.add_argument("--dir", help="where data directories go (default: a temporary directory)")
     args = parser.parse_args()
-    cli = os.path.join(args.bin, "c8s")
-    programs = {"c8s": (os.path.join(args.bin, "c8s-apiserver"), ["--store-only"]),
-                "etcd": (args.peer, [])}
-    results = {}
-    for name, (program, extra) in programs.items():
-        if args.only and name != args.only:
-            continue
-        directory = tempfile.mkdtemp(prefix="c8s-bench-", dir=args.dir)
-        cluster = Cluster(program, extra, directory)
-        try:
-            wait_ready(cli, cluster.endpoints)
-            print(f"{name}: 3 members, idle RssAnon {cluster.status_kb('RssAnon') / 1024:.1f} MB")
-            results[name] = {load: run_load(cli, cluster, load, spec) for load, spec in loads(args.scale)}
-        finally:
-            cluster.stop()
-            shutil.rmtree(directory, ignore_errors=True)
-    if len(results) == 2:
-        for load in results["c8s"]:
-            ours, theirs = results["c8s"][load], results["etcd"][load]
-            print(f"ratio {load:34s} throughput ×{ours['throughput'] / theirs['throughput']:.2f}  "
-                  f"p50 ×{ours['p50_ms'] / theirs['p50_ms']:.2f}  cpu ×{ours['cpu_us'] / theirs['cpu_us']:.2f}  "
-                  f"memory ×{ours['anon_mb'] / theirs['anon_mb']:.2f}")
+    args.cli = os.path.join(args.bin, "c8s")
+    if args.short:
+        args.scale, args.only = 0.002, ["c8s"]
+    chosen = programs(args)
+    if not args.only_faults:
+        results = {p.name: run_program(p, args) for p in chosen}
+        print_ratios(results)
+        if args.short and any(r["errors"] for r in results["c8s"].values()):
+            sys.exit("requests failed")
+    if args.faults or args.only_faults:
+        store_faults.run(chosen, args)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,13 @@
 # Install what c8s needs on Debian 12 or 13 or Ubuntu 24.04. Run as root; running it again does nothing.
 #
 #   deploy/install-deps.sh [--build-only | --run | --all]
+#   deploy/install-deps.sh --unpack-later PACKAGE DIRECTORY
 #
 #   --build-only   compiler and libraries
 #   --run          and what a cluster on this machine runs: containerd, runc, CNI plugins, nftables
 #   --all          and what the tests use: real clients, etcd, clang's fuzzer (the default)
+#   --unpack-later unpack a package of the next release into a directory, installing nothing: a newer etcd
+#                  to compare with
 #
 # Everything comes from the distribution's packages. Debian 12 and Ubuntu 24.04 lack yyjson and llhttp:
 # these two come from the next (long-term) release, on the mirror that apt is configured with; they need
@@ -35,8 +38,12 @@ level=--all
 case "${1:-}" in
 '') ;;
 --build-only | --run | --all) level=$1 ;;
--h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 0 ;;
-*) die "unknown option: $1 (--build-only, --run or --all)" ;;
+--unpack-later)
+    level=$1
+    [ $# = 3 ] || die "--unpack-later needs a package and a directory"
+    ;;
+-h | --help) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 0 ;;
+*) die "unknown option: $1 (--build-only, --run, --all or --unpack-later)" ;;
 esac
 wanted=("${build[@]}")
 [ "$level" = --build-only ] || wanted+=("${run[@]}")
@@ -62,8 +69,10 @@ mapfile -t need < <(missing "${wanted[@]}")
 if [ "$level" = --all ] && installed clang; then
     mapfile -t -O "${#need[@]}" need < <(missing "$(clang_runtime)")
 fi
-[ "${#need[@]}" -gt 0 ] || { say "everything is installed already"; exit 0; }
-[ "$(id -u)" = 0 ] || die "run as root, to install: ${need[*]}"
+if [ "$level" != --unpack-later ]; then
+    [ "${#need[@]}" -gt 0 ] || { say "everything is installed already"; exit 0; }
+    [ "$(id -u)" = 0 ] || die "run as root, to install: ${need[*]}"
+fi
 command -v apt-get >/dev/null || die "needs apt (Debian or Ubuntu)"
 
 export DEBIAN_FRONTEND=noninteractive
@@ -79,8 +88,10 @@ trap cleanup EXIT
 quietly() { # run a command; its output only when it fails
     "$@" >"$work/log" 2>&1 || { tail -40 "$work/log" >&2; die "failed: $*"; }
 }
-say "update the package lists"
-quietly apt-get -q -o Acquire::Retries=3 update
+if [ "$level" != --unpack-later ]; then
+    say "update the package lists"
+    quietly apt-get -q -o Acquire::Retries=3 update
+fi
 
 # --- what this release lacks, from a later one ---
 
@@ -98,8 +109,9 @@ mirror() {
     apt-get indextargets --no-release-info --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
         awk -v suite="$VERSION_CODENAME" '$1 == suite && !uri { uri = $2 } END { print uri }'
 }
-install_from_later_release() { # PACKAGE…
-    local release suite component keyring uri signed='' apt p libraries=()
+# The packages of the next release into $work/later/debs, the present directory afterwards.
+fetch_from_later_release() { # PACKAGE…
+    local release suite component keyring uri signed='' p libraries=()
     release=$(later_release "$@") || exit 1
     read -r suite component keyring <<<"$release"
     uri=$(mirror)
@@ -109,18 +121,30 @@ install_from_later_release() { # PACKAGE…
     say "take from $suite: $*"
     mkdir -p "$work/later/lists/partial" "$work/later/cache/archives/partial" "$work/later/debs"
     printf 'deb %s%s %s %s\n' "$signed" "$uri" "$suite" "$component" >"$work/later/sources.list"
-    apt=(-o Acquire::Retries=3 -o APT::Sandbox::User=root
+    local apt=(-o Acquire::Retries=3 -o APT::Sandbox::User=root
         -o "Dir::Etc::sourcelist=$work/later/sources.list" -o Dir::Etc::sourceparts=-
         -o "Dir::State::lists=$work/later/lists" -o "Dir::Cache=$work/later/cache")
     quietly apt-get "${apt[@]}" update
     for p in "$@"; do # each -dev package depends on just the library of the same version
-        libraries+=("$(apt-cache "${apt[@]}" show "$p" | awk '/^Depends: / && !done { print $2; done = 1 }')")
+        [[ $p != *-dev ]] ||
+            libraries+=("$(apt-cache "${apt[@]}" show "$p" | awk '/^Depends: / && !done { print $2; done = 1 }')")
     done
     cd "$work/later/debs"
     quietly apt-get "${apt[@]}" download "$@" "${libraries[@]}"
+}
+install_from_later_release() { # PACKAGE…
+    fetch_from_later_release "$@"
     quietly dpkg -i ./*.deb
     cd /
 }
+if [ "$level" = --unpack-later ]; then
+    mkdir -p "$3"
+    to=$(realpath "$3")
+    fetch_from_later_release "$2"
+    for deb in ./*.deb; do quietly dpkg -x "$deb" "$to"; done
+    cd /
+    exit 0
+fi
 
 here=() later=()
 for p in "${need[@]}"; do

@@ -1,0 +1,100 @@
+"""The store's benchmarks in adversity: slow flushes, a follower far behind, a cold start."""
+import json
+import os
+import shutil
+import subprocess
+import time
+
+from store_cluster import Cluster, load
+
+# Every flush takes 1 ms longer. strace stops the process for these calls only.
+SLOW_FLUSH = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync,fsync",
+              "-e", "inject=fdatasync,fsync:delay_exit=1000"]
+
+
+def slow_flushes(programs, args):
+    if not shutil.which("strace"):
+        print("slow flushes: no strace, left out")
+        return
+    for program in programs:
+        with Cluster(program, args.cli, parent=args.dir, wrap=SLOW_FLUSH) as cluster:
+            leader = [cluster.clients[cluster.leader() or 0]]
+            one = load(cluster, ["put", "--val-size", "256", "--total", str(int(1500 * args.scale))], leader)
+            many = load(cluster, ["put", "--val-size", "256", "--clients", "1000", "--connections", "100",
+                                  "--total", str(int(50000 * args.scale))])
+            print(f"{program.name:9s} flushes 1 ms slower: sequential put p50 {one['p50_ms']:.2f} ms, "
+                  f"p99 {one['p99_ms']:.2f}; 1,000 clients {many['throughput']:.0f}/s", flush=True)
+
+
+def applied(cluster, i):
+    status = cluster.statuses([cluster.clients[i]])
+    return status[0].get("raftAppliedIndex", status[0].get("raftIndex", 0)) if status else -1
+
+
+def catch_up(program, args):
+    """A follower is away for 1 M puts and comes back while the others go on serving."""
+    behind = int(1000000 * args.scale)
+    steady = ["put", "--val-size", "256", "--clients", "100", "--connections", "10", "--rate", "1000",
+              "--key-space-size", "100000", "--random"]
+    with Cluster(program, args.cli, parent=args.dir) as cluster:
+        leader = cluster.leader()
+        follower = (leader + 1) % 3
+        rest = [url for i, url in enumerate(cluster.clients) if i != follower]
+        cluster.kill(follower)
+        load(cluster, ["put", "--val-size", "256", "--clients", "1000", "--connections", "100",
+                       "--key-space-size", "1000000", "--total", str(behind)], rest)
+        leader = cluster.leader()
+        before = load(cluster, [*steady, "--duration", "5s"], [cluster.clients[leader]])
+        target = applied(cluster, leader)
+        began = time.monotonic()
+        cluster.start(follower)
+        command = [cluster.cli, "kv", "bench", *steady, "--duration", "5s", "--endpoints", cluster.clients[leader],
+                   "-w", "json"]
+        bench = subprocess.Popen(command, stdout=subprocess.PIPE)
+        while applied(cluster, follower) < target and time.monotonic() - began < 120:
+            time.sleep(0.1)
+        took = time.monotonic() - began
+        during = json.loads(bench.communicate()[0])
+        print(f"{program.name:9s} {behind} entries behind: caught up in {took:.1f} s; the leader's p99 "
+              f"{before['p99_ms']:.2f} ms before, {during['p99_ms']:.2f} during "
+              f"(×{during['p99_ms'] / before['p99_ms']:.2f}), p50 {before['p50_ms']:.2f} and "
+              f"{during['p50_ms']:.2f}", flush=True)
+
+
+def drop_caches():
+    try:
+        os.sync()
+        with open("/proc/sys/vm/drop_caches", "w") as f:
+            f.write("3\n")
+        return "cold"
+    except OSError:
+        return "warm"
+
+
+def restart(program, args):
+    """SIGKILL with a million keys; from starting the process to the first linearizable read."""
+    keys = int(1000000 * args.scale)
+    with Cluster(program, args.cli, size=1, parent=args.dir) as cluster:
+        load(cluster, ["put", "--val-size", "256", "--clients", "1000", "--connections", "100",
+                       "--key-space-size", str(keys), "--total", str(keys)])
+        memory = cluster.memory_mb()
+        times = []
+        for _ in range(3):
+            cluster.kill(0)
+            cache = drop_caches()
+            began = time.monotonic()
+            cluster.start(0)
+            while cluster.kv("get", "ready", "--dial-timeout", "20ms", "--command-timeout",
+                             "1s").returncode != 0:
+                time.sleep(0.005)
+            times.append(time.monotonic() - began)
+        print(f"{program.name:9s} start with {keys} keys, {cache} cache: {min(times):.2f} to {max(times):.2f} s; "
+              f"memory {memory:.1f} MB before", flush=True)
+
+
+def run(programs, args):
+    slow_flushes(programs, args)
+    ours = [p for p in programs if p.name == "c8s"]
+    for program in ours:
+        catch_up(program, args)
+        restart(program, args)
