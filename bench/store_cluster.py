@@ -35,8 +35,8 @@ class Program:
 class Cluster:
     """`size` members of one program on this machine, each in a directory of its own."""
 
-    def __init__(self, program, cli, size=3, parent=None, wrap=()):
-        self.program, self.cli, self.size, self.wrap = program, cli, size, list(wrap)
+    def __init__(self, program, cli, size=3, parent=None):
+        self.program, self.cli, self.size = program, cli, size
         self.directory = tempfile.mkdtemp(prefix="c8s-bench-", dir=parent)
         ports = free_ports(2 * size)
         self.peers = [f"http://127.0.0.1:{p}" for p in ports[:size]]
@@ -50,7 +50,7 @@ class Cluster:
         initial = ",".join(f"m{k}={peer}" for k, peer in enumerate(self.peers))
         with open(os.path.join(self.directory, f"m{i}.log"), "ab") as log:
             self.members[i] = subprocess.Popen(
-                [*self.wrap, self.program.path, *self.program.extra, "--name", f"m{i}",
+                [self.program.path, *self.program.extra, "--name", f"m{i}",
                  "--data-dir", os.path.join(self.directory, f"m{i}"),
                  "--listen-peer-urls", self.peers[i], "--initial-advertise-peer-urls", self.peers[i],
                  "--listen-client-urls", self.clients[i], "--advertise-client-urls", self.clients[i],
@@ -113,16 +113,7 @@ class Cluster:
     # ---- what it costs ----
 
     def pids(self):
-        """Of the servers themselves, also when something wraps them."""
-        found = []
-        for m in self.members:
-            if m is None:
-                continue
-            found.append(m.pid)
-            if self.wrap:
-                children = subprocess.run(["pgrep", "-P", str(m.pid)], stdout=subprocess.PIPE, check=False)
-                found[-1] = int(children.stdout.split()[0]) if children.stdout.split() else m.pid
-        return found
+        return [m.pid for m in self.members if m]
 
     def cpu_s(self):
         total = 0
