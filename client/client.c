@@ -450,7 +450,13 @@ static void async_finish(struct http_call *call, void *ctx, const struct http_re
 {
     (void)call;
     struct async_call *x = ctx;
-    uint64_t wait_ms = err->code || x->client->closing ? 0 : retry_after_ms(r);
+    uint64_t wait_ms = err->code ? 0 : retry_after_ms(r);
+    if (wait_ms && x->client->closing) { /* it came between the last call and the end */
+        struct error cancelled;
+        error_set(&cancelled, ERR_CANCELLED, "client closed");
+        async_end(x, NULL, &cancelled);
+        return;
+    }
     if (wait_ms && clock_mono_ns() + wait_ms * NS_PER_MS < x->end_ns) {
         list_push_back(&x->client->waiting, &x->link);
         loop_timer_start(&x->timer, wait_ms);
