@@ -124,14 +124,12 @@ int config_file_read(const char *path, const struct flags_spec *spec, struct are
                      struct error *err)
 {
     const struct reader r = {path, spec, a};
-    struct buf text;
+    struct str text;
     yyjson_val **documents;
     size_t count = 0;
-    buf_init(&text);
-    int rc = file_read(path, FILE_BYTES_MAX, &text, err);
-    if (rc == 0 && (rc = yaml_read(a, buf_str(&text), &documents, &count, err)) < 0)
+    int rc = file_read(path, FILE_BYTES_MAX, a, &text, err);
+    if (rc == 0 && (rc = yaml_read(a, text, &documents, &count, err)) < 0)
         error_wrap(err, "%s", path);
-    buf_free(&text);
     if (rc < 0)
         return rc;
     if (count > 1 || (count == 1 && !yyjson_is_obj(documents[0])))

@@ -151,19 +151,13 @@ static int add_data(struct create *c, yyjson_mut_doc *doc, yyjson_mut_val *data,
         const char *key = equals  ? arena_strndup(&c->s.arena, item, (size_t)(equals - item))
                           : slash ? slash + 1
                                   : path;
-        struct buf b;
+        struct str content;
         struct error err;
-        buf_init(&b);
-        if (file_read(path, FILE_BYTES_MAX, &b, &err) < 0) {
-            buf_free(&b);
+        if (file_read(path, FILE_BYTES_MAX, &c->s.arena, &content, &err) < 0)
             return res_error(&c->s, "%s", err.message);
-        }
-        if (!secret && !utf8_valid(buf_str(&b))) {
-            buf_free(&b);
+        if (!secret && !utf8_valid(content))
             return res_error(&c->s, "%s is no text: a config map by flags takes text only", path);
-        }
-        add_datum(doc, data, key, buf_str(&b), secret);
-        buf_free(&b);
+        add_datum(doc, data, key, content, secret);
     }
     return 0;
 }

@@ -17,16 +17,10 @@
 
 static int read_file(struct res_session *s, const char *path, struct str *out)
 {
-    struct buf b;
     struct error err;
-    buf_init(&b);
-    int rc = file_read(path, MANIFEST_BYTES_MAX, &b, &err);
-    if (rc == 0)
-        *out = str_make(arena_strndup(&s->arena, b.data ? b.data : "", b.len), b.len);
-    else
-        rc = res_error(s, "%s", err.message);
-    buf_free(&b);
-    return rc;
+    return file_read(path, MANIFEST_BYTES_MAX, &s->arena, out, &err) < 0
+               ? res_error(s, "%s", err.message)
+               : 0;
 }
 
 static void add_document(struct res_session *s, struct res_documents *out, const char *source,

@@ -23,17 +23,6 @@ struct reader {
     struct error *err;
 };
 
-static int read_file(struct arena *a, const char *path, struct str *out, struct error *err)
-{
-    struct buf b;
-    buf_init(&b);
-    int rc = file_read(path, FILE_BYTES_MAX, &b, err);
-    if (rc == 0)
-        *out = str_make(arena_strndup(a, b.data ? b.data : "", b.len), b.len);
-    buf_free(&b);
-    return rc;
-}
-
 static const char *text_of(yyjson_val *object, const char *key)
 {
     return yyjson_get_str(yyjson_obj_get(object, key));
@@ -71,7 +60,7 @@ static int pem_of(struct reader *r, yyjson_val *object, const char *key, struct 
         buf_free(&b);
         return ok ? 0 : error_set(r->err, ERR_INVALID, "%s: not base64", data_key);
     }
-    if (path && *path && read_file(r->arena, resolve(r, path), out, r->err) < 0)
+    if (path && *path && file_read(resolve(r, path), FILE_BYTES_MAX, r->arena, out, r->err) < 0)
         return error_wrap(r->err, "%s", key);
     return 0;
 }
@@ -212,13 +201,13 @@ int kubeconfig_in_cluster(struct arena *a, struct client_config *out, struct err
                          "not in a cluster: KUBERNETES_SERVICE_HOST and _PORT are not set");
     memset(out, 0, sizeof *out);
     struct str ns = STR_NONE;
-    if (read_file(a, SERVICE_ACCOUNT_DIR "/ca.crt", &out->ca_pem, err) < 0)
+    if (file_read(SERVICE_ACCOUNT_DIR "/ca.crt", FILE_BYTES_MAX, a, &out->ca_pem, err) < 0)
         return error_wrap(err, "in-cluster configuration");
     out->servers = arena_array(a, const char *, 2);
     out->servers[out->servers_len++] =
         arena_printf(a, strchr(host, ':') ? "https://[%s]:%s" : "https://%s:%s", host, port);
     out->token_file = SERVICE_ACCOUNT_DIR "/token";
-    if (read_file(a, SERVICE_ACCOUNT_DIR "/namespace", &ns, NULL) < 0)
+    if (file_read(SERVICE_ACCOUNT_DIR "/namespace", FILE_BYTES_MAX, a, &ns, NULL) < 0)
         ns = STR("default");
     ns = str_trim(ns);
     out->ns = arena_strndup(a, ns.p, ns.n);
@@ -229,7 +218,7 @@ static int load_file(const char *path, const struct kubeconfig_overrides *overri
                      struct arena *a, struct client_config *out, struct error *err)
 {
     struct str text;
-    int rc = read_file(a, path, &text, err);
+    int rc = file_read(path, FILE_BYTES_MAX, a, &text, err);
     if (rc < 0)
         return rc;
     const char *slash = strrchr(path, '/');

@@ -35,43 +35,6 @@ int file_make_dirs(const char *path, unsigned mode, struct error *err)
     return rc;
 }
 
-int file_read(const char *path, size_t limit, struct arena *a, struct str *out, struct error *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct buf b;
-    int rc = 0;
-
-    if (fd < 0)
-        return error_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "open %s", path);
-    buf_init(&b);
-    for (;;) {
-        char *room = buf_reserve(&b, 4096);
-        ssize_t n = read(fd, room, 4096);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            rc = error_errno(err, ERR_IO, errno, "read %s", path);
-        if (n <= 0)
-            break;
-        b.len += (size_t)n;
-        if (b.len > limit) {
-            rc = error_set(err, ERR_LIMIT, "%s: more than %zu bytes", path, limit);
-            break;
-        }
-    }
-    close(fd);
-    if (rc == 0) {
-        char *copy = arena_alloc(a, b.len + 1);
-        if (b.len)
-            memcpy(copy, b.data, b.len);
-        copy[b.len] = 0;
-        *out = str_make(copy, b.len);
-    }
-    buf_free(&b);
-    return rc;
-}
-
 static bool same_content(const char *path, struct str content)
 {
     struct arena a;

@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/str.h"
 #include <stdbool.h>
 
@@ -13,9 +14,6 @@
 int file_make_dirs(const char *path, unsigned mode, struct error *err);
 /* Write by temporary file and rename. Does nothing when the file has this content already. */
 int file_replace(const char *path, struct str content, unsigned mode, struct error *err);
-/* Whole file into the arena, NUL behind the last byte; ERR_LIMIT past `limit` bytes, ERR_NOT_FOUND.
- */
-int file_read(const char *path, size_t limit, struct arena *a, struct str *out, struct error *err);
 /* rm -rf that never crosses into another file system and follows no link; success when absent. */
 int file_remove_tree(const char *path, struct error *err);
 /* Unmount whatever is mounted at or below `dir` (read from /proc/self/mountinfo), deepest first. */
