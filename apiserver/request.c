@@ -95,6 +95,13 @@ static const char *name_from_field_selector(struct arena *a, struct str query)
     return NULL;
 }
 
+bool request_is_connect(const struct request_info *r)
+{
+    return strcmp(r->resource, "pods") == 0 &&
+           (strcmp(r->subresource, "exec") == 0 || strcmp(r->subresource, "attach") == 0 ||
+            strcmp(r->subresource, "portforward") == 0);
+}
+
 static void refine_collection_verb(struct arena *a, struct request_info *r)
 {
     if (*r->name || (r->verb != VERB_GET && r->verb != VERB_DELETE))
@@ -140,6 +147,8 @@ static void parse_resource(struct arena *a, char **part, size_t n, struct reques
         r->rest = arena_strndup(a, b.data, b.len);
         buf_free(&b);
     }
+    if (r->verb == VERB_GET && request_is_connect(r))
+        r->verb = VERB_CREATE;
     if (r->verb != VERB_WATCH)
         refine_collection_verb(a, r);
     if (r->verb)

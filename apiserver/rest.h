@@ -79,6 +79,7 @@ void rest_delete_collection(struct rest *rq);
 void rest_binding(struct rest *rq); /* rest_pod.c */
 void rest_eviction(struct rest *rq);
 void rest_log(struct rest *rq);       /* rest_log.c */
+void rest_connect(struct rest *rq);   /* rest_connect.c */
 void rest_token(struct rest *rq);     /* rest_token.c */
 void rest_scale_get(struct rest *rq); /* rest_scale.c */
 void rest_scale_update(struct rest *rq);

@@ -69,6 +69,8 @@ static void dispatch_sub(struct rest *rq)
         rest_eviction(rq);
     } else if (strcmp(sub, "log") == 0) {
         rest_log(rq);
+    } else if (request_is_connect(&rq->info)) {
+        rest_connect(rq);
     } else if (strcmp(sub, "token") == 0) {
         rest_token(rq);
     } else if (strcmp(sub, "status") == 0 || strcmp(sub, "finalize") == 0 ||

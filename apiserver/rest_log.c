@@ -2,15 +2,12 @@
  * pods/log: the node agent's answer, passed on as it comes. The peer's pace is the agent's: while the
  * peer is behind, nothing more is read from the agent.
  */
-#include "api/meta.h"
 #include "apiserver/node_client.h"
-#include "apiserver/rest.h"
+#include "apiserver/pod_node.h"
 #include "base/encode.h"
 #include "base/mem.h"
-#include "proto/core_v1.pb-c.h"
 
 #define QUEUE_MAX (512u << 10)
-#define KUBELET_PORT 10250
 
 struct log_stream {
     struct rest *rq;
@@ -94,77 +91,7 @@ static void on_done(struct http_call *call, void *ctx, const struct http_respons
 static const struct http_call_events events = {
     .on_headers = on_headers, .on_data = on_data, .on_done = on_done};
 
-/* ---- which container, which node ---- */
-
-static bool has_container(const Core__V1__Pod *pod, const char *name)
-{
-    for (size_t i = 0; i < pod->spec->n_containers; i++)
-        if (strcmp(pod->spec->containers[i]->name, name) == 0)
-            return true;
-    for (size_t i = 0; i < pod->spec->n_init_containers; i++)
-        if (strcmp(pod->spec->init_containers[i]->name, name) == 0)
-            return true;
-    return false;
-}
-
-static const char *names_of(struct arena *a, Core__V1__Container *const *list, size_t n)
-{
-    const char *text = "";
-    for (size_t i = 0; i < n; i++)
-        text = arena_printf(a, "%s%s%s", text, i ? " " : "", list[i]->name);
-    return text;
-}
-
-/* NULL with *bad set: the 400. */
-static const char *choose_container(struct rest *rq, const Core__V1__Pod *pod, struct status **bad)
-{
-    const char *name = query_get(rq->a, rq->info.query, "container");
-    if (name && *name) {
-        if (has_container(pod, name))
-            return name;
-        *bad = status_bad_request(rq->a, "container %s is not valid for pod %s", name,
-                                  pod->metadata->name);
-        return NULL;
-    }
-    if (pod->spec->n_containers == 1)
-        return pod->spec->containers[0]->name;
-    const char *wanted = annotations_get(pod->metadata, "kubectl.kubernetes.io/default-container");
-    if (wanted && has_container(pod, wanted))
-        return wanted;
-    *bad = status_bad_request(
-        rq->a, "a container name must be specified for pod %s, choose one of: [%s]%s%s%s",
-        pod->metadata->name, names_of(rq->a, pod->spec->containers, pod->spec->n_containers),
-        pod->spec->n_init_containers ? " or one of the init containers: [" : "",
-        names_of(rq->a, pod->spec->init_containers, pod->spec->n_init_containers),
-        pod->spec->n_init_containers ? "]" : "");
-    return NULL;
-}
-
-static const char *node_url(struct rest *rq, const Core__V1__Pod *pod, struct status **bad)
-{
-    void *object;
-    struct error err;
-    int rc = rest_load(rq->server, rq->a, resource_of_message(Core__V1__Node__SCHEMA), "",
-                       pod->spec->node_name, &object, &err);
-    if (rc <= 0) {
-        struct status_about about = {"", "nodes", "Node", pod->spec->node_name};
-        *bad = rc < 0 ? status_from_error(rq->a, &err) : status_not_found(rq->a, &about);
-        return NULL;
-    }
-    const Core__V1__Node *node = object;
-    static const char *const order[] = {"InternalIP", "ExternalIP", "Hostname"};
-    int32_t port = node->status->daemon_endpoints->kubelet_endpoint->port;
-    for (size_t t = 0; t < ARRAY_LEN(order); t++)
-        for (size_t i = 0; i < node->status->n_addresses; i++)
-            if (strcmp(node->status->addresses[i]->type, order[t]) == 0)
-                return arena_printf(
-                    rq->a,
-                    strchr(node->status->addresses[i]->address, ':') ? "https://[%s]:%d"
-                                                                     : "https://%s:%d",
-                    node->status->addresses[i]->address, port ? port : KUBELET_PORT);
-    *bad = status_internal(rq->a, "node %s has no address", pod->spec->node_name);
-    return NULL;
-}
+/* ---- the request to the agent ---- */
 
 /* The options of PodLogOptions, as the agent takes them. */
 static const char *log_path(struct rest *rq, const Core__V1__Pod *pod, const char *container)
@@ -194,11 +121,9 @@ static void start(struct rest *rq, const Core__V1__Pod *pod)
     struct log_stream *l = rq->op;
     struct status *bad = http_closed(rq->x) ? status_internal(rq->a, "the client has gone") : NULL;
     struct error err;
-    const char *container = bad ? NULL : choose_container(rq, pod, &bad);
-    if (container && !*pod->spec->node_name)
-        bad =
-            status_bad_request(rq->a, "pod %s does not have a host assigned", pod->metadata->name);
-    const char *url = bad ? NULL : node_url(rq, pod, &bad);
+    const char *container = bad ? NULL : pod_node_container(rq, pod, &bad);
+    const char *address = bad ? NULL : pod_node_address(rq, pod, &bad);
+    const char *url = address ? arena_printf(rq->a, "https://%s", address) : NULL;
     struct http_client *client = url ? node_client_get(rq->worker, url, &err) : NULL;
     if (url && !client)
         bad = status_from_error(rq->a, &err);
@@ -216,13 +141,8 @@ static void start(struct rest *rq, const Core__V1__Pod *pod)
 
 static void log_ready(struct rest *rq)
 {
-    void *pod;
-    struct error err;
-    int rc = rest_load(rq->server, rq->a, rq->r, rq->info.ns, rq->info.name, &pod, &err);
-    if (rc <= 0)
-        rest_status(rq,
-                    rc < 0 ? status_from_error(rq->a, &err) : status_not_found(rq->a, &rq->about));
-    else
+    const Core__V1__Pod *pod = pod_node_load(rq);
+    if (pod)
         start(rq, pod);
 }
 

@@ -91,7 +91,8 @@ static double watchers_now(void *ctx)
 
 static bool is_long_running(const struct rest *rq)
 {
-    return rq->info.verb == VERB_WATCH || strcmp(rq->info.subresource, "log") == 0;
+    return rq->info.verb == VERB_WATCH || strcmp(rq->info.subresource, "log") == 0 ||
+           request_is_connect(&rq->info);
 }
 
 /* Take a place among the requests in flight; false: answered 429. */
@@ -489,6 +490,9 @@ static int setup(struct apiserver *s, struct error *err)
                                .insecure_skip_verify = !c->kubelet_ca_file};
     if (!(s->node_tls = tls_client_new(&node, err)))
         return error_wrap(err, "--kubelet-client-certificate");
+    node.alpn = (const char *const[]){"http/1.1", NULL};
+    if (!(s->node_stream_tls = tls_client_new(&node, err)))
+        return error_wrap(err, "--kubelet-client-certificate");
     s->discovery = discovery_new();
     s->metrics = metrics_make(c->metrics);
     if (c->metrics) {
@@ -555,6 +559,7 @@ static void free_all(struct apiserver *s)
     }
     tls_context_unref(s->tls);
     tls_context_unref(s->node_tls);
+    tls_context_unref(s->node_stream_tls);
     authn_free(s->authn);
     jwt_keys_free(s->sa_keys);
     jwt_signer_free(s->sa_signer);

@@ -89,6 +89,7 @@ struct apiserver {
     struct http_server *http;
     struct tls_context *tls;
     struct tls_context *node_tls;
+    struct tls_context *node_stream_tls; /* the same for HTTP/1.1, which is what upgrades are of */
     struct authn *authn;
     struct authz *authz;
     struct jwt_keys *sa_keys;

@@ -65,6 +65,7 @@ struct http_exchange {
     void (*on_drain)(struct http_exchange *x);
     /* The exchange is about to be freed. */
     void (*on_done)(struct http_exchange *x);
+    void *tunnel; /* of whoever turned it into a tunnel (http_tunnel) */
 };
 
 struct http_server_options {
@@ -141,6 +142,17 @@ void http_body_pause(struct http_exchange *x);
 void http_body_resume(struct http_exchange *x);
 /* In on_headers: another limit for this body. */
 void http_body_limit(struct http_exchange *x, size_t bytes);
+
+/*
+ * HTTP/1.1 with `Connection: Upgrade`, from on_request on and before any answer: the connection carries bytes
+ * from here, and no HTTP. Also the head of the answer is the handler's to write, by http_stream_write; what the
+ * peer sends comes by on_bytes, which http_body_pause holds up; http_stream_end closes, on_close tells that
+ * the peer did. False, and nothing is changed: the request asked for no upgrade.
+ */
+bool http_tunnel(struct http_exchange *x,
+                 void (*on_bytes)(struct http_exchange *x, struct str data, bool end));
+/* Whether http_tunnel would do it. */
+bool http_tunnel_wanted(const struct http_exchange *x);
 
 /* --- the answer --- */
 

@@ -27,10 +27,12 @@ struct h1 {
     bool parsing;                /* inside llhttp_execute */
     bool headers_done;           /* of the current request: what follows are trailers */
     bool has_body;               /* the current request announced one */
+    bool upgrade;                /* the current request asks for one */
     bool chunked;                /* the current answer */
     bool keep_alive;             /* after the current answer */
     bool closing;                /* no further requests */
     bool expect_continue;
+    bool tunnel;       /* no HTTP any more: bytes to and from the current exchange */
     int refuse;        /* status for the error that a callback found; 0: a syntax error */
     uint64_t began_ms; /* first byte of the request */
 };
@@ -65,6 +67,7 @@ static int on_message_begin(llhttp_t *parser)
     h->current = http_exchange_new(h->conn);
     h->url = h->name = h->value = STR_NONE;
     h->headers_done = h->has_body = h->chunked = h->expect_continue = false;
+    h->upgrade = false;
     h->keep_alive = false;
     h->refuse = 0;
     h->began_ms = loop_now_ms(h->conn->worker->loop);
@@ -174,6 +177,7 @@ static int on_headers_complete(llhttp_t *parser)
         x->pub.content_length =
             h->has_body ? (int64_t)MIN(parser->content_length, (uint64_t)INT64_MAX) : 0;
     h->keep_alive = llhttp_should_keep_alive(parser) && !h->closing;
+    h->upgrade = parser->upgrade && !h->has_body && minor == 1;
     exchange_hold(x);
     exchange_headers_done(x);
     /* Whoever answered without wanting the body is not sent it. */
@@ -244,7 +248,7 @@ static void parse(struct h1 *h, const char *data, size_t n)
         } else if (e == HPE_PAUSED) {
             used = (size_t)(llhttp_get_error_pos(&h->parser) - data);
         } else if (e == HPE_PAUSED_UPGRADE) {
-            /* We upgrade to nothing; the request was answered as if it had not asked. */
+            /* It did not become a tunnel: it was answered as if it had not asked. */
             used = (size_t)(llhttp_get_error_pos(&h->parser) - data);
             llhttp_resume_after_upgrade(&h->parser);
         } else if (!h->closing) {
@@ -265,6 +269,10 @@ static void h1_input(struct http_conn *c, const char *data, size_t n)
         return;
     if (h->closing)
         return; /* the current request is the last one; what follows is not for us */
+    if (h->tunnel && h->current && !h->pending.len) {
+        exchange_body(h->current, data, n);
+        return;
+    }
     if (h->paused || h->pending.len)
         buf_append(&h->pending, data, n);
     else
@@ -277,11 +285,15 @@ static void h1_input(struct http_conn *c, const char *data, size_t n)
 static void h1_flush(struct http_conn *c)
 {
     struct h1 *h = c->state;
-    if (h->paused || h->closing || h->parsing || h->pending.len == 0)
+    bool ready = h->tunnel ? h->current != NULL : !h->paused;
+    if (!ready || h->closing || h->parsing || h->pending.len == 0)
         return;
     struct buf data = h->pending;
     buf_init(&h->pending);
-    parse(h, data.data, data.len);
+    if (h->tunnel)
+        exchange_body(h->current, data.data, data.len);
+    else
+        parse(h, data.data, data.len);
     buf_free(&data);
     if (h->pending.len <= PENDING_MAX && (!h->current || !h->current->body_paused))
         stream_resume(c->stream);
@@ -452,6 +464,20 @@ static size_t h1_queued(const struct exchange *x)
     return stream_queued(x->conn->stream);
 }
 
+static bool h1_tunnel_wanted(const struct exchange *x)
+{
+    const struct h1 *h = x->conn->state;
+    return h->current == x && h->upgrade && !h->closing;
+}
+
+static void h1_tunnel(struct exchange *x)
+{
+    struct h1 *h = x->conn->state;
+    h->tunnel = true;
+    h->keep_alive = h->chunked = false;
+    http_conn_kick(x->conn); /* what came behind the request */
+}
+
 static void *h1_open(struct http_conn *c)
 {
     struct h1 *h = mem_zalloc(sizeof *h);
@@ -484,4 +510,6 @@ const struct http_version http_version_1 = {
     .consumed = h1_consumed,
     .pause = h1_pause,
     .queued = h1_queued,
+    .tunnel_wanted = h1_tunnel_wanted,
+    .tunnel = h1_tunnel,
 };

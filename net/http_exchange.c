@@ -196,6 +196,27 @@ void http_body_stream(struct http_exchange *pub,
     x->handed = true;
 }
 
+bool http_tunnel_wanted(const struct http_exchange *pub)
+{
+    const struct exchange *x = (const struct exchange *)pub;
+    return x->conn && !x->closed && !x->started && version_of(x)->tunnel_wanted &&
+           version_of(x)->tunnel_wanted(x);
+}
+
+bool http_tunnel(struct http_exchange *pub,
+                 void (*on_bytes)(struct http_exchange *x, struct str data, bool end))
+{
+    struct exchange *x = exchange_of(pub);
+    if (!http_tunnel_wanted(pub))
+        return false;
+    x->body_mode = BODY_STREAM;
+    x->on_body = on_bytes;
+    x->started = true;
+    x->status = 200; /* so that bytes may follow; the head is the handler's */
+    version_of(x)->tunnel(x);
+    return true;
+}
+
 void http_body_limit(struct http_exchange *pub, size_t bytes)
 {
     exchange_of(pub)->body_limit = bytes;

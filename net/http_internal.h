@@ -46,6 +46,9 @@ struct http_version {
     void (*consumed)(struct exchange *x, size_t n);
     void (*pause)(struct exchange *x, bool paused);
     size_t (*queued)(const struct exchange *x);
+    /* Whether the request asks for a tunnel, and making it one; NULL: this version has none. */
+    bool (*tunnel_wanted)(const struct exchange *x);
+    void (*tunnel)(struct exchange *x);
 };
 
 /* The share of a server that lives on one loop. */

@@ -369,6 +369,61 @@ int cri_exec_sync(struct cri *c, const char *id, const char *const *argv, int64_
     return 0;
 }
 
+int cri_exec_url(struct cri *c, const char *id, const struct cri_stream_options *o, struct arena *a,
+                 const char **url, struct error *err)
+{
+    Runtime__V1__ExecRequest q = RUNTIME__V1__EXEC_REQUEST__INIT;
+    Runtime__V1__ExecResponse *r;
+
+    q.container_id = (char *)id;
+    q.cmd = (char **)o->argv;
+    while (o->argv[q.n_cmd])
+        q.n_cmd++;
+    q.tty = o->tty;
+    q.stdin = o->in;
+    q.stdout = o->out;
+    q.stderr = o->err;
+    int rc = call(c, RUNTIME "Exec", &q, &runtime__v1__exec_response__descriptor, CALL_TIMEOUT_MS,
+                  a, &r, err);
+    if (rc == 0)
+        *url = r->url;
+    return rc;
+}
+
+int cri_attach_url(struct cri *c, const char *id, const struct cri_stream_options *o,
+                   struct arena *a, const char **url, struct error *err)
+{
+    Runtime__V1__AttachRequest q = RUNTIME__V1__ATTACH_REQUEST__INIT;
+    Runtime__V1__AttachResponse *r;
+
+    q.container_id = (char *)id;
+    q.tty = o->tty;
+    q.stdin = o->in;
+    q.stdout = o->out;
+    q.stderr = o->err;
+    int rc = call(c, RUNTIME "Attach", &q, &runtime__v1__attach_response__descriptor,
+                  CALL_TIMEOUT_MS, a, &r, err);
+    if (rc == 0)
+        *url = r->url;
+    return rc;
+}
+
+int cri_port_forward_url(struct cri *c, const char *sandbox_id, const struct cri_stream_options *o,
+                         struct arena *a, const char **url, struct error *err)
+{
+    Runtime__V1__PortForwardRequest q = RUNTIME__V1__PORT_FORWARD_REQUEST__INIT;
+    Runtime__V1__PortForwardResponse *r;
+
+    q.pod_sandbox_id = (char *)sandbox_id;
+    q.port = (int32_t *)o->ports;
+    q.n_port = o->ports_len;
+    int rc = call(c, RUNTIME "PortForward", &q, &runtime__v1__port_forward_response__descriptor,
+                  CALL_TIMEOUT_MS, a, &r, err);
+    if (rc == 0)
+        *url = r->url;
+    return rc;
+}
+
 int cri_image_status(struct cri *c, const char *image, struct arena *a, CriImage **out,
                      struct error *err)
 {

@@ -90,6 +90,21 @@ struct cri_exec {
 int cri_exec_sync(struct cri *c, const char *id, const char *const *argv, int64_t timeout_s,
                   struct arena *a, struct cri_exec *out, struct error *err);
 
+/* Streams: the address ("http://127.0.0.1:4711/exec/TOKEN", in the arena) at which the runtime serves one, once
+ * and soon. argv is NULL-terminated. */
+struct cri_stream_options {
+    const char *const *argv; /* exec */
+    bool in, out, err, tty;  /* exec, attach; not err with tty */
+    const int32_t *ports;    /* port-forward; may be none */
+    size_t ports_len;
+};
+int cri_exec_url(struct cri *c, const char *id, const struct cri_stream_options *o, struct arena *a,
+                 const char **url, struct error *err);
+int cri_attach_url(struct cri *c, const char *id, const struct cri_stream_options *o,
+                   struct arena *a, const char **url, struct error *err);
+int cri_port_forward_url(struct cri *c, const char *sandbox_id, const struct cri_stream_options *o,
+                         struct arena *a, const char **url, struct error *err);
+
 /* Images. *out is NULL when the runtime does not have it. */
 int cri_image_status(struct cri *c, const char *image, struct arena *a, CriImage **out,
                      struct error *err);

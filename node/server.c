@@ -11,6 +11,7 @@
 #include "net/tls.h"
 #include "node/logs.h"
 #include "node/pod_spec.h"
+#include "node/streams.h"
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@ struct node_server {
     struct metrics *metrics;
     struct http_server *http;
     struct tls_context *tls;
+    struct node_streams *streams;
 };
 
 static void answer(struct http_exchange *x, int status, const char *text)
@@ -367,6 +369,8 @@ static void on_request(void *ctx, struct http_exchange *x)
 
     if (!allowed(x))
         answer(x, 403, "Forbidden: the client certificate is not an API server's");
+    else if (node_streams_path(x->path))
+        node_streams_serve(srv->streams, x);
     else if (!str_eqz(x->method, "GET") && !str_eqz(x->method, "HEAD"))
         answer(x, 405, "Method Not Allowed");
     else if (str_has_prefix(x->path, logs))
@@ -390,6 +394,7 @@ int node_server_start(struct agent *g, struct metrics *metrics, struct node_serv
 
     s->g = g;
     s->metrics = metrics;
+    s->streams = node_streams_new(g);
     s->tls = tls_server_new(&(struct tls_options){.cert_file = g->options.tls_cert_file,
                                                   .key_file = g->options.tls_key_file,
                                                   .ca_file = g->options.client_ca_file,
@@ -423,6 +428,7 @@ void node_server_stop(struct node_server *s)
         http_server_stop_wait(s->http, 1000);
         http_server_free(s->http);
     }
+    node_streams_free(s->streams);
     tls_context_unref(s->tls);
     mem_free(s);
 }

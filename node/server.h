@@ -5,6 +5,7 @@
  *     GET
  * /containerLogs/NS/POD/CONTAINER?follow=&previous=&tailLines=&sinceSeconds=&sinceTime=&timestamps=&limitBytes=&stream=
  *     GET /pods   /healthz   /metrics
+ *     exec, attach and port-forward: streams.h
  *
  * A caller needs a client certificate of the cluster's CA that names an API server (common name
  * kube-apiserver-kubelet-client) or a member of system:masters; any other is answered 403.
