@@ -100,11 +100,22 @@ static void store_failed(void *ctx, const struct error *why)
     _exit(1);
 }
 
+/* The store says so in the log; from here on it is a graceful end as any other. */
+static void on_removed(void *ctx)
+{
+    (void)ctx;
+    kill(getpid(), SIGTERM);
+}
+
 static int open_store(struct process *p, struct error *err)
 {
     struct kv_options options;
     if (options_store(&p->options, &p->arena, &options, err) < 0)
         return err->code;
+    const char *level = getenv("C8S_TEST_LEVEL"); /* tests of rolling upgrades: an older program */
+    if (level)
+        options.level = (unsigned)atoi(level);
+    options.on_removed = on_removed;
     options.event_cache_free = watch_event_cache_free;
     options.fail_stop = store_failed;
     p->kv = kv_open(&options, err);
@@ -172,7 +183,7 @@ static void hand_over(struct process *p)
     struct kv_status st;
     sem_t done;
     kv_status(p->kv, &st);
-    if (p->options.initial_cluster == NULL || st.leader_id != st.member_id || st.failed)
+    if (st.leader_id != st.member_id || st.failed)
         return;
     sem_init(&done, 0, 0);
     kv_move_leader(p->kv, 0, NULL, on_transfer, &done);

@@ -28,6 +28,7 @@ static void defaults(struct options *o)
         .progress_ns = NS(600),
         .pre_vote = true,
         .strict_reconfig_check = true,
+        .max_learners = 1,
         .log_level = "info",
         .log_format = "text",
         .node_ports = "30000-32767",
@@ -153,7 +154,11 @@ void options_parse(struct options *o, int argc, char **argv)
         {"peer-trusted-ca-file", 0, FLAG_STRING, &o->peer_ca_file, "FILE",
          "Who signs members' certificates."},
         {"peer-client-cert-auth", 0, FLAG_BOOL, &o->peer_client_cert_auth, NULL,
-         "Members must have a certificate."},
+         "Members must have a certificate; always so with --peer-trusted-ca-file."},
+        {"peer-cert-allowed-cn", 0, FLAG_LIST, &o->peer_allowed_cn, "NAMES",
+         "Common names that members' certificates may have."},
+        {"peer-cert-allowed-hostname", 0, FLAG_LIST, &o->peer_allowed_hostnames, "NAMES",
+         "Host names of which members' certificates must have one."},
         {"heartbeat-interval", 0, FLAG_MS, &o->heartbeat_ms, "MS",
          "Time between a leader's heartbeats."},
         {"election-timeout", 0, FLAG_MS, &o->election_ms, "MS",
@@ -181,7 +186,11 @@ void options_parse(struct options *o, int argc, char **argv)
         {"snapshot-count", 0, FLAG_INT, &o->snapshot_count, "N",
          "Accepted; the store checkpoints by time and bytes."},
         {"pre-vote", 0, FLAG_BOOL, &o->pre_vote, NULL, "Always on."},
-        {"strict-reconfig-check", 0, FLAG_BOOL, &o->strict_reconfig_check, NULL, "Always on."},
+        {"strict-reconfig-check", 0, FLAG_BOOL, &o->strict_reconfig_check, NULL,
+         "Refuse changes of membership that endanger the quorum."},
+        {"max-learners", 0, FLAG_UINT, &o->max_learners, "N", "Learners at once."},
+        {"force-new-cluster", 0, FLAG_BOOL, &o->force_new_cluster, NULL,
+         "Forget all other members: for the last survivor of a lost cluster."},
         {"listen-metrics-urls", 0, FLAG_LIST, &o->metrics_urls, "URLS",
          "More addresses for /metrics and /health."},
         {"log-level", 0, FLAG_STRING, &o->log_level, "LEVEL", "The least important lines to log.",
@@ -242,7 +251,6 @@ void options_parse(struct options *o, int argc, char **argv)
         {"proxy-client-key-file", 0, FLAG_UNSUPPORTED, NULL, NULL, "aggregation is not there yet"},
         {"disable-admission-plugins", 0, FLAG_UNSUPPORTED, NULL, NULL, "admission is always on"},
         {"feature-gates", 0, FLAG_UNSUPPORTED, NULL, NULL, "there are no feature gates"},
-        {"force-new-cluster", 0, FLAG_UNSUPPORTED, NULL, NULL, "not there yet"},
         {"auto-compaction-mode", 0, FLAG_UNSUPPORTED, NULL, NULL,
          "not there yet: see --etcd-compaction-interval"},
         {"auto-compaction-retention", 0, FLAG_UNSUPPORTED, NULL, NULL,
@@ -270,6 +278,8 @@ void options_free(struct options *o)
     flag_list_free(&o->peer_urls);
     flag_list_free(&o->advertise_peer_urls);
     flag_list_free(&o->metrics_urls);
+    flag_list_free(&o->peer_allowed_cn);
+    flag_list_free(&o->peer_allowed_hostnames);
     flag_list_free(&o->sa_keys);
     flag_list_free(&o->audiences);
     flag_list_free(&o->authorization);
@@ -342,12 +352,26 @@ int options_store(const struct options *o, struct arena *a, struct kv_options *o
         .auth_token = o->auth_token,
         .auth_token_ttl_s = (uint32_t)MIN(o->auth_token_ttl_s, UINT32_MAX),
         .bcrypt_cost = (unsigned)MIN(o->bcrypt_cost, UINT32_MAX),
+        .peer_allowed_cn = strs(a, &o->peer_allowed_cn),
+        .peer_allowed_cn_len = o->peer_allowed_cn.len,
+        .peer_allowed_hostnames = strs(a, &o->peer_allowed_hostnames),
+        .peer_allowed_hostnames_len = o->peer_allowed_hostnames.len,
+        .strict_reconfig = o->strict_reconfig_check,
+        .learners_max = (unsigned)MIN(o->max_learners, UINT32_MAX),
+        .force_new_cluster = o->force_new_cluster,
         .heartbeat_ms = (uint32_t)o->heartbeat_ms,
         .election_ms = (uint32_t)o->election_ms,
     };
-    if (!o->initial_cluster)
-        return 0;
     struct kv_member_config *members = NULL;
+    if (!o->initial_cluster) { /* a lone member; with peer URLs others can be added to it */
+        const struct flag_list *urls =
+            o->advertise_peer_urls.len ? &o->advertise_peer_urls : &o->peer_urls;
+        members = arena_new(a, struct kv_member_config);
+        *members = (struct kv_member_config){out->name, strs(a, urls), urls->len};
+        out->members = members;
+        out->members_len = urls->len > 0;
+        return 0;
+    }
     int rc = parse_cluster(o->initial_cluster, a, &members, &out->members_len, err);
     out->members = members;
     return rc;

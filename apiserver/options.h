@@ -19,7 +19,9 @@ struct options {
     const char *cert_file, *key_file, *ca_file;
     bool client_cert_auth;
     const char *peer_cert_file, *peer_key_file, *peer_ca_file;
-    bool peer_client_cert_auth;
+    bool peer_client_cert_auth, force_new_cluster;
+    struct flag_list peer_allowed_cn, peer_allowed_hostnames;
+    uint64_t max_learners;
     int64_t heartbeat_ms, election_ms;
     uint64_t quota_bytes, request_bytes_max, txn_ops_max, streams_max;
     const char *auth_token;

@@ -314,6 +314,9 @@ int apply_entry(struct apply *a, const struct raft_entry *e, struct pending *p, 
     case PROPOSAL_DIGEST:
         integrity_apply(a->kv, a, &q.digest, e->index);
         break;
+    case PROPOSAL_CLUSTER:
+        rc = members_apply_cluster(a->kv, a, &q.cluster, p, err);
+        break;
     case PROPOSAL_ALARM:
         rc = alarms_apply(a->kv, a, &q.alarm, err);
         break;

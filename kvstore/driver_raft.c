@@ -69,29 +69,7 @@ void driver_transfer(struct driver *d, uint64_t to, raft_done_fn *fn, void *ctx)
     raft_node_transfer(d->node, to, fn, ctx);
 }
 
-/* "https://10.0.0.1:2380" → "10.0.0.1:2380", in `out`. *secure: https. */
-static int url_address(struct str url, char out[256], bool *secure, struct error *err)
-{
-    struct str rest = url;
-    if (str_has_prefix(url, STR("https://")))
-        rest = str_slice(url, 8, url.n);
-    else if (str_has_prefix(url, STR("http://")))
-        rest = str_slice(url, 7, url.n);
-    else
-        return error_set(err, ERR_INVALID, "peer URL %.*s: must begin with http:// or https://",
-                         STR_ARG(url));
-    *secure = str_has_prefix(url, STR("https://"));
-    ptrdiff_t slash = str_find_char(rest, '/');
-    if (slash >= 0)
-        rest = str_slice(rest, 0, (size_t)slash);
-    if (rest.n == 0 || rest.n > 255)
-        return error_set(err, ERR_INVALID, "peer URL %.*s: names no host", STR_ARG(url));
-    memcpy(out, rest.p, rest.n);
-    out[rest.n] = 0;
-    return 0;
-}
-
-/* Where this member listens for peers: --listen-peer-urls, else its own peer URL if there are others. */
+/* Where this member listens for peers: --listen-peer-urls, else its own peer URL. */
 static int choose_listen(struct driver *d, bool *secure, struct error *err)
 {
     const struct kv_options *o = &d->kv->o;
@@ -99,56 +77,77 @@ static int choose_listen(struct driver *d, bool *secure, struct error *err)
     struct str url = STR_NONE;
     if (o->listen_peer_urls_len)
         url = o->listen_peer_urls[0];
-    for (size_t i = 0; i < o->members_len && !url.n; i++)
-        if (str_eq(o->members[i].name, o->name) && o->members_len + o->join_existing > 1 &&
-            o->members[i].peer_urls_len)
-            url = o->members[i].peer_urls[0];
+    const struct kv_member_config *own = members_own_config(d->kv);
+    if (!url.n && own && own->peer_urls_len)
+        url = own->peer_urls[0];
     *secure = false;
     if (!url.n)
         return o->members_len > 1 ? error_set(err, ERR_INVALID, "no peer URL to listen on") : 0;
-    int rc = url_address(url, address, secure, err);
+    int rc = member_url_address(url, address, secure, err);
     if (rc == 0)
         d->listen = mem_strdup(address);
     return rc;
 }
 
-static int open_tls(struct driver *d, struct error *err)
+/* Whoever names a CA for peers wants them checked, whatever --peer-client-cert-auth says. */
+int driver_peer_tls(struct kv *kv, struct tls_context **server, struct tls_context **client,
+                    struct error *err)
 {
-    const struct kv_options *o = &d->kv->o;
+    const struct kv_options *o = &kv->o;
+    bool both_ways = o->peer_client_cert_auth || o->peer_ca_file;
     struct tls_options t = {.cert_file = o->peer_cert_file,
                             .key_file = o->peer_key_file,
                             .ca_file = o->peer_ca_file,
-                            .client_auth = o->peer_client_cert_auth ? TLS_CLIENT_AUTH_REQUIRE
-                                                                    : TLS_CLIENT_AUTH_NONE};
+                            .client_auth =
+                                both_ways ? TLS_CLIENT_AUTH_REQUIRE : TLS_CLIENT_AUTH_NONE};
+    *server = *client = NULL;
     if (!t.cert_file || !t.key_file)
         return error_set(err, ERR_INVALID, "https peer URLs need a peer certificate and key");
-    d->server = tls_server_new(&t, err);
-    if (!d->server)
-        return error_wrap(err, "peer TLS");
-    d->client = tls_client_new(&t, err);
-    return d->client ? 0 : error_wrap(err, "peer TLS");
+    if (both_ways && !t.ca_file)
+        return error_set(err, ERR_INVALID, "--peer-client-cert-auth needs --peer-trusted-ca-file");
+    *server = tls_server_new(&t, err);
+    *client = *server ? tls_client_new(&t, err) : NULL;
+    if (*client)
+        return 0;
+    tls_context_unref(*server);
+    *server = NULL;
+    return error_wrap(err, "peer TLS");
+}
+
+void driver_propose_config(struct driver *d, const struct raft_change *change, uint32_t timeout_ms,
+                           raft_propose_fn *fn, void *ctx)
+{
+    raft_propose_config(d->node, change, timeout_ms, fn, ctx);
+}
+
+void driver_set_peer(struct driver *d, const struct kv_member *member)
+{
+    char address[256];
+    bool secure;
+    struct error err;
+    if (member->peer_urls_len == 0)
+        return;
+    if (member_url_address(member->peer_urls[0], address, &secure, &err) < 0)
+        log_warn("store", "a member cannot be reached member=%" PRIx64 " reason=\"%s\"", member->id,
+                 err.message);
+    else
+        raft_node_set_peer(d->node, member->id, address);
+}
+
+void driver_expel(struct driver *d, uint64_t id)
+{
+    raft_node_expel(d->node, id);
 }
 
 /* Tell Raft where everybody else is. */
-static int set_peers(struct driver *d, struct error *err)
+static void set_peers(struct driver *d)
 {
-    struct kv *kv = d->kv;
-    struct arena a;
-    struct kv_member *members;
-    size_t n;
-    arena_init(&a);
-    int rc = kv_member_list(kv, &a, &members, &n, err);
-    for (size_t i = 0; i < n && rc == 0; i++) {
-        char address[256];
-        bool secure;
-        if (members[i].id == kv->member_id || members[i].peer_urls_len == 0)
-            continue;
-        rc = url_address(members[i].peer_urls[0], address, &secure, err);
-        if (rc == 0)
-            raft_node_set_peer(d->node, members[i].id, address);
-    }
-    arena_free(&a);
-    return rc;
+    struct members *m = &d->kv->members;
+    pthread_mutex_lock(&m->lock);
+    for (size_t i = 0; i < m->now.items.len; i++)
+        if (m->now.items.items[i].id != d->kv->member_id)
+            driver_set_peer(d, &m->now.items.items[i]);
+    pthread_mutex_unlock(&m->lock);
 }
 
 static void driver_free(struct driver *d)
@@ -167,13 +166,16 @@ int driver_start(struct kv *kv, const struct raft_boot *boot, struct error *err)
     kv->driver = d;
     int rc = choose_listen(d, &secure, err);
     if (rc == 0 && secure)
-        rc = open_tls(d, err);
+        rc = driver_peer_tls(kv, &d->server, &d->client, err);
     struct raft_node_options o = {.id = kv->member_id,
                                   .cluster_id = kv->cluster_id,
                                   .host = kv->host,
                                   .heartbeat_ms = kv->o.heartbeat_ms,
                                   .election_ms = kv->o.election_ms,
                                   .listen = d->listen,
+                                  .level = kv->o.level,
+                                  .peer_rules = &kv_peer_rules,
+                                  .peer_rules_ctx = kv,
                                   .tls_server = d->server,
                                   .tls_client = d->client,
                                   .boot = boot,
@@ -184,8 +186,8 @@ int driver_start(struct kv *kv, const struct raft_boot *boot, struct error *err)
                                   .metrics = kv->o.metrics};
     if (rc == 0)
         rc = raft_node_start(&o, &d->node, err);
-    if (rc == 0 && (rc = set_peers(d, err)) < 0)
-        raft_node_stop(d->node);
+    if (rc == 0)
+        set_peers(d);
     if (rc < 0) {
         kv->driver = NULL;
         driver_free(d);

@@ -4,6 +4,7 @@
  * Slices point into the message, which lives as long as the call; nothing is copied.
  */
 #include "kvstore/etcd_auth.h"
+#include "kvstore/kv_members.h"
 #include "kvstore/level.h"
 
 const char *etcd_error_message(int code, int *status)
@@ -28,6 +29,26 @@ const char *etcd_error_message(int code, int *status)
          "etcdserver: duplicate key given in txn request"},
         {KV_ERR_RESPONSE_TOO_LARGE, GRPC_RESOURCE_EXHAUSTED,
          "etcdserver: response is too large, use a limit"},
+        {KV_ERR_MEMBER_EXISTS, GRPC_FAILED_PRECONDITION, "etcdserver: member ID already exist"},
+        {KV_ERR_PEER_URL_EXISTS, GRPC_FAILED_PRECONDITION, "etcdserver: Peer URLs already exists"},
+        {KV_ERR_MEMBER_NOT_FOUND, GRPC_NOT_FOUND, "etcdserver: member not found"},
+        {KV_ERR_MEMBER_NOT_LEARNER, GRPC_FAILED_PRECONDITION,
+         "etcdserver: can only promote a learner member"},
+        {KV_ERR_LEARNER_NOT_READY, GRPC_FAILED_PRECONDITION,
+         "etcdserver: can only promote a learner member which is in sync with leader"},
+        {KV_ERR_TOO_MANY_LEARNERS, GRPC_FAILED_PRECONDITION,
+         "etcdserver: too many learner members in cluster"},
+        {KV_ERR_NOT_ENOUGH_STARTED, GRPC_FAILED_PRECONDITION,
+         "etcdserver: re-configuration failed due to not enough started members"},
+        {KV_ERR_UNHEALTHY, GRPC_UNAVAILABLE, "etcdserver: unhealthy cluster"},
+        {KV_ERR_MEMBER_URLS, GRPC_INVALID_ARGUMENT, "etcdserver: given member URLs are invalid"},
+        {KV_ERR_DOWNGRADE_FORMAT, GRPC_INVALID_ARGUMENT,
+         "etcdserver: wrong downgrade target version format"},
+        {KV_ERR_DOWNGRADE_TARGET, GRPC_INVALID_ARGUMENT,
+         "etcdserver: invalid downgrade target version"},
+        {KV_ERR_DOWNGRADE_IN_PROCESS, GRPC_FAILED_PRECONDITION,
+         "etcdserver: cluster has a downgrade job in progress"},
+        {KV_ERR_NO_DOWNGRADE, GRPC_FAILED_PRECONDITION, "etcdserver: no inflight downgrade job"},
         {KV_ERR_LEVEL, GRPC_FAILED_PRECONDITION, "etcdserver: not capable"},
         {ERR_LIMIT, GRPC_RESOURCE_EXHAUSTED, "etcdserver: too many requests"},
         {ERR_TIMEOUT, GRPC_UNAVAILABLE, "etcdserver: request timed out"},

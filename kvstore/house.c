@@ -226,6 +226,7 @@ static void *house_main(void *arg)
             if (!atomic_load(&kv->failed)) {
                 leases_step(kv, now);
                 announce_step(kv);
+                members_step(kv, now);
             }
         }
         if ((now - quota >= QUOTA_NS || atomic_load(&kv->quota.exceeded)) &&

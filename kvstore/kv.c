@@ -55,6 +55,10 @@ static void options_take(struct kv *kv, const struct kv_options *given)
     o->peer_cert_file = dup_cstr(a, given->peer_cert_file);
     o->peer_key_file = dup_cstr(a, given->peer_key_file);
     o->peer_ca_file = dup_cstr(a, given->peer_ca_file);
+    o->peer_allowed_cn = dup_strs(a, given->peer_allowed_cn, given->peer_allowed_cn_len);
+    o->peer_allowed_hostnames =
+        dup_strs(a, given->peer_allowed_hostnames, given->peer_allowed_hostnames_len);
+    DEFAULT(o->learners_max, 1);
 
     DEFAULT(o->quota_bytes, 2 * GIB);
     DEFAULT(o->map_bytes, 2 * o->quota_bytes + GIB);
@@ -101,6 +105,7 @@ static void kv_free(struct kv *kv)
     integrity_free(kv->integrity);
     logdb_close(kv->db);
     lease_table_free(&kv->leases);
+    members_close(&kv->members);
     alarms_free(&kv->alarms);
     auth_store_free(&kv->auth);
     waiters_free(kv);
@@ -123,7 +128,12 @@ static void kv_free(struct kv *kv)
 static int open_storage(struct kv *kv, struct error *err)
 {
     struct raft_config config;
+    bool is_new = !logdb_exists(kv->host, kv->o.data_dir);
     int rc = members_bootstrap(kv, &config, err);
+    if (rc == 0 && is_new && kv->o.force_new_cluster)
+        rc = error_set(err, ERR_INVALID, "--force-new-cluster: %s holds no member", kv->o.data_dir);
+    if (rc == 0 && is_new)
+        rc = members_ask_peers(kv, err);
     if (rc < 0)
         return rc;
     struct logdb_options lo = {.host = kv->host,
@@ -145,8 +155,17 @@ static int open_storage(struct kv *kv, struct error *err)
         if (rc == ERR_CORRUPT)
             rc = integrity_rebuild(kv, &rebuilt, err);
     }
+    if (rc == 0 && kv->o.force_new_cluster)
+        rc = members_force_new(kv, err);
     if (rc == 0)
         rc = kv_load_state(kv, err);
+    if (rc == 0 && kv->members.self_removed)
+        rc = error_set(
+            err, ERR_DENIED,
+            "this member was removed from the cluster: its data directory %s is of no use any "
+            "more. Remove it, add the member anew (`etcdctl member add`) and start it with "
+            "--initial-cluster-state=existing",
+            kv->o.data_dir);
     return rc;
 }
 
@@ -185,6 +204,7 @@ struct kv *kv_open(const struct kv_options *options, struct error *err)
     locks_init(kv);
     lease_table_init(&kv->leases, kv->o.lease_checkpoint_s * NS_PER_S);
     list_init(&kv->lease_calls);
+    members_open(&kv->members);
     alarms_init(&kv->alarms);
     kv->integrity = integrity_new(kv);
     kv->budget_left = kv->o.response_budget;
@@ -225,6 +245,7 @@ void kv_close(struct kv *kv)
     atomic_store(&kv->stopping, true);
     house_stop(kv);
     driver_stop(kv->driver);
+    members_cancel(kv);
     waiters_cancel_all(kv);
     lease_calls_cancel(kv);
     budget_cancel(kv);

@@ -95,7 +95,19 @@ struct kv_options {
     const struct str *client_urls; /* advertised to others, for the member list */
     size_t client_urls_len;
     const char *peer_cert_file, *peer_key_file, *peer_ca_file; /* NULL with http:// peer URLs */
-    bool peer_client_cert_auth;
+    bool peer_client_cert_auth;        /* always so when peer_ca_file is given */
+    const struct str *peer_allowed_cn; /* peers' certificates must have one of these common names */
+    size_t peer_allowed_cn_len;        /* 0: any */
+    const struct str *peer_allowed_hostnames; /* and one of these among their names */
+    size_t peer_allowed_hostnames_len;        /* 0: any */
+    bool strict_reconfig;   /* refuse changes of membership that endanger the quorum */
+    unsigned learners_max;  /* --max-learners [1] */
+    bool force_new_cluster; /* forget all other members: the last survivor's way out. The directory
+                                must not be empty */
+    /* This member was removed from the cluster and should stop: called once, from a thread of the
+     * store's, some time after it was learnt. NULL: nobody cares. */
+    void (*on_removed)(void *ctx);
+    void *on_removed_ctx;
     uint32_t check_ms;          /* between walks over everything stored [600000] (kv_integrity.h) */
     uint32_t compare_ms;        /* between comparisons of digests with the others [60000] */
     bool initial_corrupt_check; /* a walk before anything is served */
@@ -473,6 +485,7 @@ struct kv_member {
     struct str *client_urls;
     size_t client_urls_len;
     bool is_learner;
+    bool started; /* has ever run */
 };
 /* The members as this member has applied them; in `a`. */
 int kv_member_list(struct kv *kv, struct arena *a, struct kv_member **members, size_t *members_len,

@@ -16,5 +16,6 @@ unsigned kv_level_own(const struct kv *kv)
 
 unsigned proposal_kind_level(enum proposal_kind kind)
 {
-    return kind <= PROPOSAL_MEMBER ? KV_LEVEL_1 : KV_LEVEL_2;
+    /* CLUSTER raises the level itself: proposed once all members are known to understand it. */
+    return kind <= PROPOSAL_MEMBER || kind == PROPOSAL_CLUSTER ? KV_LEVEL_1 : KV_LEVEL_2;
 }

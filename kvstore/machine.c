@@ -97,6 +97,8 @@ static int apply_all(struct apply *a, const struct raft_apply_batch *b, struct e
         const struct raft_apply *e = &b->apply[i];
         if (e->config)
             rc = logdb_txn_config(&a->txn, e->config, err);
+        if (rc == 0 && e->config)
+            rc = members_apply_change(a->kv, a, e, err);
         if (rc == 0 && e->entry.kind == RAFT_ENTRY_DATA)
             rc = apply_data(a, e, applied, err);
         applied = e->entry.index;
@@ -120,6 +122,10 @@ static int machine_apply(void *ctx, const struct raft_apply_batch *b, struct err
             rc = txn_close(&a, err);
         else if (a.txn.mdb)
             txn_drop(&a);
+    }
+    if (rc == 0 && kv->members.changed) {
+        kv->members.changed = false;
+        rc = members_refresh(kv, err);
     }
     atomic_store(&kv->apply_busy, 0);
     if (rc < 0) {
@@ -181,7 +187,7 @@ int kv_load_state(struct kv *kv, struct error *err)
     atomic_store(&kv->compacted, kv->state.compact_rev);
     atomic_store(&kv->applied, info.applied);
     kv->log_base = info.base_index;
-    return rc;
+    return rc < 0 ? rc : members_refresh(kv, err);
 }
 
 /* ---- housekeeping on the apply thread ---- */
@@ -262,6 +268,7 @@ const struct raft_machine_ops kv_machine_ops = {
     .apply = machine_apply,
     .maintain = machine_maintain,
     .snapshot_install = machine_snapshot_install,
+    .check_change = members_check_change,
     .read_log = machine_read_log,
     .snapshot_open = snapshot_reader_open,
     .snapshot_read = snapshot_reader_read,

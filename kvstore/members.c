@@ -1,11 +1,11 @@
 /*
- * Who the members are: ids, names and addresses, kept beside Raft's configuration.
+ * Who the members are: ids, names and addresses, kept beside Raft's configuration (kvstore/members.h).
  *
  * A founding member's id is drawn from its peer URLs and the cluster token, so that all founders
- * compute the same configuration without talking. The meta record "members" lists them all:
- *
- *     n, then per member: id, flags, name, n peer URLs, n client URLs     (varints and strings)
+ * compute the same configuration without talking.
  */
+#include "kvstore/members.h"
+#include "kvstore/level.h"
 #include "kvstore/store.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -13,32 +13,73 @@
 #include <inttypes.h>
 #include <openssl/sha.h>
 
-#define MEMBER_URLS_MAX 64
+#define CLUSTER_VERSION 1
 
-struct member_list {
-    VEC(struct kv_member) items;
-};
+/* ---- records ---- */
+
+void member_records_free(struct member_records *m)
+{
+    vec_free(&m->items);
+    vec_free(&m->removed);
+    *m = (struct member_records){0};
+}
+
+struct kv_member *member_find(struct member_records *m, uint64_t id)
+{
+    for (size_t i = 0; i < m->items.len; i++)
+        if (m->items.items[i].id == id)
+            return &m->items.items[i];
+    return NULL;
+}
+
+bool member_removed(const struct member_records *m, uint64_t id)
+{
+    for (size_t i = 0; i < m->removed.len; i++)
+        if (m->removed.items[i] == id)
+            return true;
+    return false;
+}
+
+static void put_str(struct buf *b, struct str s)
+{
+    buf_append_varint(b, s.n);
+    buf_append_str(b, s);
+}
 
 static void put_urls(struct buf *b, const struct str *urls, size_t n)
 {
     buf_append_varint(b, n);
-    for (size_t i = 0; i < n; i++) {
-        buf_append_varint(b, urls[i].n);
-        buf_append_str(b, urls[i]);
-    }
+    for (size_t i = 0; i < n; i++)
+        put_str(b, urls[i]);
 }
 
-static void members_encode(const struct member_list *l, struct buf *b)
+void members_encode(const struct member_records *l, struct buf *b)
 {
     buf_append_varint(b, l->items.len);
     for (size_t i = 0; i < l->items.len; i++) {
         const struct kv_member *m = &l->items.items[i];
         buf_append_varint(b, m->id);
-        buf_append_varint(b, m->name.n);
-        buf_append_str(b, m->name);
+        put_str(b, m->name);
         put_urls(b, m->peer_urls, m->peer_urls_len);
         put_urls(b, m->client_urls, m->client_urls_len);
     }
+}
+
+void cluster_encode(const struct member_records *l, struct buf *b)
+{
+    size_t started = 0;
+    for (size_t i = 0; i < l->items.len; i++)
+        started += l->items.items[i].started;
+    buf_append_varint(b, CLUSTER_VERSION);
+    buf_append_varint(b, l->level);
+    put_str(b, l->downgrade);
+    buf_append_varint(b, started);
+    for (size_t i = 0; i < l->items.len; i++)
+        if (l->items.items[i].started)
+            buf_append_varint(b, l->items.items[i].id);
+    buf_append_varint(b, l->removed.len);
+    for (size_t i = 0; i < l->removed.len; i++)
+        buf_append_varint(b, l->removed.items[i]);
 }
 
 struct reader {
@@ -84,7 +125,7 @@ static struct str *get_urls(struct reader *r, size_t *len)
     return urls;
 }
 
-static int members_decode(struct str in, struct arena *a, struct member_list *l, struct error *err)
+int members_decode(struct str in, struct arena *a, struct member_records *l, struct error *err)
 {
     struct reader r = {in.p, in.p + in.n, a, false};
     uint64_t n = get_varint(&r);
@@ -100,39 +141,75 @@ static int members_decode(struct str in, struct arena *a, struct member_list *l,
     return 0;
 }
 
-static int members_load(struct kv *kv, MDB_txn *txn, struct arena *a, struct member_list *l,
-                        struct error *err)
+int cluster_decode(struct str in, struct arena *a, struct member_records *l, struct error *err)
+{
+    struct reader r = {in.p, in.p + in.n, a, false};
+    uint64_t version = get_varint(&r);
+    if (!r.failed && version != CLUSTER_VERSION)
+        return error_set(err, ERR_UNSUPPORTED, "the cluster record is of version %" PRIu64,
+                         version);
+    l->level = (unsigned)get_varint(&r);
+    l->downgrade = get_str(&r);
+    uint64_t n = get_varint(&r);
+    for (uint64_t i = 0; i < n && !r.failed; i++) {
+        struct kv_member *m = member_find(l, get_varint(&r));
+        if (m)
+            m->started = true;
+    }
+    n = get_varint(&r);
+    for (uint64_t i = 0; i < n && !r.failed; i++)
+        vec_push(&l->removed, get_varint(&r));
+    if (r.failed || r.p != r.end || l->level == 0 || l->removed.len > MEMBERS_REMOVED_MAX)
+        return error_set(err, ERR_CORRUPT, "the cluster record has a wrong form");
+    return 0;
+}
+
+int members_load(struct kv *kv, MDB_txn *txn, struct arena *a, struct member_records *m,
+                 struct error *err)
 {
     struct str s;
+    m->level = KV_LEVEL_1;
     int rc = logdb_get_meta(kv->db, txn, "members", &s);
     if (rc == ERR_NOT_FOUND)
         return 0;
-    return rc < 0 ? rc : members_decode(s, a, l, err);
+    if (rc < 0)
+        return error_set(err, rc, "read the member list");
+    rc = members_decode(s, a, m, err);
+    if (rc < 0)
+        return rc;
+    rc = logdb_get_meta(kv->db, txn, "cluster", &s);
+    if (rc == ERR_NOT_FOUND)
+        return 0; /* written by a program of level 1 */
+    return rc < 0 ? error_set(err, rc, "read the cluster record") : cluster_decode(s, a, m, err);
 }
 
-static int members_save(struct kv *kv, MDB_txn *txn, const struct member_list *l, struct error *err)
+int members_save(struct kv *kv, MDB_txn *txn, const struct member_records *m, struct error *err)
 {
     struct buf b;
     buf_init(&b);
-    members_encode(l, &b);
+    members_encode(m, &b);
     int rc = logdb_put_meta(kv->db, txn, "members", buf_str(&b), err);
+    buf_clear(&b);
+    cluster_encode(m, &b);
+    if (rc == 0)
+        rc = logdb_put_meta(kv->db, txn, "cluster", buf_str(&b), err);
     buf_free(&b);
     return rc;
 }
 
 /* ---- founding ---- */
 
-static uint64_t id_from(struct str token, const struct kv_member_config *m)
+uint64_t member_id_from(struct str token, const struct kv_member_config *m)
 {
     unsigned char digest[SHA256_DIGEST_LENGTH];
     struct buf b;
     uint64_t id = 0;
     buf_init(&b);
-    for (size_t i = 0; m && i < m->peer_urls_len; i++) {
+    for (size_t i = 0; i < m->peer_urls_len; i++) {
         buf_append_str(&b, m->peer_urls[i]);
         buf_append_char(&b, '\n');
     }
-    if (m && m->peer_urls_len == 0)
+    if (m->peer_urls_len == 0)
         buf_append_str(&b, m->name);
     buf_append_char(&b, 0);
     buf_append_str(&b, token);
@@ -156,6 +233,14 @@ static const struct kv_member_config *founders(struct kv *kv, size_t *n)
     return m;
 }
 
+const struct kv_member_config *members_own_config(const struct kv *kv)
+{
+    for (size_t i = 0; i < kv->o.members_len; i++)
+        if (str_eq(kv->o.members[i].name, kv->o.name))
+            return &kv->o.members[i];
+    return NULL;
+}
+
 int members_bootstrap(struct kv *kv, struct raft_config *config, struct error *err)
 {
     size_t n;
@@ -166,7 +251,7 @@ int members_bootstrap(struct kv *kv, struct raft_config *config, struct error *e
                          RAFT_MEMBERS_MAX);
     kv->cluster_id = 0;
     for (size_t i = 0; i < n; i++) {
-        uint64_t id = id_from(kv->o.cluster_token, &m[i]);
+        uint64_t id = member_id_from(kv->o.cluster_token, &m[i]);
         if (raft_ids_has(&config->voters, id))
             return error_set(err, ERR_INVALID,
                              "two members of the initial cluster have the same peer URLs");
@@ -183,49 +268,59 @@ int members_bootstrap(struct kv *kv, struct raft_config *config, struct error *e
     return 0;
 }
 
-/* A new directory learns who it is; an old one says it. */
-int members_store_initial(struct kv *kv, struct error *err)
+/* An old directory says who it is. ERR_NOT_FOUND: it died before it learnt it. */
+static int identity_load(struct kv *kv, struct error *err)
 {
     struct str s;
     MDB_txn *txn;
     uint64_t ids[2];
+    int rc = logdb_read_begin(kv->db, &txn, err);
+    if (rc < 0)
+        return rc;
+    rc = logdb_get_meta(kv->db, txn, "identity", &s);
+    if (rc == 0 && s.n == sizeof ids) {
+        memcpy(ids, s.p, sizeof ids);
+        kv->cluster_id = ids[0];
+        kv->member_id = ids[1];
+    }
+    logdb_read_end(kv->db, txn);
+    return rc ? error_set(err, rc, "read this member's identity") : 0;
+}
+
+/* A new directory learns who it is; an old one says it. */
+int members_store_initial(struct kv *kv, struct error *err)
+{
     if (!logdb_is_new(kv->db)) {
-        int rc = logdb_read_begin(kv->db, &txn, err);
-        if (rc < 0)
+        int rc = identity_load(kv, err);
+        if (rc != ERR_NOT_FOUND)
             return rc;
-        rc = logdb_get_meta(kv->db, txn, "identity", &s);
-        if (rc == 0 && s.n == sizeof ids) {
-            memcpy(ids, s.p, sizeof ids);
-            kv->cluster_id = ids[0];
-            kv->member_id = ids[1];
-        }
-        logdb_read_end(kv->db, txn);
-        if (rc == 0 || rc != ERR_NOT_FOUND)
-            return rc ? error_set(err, rc, "read this member's identity") : 0;
         /* died between making the directory and the lines below: go on with them */
     }
     struct logdb_txn w;
-    struct member_list l = {0};
+    struct member_records l = {.level = kv->o.level};
+    struct member_records *initial = &l;
     size_t n;
     const struct kv_member_config *m = founders(kv, &n);
-    for (size_t i = 0; i < n && !kv->o.join_existing; i++)
-        vec_push(&l.items, ((struct kv_member){.id = id_from(kv->o.cluster_token, &m[i]),
-                                               .name = m[i].name,
-                                               .peer_urls = (struct str *)m[i].peer_urls,
-                                               .peer_urls_len = m[i].peer_urls_len}));
+    if (kv->o.join_existing)
+        initial = &kv->members.now; /* as the peers told */
+    else
+        for (size_t i = 0; i < n; i++)
+            vec_push(&l.items, ((struct kv_member){.id = member_id_from(kv->o.cluster_token, &m[i]),
+                                                   .name = m[i].name,
+                                                   .peer_urls = (struct str *)m[i].peer_urls,
+                                                   .peer_urls_len = m[i].peer_urls_len}));
     int rc = logdb_begin(kv->db, &w, err);
     if (rc == 0) {
-        ids[0] = kv->cluster_id;
-        ids[1] = kv->member_id;
+        uint64_t ids[2] = {kv->cluster_id, kv->member_id};
         rc = logdb_put_meta(kv->db, w.mdb, "identity", str_make(ids, sizeof ids), err);
         if (rc == 0)
-            rc = members_save(kv, w.mdb, &l, err);
+            rc = members_save(kv, w.mdb, initial, err);
         if (rc == 0)
             rc = logdb_commit(&w, err);
         else
             logdb_abort(&w);
     }
-    vec_free(&l.items);
+    member_records_free(&l);
     /* The identity must survive: it decides which votes are this member's. */
     return rc < 0 ? rc : logdb_checkpoint(kv->db, err);
 }
@@ -233,7 +328,7 @@ int members_store_initial(struct kv *kv, struct error *err)
 int members_stored(struct kv *kv, struct arena *a, struct kv_member **members, size_t *n,
                    struct error *err)
 {
-    struct member_list l = {0};
+    struct member_records l = {0};
     MDB_txn *txn;
     int rc = logdb_read_begin(kv->db, &txn, err);
     if (rc < 0)
@@ -244,55 +339,139 @@ int members_stored(struct kv *kv, struct arena *a, struct kv_member **members, s
         vec_clear(&l.items);
         const struct kv_member_config *m = founders(kv, n);
         for (size_t i = 0; i < *n; i++)
-            vec_push(&l.items, ((struct kv_member){.id = id_from(kv->o.cluster_token, &m[i]),
+            vec_push(&l.items, ((struct kv_member){.id = member_id_from(kv->o.cluster_token, &m[i]),
                                                    .peer_urls = (struct str *)m[i].peer_urls,
                                                    .peer_urls_len = m[i].peer_urls_len}));
     }
     *n = l.items.len;
     *members = arena_dup(a, l.items.items, l.items.len * sizeof *l.items.items);
-    vec_free(&l.items);
+    member_records_free(&l);
     return 0;
 }
 
-/* ---- changes and questions ---- */
+/* ---- the copy in memory ---- */
 
-int members_apply(struct kv *kv, struct apply *a, const struct proposal_member *m,
-                  struct error *err)
+void members_open(struct members *m)
 {
-    struct member_list l = {0};
-    int rc = members_load(kv, a->txn.mdb, &kv->apply_arena, &l, err);
-    for (size_t i = 0; i < l.items.len && rc == 0; i++) {
-        if (l.items.items[i].id != m->id)
-            continue;
-        l.items.items[i].name = m->name;
-        l.items.items[i].client_urls = m->client_urls;
-        l.items.items[i].client_urls_len = m->client_urls_len;
-        rc = members_save(kv, a->txn.mdb, &l, err);
+    pthread_mutex_init(&m->lock, NULL);
+    arena_init(&m->arena);
+    list_init(&m->calls);
+}
+
+void members_close(struct members *m)
+{
+    assert(list_empty(&m->calls));
+    member_records_free(&m->now);
+    arena_free(&m->arena);
+    pthread_mutex_destroy(&m->lock);
+}
+
+void members_self_removed(struct kv *kv, uint64_t by)
+{
+    struct members *m = &kv->members;
+    pthread_mutex_lock(&m->lock);
+    bool first = !m->self_removed;
+    if (first) {
+        m->self_removed = true;
+        m->self_removed_ns = host_mono_ns(kv->host);
     }
-    vec_free(&l.items);
-    return rc;
+    pthread_mutex_unlock(&m->lock);
+    if (!first)
+        return;
+    if (by)
+        log_error("store",
+                  "this member has been removed from the cluster, says a peer: stopping "
+                  "member=%" PRIx64 " peer=%" PRIx64,
+                  kv->member_id, by);
+    else
+        log_error("store",
+                  "this member has been removed from the cluster: stopping member=%" PRIx64,
+                  kv->member_id);
+    log_error("store", "its data directory is of no use any more and must be removed data_dir=%s",
+              kv->o.data_dir);
+}
+
+/* Tell the driver who is where now; m->lock held, so that nobody tells something older afterwards. */
+static void tell_driver(struct kv *kv, const struct member_records *old, struct member_records *now)
+{
+    if (!kv->driver)
+        return;
+    for (size_t i = 0; i < now->items.len; i++)
+        if (now->items.items[i].id != kv->member_id)
+            driver_set_peer(kv->driver, &now->items.items[i]);
+    for (size_t i = 0; i < old->items.len; i++) {
+        uint64_t id = old->items.items[i].id;
+        if (id != kv->member_id && !member_find(now, id))
+            driver_expel(kv->driver, id);
+    }
+}
+
+int members_refresh(struct kv *kv, struct error *err)
+{
+    struct members *m = &kv->members;
+    struct member_records now = {0};
+    struct raft_snapshot_meta meta;
+    struct arena arena;
+    MDB_txn *txn;
+    int rc = logdb_read_begin(kv->db, &txn, err);
+    if (rc < 0)
+        return rc;
+    arena_init(&arena);
+    rc = members_load(kv, txn, &arena, &now, err);
+    if (rc == 0)
+        rc = logdb_snapshot_meta(kv->db, txn, &meta, err);
+    logdb_read_end(kv->db, txn);
+    if (rc == 0 && now.level > kv->o.level)
+        rc = error_set(err, ERR_UNSUPPORTED,
+                       "the cluster is at feature level %u, this program knows %u: it is too old",
+                       now.level, kv->o.level);
+    if (rc < 0) {
+        member_records_free(&now);
+        arena_free(&arena);
+        return rc;
+    }
+    bool joining = meta.config.voters.len == 0; /* nothing applied yet */
+    for (size_t i = 0; i < now.items.len; i++)
+        now.items.items[i].is_learner = raft_config_is_learner(&meta.config, now.items.items[i].id);
+    pthread_mutex_lock(&m->lock);
+    tell_driver(kv, &m->now, &now);
+    member_records_free(&m->now);
+    arena_free(&m->arena);
+    m->now = now;
+    m->arena = arena;
+    m->config = meta.config;
+    bool gone =
+        !joining && !member_find(&m->now, kv->member_id) && member_removed(&m->now, kv->member_id);
+    pthread_mutex_unlock(&m->lock);
+    atomic_store(&kv->level, now.level);
+    if (gone)
+        members_self_removed(kv, 0);
+    return 0;
+}
+
+static struct str *dup_urls(struct arena *a, const struct str *urls, size_t n)
+{
+    struct str *out = arena_array(a, struct str, n);
+    for (size_t i = 0; i < n; i++)
+        out[i] = (struct str){arena_dup(a, urls[i].p, urls[i].n), urls[i].n};
+    return out;
 }
 
 int kv_member_list(struct kv *kv, struct arena *a, struct kv_member **members, size_t *members_len,
                    struct error *err)
 {
-    struct member_list l = {0};
-    struct raft_node_status st;
-    MDB_txn *txn;
-    *members = NULL;
-    *members_len = 0;
-    int rc = logdb_read_begin(kv->db, &txn, err);
-    if (rc < 0)
-        return rc;
-    rc = members_load(kv, txn, a, &l, err);
-    logdb_read_end(kv->db, txn);
-    if (rc == 0) {
-        driver_status(kv->driver, &st);
-        for (size_t i = 0; i < l.items.len; i++)
-            l.items.items[i].is_learner = raft_config_is_learner(&st.config, l.items.items[i].id);
-        *members = arena_dup(a, l.items.items, l.items.len * sizeof *l.items.items);
-        *members_len = l.items.len;
+    struct members *m = &kv->members;
+    (void)err;
+    pthread_mutex_lock(&m->lock);
+    size_t n = m->now.items.len;
+    struct kv_member *out = arena_dup(a, m->now.items.items, n * sizeof *out);
+    for (size_t i = 0; i < n; i++) {
+        out[i].name = (struct str){arena_dup(a, out[i].name.p, out[i].name.n), out[i].name.n};
+        out[i].peer_urls = dup_urls(a, out[i].peer_urls, out[i].peer_urls_len);
+        out[i].client_urls = dup_urls(a, out[i].client_urls, out[i].client_urls_len);
     }
-    vec_free(&l.items);
-    return rc;
+    pthread_mutex_unlock(&m->lock);
+    *members = out;
+    *members_len = n;
+    return 0;
 }

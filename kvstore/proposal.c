@@ -146,6 +146,13 @@ void proposal_encode(const struct proposal *p, struct buf *out)
         for (size_t i = 0; i < p->member.client_urls_len; i++)
             put_str(out, p->member.client_urls[i]);
         break;
+    case PROPOSAL_CLUSTER:
+        put_byte(out, p->cluster.action);
+        if (p->cluster.action == PROPOSAL_CLUSTER_LEVEL)
+            put_int(out, p->cluster.level);
+        else
+            put_str(out, p->cluster.downgrade);
+        break;
     case PROPOSAL_ALARM:
         put_int(out, (int64_t)p->alarm.member);
         put_byte(out, p->alarm.type);
@@ -354,6 +361,17 @@ static void get_auth(struct reader *r, struct kv_auth_change *c)
         r->failed = true;
 }
 
+static void get_cluster(struct reader *r, struct proposal_cluster *c)
+{
+    c->action = get_byte(r, PROPOSAL_CLUSTER_DOWNGRADE);
+    if (c->action == PROPOSAL_CLUSTER_LEVEL)
+        c->level = (unsigned)get_int(r);
+    else if (c->action == PROPOSAL_CLUSTER_DOWNGRADE)
+        c->downgrade = get_str(r);
+    else
+        r->failed = true;
+}
+
 int proposal_decode(struct str in, struct arena *a, struct proposal *out, struct error *err)
 {
     struct reader r = {.p = in.p, .end = in.p + in.n, .arena = a};
@@ -387,6 +405,9 @@ int proposal_decode(struct str in, struct arena *a, struct proposal *out, struct
         break;
     case PROPOSAL_MEMBER:
         get_member(&r, &out->member);
+        break;
+    case PROPOSAL_CLUSTER:
+        get_cluster(&r, &out->cluster);
         break;
     case PROPOSAL_ALARM:
         out->alarm.member = get_varint(&r);

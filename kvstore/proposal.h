@@ -7,6 +7,7 @@
  *     COMPACT       revision
  *     MEMBER        id, name, client URLs (what a member says of itself)
  *     ALARM         member type:1 clear:1
+ *     CLUSTER       action:1 and a level, or a downgrade's target version ("": none)
  *     LEASE_EXPIRE  id term             LEASE_CHECKPOINT  n (id remaining)*
  *     AUTH          op:1 name role secret flags:1 perm:1 key end        (kvstore/kv_auth.h)
  *
@@ -42,7 +43,8 @@ enum proposal_kind {
     PROPOSAL_LEASE_CHECKPOINT = 9, /* what is left of long leases */
     PROPOSAL_AUTH = 10,
     PROPOSAL_DIGEST = 11, /* integrity.h: a mark, or a member's vote about one */
-    PROPOSAL_KIND_MAX = PROPOSAL_DIGEST,
+    PROPOSAL_CLUSTER = 12, /* the feature level rises; a downgrade is announced or taken back */
+    PROPOSAL_KIND_MAX = PROPOSAL_CLUSTER,
 };
 /* Added to the kind in the encoded form. */
 #define PROPOSAL_NOBODY 0x40u
@@ -53,6 +55,14 @@ struct proposal_member {
     struct str name;
     struct str *client_urls;
     size_t client_urls_len;
+};
+
+enum proposal_cluster_action { PROPOSAL_CLUSTER_LEVEL = 1, PROPOSAL_CLUSTER_DOWNGRADE = 2 };
+
+struct proposal_cluster {
+    enum proposal_cluster_action action;
+    unsigned level;       /* LEVEL */
+    struct str downgrade; /* DOWNGRADE */
 };
 
 struct proposal_alarm {
@@ -91,6 +101,7 @@ struct proposal {
         struct proposal_alarm alarm;
         struct kv_auth_change auth;
         struct proposal_digest digest;
+        struct proposal_cluster cluster;
     };
     bool client; /* somebody outside asks: */
     struct kv_auth_info who;

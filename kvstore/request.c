@@ -23,6 +23,7 @@ static void pending_done(struct loop_task *task)
         break;
     case PROPOSAL_COMPACT:
     case PROPOSAL_MEMBER:
+    case PROPOSAL_CLUSTER:
     case PROPOSAL_ALARM:
     case PROPOSAL_DIGEST:
     case PROPOSAL_LEASE_CHECKPOINT:

@@ -93,7 +93,7 @@ static int add_auth(void *ctx, enum auth_kind kind, struct str name, struct str 
     return 0;
 }
 
-static const char *const shared_meta[] = {"members", "alarms"};
+static const char *const shared_meta[] = {"members", "cluster", "alarms"};
 
 /* Everything but the versions is small, and taken in one transaction together with the log index. */
 static int reader_begin(struct raft_snapshot_reader *r, struct raft_snapshot_meta *meta,

@@ -12,6 +12,7 @@
 #include "kvstore/alarm.h"
 #include "kvstore/auth.h"
 #include "kvstore/lease.h"
+#include "kvstore/members.h"
 #include "kvstore/mvcc.h"
 #include "kvstore/proposal.h"
 #include "kvstore/quota.h"
@@ -83,6 +84,7 @@ struct kv {
 
     struct lease_table leases;
     struct alarm_set alarms;
+    struct members members;
     struct quota quota;
     struct integrity *integrity;
     atomic_bool rebuilt; /* the alarm CORRUPT is to be cleared */
@@ -236,19 +238,17 @@ void driver_status(struct driver *d, struct raft_node_status *out);
 void driver_call(struct driver *d, uint64_t to, struct str question, uint32_t timeout_ms,
                  raft_call_fn *fn, void *ctx);
 void driver_answer(struct driver *d, uint64_t to, uint64_t call_id, struct str answer);
+void driver_propose_config(struct driver *d, const struct raft_change *change, uint32_t timeout_ms,
+                           raft_propose_fn *fn, void *ctx);
+/* Where a member is now, by the first of its peer URLs. */
+void driver_set_peer(struct driver *d, const struct kv_member *member);
+void driver_expel(struct driver *d, uint64_t id); /* it was removed: tell it */
+/* Contexts for peer connections, each one reference; options without certificates: ERR_INVALID. */
+int driver_peer_tls(struct kv *kv, struct tls_context **server, struct tls_context **client,
+                    struct error *err);
 void driver_transfer(struct driver *d, uint64_t to, raft_done_fn *fn, void *ctx);
 /* A snapshot from this member, without any driver (raft/pull.h). */
 int driver_pull(struct kv *kv, uint64_t peer, struct str url, uint64_t index_min,
                 struct raft_snapshot_writer **out, struct error *err);
-
-/* ---- members.c ---- */
-
-int members_bootstrap(struct kv *kv, struct raft_config *config, struct error *err);
-int members_store_initial(struct kv *kv, struct error *err);
-/* As stored, or, where that cannot be read, as the options name the founders. Before the driver runs. */
-int members_stored(struct kv *kv, struct arena *a, struct kv_member **members, size_t *n,
-                   struct error *err);
-int members_apply(struct kv *kv, struct apply *a, const struct proposal_member *m,
-                  struct error *err);
 
 #endif

@@ -440,6 +440,7 @@ struct tls_peer_owner *tls_peer_read(struct tls_context *ctx, SSL *ssl)
                           : verify != X509_V_OK ? X509_verify_cert_error_string(verify)
                           : !clean              ? "a name holds a NUL or is not text"
                                                 : "certificate has expired";
+    p->usage = owner->info.usage;
     p->common_name = owner->info.common_name;
     p->organizations = (const char *const *)owner->info.organizations;
     p->organizations_len = owner->info.organizations_len;

@@ -50,8 +50,9 @@ int tls_context_reload(struct tls_context *ctx, struct error *err);
  * certificate that has one is treated as unverified). Lives as long as its connection. */
 struct tls_peer {
     bool verified; /* chains to our CA, in its validity, for its usage (client or server) */
-    const char *verify_error;         /* why not; NULL when verified */
-    const char *common_name;          /* "" when the subject has none; the last one if several */
+    const char *verify_error; /* why not; NULL when verified */
+    unsigned usage;           /* X509_USAGE_* (net/x509.h) of its extended key usage; 0: any */
+    const char *common_name;  /* "" when the subject has none; the last one if several */
     const char *const *organizations; /* subject O, in order: Kubernetes' groups */
     size_t organizations_len;
     const char *const *dns_names; /* subject alternative names */

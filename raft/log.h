@@ -77,6 +77,9 @@ int logdb_open(const struct logdb_options *options, struct logdb **out, struct e
 /* Nobody may be inside; writes no checkpoint (call logdb_checkpoint before). */
 void logdb_close(struct logdb *db);
 
+/* Has a member's environment been made in `dir`? (It may still be damaged.) */
+bool logdb_exists(struct host *host, const char *dir);
+
 /* True when the directory held nothing before logdb_open. */
 bool logdb_is_new(const struct logdb *db);
 
@@ -106,6 +109,14 @@ int logdb_txn_append(struct logdb_txn *txn, const struct raft_persist *batches, 
 int logdb_txn_applied(struct logdb_txn *txn, uint64_t index, struct error *err);
 /* The configuration as of the applied index. */
 int logdb_txn_config(struct logdb_txn *txn, const struct raft_config *config, struct error *err);
+/*
+ * Between logdb_open and logdb_boot, for the last survivor of a cluster: from here on `config` holds.
+ * Changes of configuration in the log that are not applied yet become entries without content; everything
+ * else in the log stays. Follow with logdb_commit and logdb_checkpoint: a crash before that leaves all
+ * as it was.
+ */
+int logdb_force_config(struct logdb_txn *txn, const struct raft_config *config, struct error *err);
+
 /* Drop log entries up to `base` (≤ applied), at most `max` of them. *base_now: where the log begins. */
 int logdb_txn_compact(struct logdb_txn *txn, uint64_t base, size_t max, uint64_t *base_now,
                       struct error *err);
