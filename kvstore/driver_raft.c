@@ -202,9 +202,9 @@ int driver_pull(struct kv *kv, uint64_t peer, struct str url, uint64_t index_min
     struct raft_snapshot_meta meta;
     char address[256];
     bool secure;
-    int rc = url_address(url, address, &secure, err);
+    int rc = member_url_address(url, address, &secure, err);
     if (rc == 0 && secure)
-        rc = open_tls(&d, err);
+        rc = driver_peer_tls(kv, &d.server, &d.client, err);
     struct raft_pull_options o = {.id = kv->member_id,
                                   .cluster_id = kv->cluster_id,
                                   .level = kv_level_own(kv),
