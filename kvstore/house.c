@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 #define HOUSE_MS 50
 #define QUOTA_NS (250 * NS_PER_MS)
@@ -20,11 +21,16 @@
 
 void kv_fail(struct kv *kv, const struct error *why)
 {
-    if (atomic_exchange(&kv->failed, true))
+    if (atomic_exchange(&kv->failed, true)) {
+        while (
+            !atomic_load(&kv->fail_told)) /* the first to fail ends the process, in its own way */
+            usleep(1000);
         return;
+    }
     log_error("store", "stopping after a failure error=\"%s\"", why->message);
     if (kv->o.fail_stop) {
         kv->o.fail_stop(kv->o.fail_stop_ctx, why);
+        atomic_store(&kv->fail_told, true);
         return;
     }
     abort();

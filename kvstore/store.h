@@ -79,6 +79,7 @@ struct kv {
     _Atomic int64_t compacted;
     _Atomic uint64_t applied;
     atomic_bool failed;
+    atomic_bool fail_told; /* fail_stop has returned: whoever fails after the first may go on */
     atomic_bool stopping;
     _Atomic unsigned level; /* the cluster's (level.h) */
 
