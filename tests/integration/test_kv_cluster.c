@@ -422,6 +422,7 @@ static void a_very_large_delete(void **state)
     fill(c->kv[0], "big/", keys, full_scale() ? 256 : 64, 1);
     int leader = leader_of(c);
     struct kv_status before, after;
+    reach(c->kv[leader], kv_current_revision(c->kv[0]));
     kv_status(c->kv[leader], &before);
     long memory = anon_kb();
     struct watcher *w = watch(c, 1, before.revision + 1);
