@@ -2,7 +2,7 @@
  * c8s-apiserver: a control-plane member. Opens the store, serves its clients (etcd v3) and, unless
  * --store-only, the Kubernetes API; ends gracefully on SIGTERM and SIGINT.
  *
- * Threads: the store's own, one loop for store clients, config.loops_len loops for the API, the keeper,
+ * Threads: the store's own, a few loops for store clients, config.loops_len loops for the API, the keeper,
  * and this one, which waits for signals.
  */
 #include "apiserver/options.h"
@@ -23,6 +23,7 @@
 
 #define GRACE_MS 5000
 #define LOOPS_MAX 16
+#define STORE_LOOPS_MAX 4
 
 /* sd_notify: one datagram to the service manager, if there is one. */
 static void notify(const char *state)
@@ -48,7 +49,8 @@ struct process {
     struct arena arena;
     struct kv *kv;
     struct loop *loops[LOOPS_MAX];
-    struct loop *store_loop; /* serves the store's clients */
+    struct loop *store_loops[STORE_LOOPS_MAX]; /* serve the store's clients */
+    size_t store_loops_len;
     struct etcd_server *etcd;
     struct apiserver *api;
 };
@@ -136,13 +138,17 @@ static const char *const *strings(struct arena *a, const struct flag_list *list)
 static int start_etcd(struct process *p, struct error *err)
 {
     const struct options *o = &p->options;
-    p->store_loop = loop_start("store-clients");
+    /* Half of the processors: Raft, the journal and applying want the rest. */
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    p->store_loops_len = processors < 4 ? 1 : MIN((size_t)processors / 2, STORE_LOOPS_MAX);
+    for (size_t i = 0; i < p->store_loops_len; i++)
+        p->store_loops[i] = loop_start("store-clients");
     p->etcd = etcd_server_start(
         &(struct etcd_config){
             .kv = p->kv,
             .metrics = o->api.metrics,
-            .loops = &p->store_loop,
-            .loops_len = 1,
+            .loops = p->store_loops,
+            .loops_len = p->store_loops_len,
             .listen_client_urls = strings(&p->arena, &o->client_urls),
             .listen_metrics_urls = strings(&p->arena, &o->metrics_urls),
             .cert_file = o->cert_file,
@@ -205,7 +211,8 @@ static void stop(struct process *p)
     for (size_t i = 0; i < LOOPS_MAX; i++)
         if (p->loops[i])
             loop_join(p->loops[i]);
-    loop_join(p->store_loop);
+    for (size_t i = 0; i < p->store_loops_len; i++)
+        loop_join(p->store_loops[i]);
     metrics_free(p->options.api.metrics);
     options_free(&p->options);
     arena_free(&p->arena);

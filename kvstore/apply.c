@@ -26,6 +26,11 @@ static void on_change(void *ctx, struct str key, const struct kv_record *now,
 {
     struct kv *kv = ctx;
     struct watch_revision *r = revision_now(kv, now->id.rev);
+    /* Nobody watches: whoever begins to, and wants this revision, finds it in the history. */
+    size_t watchers, slow;
+    watch_hub_count(kv->hub, &watchers, &slow);
+    if (watchers == 0 && r->events_len == 0)
+        r->history_only = true;
     if (!r->history_only)
         watch_revision_add(r, watch_event_new(kv->hub, key, now, prev));
 }

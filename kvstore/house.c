@@ -15,6 +15,9 @@
 #include <unistd.h>
 
 #define HOUSE_MS 50
+#define CHECKPOINT_LAZY 5                    /* times checkpoint_ms while little is written: */
+#define CHECKPOINT_LITTLE_BYTES (256u << 10) /* less than this of journal */
+#define CHECKPOINT_GROWTH_BYTES (4u << 20)   /* and of growth */
 #define QUOTA_NS (250 * NS_PER_MS)
 #define COMPACT_SLICE_NS (4 * NS_PER_MS)
 #define COMPACT_PAUSE_NS (1 * NS_PER_MS)
@@ -260,17 +263,24 @@ static void *house_main(void *arg)
     return NULL;
 }
 
-/* LMDB takes a new page for each one it changes until the next checkpoint lets go of the old: growth of
- * the file calls for one as well as time and journal bytes. */
+/*
+ * LMDB takes a new page for each one it changes until the next checkpoint lets go of the old: growth of
+ * the file calls for one as well as time and journal bytes. While little is written it may wait: replaying
+ * so short a journal takes no time, and a checkpoint costs a few flushes.
+ */
 static bool checkpoint_due(struct kv *kv, uint64_t since_ns)
 {
     struct logdb_info info;
-    if (since_ns >= kv->o.checkpoint_ms * NS_PER_MS ||
-        logdb_checkpoint_lag(kv->db) >= kv->o.checkpoint_bytes)
+    uint64_t every_ns = kv->o.checkpoint_ms * NS_PER_MS, lag = logdb_checkpoint_lag(kv->db);
+    if (lag >= kv->o.checkpoint_bytes || since_ns >= CHECKPOINT_LAZY * every_ns)
         return true;
     logdb_info(kv->db, &info);
     uint64_t before = atomic_load(&kv->checkpoint_file_bytes);
-    return info.file_bytes > before && info.file_bytes - before > kv->o.checkpoint_bytes;
+    uint64_t growth = info.file_bytes > before ? info.file_bytes - before : 0;
+    if (growth > kv->o.checkpoint_bytes)
+        return true;
+    return since_ns >= every_ns &&
+           (lag >= CHECKPOINT_LITTLE_BYTES || growth >= CHECKPOINT_GROWTH_BYTES);
 }
 
 void checkpoint_make_room(struct kv *kv)

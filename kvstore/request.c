@@ -109,6 +109,16 @@ static bool refused_when_corrupt(enum proposal_kind kind)
            kind == PROPOSAL_COMPACT;
 }
 
+/* Enough for a transaction of puts in one allocation; the buffer grows where it is not. */
+static size_t proposal_size_guess(const struct proposal *q)
+{
+    size_t n = 128;
+    for (size_t i = 0; q->kind == PROPOSAL_TXN && i < q->txn.then_len; i++)
+        if (q->txn.then[i].type == KV_OP_PUT)
+            n += q->txn.then[i].put.key.n + q->txn.then[i].put.value.n + 16;
+    return n;
+}
+
 void pending_propose(struct pending *p, const struct proposal *proposal)
 {
     struct kv *kv = p->kv;
@@ -134,6 +144,7 @@ void pending_propose(struct pending *p, const struct proposal *proposal)
     }
     struct buf b;
     buf_init(&b);
+    buf_reserve(&b, proposal_size_guess(proposal));
     proposal_encode(proposal, &b);
     if (b.len > kv->o.request_bytes_max) {
         buf_free(&b);
