@@ -7,6 +7,7 @@
  *   kv_watch.c     watch
  *   kv_lease.c     lease …
  *   kv_cluster.c   member list, endpoint status, endpoint health
+ *   kv_snapshot.c  snapshot save, status, restore
  *   kv_print.c     output formats
  *   kv_bench.h     bench: kv_bench.c, kv_bench_stream.c
  */
@@ -132,6 +133,7 @@ int kv_lease_main(int argc, char **argv);
 int kv_member_main(int argc, char **argv);
 int kv_endpoint_main(int argc, char **argv);
 int kv_bench_main(int argc, char **argv);
+int kv_snapshot_main(int argc, char **argv);
 /* A verb's two-level dispatch: argv[1] in the table. */
 struct kv_verb {
     const char *name;

@@ -235,6 +235,7 @@ int kv_main(int argc, char **argv)
         {"lease", kv_lease_main, "Grant, revoke, keep alive and list leases"},
         {"member", kv_member_main, "List the members"},
         {"endpoint", kv_endpoint_main, "Status and health of servers"},
+        {"snapshot", kv_snapshot_main, "Save a backup, look at one, make a data directory of it"},
         {"bench", kv_bench_main, "Load generator: put, range, txn, watch, lease"},
         {NULL},
     };

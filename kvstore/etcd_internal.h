@@ -9,16 +9,32 @@
  *   etcd_range_stream.c   KV.RangeStream
  *   etcd_gateway.c   the same as JSON
  *   etcd_auth.c      the Auth service, and who calls (etcd_auth.h)
+ *   etcd_maintenance.c, etcd_snapshot.c   the services
+ *   etcd_jobs.c      long work behind calls
  */
 #ifndef C8S_KVSTORE_ETCD_INTERNAL_H
 #define C8S_KVSTORE_ETCD_INTERNAL_H
 
 #include "base/metrics.h"
 #include "kvstore/etcd.h"
+#include "base/list.h"
 #include "net/grpc.h"
 #include "proto/etcd/election.pb-c.h"
 #include "proto/etcd/lock.pb-c.h"
 #include "proto/etcd/rpc.pb-c.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define ETCD_JOBS_MAX 8 /* at once; more are refused */
+
+/* Jobs under way (etcd_jobs.c). */
+struct etcd_jobs {
+    pthread_mutex_t lock;
+    pthread_cond_t none;
+    struct list jobs;
+    unsigned running; /* with those whose `done` runs */
+    bool closing;
+};
 
 struct etcd_server {
     struct etcd_config config;
@@ -30,6 +46,7 @@ struct etcd_server {
     _Atomic uint64_t term;          /* refreshed a few times a second: every answer carries it */
     struct loop_timer refresh;
     atomic_uint hashing; /* passwords given to the pool */
+    struct etcd_jobs jobs;
 };
 
 /* A call under way: lives in the call's arena. */
@@ -55,6 +72,24 @@ extern const size_t etcd_kv_methods_len, etcd_watch_methods_len, etcd_lease_meth
         .request = &etcdserverpb__##descriptor##__descriptor, .on_message = handler, \
         .on_free = etcd_request_free                                                 \
     }
+
+/* Long work behind a call: `run` on a thread of its own, then `done` on the loop. The call must not be finished before
+ * `done`. */
+struct etcd_job {
+    void (*run)(struct etcd_job *job);
+    void (*done)(struct etcd_job *job);
+    atomic_bool stop; /* set when the server stops: `run` should return soon */
+    struct etcd_server *server;
+    struct loop *loop;
+    struct loop_task task;
+    struct list link;
+};
+/* False: too many are under way, or the server stops; neither function is called. */
+bool etcd_job_start(struct etcd_server *s, struct loop *loop, struct etcd_job *job);
+void etcd_jobs_init(struct etcd_jobs *j);
+/* Stops them and waits; the loops still run. */
+void etcd_jobs_close(struct etcd_jobs *j);
+extern const struct grpc_method etcd_snapshot_method;
 
 /* A new etcd_request for a call, as its user. */
 struct etcd_request *etcd_request_new(struct etcd_server *s, struct grpc_call *call,

@@ -133,34 +133,38 @@ static void on_alarm(struct grpc_call *call, void *ctx, const ProtobufCMessage *
     }
 }
 
-/* Hashing walks the whole store: on a thread of libuv's pool, not on the loop. */
-struct hash_work {
-    uv_work_t work;
+/* ---- hashes ---- */
+
+struct hash_job {
+    struct etcd_job job;
     struct etcd_request *request;
+    bool whole; /* Hash: the answer holds the hash alone */
     int64_t rev, hash_rev, compact_rev;
     uint32_t hash;
     int code;
 };
 
-static void run_hash(uv_work_t *work)
+static void hash_run(struct etcd_job *job)
 {
-    struct hash_work *h = container_of(work, struct hash_work, work);
-    h->code =
-        kv_hash(h->request->server->kv, h->rev, &h->hash, &h->hash_rev, &h->compact_rev, NULL);
+    struct hash_job *h = container_of(job, struct hash_job, job);
+    h->code = kv_hash(job->server->kv, h->rev, &h->hash, &h->hash_rev, &h->compact_rev, NULL);
 }
 
-static void hash_done(uv_work_t *work, int status)
+static void hash_done(struct etcd_job *job)
 {
-    struct hash_work *h = container_of(work, struct hash_work, work);
+    struct hash_job *h = container_of(job, struct hash_job, job);
     struct etcd_request *r = h->request;
-    if (status < 0)
-        h->code = ERR_CANCELLED;
+    Etcdserverpb__ResponseHeader header;
+    etcd_header(r->server, &header, 0);
     if (h->code < 0) {
         etcd_fail(r->call, h->code);
+    } else if (h->whole) {
+        Etcdserverpb__HashResponse response = ETCDSERVERPB__HASH_RESPONSE__INIT;
+        response.header = &header;
+        response.hash = h->hash;
+        grpc_reply(r->call, &response.base);
     } else {
-        Etcdserverpb__ResponseHeader header;
         Etcdserverpb__HashKVResponse response = ETCDSERVERPB__HASH_KVRESPONSE__INIT;
-        etcd_header(r->server, &header, 0);
         response.header = &header;
         response.hash = h->hash;
         response.compact_revision = h->compact_rev;
@@ -170,16 +174,36 @@ static void hash_done(uv_work_t *work, int status)
     mem_free(h);
 }
 
+static void hash_start(struct etcd_server *s, struct grpc_call *call,
+                       const ProtobufCMessage *message, int64_t rev, bool whole)
+{
+    if (etcd_refused(call, etcd_auth_admin(s, call)))
+        return;
+    struct hash_job *h = mem_zalloc(sizeof *h);
+    h->job.run = hash_run;
+    h->job.done = hash_done;
+    h->request = etcd_request_new(s, call, message);
+    h->rev = rev;
+    h->whole = whole;
+    if (!etcd_job_start(s, etcd_loop(call), &h->job)) {
+        mem_free(h);
+        etcd_fail(call, ERR_LIMIT);
+    }
+}
+
 static void on_hash_kv(struct grpc_call *call, void *ctx, const ProtobufCMessage *message,
                        struct str raw)
 {
     (void)raw;
-    if (etcd_refused(call, etcd_auth_admin(ctx, call)))
-        return;
-    struct hash_work *h = mem_zalloc(sizeof *h);
-    h->request = etcd_request_new(ctx, call, message);
-    h->rev = ((const Etcdserverpb__HashKVRequest *)(const void *)message)->revision;
-    uv_queue_work(loop_uv(etcd_loop(call)), &h->work, run_hash, hash_done);
+    hash_start(ctx, call, message,
+               ((const Etcdserverpb__HashKVRequest *)(const void *)message)->revision, false);
+}
+
+static void on_hash(struct grpc_call *call, void *ctx, const ProtobufCMessage *message,
+                    struct str raw)
+{
+    (void)raw;
+    hash_start(ctx, call, message, 0, true);
 }
 
 static void move_done(void *ctx, int code, int64_t rev)
@@ -221,6 +245,7 @@ static void on_move_leader(struct grpc_call *call, void *ctx, const ProtobufCMes
 const struct grpc_method etcd_maintenance_methods[] = {
     ETCD_METHOD("Maintenance", "Status", status_request, on_status),
     ETCD_METHOD("Maintenance", "Alarm", alarm_request, on_alarm),
+    ETCD_METHOD("Maintenance", "Hash", hash_request, on_hash),
     ETCD_METHOD("Maintenance", "HashKV", hash_kvrequest, on_hash_kv),
     ETCD_METHOD("Maintenance", "MoveLeader", move_leader_request, on_move_leader),
 };

@@ -155,6 +155,7 @@ void etcd_server_stop(struct etcd_server *s, uint64_t grace_ms)
     /* Watches and keep-alives would only sit the grace out. */
     for (size_t i = 0; i < s->config.loops_len; i++)
         loop_call(s->config.loops[i], end_streams, &(struct end_streams){s, s->config.loops[i]});
+    etcd_jobs_close(&s->jobs);
     close_server(s->http, grace_ms);
     close_server(s->metrics_http, grace_ms);
     loop_call(s->config.loops[0], stop_refresh, s);
@@ -167,6 +168,7 @@ struct etcd_server *etcd_server_start(const struct etcd_config *config, struct e
 {
     struct etcd_server *s = mem_zalloc(sizeof *s);
     s->config = *config;
+    etcd_jobs_init(&s->jobs);
     struct etcd_config *c = &s->config;
     c->request_bytes_max = c->request_bytes_max ? c->request_bytes_max : 1536u * 1024;
     c->txn_ops_max = c->txn_ops_max ? c->txn_ops_max : 128;
@@ -192,6 +194,7 @@ struct etcd_server *etcd_server_start(const struct etcd_config *config, struct e
     grpc_server_add(s->grpc, etcd_health_methods, etcd_health_methods_len);
     grpc_server_add(s->grpc, etcd_auth_methods, etcd_auth_methods_len);
     grpc_server_add(s->grpc, etcd_range_stream_methods, etcd_range_stream_methods_len);
+    grpc_server_add(s->grpc, &etcd_snapshot_method, 1);
     struct http_server_options options = {
         .loops = c->loops,
         .loops_len = c->loops_len,

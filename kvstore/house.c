@@ -22,7 +22,7 @@
 #define COMPACT_SLICE_NS (4 * NS_PER_MS)
 #define COMPACT_PAUSE_NS (1 * NS_PER_MS)
 
-void kv_fail(struct kv *kv, const struct error *why)
+void kv_fail_stop(struct kv *kv, const struct error *why)
 {
     if (atomic_exchange(&kv->failed, true)) {
         while (
@@ -109,7 +109,7 @@ static bool compaction_step(struct kv *kv, struct error *err)
     if (rc == ERR_CORRUPT)
         kv_damaged(kv, err);
     else if (rc < 0)
-        kv_fail(kv, err);
+        kv_fail_stop(kv, err);
     return rc == 0;
 }
 
@@ -319,7 +319,7 @@ static void *checkpoint_main(void *arg)
         logdb_info(kv->db, &info);
         atomic_store(&kv->checkpoint_file_bytes, info.file_bytes);
         if (logdb_checkpoint(kv->db, &err) < 0)
-            kv_fail(kv, &err);
+            kv_fail_stop(kv, &err);
         pthread_mutex_lock(&kv->house_lock);
         kv->checkpoints_done++;
         pthread_cond_broadcast(&kv->checkpoint_done);

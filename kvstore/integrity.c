@@ -162,7 +162,7 @@ static void react(struct integrity *in, uint64_t now_ns, bool leader)
     pthread_mutex_lock(&in->lock);
     why = in->why;
     pthread_mutex_unlock(&in->lock);
-    kv_fail(kv, &why);
+    kv_fail_stop(kv, &why);
 }
 
 /* ---- after a rebuild ---- */

@@ -189,7 +189,7 @@ static int start(struct kv *kv, struct error *err)
     return rc;
 }
 
-struct kv *kv_open(const struct kv_options *options, struct error *err)
+struct kv *kv_storage_open(const struct kv_options *options, struct error *err)
 {
     if (!options->data_dir) {
         error_set(err, ERR_INVALID, "no data directory given");
@@ -212,9 +212,22 @@ struct kv *kv_open(const struct kv_options *options, struct error *err)
     int rc = auth_store_init(&kv->auth, kv->o.auth_token, kv->o.auth_token_ttl_s, err);
     if (rc == 0)
         rc = open_storage(kv, err);
-    if (rc == 0)
-        rc = start(kv, err);
     if (rc < 0) {
+        kv_free(kv);
+        return NULL;
+    }
+    return kv;
+}
+
+void kv_storage_close(struct kv *kv)
+{
+    kv_free(kv);
+}
+
+struct kv *kv_open(const struct kv_options *options, struct error *err)
+{
+    struct kv *kv = kv_storage_open(options, err);
+    if (kv && start(kv, err) < 0) {
         kv_free(kv);
         return NULL;
     }

@@ -495,8 +495,12 @@ int kv_member_list(struct kv *kv, struct arena *a, struct kv_member **members, s
 void kv_move_leader(struct kv *kv, uint64_t to_member, struct loop *loop, kv_revision_fn *cb,
                     void *ctx);
 
-/* CRC-32C over every live and historic version with compacted < mod_rev ≤ rev, and the newest at or
- * below the compacted one (rev 0: current): equal on members that agree. Walks everything, in slices. */
+/*
+ * etcd's hash of the key space up to `rev` (0: the current revision): CRC-32C over "key" and every revision key and value
+ * as etcd would store them (kvstore/etcd_schema.h). Equal on members that agree, for the same rev and compacted
+ * revision, and equal to what etcd computes for the same history. Walks everything, in slices; blocks.
+ * ERR_COMPACTED, KV_ERR_FUTURE_REV, ERR_CORRUPT, ERR_UNAVAILABLE.
+ */
 int kv_hash(struct kv *kv, int64_t rev, uint32_t *hash, int64_t *hash_rev, int64_t *compact_rev,
             struct error *err);
 

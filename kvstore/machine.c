@@ -24,7 +24,7 @@ static int machine_persist(void *ctx, const struct raft_persist *batches, size_t
     uint64_t began = host_mono_ns(kv->host);
     int rc = logdb_persist(kv->db, batches, n, err);
     if (rc < 0)
-        kv_fail(kv, err);
+        kv_fail_stop(kv, err);
     if (kv->metrics.fsync)
         histogram_observe(kv->metrics.fsync, (double)(host_mono_ns(kv->host) - began) / 1e9);
     return rc;
@@ -130,7 +130,7 @@ static int machine_apply(void *ctx, const struct raft_apply_batch *b, struct err
     atomic_store(&kv->apply_busy, 0);
     if (rc < 0) {
         kv_check_code(kv, rc, err);
-        kv_fail(kv, err);
+        kv_fail_stop(kv, err);
         return rc;
     }
     if (kv->metrics.commit)
@@ -222,7 +222,7 @@ static uint64_t machine_maintain(void *ctx, uint64_t now_ns)
             logdb_abort(&txn);
     }
     if (rc < 0)
-        kv_fail(kv, &err);
+        kv_fail_stop(kv, &err);
     return kv->log_base;
 }
 
@@ -245,7 +245,7 @@ static int machine_snapshot_install(void *ctx, struct raft_snapshot_writer *w,
     if (rc == 0)
         rc = kv_load_state(kv, err);
     if (rc < 0) {
-        kv_fail(kv, err);
+        kv_fail_stop(kv, err);
         return rc;
     }
     watch_hub_reset(kv->hub, kv->state.rev);

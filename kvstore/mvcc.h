@@ -56,6 +56,8 @@ struct mvcc_removed_ahead {
     int64_t upto;         /* its last revision; 0: no walk */
     uint64_t sum, versions;
 };
+/* Is everything removed that compaction up to `rev` makes superfluous? */
+bool mvcc_compaction_past(const struct mvcc_compaction *c, int64_t rev);
 int mvcc_compaction_load(struct logdb *db, MDB_txn *txn, struct mvcc_compaction *out,
                          struct error *err);
 
@@ -166,6 +168,10 @@ int mvcc_delete(struct mvcc_write *w, struct str key, struct error *err);
 
 /* A version received in a snapshot, in order of revisions. */
 int mvcc_restore(struct mvcc_write *w, const struct kv_record *r, struct error *err);
+
+/* A version from elsewhere, in order of revisions and without links, which it gets here. Its lease counts only if it is
+ * there. A deletion without a version before it at or below `compact_rev` is nothing. */
+int mvcc_import(struct mvcc_write *w, struct kv_record *r, int64_t compact_rev, struct error *err);
 
 /* ---- leases on disk ---- */
 

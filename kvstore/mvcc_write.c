@@ -300,6 +300,31 @@ int mvcc_restore(struct mvcc_write *w, const struct kv_record *r, struct error *
     return rc;
 }
 
+static bool lease_exists(struct mvcc_write *w, int64_t id);
+
+int mvcc_import(struct mvcc_write *w, struct kv_record *r, int64_t compact_rev, struct error *err)
+{
+    struct kv_record prev;
+    bool have;
+    int rc = current(w, r->key, &prev, &have, err);
+    if (rc < 0 || (r->tombstone && !have && r->id.rev <= compact_rev))
+        return rc;
+    if (have && !revid_less(prev.id, r->id))
+        return error_set(err, ERR_CORRUPT, "versions of a key come out of order");
+    if (have)
+        rc = links_make(w, r, &prev, err);
+    int64_t old_lease = have ? prev.lease : 0;
+    if (rc == 0)
+        rc = store_version(w, r->key, r, err);
+    if (rc == 0)
+        rc = store_current(w, r->key, r, err);
+    if (rc == 0 && old_lease && old_lease != r->lease)
+        rc = detach(w, old_lease, r->key, err);
+    if (rc == 0 && r->lease && old_lease != r->lease && lease_exists(w, r->lease))
+        rc = attach(w, r->lease, r->key, err);
+    return rc;
+}
+
 /* ---- leases ---- */
 
 static void lease_id_make(char out[8], int64_t id)
@@ -314,6 +339,14 @@ static int64_t lease_id_read(const char *p)
     for (int i = 0; i < 8; i++)
         v = v << 8 | (unsigned char)p[i];
     return (int64_t)v;
+}
+
+static bool lease_exists(struct mvcc_write *w, int64_t id)
+{
+    char raw[8];
+    lease_id_make(raw, id);
+    MDB_val k = {sizeof raw, raw}, v;
+    return mdb_get(w->txn, w->trees->lease, &k, &v) == 0;
 }
 
 int mvcc_lease_put(struct mvcc_write *w, int64_t id, int64_t ttl_s, int64_t remaining_s,
@@ -472,6 +505,13 @@ static int compact_gather(void *ctx, const struct kv_record *r)
     return 0;
 }
 
+#define COMPACTION_DONE (UINT32_MAX - 1) /* as `sub`: all of that revision */
+
+bool mvcc_compaction_past(const struct mvcc_compaction *c, int64_t rev)
+{
+    return c->done.rev > rev || (c->done.rev == rev && c->done.sub == COMPACTION_DONE) || rev == 0;
+}
+
 int mvcc_compact_slice(struct logdb *db, const struct mvcc_trees *trees, MDB_txn *txn,
                        struct mvcc_compaction *c, struct mvcc_removed_ahead *ahead,
                        uint64_t deadline_ns, bool *finished, struct error *err)
@@ -498,7 +538,7 @@ int mvcc_compact_slice(struct logdb *db, const struct mvcc_trees *trees, MDB_txn
         }
     } while (rc >= 0 && !*finished && clock_mono_ns() < deadline_ns);
     if (rc >= 0 && *finished)
-        s.done = (struct kv_revid){c->target, UINT32_MAX - 1};
+        s.done = (struct kv_revid){c->target, COMPACTION_DONE};
     buf_free(&s.keys);
     vec_free(&s.items);
     if (rc < 0)

@@ -5,7 +5,6 @@
 #include "kvstore/store.h"
 #include "kvstore/integrity.h"
 #include "base/clock.h"
-#include "base/encode.h"
 #include "base/mem.h"
 #include <assert.h>
 
@@ -218,67 +217,6 @@ int kv_scan(struct kv *kv, const struct kv_range_request *request, kv_visit_fn *
     }
     buf_free(&w.resume);
     return rc;
-}
-
-/* ---- hash ---- */
-
-struct hashing {
-    struct mvcc_view view;
-    int64_t compact_rev;
-    uint32_t crc;
-    struct error *err;
-};
-
-static int hash_one(void *ctx, const struct kv_record *r)
-{
-    struct hashing *h = ctx;
-    if (r->id.rev <= h->compact_rev) { /* counts only as the newest at the compacted revision */
-        struct kv_record now;
-        struct mvcc_view v = h->view;
-        v.rev = h->compact_rev;
-        int rc = mvcc_get(&v, r->key, &now, h->err);
-        if (rc == ERR_NOT_FOUND || (rc == 0 && !revid_eq(now.id, r->id)))
-            return 0;
-        if (rc < 0)
-            return rc;
-    }
-    int64_t head[5] = {r->id.rev, r->id.sub, r->create_rev, r->version, r->lease};
-    h->crc = crc32c(h->crc, head, sizeof head);
-    h->crc = crc32c(h->crc, r->key.p, r->key.n);
-    h->crc = crc32c(h->crc, r->value.p, r->value.n);
-    return 0;
-}
-
-int kv_hash(struct kv *kv, int64_t rev, uint32_t *hash, int64_t *hash_rev, int64_t *compact_rev,
-            struct error *err)
-{
-    int64_t current;
-    int slot;
-    int rc = kv_may_serve(kv, err);
-    if (rc == 0)
-        rc = revision_choose(kv, rev, &rev, &current, err);
-    if (rc < 0)
-        return rc;
-    struct hashing h = {.compact_rev = kv_compacted_revision(kv), .err = err};
-    /* Everything above compact_rev must stay, and what is current at it. */
-    if (!pin_take(kv, h.compact_rev, &slot))
-        return compacted(err);
-    struct kv_revid at = {1, 0};
-    do {
-        MDB_txn *txn;
-        rc = logdb_read_begin(kv->db, &txn, err);
-        if (rc < 0)
-            break;
-        h.view = (struct mvcc_view){&kv->trees, txn, rev};
-        rc = mvcc_history(&h.view, &at, SIZE_MAX, clock_mono_ns() + READ_SLICE_NS, hash_one, &h,
-                          err);
-        logdb_read_end(kv->db, txn);
-    } while (rc == MVCC_WALK_DEADLINE);
-    pin_drop(kv, slot);
-    *hash = h.crc;
-    *hash_rev = rev < 0 ? 0 : rev;
-    *compact_rev = h.compact_rev;
-    return rc < 0 ? kv_check_code(kv, rc, err) : 0;
 }
 
 /* ---- waiting ---- */

@@ -220,9 +220,16 @@ void house_wake(struct kv *kv);
 /* On the apply thread, before a transaction: when LMDB's map is filling up with pages that only the next
  * checkpoint makes free again, wait for that checkpoint. A full map would stop the member. */
 void checkpoint_make_room(struct kv *kv);
-void kv_fail(struct kv *kv, const struct error *why);
+void kv_fail_stop(struct kv *kv, const struct error *why);
 void kv_metrics_register(struct kv *kv);
 void compaction_wait(struct kv *kv, struct waiter *w);
+
+/* ---- kv.c ---- */
+
+/* The store without its threads: for who fills a data directory (restore.c). Only its disk, trees, and what memory
+ * keeps of them; no checkpoint is written by closing it. */
+struct kv *kv_storage_open(const struct kv_options *options, struct error *err);
+void kv_storage_close(struct kv *kv);
 
 /* ---- driver_raft.c ---- */
 

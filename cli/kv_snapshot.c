@@ -1,0 +1,345 @@
+/*
+ * `c8s kv snapshot save|status|restore`: backups as etcd's tools have them, and data directories made of them.
+ */
+#include "cli/kv.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "kvstore/backup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* ---- save ---- */
+
+struct save {
+    struct kv_cli *cli;
+    const char *part; /* the file until it is whole */
+    int fd;
+    uint64_t bytes;
+    bool complete; /* nothing remains */
+    uv_sem_t ended;
+    int code;
+};
+
+static void save_message(struct grpc_client_call *call, void *ctx, const ProtobufCMessage *m,
+                         struct str raw)
+{
+    (void)raw;
+    struct save *s = ctx;
+    const Etcdserverpb__SnapshotResponse *r = (const void *)m;
+    for (size_t at = 0; at < r->blob.len && s->code == 0;) {
+        ssize_t n = write(s->fd, r->blob.data + at, r->blob.len - at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            s->code = kv_fail(KV_EXIT_IO, "write %s: %s", s->part, strerror(errno));
+            grpc_client_cancel(call);
+            return;
+        }
+        at += (size_t)n;
+    }
+    s->bytes += r->blob.len;
+    s->complete = r->remaining_bytes == 0;
+}
+
+static void save_done(struct grpc_client_call *call, void *ctx, const struct grpc_result *result)
+{
+    (void)call;
+    struct save *s = ctx;
+    if (s->code == 0 && result->status != GRPC_OK)
+        s->code = kv_fail(KV_EXIT_ERROR, "%s", result->message);
+    uv_sem_post(&s->ended);
+}
+
+static void save_begin(void *arg)
+{
+    static const struct grpc_client_events events = {.on_message = save_message,
+                                                     .on_done = save_done};
+    struct save *s = arg;
+    Etcdserverpb__SnapshotRequest q = ETCDSERVERPB__SNAPSHOT_REQUEST__INIT;
+    grpc_open_unary(s->cli->channel, "/etcdserverpb.Maintenance/Snapshot", &q.base,
+                    &etcdserverpb__snapshot_response__descriptor, 0, &events, s);
+}
+
+static int save_to(struct kv_cli *c, const char *path)
+{
+    struct save s = {.cli = c, .part = arena_printf(&c->arena, "%s.part", path)};
+    s.fd = open(s.part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (s.fd < 0)
+        return kv_fail(KV_EXIT_IO, "could not open %s (%s)", s.part, strerror(errno));
+    uv_sem_init(&s.ended, 0);
+    loop_call(c->loop, save_begin, &s);
+    uv_sem_wait(&s.ended);
+    uv_sem_destroy(&s.ended);
+    if (s.code == 0 && (!s.complete || s.bytes % 512 != BACKUP_HASH_BYTES))
+        s.code = kv_fail(KV_EXIT_IO, "sha256 checksum not found [bytes: %" PRIu64 "]", s.bytes);
+    if (s.code == 0 && fsync(s.fd) < 0)
+        s.code = kv_fail(KV_EXIT_IO, "flush %s: %s", s.part, strerror(errno));
+    close(s.fd);
+    if (s.code == 0 && rename(s.part, path) < 0)
+        s.code =
+            kv_fail(KV_EXIT_IO, "could not rename %s to %s (%s)", s.part, path, strerror(errno));
+    if (s.code)
+        unlink(s.part);
+    else
+        printf("Snapshot saved at %s\n", path);
+    return s.code;
+}
+
+static int save_main(int argc, char **argv)
+{
+    struct kv_cli c;
+    kv_cli_init(&c, argv[0]);
+    const struct flag flags[] = {KV_GLOBAL_FLAGS(&c), FLAGS_END};
+    const struct flags_spec spec = {.program = "c8s kv snapshot save",
+                                    .summary = "Save a backup of one member's state to FILE.",
+                                    .usage = "[flags] FILE",
+                                    .flags = flags,
+                                    .env_prefix = "ETCDCTL_",
+                                    .args_max = FLAGS_ANY};
+    kv_cli_start(&c, &spec, argc, argv);
+    int code;
+    if (c.args.len != 1)
+        code = kv_fail(KV_EXIT_ARGS, "snapshot save expects one argument");
+    else if (c.endpoints.len != 1)
+        code = kv_fail(KV_EXIT_ARGS,
+                       "snapshot must be requested to one selected node, not multiple [%s]",
+                       c.endpoints.items[0]);
+    else
+        code = save_to(&c, c.args.items[0]);
+    kv_cli_stop(&c);
+    return code;
+}
+
+/* ---- status ---- */
+
+/* As etcd's tools print sizes: powers of 1000, two digits. */
+static const char *humane(struct arena *a, uint64_t bytes)
+{
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
+    double v = (double)bytes;
+    unsigned u = 0;
+    while (v >= 1000 && u + 1 < ARRAY_LEN(units)) {
+        v /= 1000;
+        u++;
+    }
+    if (bytes < 10)
+        return arena_printf(a, "%" PRIu64 " B", bytes);
+    double rounded = (double)(int64_t)(v * 10 + 0.5) / 10;
+    return arena_printf(a, rounded < 10 ? "%.1f %s" : "%.0f %s", rounded, units[u]);
+}
+
+static void status_print(const struct kv_snapshot_status *s, const char *format, struct arena *a)
+{
+    const char *size = humane(a, s->total_bytes);
+    if (cstr_eq(format, "json")) {
+        printf("{\"hash\":%u,\"revision\":%" PRId64 ",\"totalKey\":%" PRIu64
+               ",\"totalSize\":%" PRIu64 "}\n",
+               s->hash, s->revision, s->total_keys, s->total_bytes);
+    } else if (cstr_eq(format, "fields")) {
+        printf("\"Hash\" : %u\n\"Revision\" : %" PRId64 "\n\"Keys\" : %" PRIu64
+               "\n\"Size\" : %" PRIu64 "\n",
+               s->hash, s->revision, s->total_keys, s->total_bytes);
+    } else if (cstr_eq(format, "table")) {
+        const char *cells[8] = {"HASH", "REVISION", "TOTAL KEYS", "TOTAL SIZE"};
+        cells[4] = arena_printf(a, "%x", s->hash);
+        cells[5] = arena_printf(a, "%" PRId64, s->revision);
+        cells[6] = arena_printf(a, "%" PRIu64, s->total_keys);
+        cells[7] = size;
+        kv_table(cells, 4, 2);
+    } else {
+        printf("%x, %" PRId64 ", %" PRIu64 ", %s\n", s->hash, s->revision, s->total_keys, size);
+    }
+}
+
+static int status_main(int argc, char **argv)
+{
+    struct flag_list args = {0};
+    const char *format = "simple";
+    const struct flag flags[] = {
+        {"write-out", 'w', FLAG_STRING, &format, "FORMAT", "simple, json, fields or table.",
+         .choices = "simple|json|fields|table"},
+        FLAGS_END,
+    };
+    const struct flags_spec spec = {.program = "c8s kv snapshot status",
+                                    .summary = "Hash, revision, number of entries and size of a "
+                                               "backup.",
+                                    .usage = "[flags] FILE",
+                                    .flags = flags,
+                                    .env_prefix = "ETCDCTL_",
+                                    .args_max = FLAGS_ANY};
+    struct kv_snapshot_status s;
+    struct error err = {0};
+    struct arena a;
+    flags_parse_or_exit(&spec, argc, argv, &args, KV_EXIT_ERROR);
+    int code = 0;
+    if (args.len != 1)
+        code = kv_fail(KV_EXIT_ARGS, "snapshot status requires exactly one argument");
+    else if (kv_snapshot_status(args.items[0], &s, &err) < 0)
+        code = kv_fail(KV_EXIT_ERROR, "%s", err.message);
+    arena_init(&a);
+    if (code == 0)
+        status_print(&s, format, &a);
+    arena_free(&a);
+    flag_list_free(&args);
+    return code;
+}
+
+/* ---- restore ---- */
+
+struct restore_flags {
+    const char *data_dir, *name, *initial_cluster, *token, *peer_urls;
+    bool skip_hash_check, mark_compacted;
+    uint64_t bump_revision;
+};
+
+/* "a=http://…,a=http://…,b=http://…": a member's URLs stand together in the order given. */
+static int parse_members(const char *text, struct arena *a, struct kv_member_config **out,
+                         size_t *len)
+{
+    struct str rest = str_from(text), part, name;
+    size_t max = 1;
+    for (const char *p = text; *p; p++)
+        max += *p == ',';
+    struct kv_member_config *m = arena_array(a, struct kv_member_config, max);
+    *len = 0;
+    while (str_split(&rest, ',', &part)) {
+        struct str url = part;
+        size_t i = 0;
+        if (!str_split(&url, '=', &name) || name.n == 0 || url.n == 0 ||
+            str_find(url, STR("://")) < 1)
+            return kv_fail(KV_EXIT_ARGS, "--initial-cluster: want name=url, not \"%.*s\"",
+                           STR_ARG(part));
+        while (i < *len && !str_eq(m[i].name, name))
+            i++;
+        if (i == *len)
+            m[(*len)++] = (struct kv_member_config){name, arena_array(a, struct str, max), 0};
+        ((struct str *)m[i].peer_urls)[m[i].peer_urls_len++] = url;
+    }
+    *out = m;
+    return 0;
+}
+
+/* What --initial-advertise-peer-urls says must be what the cluster is told of this member. */
+static int check_peer_urls(const struct restore_flags *f, const struct kv_member_config *m,
+                           size_t len)
+{
+    const struct kv_member_config *own = NULL;
+    struct str rest = str_from(f->peer_urls), url;
+    for (size_t i = 0; i < len; i++)
+        if (str_eqz(m[i].name, f->name))
+            own = &m[i];
+    if (!own)
+        return kv_fail(KV_EXIT_ERROR,
+                       "couldn't find local name \"%s\" in the initial cluster configuration",
+                       f->name);
+    while (str_split(&rest, ',', &url)) {
+        size_t i = 0;
+        while (i < own->peer_urls_len && !str_eq(own->peer_urls[i], url))
+            i++;
+        if (i == own->peer_urls_len)
+            return kv_fail(KV_EXIT_ERROR,
+                           "--initial-cluster has %s=%.*s but missing from "
+                           "--initial-advertise-peer-urls=%.*s",
+                           f->name, STR_ARG(own->peer_urls[0]), STR_ARG(url));
+    }
+    return 0;
+}
+
+static int restore(const struct restore_flags *f, const char *file, struct arena *a)
+{
+    struct kv_restore_info info;
+    struct error err = {0};
+    struct kv_member_config *members = NULL;
+    size_t members_len = 0;
+    int code = parse_members(f->initial_cluster, a, &members, &members_len);
+    if (code == 0)
+        code = check_peer_urls(f, members, members_len);
+    if (code)
+        return code;
+    if ((f->bump_revision > 0) != f->mark_compacted)
+        return kv_fail(KV_EXIT_ARGS, "--mark-compacted required if --revision-bump is given, and "
+                                     "the other way round");
+    struct kv_options kv = {
+        .data_dir = *f->data_dir ? f->data_dir : arena_printf(a, "%s.etcd", f->name),
+        .name = str_from(f->name),
+        .members = members,
+        .members_len = members_len,
+        .cluster_token = str_from(f->token),
+    };
+    struct kv_restore_options o = {
+        .file = file,
+        .kv = &kv,
+        .skip_hash_check = f->skip_hash_check,
+        .bump_revision = f->bump_revision,
+        .mark_compacted = f->mark_compacted,
+    };
+    if (kv_restore(&o, &info, &err) < 0)
+        return kv_fail(KV_EXIT_ERROR, "%s", err.message);
+    fprintf(stderr,
+            "restored %s into %s: revision %" PRId64 ", compacted %" PRId64 ", %" PRIu64
+            " versions, %" PRIu64 " leases\n",
+            file, kv.data_dir, info.rev, info.compact_rev, info.versions, info.leases);
+    return 0;
+}
+
+static int restore_main(int argc, char **argv)
+{
+    struct flag_list args = {0};
+    struct arena a;
+    struct restore_flags f = {.data_dir = "",
+                              .name = "default",
+                              .initial_cluster = "default=http://localhost:2380",
+                              .token = "etcd-cluster",
+                              .peer_urls = "http://localhost:2380"};
+    const struct flag flags[] = {
+        {"data-dir", 0, FLAG_STRING, &f.data_dir, "DIR",
+         "Directory to make; must be absent or empty. Default: NAME.etcd."},
+        {"name", 0, FLAG_STRING, &f.name, "NAME", "Name of this member."},
+        {"initial-cluster", 0, FLAG_STRING, &f.initial_cluster, "NAME=URL,…",
+         "All members of the new cluster, each of which restores the same file."},
+        {"initial-cluster-token", 0, FLAG_STRING, &f.token, "TOKEN",
+         "Tells this cluster from others with the same addresses."},
+        {"initial-advertise-peer-urls", 0, FLAG_STRING, &f.peer_urls, "URLS",
+         "This member's peer URLs, as in --initial-cluster."},
+        {"skip-hash-check", 0, FLAG_BOOL, &f.skip_hash_check, NULL,
+         "Take a file without a hash at its end: a database copied from a data directory."},
+        {"bump-revision", 0, FLAG_UINT, &f.bump_revision, "N",
+         "Raise the revision by so much, so that it never goes back for those who saw more than "
+         "the backup has."},
+        {"mark-compacted", 0, FLAG_BOOL, &f.mark_compacted, NULL,
+         "Count everything up to the new revision as compacted: watches from before start anew."},
+        FLAGS_END,
+    };
+    const struct flags_spec spec = {.program = "c8s kv snapshot restore",
+                                    .summary = "Make a member's data directory from a backup of "
+                                               "etcd 3.4 to 3.6 or of c8s.",
+                                    .usage = "[flags] FILE",
+                                    .flags = flags,
+                                    .env_prefix = "ETCDCTL_",
+                                    .args_max = FLAGS_ANY};
+    flags_parse_or_exit(&spec, argc, argv, &args, KV_EXIT_ERROR);
+    log_set_level(LOG_WARN);
+    arena_init(&a);
+    int code = args.len == 1
+                   ? restore(&f, args.items[0], &a)
+                   : kv_fail(KV_EXIT_ARGS, "snapshot restore requires exactly one argument");
+    arena_free(&a);
+    flag_list_free(&args);
+    return code;
+}
+
+int kv_snapshot_main(int argc, char **argv)
+{
+    static const struct kv_verb verbs[] = {
+        {"save", save_main, "Save a backup of one member's state"},
+        {"status", status_main, "What a backup holds"},
+        {"restore", restore_main, "Make a member's data directory from a backup"},
+        {NULL},
+    };
+    return kv_dispatch("c8s kv snapshot", verbs, argc, argv);
+}
