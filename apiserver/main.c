@@ -6,6 +6,7 @@
  * and this one, which waits for signals.
  */
 #include "apiserver/options.h"
+#include "apiserver/restore.h"
 #include "apiserver/watch_hub.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -252,6 +253,13 @@ int main(int argc, char **argv)
     raise_descriptor_limit();
     block_signals(&signals);
     arena_init(&p.arena);
+    if (p.options.restore_file) {
+        log_set_level(LOG_WARN);
+        int restored = restore_run(&p.options, &p.arena);
+        options_free(&p.options);
+        arena_free(&p.arena);
+        return restored;
+    }
     p.options.api.metrics = metrics_new();
     int code = run(&p, &signals);
     stop(&p);

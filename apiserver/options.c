@@ -196,6 +196,16 @@ void options_parse(struct options *o, int argc, char **argv)
         {"log-level", 0, FLAG_STRING, &o->log_level, "LEVEL", "The least important lines to log.",
          "debug|info|warn|error"},
         {"log-format", 0, FLAG_STRING, &o->log_format, "FORMAT", "Form of log lines.", "text|json"},
+        {"restore-snapshot", 0, FLAG_STRING, &o->restore_file, "FILE",
+         "Make the data directory out of a backup (of etcd 3.4 to 3.6 or of c8s) and end. Every "
+         "member of --initial-cluster restores the same file."},
+        {"restore-skip-hash-check", 0, FLAG_BOOL, &o->restore_skip_hash_check, NULL,
+         "Take a file without a hash at its end: a database copied from a data directory."},
+        {"restore-bump-revision", 0, FLAG_UINT, &o->restore_bump_revision, "N",
+         "Raise the revision by so much, so that it never goes back for those who saw more than "
+         "the backup has."},
+        {"restore-mark-compacted", 0, FLAG_BOOL, &o->restore_mark_compacted, NULL,
+         "Count everything up to the new revision as compacted: watches from before start anew."},
         {.help = "API server:"},
         {"bind-address", 0, FLAG_STRING, &c->bind_address, "ADDRESS", "Address of the API port."},
         {"secure-port", 0, FLAG_INT, &o->secure_port, "PORT", "The API port."},

@@ -32,6 +32,10 @@ struct options {
     int64_t snapshot_count;
     bool pre_vote, strict_reconfig_check;
     const char *log_level, *log_format;
+    /* A backup to make the data directory of, instead of serving (apiserver/restore.h). */
+    const char *restore_file;
+    bool restore_skip_hash_check, restore_mark_compacted;
+    uint64_t restore_bump_revision;
     /* API server. */
     struct apiserver_config api;
     struct flag_list sa_keys, audiences, authorization, admission;

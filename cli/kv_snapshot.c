@@ -2,13 +2,13 @@
  * `c8s kv snapshot save|status|restore`: backups as etcd's tools have them, and data directories made of them.
  */
 #include "cli/kv.h"
-#include "base/log.h"
 #include "base/mem.h"
-#include "kvstore/backup.h"
+#include "bolt/backup_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -133,7 +133,7 @@ static const char *humane(struct arena *a, uint64_t bytes)
     return arena_printf(a, rounded < 10 ? "%.1f %s" : "%.0f %s", rounded, units[u]);
 }
 
-static void status_print(const struct kv_snapshot_status *s, const char *format, struct arena *a)
+static void status_print(const struct backup_status *s, const char *format, struct arena *a)
 {
     const char *size = humane(a, s->total_bytes);
     if (cstr_eq(format, "json")) {
@@ -172,14 +172,14 @@ static int status_main(int argc, char **argv)
                                     .flags = flags,
                                     .env_prefix = "ETCDCTL_",
                                     .args_max = FLAGS_ANY};
-    struct kv_snapshot_status s;
+    struct backup_status s;
     struct error err = {0};
     struct arena a;
     flags_parse_or_exit(&spec, argc, argv, &args, KV_EXIT_ERROR);
     int code = 0;
     if (args.len != 1)
         code = kv_fail(KV_EXIT_ARGS, "snapshot status requires exactly one argument");
-    else if (kv_snapshot_status(args.items[0], &s, &err) < 0)
+    else if (backup_file_status(args.items[0], &s, &err) < 0)
         code = kv_fail(KV_EXIT_ERROR, "%s", err.message);
     arena_init(&a);
     if (code == 0)
@@ -197,94 +197,41 @@ struct restore_flags {
     uint64_t bump_revision;
 };
 
-/* "a=http://…,a=http://…,b=http://…": a member's URLs stand together in the order given. */
-static int parse_members(const char *text, struct arena *a, struct kv_member_config **out,
-                         size_t *len)
+/* The program that knows how a data directory is made, beside this one or in PATH. */
+static int run_server(struct arena *a, char **argv)
 {
-    struct str rest = str_from(text), part, name;
-    size_t max = 1;
-    for (const char *p = text; *p; p++)
-        max += *p == ',';
-    struct kv_member_config *m = arena_array(a, struct kv_member_config, max);
-    *len = 0;
-    while (str_split(&rest, ',', &part)) {
-        struct str url = part;
-        size_t i = 0;
-        if (!str_split(&url, '=', &name) || name.n == 0 || url.n == 0 ||
-            str_find(url, STR("://")) < 1)
-            return kv_fail(KV_EXIT_ARGS, "--initial-cluster: want name=url, not \"%.*s\"",
-                           STR_ARG(part));
-        while (i < *len && !str_eq(m[i].name, name))
-            i++;
-        if (i == *len)
-            m[(*len)++] = (struct kv_member_config){name, arena_array(a, struct str, max), 0};
-        ((struct str *)m[i].peer_urls)[m[i].peer_urls_len++] = url;
+    char path[PATH_MAX] = "";
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    char *slash = n > 0 ? strrchr(path, '/') : NULL;
+    if (slash) {
+        *slash = 0;
+        execv(arena_printf(a, "%s/%s", path, argv[0]), argv);
     }
-    *out = m;
-    return 0;
-}
-
-/* What --initial-advertise-peer-urls says must be what the cluster is told of this member. */
-static int check_peer_urls(const struct restore_flags *f, const struct kv_member_config *m,
-                           size_t len)
-{
-    const struct kv_member_config *own = NULL;
-    struct str rest = str_from(f->peer_urls), url;
-    for (size_t i = 0; i < len; i++)
-        if (str_eqz(m[i].name, f->name))
-            own = &m[i];
-    if (!own)
-        return kv_fail(KV_EXIT_ERROR,
-                       "couldn't find local name \"%s\" in the initial cluster configuration",
-                       f->name);
-    while (str_split(&rest, ',', &url)) {
-        size_t i = 0;
-        while (i < own->peer_urls_len && !str_eq(own->peer_urls[i], url))
-            i++;
-        if (i == own->peer_urls_len)
-            return kv_fail(KV_EXIT_ERROR,
-                           "--initial-cluster has %s=%.*s but missing from "
-                           "--initial-advertise-peer-urls=%.*s",
-                           f->name, STR_ARG(own->peer_urls[0]), STR_ARG(url));
-    }
-    return 0;
+    execvp(argv[0], argv);
+    return kv_fail(KV_EXIT_ERROR, "cannot run %s: %s", argv[0], strerror(errno));
 }
 
 static int restore(const struct restore_flags *f, const char *file, struct arena *a)
 {
-    struct kv_restore_info info;
-    struct error err = {0};
-    struct kv_member_config *members = NULL;
-    size_t members_len = 0;
-    int code = parse_members(f->initial_cluster, a, &members, &members_len);
-    if (code == 0)
-        code = check_peer_urls(f, members, members_len);
-    if (code)
-        return code;
     if ((f->bump_revision > 0) != f->mark_compacted)
         return kv_fail(KV_EXIT_ARGS, "--mark-compacted required if --revision-bump is given, and "
                                      "the other way round");
-    struct kv_options kv = {
-        .data_dir = *f->data_dir ? f->data_dir : arena_printf(a, "%s.etcd", f->name),
-        .name = str_from(f->name),
-        .members = members,
-        .members_len = members_len,
-        .cluster_token = str_from(f->token),
+    char *argv[] = {
+        arena_strdup(a, "c8s-apiserver"),
+        arena_strdup(a, "--store-only"),
+        arena_printf(a, "--restore-snapshot=%s", file),
+        arena_printf(a, "--data-dir=%s",
+                     *f->data_dir ? f->data_dir : arena_printf(a, "%s.etcd", f->name)),
+        arena_printf(a, "--name=%s", f->name),
+        arena_printf(a, "--initial-cluster=%s", f->initial_cluster),
+        arena_printf(a, "--initial-cluster-token=%s", f->token),
+        arena_printf(a, "--initial-advertise-peer-urls=%s", f->peer_urls),
+        arena_printf(a, "--restore-skip-hash-check=%s", f->skip_hash_check ? "true" : "false"),
+        arena_printf(a, "--restore-bump-revision=%" PRIu64, f->bump_revision),
+        arena_printf(a, "--restore-mark-compacted=%s", f->mark_compacted ? "true" : "false"),
+        NULL,
     };
-    struct kv_restore_options o = {
-        .file = file,
-        .kv = &kv,
-        .skip_hash_check = f->skip_hash_check,
-        .bump_revision = f->bump_revision,
-        .mark_compacted = f->mark_compacted,
-    };
-    if (kv_restore(&o, &info, &err) < 0)
-        return kv_fail(KV_EXIT_ERROR, "%s", err.message);
-    fprintf(stderr,
-            "restored %s into %s: revision %" PRId64 ", compacted %" PRId64 ", %" PRIu64
-            " versions, %" PRIu64 " leases\n",
-            file, kv.data_dir, info.rev, info.compact_rev, info.versions, info.leases);
-    return 0;
+    return run_server(a, argv);
 }
 
 static int restore_main(int argc, char **argv)
@@ -323,7 +270,6 @@ static int restore_main(int argc, char **argv)
                                     .env_prefix = "ETCDCTL_",
                                     .args_max = FLAGS_ANY};
     flags_parse_or_exit(&spec, argc, argv, &args, KV_EXIT_ERROR);
-    log_set_level(LOG_WARN);
     arena_init(&a);
     int code = args.len == 1
                    ? restore(&f, args.items[0], &a)

@@ -3,7 +3,7 @@
  */
 #include "kvstore/backup.h"
 #include "kvstore/auth.h"
-#include "kvstore/bolt.h"
+#include "bolt/bolt.h"
 #include "kvstore/etcd_schema.h"
 #include "kvstore/history.h"
 #include "kvstore/integrity.h"

@@ -5,15 +5,13 @@
  *                                   ▲     │
  *                         etcd 3.4–3.6    └──▶ etcdctl / etcdutl snapshot restore ──▶ etcd
  *
- * The file's form is kvstore/bolt.h's and kvstore/etcd_schema.h's. A snapshot ends in the SHA-256 of all before it; a
+ * The file's form is bolt/bolt.h's and kvstore/etcd_schema.h's. A snapshot ends in the SHA-256 of all before it; a
  * database copied out of etcd's data directory does not, and is taken with skip_hash_check.
  */
 #ifndef C8S_KVSTORE_BACKUP_H
 #define C8S_KVSTORE_BACKUP_H
 
 #include "kvstore/kv.h"
-
-#define BACKUP_HASH_BYTES 32 /* SHA-256, at the end of a snapshot */
 
 struct kv_backup_info {
     int64_t rev;
@@ -51,14 +49,5 @@ struct kv_restore_info {
  * empty; ERR_CORRUPT: the file is damaged, or its hash wrong; ERR_UNSUPPORTED: not such a file; ERR_IO.
  */
 int kv_restore(const struct kv_restore_options *o, struct kv_restore_info *out, struct error *err);
-
-struct kv_snapshot_status {
-    uint32_t hash; /* CRC-32C over all buckets' names, keys and values */
-    int64_t revision;
-    uint64_t total_keys, total_bytes; /* entries in all buckets; the file's pages */
-    char version[32];                 /* storage version; "" before 3.6 */
-};
-/* What etcd's `snapshot status` says of a file. Reads all of it; checks the hash at its end, if there is one. */
-int kv_snapshot_status(const char *file, struct kv_snapshot_status *out, struct error *err);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include "kvstore/backup.h"
 #include "kvstore/auth.h"
-#include "kvstore/backup_file.h"
+#include "bolt/backup_file.h"
 #include "kvstore/etcd_schema.h"
 #include "kvstore/store.h"
 #include "base/log.h"

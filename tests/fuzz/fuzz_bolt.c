@@ -2,8 +2,8 @@
  * Snapshot files of etcd's, as `snapshot restore` reads them: any bytes, with the checksums of their meta pages put right
  * so that what lies behind is reached.
  */
-#include "kvstore/bolt.h"
-#include "kvstore/bolt_format.h"
+#include "bolt/bolt.h"
+#include "bolt/bolt_format.h"
 #include "kvstore/etcd_schema.h"
 #include "tests/fuzz/fuzz.h"
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /*
  * bbolt files: what is written comes back, page by page as bbolt has them; damaged ones are refused.
  */
-#include "kvstore/bolt.h"
-#include "kvstore/bolt_format.h"
+#include "bolt/bolt.h"
+#include "bolt/bolt_format.h"
 #include "base/mem.h"
 #include "base/vec.h"
 #include <setjmp.h>

@@ -1,8 +1,8 @@
 /*
- * Writing a bbolt file (kvstore/bolt.h).
+ * Writing a bbolt file (bolt/bolt.h).
  */
-#include "kvstore/bolt.h"
-#include "kvstore/bolt_format.h"
+#include "bolt/bolt.h"
+#include "bolt/bolt_format.h"
 #include "base/mem.h"
 #include "base/vec.h"
 #include <assert.h>

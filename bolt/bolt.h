@@ -16,8 +16,8 @@
  * branch when it is full, so that it holds one page per level of the tree in memory. Meta pages are filled
  * in at the end. The result has no free pages.
  */
-#ifndef C8S_KVSTORE_BOLT_H
-#define C8S_KVSTORE_BOLT_H
+#ifndef C8S_BOLT_H
+#define C8S_BOLT_H
 
 #include "base/buf.h"
 #include "base/error.h"

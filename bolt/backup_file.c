@@ -1,9 +1,7 @@
 /*
- * Opening a snapshot file, its hash, and what `snapshot status` says of it (kvstore/backup.h).
+ * Opening a snapshot file, its hash, and what `snapshot status` says of it (bolt/backup_file.h).
  */
-#include "kvstore/backup_file.h"
-#include "kvstore/backup.h"
-#include "kvstore/etcd_schema.h"
+#include "bolt/backup_file.h"
 #include "base/encode.h"
 #include "base/mem.h"
 #include <errno.h>
@@ -82,7 +80,7 @@ int backup_file_verify(const struct backup_file *f, struct error *err)
 
 struct summing {
     const struct backup_file *file;
-    struct kv_snapshot_status *out;
+    struct backup_status *out;
     bool is_key, is_meta;
 };
 
@@ -91,16 +89,13 @@ static int sum_entry(void *ctx, struct str key, struct str value, struct error *
     struct summing *s = ctx;
     s->out->hash = crc32c(crc32c(s->out->hash, key.p, key.n), value.p, value.n);
     s->out->total_keys++;
-    if (s->is_key) {
-        struct schema_rev rev;
-        struct kv_record r;
-        int64_t mod;
-        int rc = schema_rev_read(key, &rev, err);
-        if (rc == 0)
-            rc = schema_kv_read(value, &r, &mod, err);
-        if (rc < 0)
-            return rc;
-        s->out->revision = rev.id.rev;
+    if (s->is_key) { /* revision:8 '_' number within it:8 ['t'] */
+        if (key.n < 17 || key.n > 18 || key.p[8] != '_')
+            return error_set(err, ERR_CORRUPT, "a revision has a wrong form");
+        uint64_t rev = 0;
+        for (int i = 0; i < 8; i++)
+            rev = rev << 8 | (unsigned char)key.p[i];
+        s->out->revision = (int64_t)rev;
     }
     if (s->is_meta && str_eqz(key, "storageVersion") && value.n < sizeof s->out->version) {
         memcpy(s->out->version, value.p, value.n);
@@ -118,10 +113,10 @@ static int sum_bucket(void *ctx, struct str name, struct error *err)
     return bolt_each(&s->file->bolt, name, sum_entry, s, err);
 }
 
-int kv_snapshot_status(const char *file, struct kv_snapshot_status *out, struct error *err)
+int backup_file_status(const char *file, struct backup_status *out, struct error *err)
 {
     struct backup_file f;
-    *out = (struct kv_snapshot_status){0};
+    *out = (struct backup_status){0};
     int rc = backup_file_open(file, &f, err);
     if (rc < 0)
         return rc;

@@ -2,8 +2,8 @@
  * The structures of a bbolt file, for bolt_write.c and bolt_read.c only. See bolt.h for their meaning. As
  * stored: little-endian, no padding.
  */
-#ifndef C8S_KVSTORE_BOLT_FORMAT_H
-#define C8S_KVSTORE_BOLT_FORMAT_H
+#ifndef C8S_BOLT_BOLT_FORMAT_H
+#define C8S_BOLT_BOLT_FORMAT_H
 
 #include <assert.h>
 #include <stddef.h>

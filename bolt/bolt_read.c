@@ -1,9 +1,9 @@
 /*
- * Reading a bbolt file (kvstore/bolt.h). Every offset, count and page number is checked against the bytes at
+ * Reading a bbolt file (bolt/bolt.h). Every offset, count and page number is checked against the bytes at
  * hand before use; a page may be visited once per page that the file has, so that no cycle lasts.
  */
-#include "kvstore/bolt.h"
-#include "kvstore/bolt_format.h"
+#include "bolt/bolt.h"
+#include "bolt/bolt_format.h"
 #include "base/mem.h"
 
 #define PAGE_MIN 512u
