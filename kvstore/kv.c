@@ -59,6 +59,10 @@ static void options_take(struct kv *kv, const struct kv_options *given)
     o->peer_allowed_hostnames =
         dup_strs(a, given->peer_allowed_hostnames, given->peer_allowed_hostnames_len);
     DEFAULT(o->learners_max, 1);
+    o->peer_crl_file = dup_cstr(a, given->peer_crl_file);
+    o->cipher_suites = dup_cstr(a, given->cipher_suites);
+    o->tls_min_version = dup_cstr(a, given->tls_min_version);
+    o->tls_max_version = dup_cstr(a, given->tls_max_version);
 
     DEFAULT(o->quota_bytes, 2 * GIB);
     DEFAULT(o->map_bytes, 2 * o->quota_bytes + GIB);
