@@ -128,6 +128,7 @@ done
 # --- renewed without a restart: both listeners, and the members' own connections ---
 serial() { openssl s_client -connect "$1" -CAfile "$dir/good.crt" -cert "$dir/client.crt" -key "$dir/client.key" </dev/null 2>/dev/null |
     openssl x509 -noout -serial; }
+cp "$dir/server.crt" "$dir/old.crt"
 cert good server both
 new=$(openssl x509 -noout -serial -in "$dir/server.crt")
 check "clients see the new certificate" eventually 30 outputs "$new" serial "127.0.0.1:$((port + 3))"
@@ -142,8 +143,9 @@ check "and is complained about" eventually 10 logged 3 'cannot read the new cert
 cp "$dir/server.crt" "$dir/peer3.crt"
 # The old ones are revoked: members connect anew with the new ones only.
 kill "${servers[1]}"; wait "${servers[1]}"
-servers=("${servers[0]}" "${servers[2]:-}")
-servers=("${servers[@]/#$/}")
+servers=("${servers[0]}" "${servers[2]}")
+openssl ca -config "$dir/good.conf" -revoke "$dir/old.crt" 2>/dev/null
+crl good
 start 3
 check "a member comes back with its new certificate" eventually 60 as client "$last" put a 4
 check "and has what the others have" outputs "$(printf 'a\n4')" as client "$last" get a
