@@ -5,6 +5,7 @@
 #include "kvstore/store.h"
 #include "kvstore/integrity.h"
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include <assert.h>
@@ -78,6 +79,7 @@ static void options_take(struct kv *kv, const struct kv_options *given)
     DEFAULT(o->request_timeout_ms, 7000);
     DEFAULT(o->bcrypt_cost, 10);
     DEFAULT(o->heartbeat_ms, 100);
+    DEFAULT(o->disk_reserve_bytes, 64 * MIB);
     DEFAULT(o->check_ms, KV_CHECK_DEFAULT_MS);
     DEFAULT(o->compare_ms, KV_COMPARE_DEFAULT_MS);
     DEFAULT(o->election_ms, 1000);
@@ -148,7 +150,9 @@ static int open_storage(struct kv *kv, struct error *err)
                                .boot_id = kv->o.boot_id,
                                .open_trees = mvcc_open_trees,
                                .ctx = &kv->trees};
-    rc = logdb_open(&lo, &kv->db, err);
+    rc = disk_space_open(kv, err);
+    if (rc == 0)
+        rc = logdb_open(&lo, &kv->db, err);
     if (rc == 0)
         rc = members_store_initial(kv, err);
     bool rebuilt = false;
@@ -199,6 +203,7 @@ struct kv *kv_storage_open(const struct kv_options *options, struct error *err)
         error_set(err, ERR_INVALID, "no data directory given");
         return NULL;
     }
+    crash_points_arm();
     struct kv *kv = mem_zalloc(sizeof *kv);
     arena_init(&kv->arena);
     arena_init(&kv->apply_arena);
