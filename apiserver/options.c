@@ -20,6 +20,7 @@ static void defaults(struct options *o)
         .heartbeat_ms = 100,
         .election_ms = 1000,
         .quota_bytes = 2ull << 30,
+        .disk_reserve_bytes = 64ull << 20,
         .request_bytes_max = 3u << 19,
         .txn_ops_max = 128,
         .tls_min_version = "TLS1.2",
@@ -203,6 +204,14 @@ void options_parse(struct options *o, int argc, char **argv)
         {"corrupt-check-time", 0, FLAG_DURATION, &o->corrupt_check_ns, NULL,
          "Time between checks of everything stored, and of the members' digests; 0: 10 and 1 "
          "minutes."},
+        {"experimental-initial-corrupt-check", 0, FLAG_BOOL, &o->initial_corrupt_check, NULL,
+         "The name that --initial-corrupt-check has in etcd 3.5 and before."},
+        {"experimental-corrupt-check-time", 0, FLAG_DURATION, &o->corrupt_check_ns, NULL,
+         "The name that --corrupt-check-time has there."},
+        {"disk-reserve-bytes", 0, FLAG_UINT, &o->disk_reserve_bytes, "BYTES",
+         "Kept in a file and given back when the disk is full, so that keys can be deleted; at "
+         "most "
+         "1/16 of the disk. Less than this free: puts are refused. 0: the disk is not watched."},
         {"snapshot-count", 0, FLAG_INT, &o->snapshot_count, "N",
          "Accepted; the store checkpoints by time and bytes."},
         {"pre-vote", 0, FLAG_BOOL, &o->pre_vote, NULL, "Always on."},
@@ -374,6 +383,7 @@ int options_store(const struct options *o, struct arena *a, struct kv_options *o
         .request_bytes_max = o->request_bytes_max,
         .txn_ops_max = o->txn_ops_max,
         .initial_corrupt_check = o->initial_corrupt_check,
+        .disk_reserve_bytes = o->disk_reserve_bytes,
         .check_ms = (uint32_t)(o->corrupt_check_ns / 1000000),
         .compare_ms = (uint32_t)(o->corrupt_check_ns / 1000000),
         .watch_progress_ms = (uint32_t)(o->progress_ns / 1000000),

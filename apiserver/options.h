@@ -32,6 +32,7 @@ struct options {
     uint64_t auth_token_ttl_s, bcrypt_cost;
     int64_t progress_ns;
     int64_t corrupt_check_ns;
+    uint64_t disk_reserve_bytes;
     bool initial_corrupt_check;
     int64_t snapshot_count;
     bool pre_vote, strict_reconfig_check;

@@ -79,7 +79,6 @@ static void options_take(struct kv *kv, const struct kv_options *given)
     DEFAULT(o->request_timeout_ms, 7000);
     DEFAULT(o->bcrypt_cost, 10);
     DEFAULT(o->heartbeat_ms, 100);
-    DEFAULT(o->disk_reserve_bytes, 64 * MIB);
     DEFAULT(o->check_ms, KV_CHECK_DEFAULT_MS);
     DEFAULT(o->compare_ms, KV_COMPARE_DEFAULT_MS);
     DEFAULT(o->election_ms, 1000);
