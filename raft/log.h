@@ -30,6 +30,8 @@
  *   - Same boot, same mount as last time: LMDB's pages are as the dead process left them (they live in
  *     the page cache): open, replay the journal behind the LMDB position.
  *   - Else a power loss is assumed: put the meta pages of the last checkpoint back, open, replay.
+ * A process whose write or flush failed removes `boot` on its way out: the kernel takes the pages for clean
+ * and a later flush reports success, so that start counts as one after a power loss.
  * Replay appends entries to the log and takes over hard state. Committed entries are applied by
  * the state machine afterwards as in normal running.
  *

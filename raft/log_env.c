@@ -7,7 +7,6 @@
  * higher `seq` counts.
  */
 #include "raft/log_state.h"
-#include "base/crash_point.h"
 #include "base/encode.h"
 #include "base/log.h"
 #include <assert.h>
@@ -79,13 +78,10 @@ int logdb_file_replace(struct host *host, const char *dir, const char *name, str
         rc = host->ops->fdatasync(f);
     if (f)
         host->ops->close(f);
-    CRASH_POINT(file_rename_before);
     if (rc >= 0)
         rc = host->ops->rename(host, tmp, path);
-    CRASH_POINT(file_rename_after);
     if (rc >= 0)
         rc = host->ops->sync_dir(host, dir);
-    CRASH_POINT(file_rename_synced);
     return rc < 0 ? error_errno(err, ERR_IO, -rc, "write %s", path) : 0;
 }
 
@@ -174,6 +170,31 @@ int logdb_pin_take(struct logdb *db, struct logdb_env *env, MDB_txn **pin, char 
     return 0;
 }
 
+/* Write a pin file, durably; its slot follows from h->seq. */
+static int pin_store(struct logdb *db, const char *dir, const struct pin_header *h,
+                     const char *pages, struct error *err)
+{
+    char path[LOGDB_PATH_MAX];
+    size_t len = 2ul * h->page_size;
+    snprintf(path, sizeof path, "%s/pin-%d", dir, (int)(h->seq & 1));
+    char *all = mem_alloc(sizeof *h + len);
+    memcpy(all, h, sizeof *h);
+    memcpy(all + sizeof *h, pages, len);
+    struct host_file *f = NULL;
+    int rc = db->host->ops->open(db->host, path, HOST_OPEN_CREATE, &f);
+    if (rc >= 0)
+        rc = db->host->ops->pwrite(f, all, sizeof *h + len, 0);
+    if (rc >= 0)
+        rc = db->host->ops->fdatasync(f);
+    if (f)
+        db->host->ops->close(f);
+    /* The first two are new files: their names must survive too. */
+    if (rc >= 0 && h->seq <= 2)
+        rc = db->host->ops->sync_dir(db->host, dir);
+    mem_free(all);
+    return rc < 0 ? error_errno(err, logdb_fail(db, ERR_IO), -rc, "write %s", path) : 0;
+}
+
 int logdb_pin_write(struct logdb *db, struct logdb_env *env, uint64_t txnid, const char *pages,
                     size_t len, struct error *err)
 {
@@ -181,29 +202,10 @@ int logdb_pin_write(struct logdb *db, struct logdb_env *env, uint64_t txnid, con
         .seq = env->pin_seq + 1, .txnid = txnid, .page_size = (uint32_t)(len / 2)};
     memcpy(h.magic, PIN_MAGIC, sizeof h.magic);
     h.crc = pin_crc(&h, pages);
-    char path[LOGDB_PATH_MAX];
-    snprintf(path, sizeof path, "%s/pin-%d", env->dir, (int)(h.seq & 1));
-    char *all = mem_alloc(sizeof h + len);
-    memcpy(all, &h, sizeof h);
-    memcpy(all + sizeof h, pages, len);
-    struct host_file *f = NULL;
-    int rc = db->host->ops->open(db->host, path, HOST_OPEN_CREATE, &f);
-    if (rc >= 0)
-        rc = db->host->ops->pwrite(f, all, sizeof h + len, 0);
-    CRASH_POINT(meta_copy_written);
-    if (rc >= 0)
-        rc = db->host->ops->fdatasync(f);
-    CRASH_POINT(meta_copy_flushed);
-    if (f)
-        db->host->ops->close(f);
-    /* The first two are new files: their names must survive too. */
-    if (rc >= 0 && h.seq <= 2)
-        rc = db->host->ops->sync_dir(db->host, env->dir);
-    mem_free(all);
-    if (rc < 0)
-        return error_errno(err, logdb_fail(db, ERR_IO), -rc, "write %s", path);
-    env->pin_seq = h.seq;
-    return 0;
+    int rc = pin_store(db, env->dir, &h, pages, err);
+    if (rc == 0)
+        env->pin_seq = h.seq;
+    return rc;
 }
 
 /* The newest whole pin file, in `out`; its header in *h. ERR_NOT_FOUND if there is none. */
@@ -299,7 +301,6 @@ static int checkpoint(struct logdb *db, bool force, struct error *err)
     pthread_mutex_unlock(&db->write_lock);
     if (rc < 0)
         return rc;
-    CRASH_POINT(checkpoint_pinned);
     uint64_t txnid = mdb_txn_id(pin);
     if (!force && txnid == env->pin_txnid) {
         mdb_txn_abort(pin);
@@ -309,7 +310,6 @@ static int checkpoint(struct logdb *db, bool force, struct error *err)
     rc = write_back(env->mdb, err);
     if (rc == 0)
         rc = logdb_mdb_error(db, mdb_env_sync(env->mdb, 1), err, "flush");
-    CRASH_POINT(checkpoint_flushed);
     if (rc == 0)
         rc = logdb_pin_write(db, env, txnid, pages, len, err);
     mem_free(pages);
@@ -323,7 +323,6 @@ static int checkpoint(struct logdb *db, bool force, struct error *err)
     env->pin_txnid = txnid;
     db->checkpoint_bytes = began;
     atomic_fetch_add(&db->checkpoints, 1);
-    CRASH_POINT(checkpoint_after);
     if (db->journal && pos.segment)
         rc = journal_release(db->journal, pos, err);
     return rc < 0 ? logdb_fail(db, rc) : 0;
@@ -409,6 +408,20 @@ static int remove_leftover(void *ctx, const char *name)
         return 0;
     snprintf(path, sizeof path, "%s/%s", l->db->dir, name);
     return logdb_remove_tree(l->db, path, l->err);
+}
+
+/*
+ * After a failed write or flush the kernel takes pages for clean that are not on disk, and a later
+ * flush reports success: nothing that this process wrote since the last checkpoint can be relied on,
+ * whatever the page cache shows. So the next start shall take it for another boot.
+ */
+void logdb_boot_forget(struct logdb *db)
+{
+    char path[LOGDB_PATH_MAX];
+    snprintf(path, sizeof path, "%s/boot", db->dir);
+    int rc = db->host->ops->unlink(db->host, path);
+    if (rc < 0 && rc != -ENOENT)
+        log_error("store", "cannot remove path=%s error=\"%s\"", path, strerror(-rc));
 }
 
 /* "boot id, device, mount": while it is the same, what the process wrote is at least in the page
@@ -516,6 +529,9 @@ static int rewind_existing(struct logdb *db, uint64_t number, bool same_boot,
     int rc = pin_read(db, path, &pages, &h, err);
     if (rc < 0)
         rc = rc == ERR_NOT_FOUND ? ERR_CORRUPT : rc;
+    /* What was read may be in the page cache only, and the next checkpoint writes over the other one. */
+    if (rc == 0)
+        rc = pin_store(db, path, &h, pages.data, err);
     if (rc == 0 && !same_boot) {
         rc = pin_restore(db, path, &pages, err);
         db->recovered_from_pin = true;
@@ -591,6 +607,12 @@ static int replay(struct logdb *db, struct error *err)
         logdb_abort(&txn);
         return error_wrap(err, "journal of %s", db->dir);
     }
+    /* The journal's own directory may be new: a power loss must not take it along with all segments. */
+    int sync = db->host->ops->sync_dir(db->host, db->dir);
+    if (sync < 0) {
+        logdb_abort(&txn);
+        return error_errno(err, ERR_IO, -sync, "sync %s", db->dir);
+    }
     if (db->state.applied > db->state.last_index) {
         logdb_abort(&txn);
         return error_set(err, ERR_CORRUPT, "%s: applied entries are missing from the log", db->dir);
@@ -630,6 +652,10 @@ static int open_locked(struct logdb *db, const struct logdb_options *o, struct e
         return rc;
     if (number == 0)
         return create(db, o, err);
+    /* What is removed now must not be what CURRENT names after a power loss. */
+    rc = db->host->ops->sync_dir(db->host, db->dir);
+    if (rc < 0)
+        return error_errno(err, ERR_IO, -rc, "sync %s", db->dir);
     struct leftovers l = {db, number, err};
     if (db->host->ops->list_dir(db->host, db->dir, remove_leftover, &l) < 0)
         return error_wrap(err, "clean %s", db->dir);

@@ -4,7 +4,6 @@
  */
 #include "raft/log_state.h"
 #include "raft/sealed.h"
-#include "base/crash_point.h"
 #include "base/log.h"
 #include <assert.h>
 #include <errno.h>
@@ -33,7 +32,6 @@ int logdb_stage_begin(struct logdb *db, struct logdb_stage **out, struct error *
         rc = error_errno(err, ERR_IO, -rc, "create %s", path);
     if (rc == 0)
         rc = logdb_env_open(db, path, number, false, &s->env, err);
-    CRASH_POINT(stage_begun);
     if (rc < 0) {
         mem_free(s);
         return rc;
@@ -51,9 +49,7 @@ int logdb_stage_txn(struct logdb_stage *s, MDB_txn **txn, struct error *err)
 int logdb_stage_commit(struct logdb_stage *s, MDB_txn *txn, struct error *err)
 {
     (void)s;
-    CRASH_POINT(stage_commit_before);
     int rc = mdb_txn_commit(txn);
-    CRASH_POINT(stage_commit_after);
     return rc ? error_set(err, ERR_IO, "snapshot: commit: %s", mdb_strerror(rc)) : 0;
 }
 
@@ -91,7 +87,6 @@ int logdb_stage_finish(struct logdb_stage *s, const struct raft_snapshot_meta *m
     rc = logdb_stage_commit(s, txn, err);
     if (rc == 0 && (rc = mdb_env_sync(s->env.mdb, 1)) != 0)
         rc = error_set(err, ERR_IO, "snapshot: flush: %s", mdb_strerror(rc));
-    CRASH_POINT(stage_finished);
     return rc;
 }
 
@@ -183,10 +178,8 @@ static int stage_seal(struct logdb_stage *s, const struct raft_hard_state *hard,
     if (rc < 0)
         return rc;
     char path[LOGDB_PATH_MAX];
-    CRASH_POINT(stage_sealed);
     snprintf(path, sizeof path, "%s/db-%" PRIu64, db->dir, s->env.number);
     rc = db->host->ops->rename(db->host, s->env.dir, path);
-    CRASH_POINT(stage_renamed);
     if (rc >= 0)
         rc = db->host->ops->sync_dir(db->host, db->dir);
     if (rc < 0)
@@ -196,6 +189,12 @@ static int stage_seal(struct logdb_stage *s, const struct raft_hard_state *hard,
     return 0;
 }
 
+static void stage_free(struct logdb_stage *s)
+{
+    vec_free(&s->runs);
+    mem_free(s);
+}
+
 int logdb_stage_install(struct logdb_stage *s, const struct raft_hard_state *hard,
                         struct error *err)
 {
@@ -203,13 +202,14 @@ int logdb_stage_install(struct logdb_stage *s, const struct raft_hard_state *har
     char *old_dir = mem_strdup(db->env.dir);
     pthread_mutex_lock(&db->checkpoint_lock);
     int rc = stage_seal(s, hard, err);
-    CRASH_POINT(stage_current_before);
     if (rc == 0)
         rc = logdb_current_write(db, s->env.number, err);
-    CRASH_POINT(stage_current_after);
     if (rc < 0) {
         pthread_mutex_unlock(&db->checkpoint_lock);
-        logdb_stage_abort(s);
+        /* The directory stays: a rename whose flush failed may have made it the one that CURRENT names. The
+         * next start removes it if not. */
+        logdb_env_close(&s->env);
+        stage_free(s);
         mem_free(old_dir);
         return logdb_fail(db, rc);
     }
@@ -233,15 +233,12 @@ int logdb_stage_install(struct logdb_stage *s, const struct raft_hard_state *har
     pthread_mutex_unlock(&db->checkpoint_lock);
     log_info("store", "snapshot installed index=%" PRIu64 " term=%" PRIu64, s->state.base_index,
              s->state.base_term);
-    CRASH_POINT(stage_swapped);
     /* Best effort: what stays is removed at the next start. */
     struct error ignored;
     if (logdb_remove_tree(db, old_dir, &ignored) < 0)
         log_warn("store", "old environment not removed error=\"%s\"", ignored.message);
-    CRASH_POINT(stage_old_removed);
     mem_free(old_dir);
-    vec_free(&s->runs);
-    mem_free(s);
+    stage_free(s);
     return 0;
 }
 
@@ -256,8 +253,7 @@ void logdb_stage_abort(struct logdb_stage *s)
     if (logdb_remove_tree(db, dir, &ignored) < 0)
         log_warn("store", "staged snapshot not removed error=\"%s\"", ignored.message);
     mem_free(dir);
-    vec_free(&s->runs);
-    mem_free(s);
+    stage_free(s);
 }
 
 /* ---- marks ---- */

@@ -98,6 +98,8 @@ uint64_t logdb_term_at(const struct logdb *db, uint64_t index);
 void logdb_pool_drain(struct logdb *db);
 
 /* log_env.c */
+/* The next start is not to rely on the page cache. */
+void logdb_boot_forget(struct logdb *db);
 /* `existing`: take a pin of the newest snapshot before anything is written. */
 int logdb_env_open(struct logdb *db, const char *dir, uint64_t number, bool existing,
                    struct logdb_env *out, struct error *err);

@@ -3,7 +3,8 @@
  *
  *     call   = id:8 question            answer = id:8 answer
  *
- * `id` is the caller's own. A call is sent once; an answer that comes after the caller has given up is
+ * `id` is the caller's own, counted from a random number that each start draws: an answer to a question
+ * that this member asked before it was restarted must not pass for one to a question of now. A call is sent once; an answer that comes after the caller has given up is
  * dropped. Whoever asks knows what it means that no answer came.
  */
 #include "raft/node_internal.h"

@@ -170,6 +170,7 @@ struct raft_node {
     size_t proposals_len;
     uint64_t last_seq;
     struct heap by_deadline, by_index;
+    uint64_t settled; /* entries up to here have been handed over, or came in a snapshot */
     struct raft_config handed_config; /* after the last entry handed to the apply thread */
 
     struct list reads_waiting;

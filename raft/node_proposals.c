@@ -407,6 +407,8 @@ bool node_recv_forward_reply(struct raft_node *n, uint64_t from, struct str body
             continue; /* applied or given up meanwhile */
         if (code != 0)
             finish(n, p, RAFT_REJECTED, code);
+        else if (index <= n->settled) /* late, behind a snapshot that may well contain it */
+            finish(n, p, RAFT_UNKNOWN, ERR_TIMEOUT);
         else
             set_accepted(n, p, index, term);
     }
@@ -434,6 +436,7 @@ struct proposal *node_take_proposal(struct raft_node *n, const struct raft_entry
 void node_settle_proposals(struct raft_node *n, uint64_t index, enum raft_outcome outcome)
 {
     struct heap_item *item;
+    n->settled = MAX(n->settled, index);
     while ((item = heap_peek(&n->by_index)) && item->key <= index)
         finish(n, container_of(item, struct proposal, by_index), outcome, ERR_UNAVAILABLE);
 }
