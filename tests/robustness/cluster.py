@@ -3,6 +3,7 @@
 Everything made here is undone by close(), which may be called at any time and twice. Processes are
 killed by their number only.
 """
+import itertools
 import os
 import shutil
 import signal
@@ -11,6 +12,7 @@ import tempfile
 import time
 
 FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
+COUNT = itertools.count()  # of clusters of this process
 TMPFS_MB = 400  # a member's disk when disks are to fill up
 
 
@@ -127,7 +129,7 @@ class Member:
 class Cluster:
     def __init__(self, bin_dir, members=3, tls=False, proxy=False, clock=False, tmpfs=False, power_lib=None,
                  snapshot_count=10000, seed=1):
-        self.id = os.getpid()
+        self.id = os.getpid() % 100000 * 100 + next(COUNT) % 100
         self.bin = bin_dir
         self.load = os.path.join(bin_dir, "..", "tests", "robustness_load")
         self.scheme = "https" if tls else "http"
@@ -135,8 +137,8 @@ class Cluster:
         self.power_lib = power_lib
         self.snapshot_count = snapshot_count
         self.seed = seed
-        self.net = f"10.{self.id % 200 + 20}.{79 + self.id % 100}"
-        self.bridge = f"c8srb{self.id % 100000}"
+        self.net = f"10.{self.id // 100 % 200 + 20}.{79 + self.id % 100}"
+        self.bridge = f"c8srb{self.id}"
         self.dir = tempfile.mkdtemp(prefix="c8s-robustness.")
         self.ca = os.path.join(self.dir, "ca.crt")
         self.members = [Member(self, i + 1) for i in range(members)]
@@ -168,13 +170,16 @@ class Cluster:
             m.start()
 
     def add_network(self, m):
-        veth = f"c8r{m.number}-{self.id % 1000000}"
+        veth = self.veth(m)
         sh("ip", "netns", "add", m.ns)
         sh("ip", "link", "add", veth, "type", "veth", "peer", "name", "eth0", "netns", m.ns)
         sh("ip", "link", "set", veth, "master", self.bridge, "up")
         sh("ip", "-n", m.ns, "addr", "add", f"{m.ip}/24", "dev", "eth0")
         sh("ip", "-n", m.ns, "link", "set", "eth0", "up")
         sh("ip", "-n", m.ns, "link", "set", "lo", "up")
+
+    def veth(self, m):
+        return f"c8r{m.number}-{self.id}"
 
     def make_certificates(self):
         def file(name):
@@ -199,6 +204,7 @@ class Cluster:
                     p.kill()
                     p.wait()
         for m in self.members:
+            sh("ip", "link", "del", self.veth(m), check=False)
             sh("ip", "netns", "del", m.ns, check=False)
         sh("ip", "link", "del", self.bridge, check=False)
         for mount in self.mounts:
