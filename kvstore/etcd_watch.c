@@ -259,30 +259,6 @@ static int64_t pick_id(struct watch_stream *s, int64_t wanted)
     return s->next_id++;
 }
 
-/*
- * etcd lets a watch begin at the compacted revision itself, and then shows what is left of it: the keys
- * whose newest version it wrote. Our watches begin one later, so those are sent from here.
- */
-static void send_compacted_revision(struct watch *w, const struct kv_watch_request *q)
-{
-    struct arena a;
-    struct kv_range_result r;
-    struct kv_range_request range = {
-        .key = q->key, .end = q->end, .rev = q->start_rev, .min_mod_rev = q->start_rev};
-    arena_init(&a);
-    if (!q->no_put && kv_range(w->stream->server->kv, &range, &a, &r, NULL) == 0 && r.pairs_len) {
-        struct kv_event *events = arena_array(&a, struct kv_event, r.pairs_len);
-        struct kv_event **list = arena_array(&a, struct kv_event *, r.pairs_len);
-        for (size_t i = 0; i < r.pairs_len; i++) {
-            events[i].kv = r.pairs[i];
-            events[i].type = KV_EVENT_PUT;
-            list[i] = &events[i];
-        }
-        send_events(w, list, r.pairs_len, q->start_rev, false);
-    }
-    arena_free(&a);
-}
-
 static void create(struct watch_stream *s, const Etcdserverpb__WatchCreateRequest *c)
 {
     static const struct kv_watch_callbacks callbacks = {
@@ -327,16 +303,11 @@ static void create(struct watch_stream *s, const Etcdserverpb__WatchCreateReques
     Etcdserverpb__WatchResponse r = ETCDSERVERPB__WATCH_RESPONSE__INIT;
     r.watch_id = w->id;
     r.created = true;
-    bool at_compacted = q.start_rev && q.start_rev == kv_compacted_revision(kv);
-    struct kv_watch_request from = q;
-    from.start_rev += at_compacted;
     int64_t created_rev;
-    w->kv_watch = kv_watch(kv, &from, etcd_loop(s->call), &callbacks, w, &created_rev);
+    w->kv_watch = kv_watch(kv, &q, etcd_loop(s->call), &callbacks, w, &created_rev);
     list_push_back(&s->watches, &w->link);
     s->watches_len++;
     respond(s, &r, created_rev);
-    if (at_compacted)
-        send_compacted_revision(w, &q);
     if (s->paused)
         kv_watch_pause(w->kv_watch);
 }

@@ -40,6 +40,8 @@ static int visit(void *ctx, const struct kv_record *r)
 {
     struct step *s = ctx;
     struct history *h = s->h;
+    if (r->tombstone && r->id.rev <= h->compact_rev)
+        return 0; /* kept for watches only */
     if (s->filter && r->id.rev <= h->compact_rev) {
         struct kv_record now;
         int rc = mvcc_get(&s->view, r->key, &now, s->err);

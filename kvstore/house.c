@@ -92,8 +92,9 @@ static bool compaction_step(struct kv *kv, struct error *err)
     int rc = logdb_begin(kv->db, &txn, err);
     if (rc == 0) {
         rc = mvcc_compaction_load(kv->db, txn.mdb, &c, err);
-        c.target = MAX(c.target, target);
-        bool due = rc == 0 && c.done.rev < c.target;
+        if (mvcc_compaction_past(&c, c.target)) /* one target after the other */
+            c.target = MAX(c.target, target);
+        bool due = rc == 0 && !mvcc_compaction_past(&c, c.target);
         if (due)
             rc = mvcc_compact_slice(kv->db, &kv->trees, txn.mdb, &c, integrity_ahead(kv),
                                     clock_mono_ns() + COMPACT_SLICE_NS, &finished, err);
@@ -103,7 +104,7 @@ static bool compaction_step(struct kv *kv, struct error *err)
             logdb_abort(&txn);
         if (rc == 0 && (finished || !due)) {
             compaction_done(kv, c.done.rev, 0);
-            return false;
+            return c.target < target;
         }
     }
     if (rc == ERR_CORRUPT)

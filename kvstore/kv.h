@@ -196,7 +196,7 @@ struct str kv_prefix_end(struct arena *a, struct str prefix);
 
 /* The watermark: the revision of the last write visible on this member. 1 in a new store. */
 int64_t kv_current_revision(const struct kv *kv);
-/* Revisions at or below this were compacted (reads at exactly this one still work); 0: none. */
+/* Revisions below this were compacted; reads and watches from exactly this one still work. 0: none. */
 int64_t kv_compacted_revision(const struct kv *kv);
 
 /*
@@ -441,8 +441,7 @@ struct kv_watch_callbacks {
     void (*events)(void *ctx, struct kv_watch *watch, const struct kv_watch_batch *batch);
     /* Everything up to rev has been delivered. May be NULL. */
     void (*progress)(void *ctx, struct kv_watch *watch, int64_t rev);
-    /* The watch has ended: ERR_COMPACTED (compact_rev: the oldest revision still watchable is
-     * compact_rev + 1), ERR_CANCELLED (store closing), ERR_CORRUPT or ERR_IO. Nothing follows;
+    /* The watch has ended: ERR_COMPACTED (compact_rev: the oldest revision still watchable), ERR_CANCELLED (store closing), ERR_CORRUPT or ERR_IO. Nothing follows;
      * kv_watch_close is still due. */
     void (*closed)(void *ctx, struct kv_watch *watch, int code, int64_t compact_rev);
 };

@@ -33,7 +33,7 @@ int mvcc_open_trees(void *ctx, MDB_txn *txn, struct error *err);
 struct mvcc_state {
     int64_t rev; /* the watermark: newest complete revision; 1 in an empty store */
     int64_t
-        compact_rev; /* history at or below is forgotten, except what is current at it; 0: none */
+        compact_rev; /* history below is forgotten, except what is current at it; 0: none */
     uint64_t next_node;  /* of the cur tree */
     uint64_t bulk_index; /* log index of a delete done half (see mvcc_bulk); 0: none */
     int64_t bulk_deleted;
@@ -199,8 +199,9 @@ int mvcc_history(const struct mvcc_view *v, struct kv_revid *from, size_t max, u
 
 /*
  * One slice of removing what `c->target` made superfluous: goes through the versions in
- * (c->done, target] and removes the predecessor of each, and deletions themselves; stops at
- * deadline_ns. *finished when the target is reached. Stores *c. Adds to *ahead (may be NULL) what counts.
+ * (c->done, target] and removes the predecessor of each, and deletions themselves, except the
+ * target revision's, which are the next compaction's; stops at deadline_ns. *finished when the
+ * target is reached; it must not change before. Stores *c. Adds to *ahead (may be NULL) what counts.
  */
 int mvcc_compact_slice(struct logdb *db, const struct mvcc_trees *trees, MDB_txn *txn,
                        struct mvcc_compaction *c, struct mvcc_removed_ahead *ahead,

@@ -461,13 +461,13 @@ static int delete_version(struct removal *rm, struct kv_revid id, struct error *
     return 0;
 }
 
-/* A version at or before the target makes its predecessor superfluous; a deletion is superfluous
- * itself, in hist and, if nothing came after it, in cur. */
-static int compact_one(struct removal *rm, struct kv_revid id, struct kv_revid prev, bool tombstone,
+/* A version makes its predecessor superfluous; a deletion before the target is superfluous itself
+ * (`whole`), in hist and, if nothing came after it, in cur. */
+static int compact_one(struct removal *rm, struct kv_revid id, struct kv_revid prev, bool whole,
                        struct str key, struct error *err)
 {
     int rc = prev.rev ? delete_version(rm, prev, err) : 0;
-    if (rc < 0 || !tombstone)
+    if (rc < 0 || !whole)
         return rc;
     struct kv_record newest;
     MDB_val v;
@@ -505,13 +505,17 @@ static int compact_gather(void *ctx, const struct kv_record *r)
     return 0;
 }
 
-#define COMPACTION_DONE (UINT32_MAX - 1) /* as `sub`: all of that revision */
+#define COMPACTION_DONE (UINT32_MAX - 1) /* as `sub`: all that the target makes superfluous */
 
 bool mvcc_compaction_past(const struct mvcc_compaction *c, int64_t rev)
 {
     return c->done.rev > rev || (c->done.rev == rev && c->done.sub == COMPACTION_DONE) || rev == 0;
 }
 
+/*
+ * The deletions of the target revision itself are left to the next compaction: a watch may begin
+ * there, and must be told of them (etcd issues 18089 and 19179).
+ */
 int mvcc_compact_slice(struct logdb *db, const struct mvcc_trees *trees, MDB_txn *txn,
                        struct mvcc_compaction *c, struct mvcc_removed_ahead *ahead,
                        uint64_t deadline_ns, bool *finished, struct error *err)
@@ -523,7 +527,9 @@ int mvcc_compact_slice(struct logdb *db, const struct mvcc_trees *trees, MDB_txn
     *finished = false;
     buf_init(&s.keys);
     do {
-        struct kv_revid from = {s.done.rev, s.done.sub + (s.done.rev != 0)};
+        /* a former target's deletions are still there */
+        bool again = s.done.rev == 0 || s.done.sub == COMPACTION_DONE;
+        struct kv_revid from = {s.done.rev, again ? 0 : s.done.sub + 1};
         vec_clear(&s.items);
         buf_clear(&s.keys);
         rc = mvcc_history(&v, &from, 128, 0, compact_gather, &s, err);
@@ -531,7 +537,7 @@ int mvcc_compact_slice(struct logdb *db, const struct mvcc_trees *trees, MDB_txn
         size_t at = 0;
         for (size_t i = 0; i < s.items.len && rc >= 0; i++) {
             const struct compact_item *it = &s.items.items[i];
-            int e = compact_one(&rm, it->id, it->prev, it->tombstone,
+            int e = compact_one(&rm, it->id, it->prev, it->tombstone && it->id.rev < c->target,
                                 str_make(s.keys.data + at, it->key_end - at), err);
             rc = e < 0 ? e : rc;
             at = it->key_end;

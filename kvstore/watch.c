@@ -542,7 +542,7 @@ struct kv_watch *watch_hub_watch(struct watch_hub *h, const struct kv_watch_requ
     list_push_back(&s->watches, &w->link);
     atomic_fetch_add(&h->watchers, 1);
     atomic_fetch_add(&h->slow, 1);
-    if (w->next.rev <= compact_rev)
+    if (w->next.rev < compact_rev)
         watch_end(w, ERR_COMPACTED, compact_rev);
     else if (w->next.rev > s->pos)
         enter_live(w);

@@ -142,7 +142,7 @@ static void slice_read(struct watch_hub *h, struct history_request *q)
     if (q->code < 0)
         return;
     int rc = mvcc_state_load(h->o.db, txn, &state, &q->err);
-    if (rc == 0 && q->next.rev <= state.compact_rev) {
+    if (rc == 0 && q->next.rev < state.compact_rev) {
         rc = ERR_COMPACTED;
         q->compact_rev = state.compact_rev;
     }

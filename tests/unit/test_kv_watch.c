@@ -382,6 +382,40 @@ static void compaction_ends_slow_watchers(void **state)
     world_close(&world);
 }
 
+/* etcd issues 18089 and 19179: compaction took the deletions of the revision that a watch may still ask for. */
+static void a_watch_may_begin_at_the_compacted_revision(void **state)
+{
+    (void)state;
+    struct world world;
+    struct rng rng;
+    struct watcher *w[8];
+    rng_seed(&rng, 6);
+    world_open(&world);
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < 20; i++)
+            write_some(&world, &rng);
+        int64_t deleted = 0;
+        for (size_t i = world.log.len; i-- > 0 && !deleted;)
+            if (!world.log.items[i].put)
+                deleted = world.log.items[i].rev;
+        for (int i = 0; i < 10 && round % 2; i++) /* from history, not from the ring */
+            write_some(&world, &rng);
+        struct compacted c = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
+        kv_compact(world.kv, deleted, true, NULL, compaction_done, &c);
+        pthread_mutex_lock(&c.lock);
+        while (!c.done)
+            pthread_cond_wait(&c.cond, &c.lock);
+        pthread_mutex_unlock(&c.lock);
+        for (int i = 0; i < 8; i++)
+            w[i] = watcher_new(&world, &rng, deleted);
+        for (int i = 0; i < 8; i++) {
+            check_watcher(&world, w[i]);
+            watcher_free(w[i]);
+        }
+    }
+    world_close(&world);
+}
+
 /* etcd issue 20221: a watch of a future revision was told of progress before it. */
 static void no_progress_before_a_future_start(void **state)
 {
@@ -447,6 +481,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_event_once),
         cmocka_unit_test(compaction_ends_slow_watchers),
+        cmocka_unit_test(a_watch_may_begin_at_the_compacted_revision),
         cmocka_unit_test(no_progress_before_a_future_start),
         cmocka_unit_test(closing_the_store_ends_watches),
     };
