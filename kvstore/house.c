@@ -92,7 +92,7 @@ static bool compaction_step(struct kv *kv, struct error *err)
     int rc = logdb_begin(kv->db, &txn, err);
     if (rc == 0) {
         rc = mvcc_compaction_load(kv->db, txn.mdb, &c, err);
-        if (mvcc_compaction_past(&c, c.target)) /* one target after the other */
+        if (rc == 0 && mvcc_compaction_past(&c, c.target)) /* one target after the other */
             c.target = MAX(c.target, target);
         bool due = rc == 0 && !mvcc_compaction_past(&c, c.target);
         if (due)

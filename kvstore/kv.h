@@ -441,8 +441,9 @@ struct kv_watch_callbacks {
     void (*events)(void *ctx, struct kv_watch *watch, const struct kv_watch_batch *batch);
     /* Everything up to rev has been delivered. May be NULL. */
     void (*progress)(void *ctx, struct kv_watch *watch, int64_t rev);
-    /* The watch has ended: ERR_COMPACTED (compact_rev: the oldest revision still watchable), ERR_CANCELLED (store closing), ERR_CORRUPT or ERR_IO. Nothing follows;
-     * kv_watch_close is still due. */
+    /* The watch has ended: ERR_COMPACTED (compact_rev: the oldest revision still watchable),
+     * ERR_CANCELLED (store closing), ERR_CORRUPT or ERR_IO. Nothing follows; kv_watch_close is still
+     * due. */
     void (*closed)(void *ctx, struct kv_watch *watch, int code, int64_t compact_rev);
 };
 

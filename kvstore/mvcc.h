@@ -31,9 +31,8 @@ int mvcc_open_trees(void *ctx, MDB_txn *txn, struct error *err);
 
 /* What belongs to the whole state; stored (little-endian) with every transaction that changes it. */
 struct mvcc_state {
-    int64_t rev; /* the watermark: newest complete revision; 1 in an empty store */
-    int64_t
-        compact_rev; /* history below is forgotten, except what is current at it; 0: none */
+    int64_t rev;         /* the watermark: newest complete revision; 1 in an empty store */
+    int64_t compact_rev; /* history below is forgotten, except what is current at it; 0: none */
     uint64_t next_node;  /* of the cur tree */
     uint64_t bulk_index; /* log index of a delete done half (see mvcc_bulk); 0: none */
     int64_t bulk_deleted;

@@ -205,12 +205,47 @@ static void the_walk_agrees_with_what_was_written(void **state)
     check_finds_nothing(f->kv);
     kv_integrity_status(f->kv, &st);
     assert_int_equal(st.walks, 8);
-    assert_int_equal(st.walked_keys, 2); /* the lease that is left, and the last key */
+    assert_int_equal(
+        st.walked_keys,
+        3); /* the lease that is left; the last key, among the live ones and in history */
     kv_close(f->kv);
     open_kv(f, true);
     churn(f, 50);
     check_finds_nothing(f->kv);
     assert_int_equal(f->ended, 0);
+}
+
+/* Random writes, compacted at their last revision; returns how many versions are left. */
+static uint64_t compacted_in_steps(struct fixture *f, bool steps, uint32_t *hash)
+{
+    struct error err;
+    struct kv_integrity_status st;
+    int64_t rev, compacted;
+    for (int i = 0; i < 300; i++) {
+        churn(f, 1);
+        if (steps && i % 3 == 0 && kv_current_revision(f->kv) > kv_compacted_revision(f->kv))
+            compact(f->kv, kv_current_revision(f->kv)); /* often at a deletion */
+    }
+    if (kv_compacted_revision(f->kv) < kv_current_revision(f->kv))
+        compact(f->kv, kv_current_revision(f->kv));
+    check_finds_nothing(f->kv);
+    kv_integrity_status(f->kv, &st);
+    assert_int_equal(kv_hash(f->kv, 0, hash, &rev, &compacted, &err), 0);
+    assert_int_equal(rev, compacted);
+    return st.walked_keys;
+}
+
+/* Compaction leaves what its own revision wrote to the next: many small ones must come to the same as a single one. */
+static void compactions_add_up(void **state)
+{
+    struct fixture *f = *state;
+    struct fixture *again;
+    uint32_t once, stepwise;
+    assert_int_equal(setup((void **)&again), 0);
+    uint64_t versions = compacted_in_steps(f, false, &once);
+    assert_int_equal(compacted_in_steps(again, true, &stepwise), versions);
+    assert_int_equal(once, stepwise);
+    assert_int_equal(teardown((void **)&again), 0);
 }
 
 struct writer {
@@ -448,6 +483,7 @@ int main(void)
     log_set_level(LOG_ERROR);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_walk_agrees_with_what_was_written, setup, teardown),
+        cmocka_unit_test_setup_teardown(compactions_add_up, setup, teardown),
         cmocka_unit_test_setup_teardown(the_walk_is_exact_while_others_write_and_compact, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(read_transactions_of_a_walk_are_short, setup, teardown),
