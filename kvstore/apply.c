@@ -105,7 +105,7 @@ static int apply_bulk_delete(struct apply *a, const struct kv_delete *d, uint64_
         p->txn->ops_len = 1;
         p->txn->ops[0].type = KV_OP_DELETE;
         p->txn->ops[0].del.deleted = deleted;
-        p->txn->rev = a->write.state.rev;
+        p->txn->rev = p->txn->ops[0].rev = a->write.state.rev;
     }
     return rc;
 }

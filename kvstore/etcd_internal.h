@@ -45,6 +45,7 @@ struct etcd_server {
     uint64_t cluster_id, member_id; /* fixed */
     _Atomic uint64_t term;          /* refreshed a few times a second: every answer carries it */
     struct loop_timer refresh;
+    atomic_size_t watch_held; /* bytes of large revisions that watches are putting together */
     atomic_uint hashing; /* passwords given to the pool */
     struct etcd_jobs jobs;
 };

@@ -2,23 +2,29 @@
  * etcd's Watch service: many watches on one stream.
  *
  * Each watch is a kv_watch on the stream's loop. When a client reads slowly the stream's queue grows past a
- * mark and all its watches pause; they hold nothing meanwhile and go on from the store's history.
+ * mark and all its watches pause; they hold nothing meanwhile and go on from the store's history. No more
+ * requests are read from it either. As in etcd, a client that has half-closed keeps its watches.
+ *
+ * All events of a revision come in one response, or, to watches that ask for it, in fragments. A revision that
+ * is larger than the store's batches is put together here first.
  *
  *   create ─▶ created ─▶ events … ─▶ canceled (by the client, compaction, or a bad request)
  */
 #include "kvstore/etcd_auth.h"
 #include "base/list.h"
+#include "base/map.h"
 #include "base/mem.h"
+#include "net/protobuf.h"
 
-#define QUEUE_PAUSE_BYTES (1u << 20)
-#define FRAGMENT_BYTES (1536u * 1024) /* a response of a `fragment` watch is split about here */
-#define WATCHES_MAX 100000            /* on one stream */
+#define WATCHES_MAX 100000    /* on one stream */
+#define HELD_MAX (256u << 20) /* see hold */
 #define INVALID_WATCH_ID (-1)
 
 struct watch_stream {
     struct etcd_server *server;
     struct grpc_call *call;
     struct list watches;
+    struct map by_id;
     size_t watches_len;
     int64_t next_id;
     bool paused;
@@ -36,7 +42,14 @@ struct watch {
     struct kv_watch *kv_watch;
     bool progress_notify, prev_kv, fragment;
     bool progress_pending;
+    struct buf whole; /* without `fragment`: what has come of a revision larger than a batch */
+    size_t held;      /* its bytes, counted in the server's watch_held */
 };
+
+static struct str id_key(const int64_t *id)
+{
+    return str_make(id, sizeof *id);
+}
 
 static void respond(struct watch_stream *s, Etcdserverpb__WatchResponse *r, int64_t rev)
 {
@@ -60,17 +73,76 @@ struct event_message {
     Mvccpb__KeyValue kv, prev;
 };
 
-static void event_of(const struct kv_event *e, bool prev, struct event_message *out)
+/* The pair before is left out where etcd could not look it up any more. */
+static void event_of(const struct watch *w, const struct kv_event *e, struct event_message *out)
 {
     mvccpb__event__init(&out->event);
     etcd_kv_of_pair(&e->kv, &out->kv);
     out->event.kv = &out->kv;
     out->event.type = e->type == KV_EVENT_DELETE ? MVCCPB__EVENT__EVENT_TYPE__DELETE
                                                  : MVCCPB__EVENT__EVENT_TYPE__PUT;
-    if (prev && e->prev.version > 0) {
+    if (w->prev_kv && e->prev.version > 0 &&
+        e->kv.mod_rev > kv_compacted_revision(w->stream->server->kv)) {
         etcd_kv_of_pair(&e->prev, &out->prev);
         out->event.prev_kv = &out->prev;
     }
+}
+
+/* Memory of revisions being put together, on all streams: past it a watch is cancelled. */
+static bool hold(struct watch *w, size_t bytes)
+{
+    size_t now = atomic_fetch_add(&w->stream->server->watch_held, bytes) + bytes;
+    w->held += bytes;
+    return now <= HELD_MAX;
+}
+
+static void release(struct watch *w)
+{
+    atomic_fetch_sub(&w->stream->server->watch_held, w->held);
+    w->held = 0;
+    buf_free(&w->whole);
+    buf_init(&w->whole);
+}
+
+static void event_pack(struct buf *out, const Mvccpb__Event *event)
+{
+    size_t n = mvccpb__event__get_packed_size(event);
+    buf_append_char(out, 11 << 3 | 2); /* WatchResponse.events */
+    buf_append_varint(out, n);
+    char *at = buf_reserve(out, n);
+    mvccpb__event__pack(event, (uint8_t *)at);
+    out->len += n;
+}
+
+/* A part of a revision, for a watch that wants no fragments: kept until the rest has come. False: there
+ * is no room for it. */
+static bool keep_part(struct watch *w, struct kv_event *const *events, size_t n)
+{
+    size_t before = w->whole.len;
+    for (size_t i = 0; i < n; i++) {
+        struct event_message m;
+        event_of(w, events[i], &m);
+        event_pack(&w->whole, &m.event);
+    }
+    return hold(w, w->whole.len - before);
+}
+
+/* The kept parts as one response. */
+static void send_whole(struct watch *w, int64_t rev)
+{
+    Etcdserverpb__ResponseHeader header;
+    Etcdserverpb__WatchResponse r = ETCDSERVERPB__WATCH_RESPONSE__INIT;
+    struct arena a;
+    arena_init(&a);
+    r.watch_id = w->id;
+    r.header = &header;
+    etcd_header(w->stream->server, &header, rev);
+    struct str head = pb_pack(&a, &r.base); /* protobuf lets the events stand behind it */
+    buf_append_str(&w->whole, head);
+    if (!w->stream->finished && !grpc_cancelled(w->stream->call))
+        grpc_send_bytes(w->stream->call, buf_str(&w->whole));
+    arena_free(&a);
+    release(w);
 }
 
 /* Events from..to as one response. */
@@ -80,7 +152,7 @@ static void send_events(struct watch *w, struct kv_event *const *events, size_t 
     struct event_message *messages = mem_alloc(n * sizeof *messages);
     Mvccpb__Event **list = mem_alloc(n * sizeof(void *));
     for (size_t i = 0; i < n; i++) {
-        event_of(events[i], w->prev_kv, &messages[i]);
+        event_of(w, events[i], &messages[i]);
         list[i] = &messages[i].event;
     }
     Etcdserverpb__WatchResponse r = ETCDSERVERPB__WATCH_RESPONSE__INIT;
@@ -95,7 +167,7 @@ static void send_events(struct watch *w, struct kv_event *const *events, size_t 
 
 static void pause_if_slow(struct watch_stream *s)
 {
-    if (s->paused || grpc_queued(s->call) < QUEUE_PAUSE_BYTES)
+    if (s->paused || grpc_queued(s->call) < ETCD_QUEUE_PAUSE_BYTES)
         return;
     s->paused = true;
     list_for_each (it, &s->watches)
@@ -106,6 +178,7 @@ static void on_drain(struct grpc_call *call, void *ctx)
 {
     (void)ctx;
     struct watch_stream *s = grpc_user(call);
+    http_body_resume(grpc_exchange(call));
     if (!s->paused || s->finished)
         return;
     s->paused = false;
@@ -113,24 +186,41 @@ static void on_drain(struct grpc_call *call, void *ctx)
         kv_watch_resume(list_entry(it, struct watch, link)->kv_watch);
 }
 
+/* In pieces of about the maximal request, as etcd does; every piece but the last says that more comes. */
+static void send_fragments(struct watch *w, const struct kv_watch_batch *batch)
+{
+    size_t from = 0, bytes = 0, max = w->stream->server->config.request_bytes_max;
+    for (size_t i = 0; i < batch->events_len; i++) {
+        bytes += event_bytes(batch->events[i], w->prev_kv);
+        bool last = i + 1 == batch->events_len;
+        if (!last && bytes + event_bytes(batch->events[i + 1], w->prev_kv) < max)
+            continue;
+        send_events(w, batch->events + from, i + 1 - from, batch->rev, !last || batch->partial);
+        from = i + 1;
+        bytes = 0;
+    }
+}
+
+static void cancel_unasked(struct watch *w, const char *why);
+
 static void on_events(void *ctx, struct kv_watch *kv_watch, const struct kv_watch_batch *batch)
 {
     (void)kv_watch;
     struct watch *w = ctx;
-    size_t from = 0, bytes = 0;
-    w->stream->events_rev = MAX(w->stream->events_rev, batch->rev);
-    for (size_t i = 0; i < batch->events_len; i++) {
-        bytes += event_bytes(batch->events[i], w->prev_kv);
-        bool last = i + 1 == batch->events_len;
-        bool split = w->fragment && bytes >= FRAGMENT_BYTES && !last;
-        if (!last && !split)
-            continue;
-        send_events(w, batch->events + from, i + 1 - from, batch->rev,
-                    split || (batch->partial && w->fragment));
-        from = i + 1;
-        bytes = 0;
+    struct watch_stream *s = w->stream;
+    s->events_rev = MAX(s->events_rev, batch->rev);
+    if (w->fragment) {
+        send_fragments(w, batch);
+    } else if (!batch->partial && !w->whole.len) {
+        send_events(w, batch->events, batch->events_len, batch->rev, false);
+    } else if (!keep_part(w, batch->events, batch->events_len)) {
+        cancel_unasked(w,
+                       "etcdserver: a revision is too large for one response, watch in fragments");
+        return;
+    } else if (!batch->partial) {
+        send_whole(w, batch->rev);
     }
-    pause_if_slow(w->stream);
+    pause_if_slow(s);
 }
 
 /* --------------------------------------------------------------------- progress --- */
@@ -202,7 +292,9 @@ static void watch_free(struct watch *w)
 {
     struct watch_stream *s = w->stream;
     list_remove(&w->link);
+    map_remove(&s->by_id, id_key(&w->id));
     s->watches_len--;
+    release(w);
     kv_watch_close(w->kv_watch);
     if (w->progress_pending) { /* nobody waits for it any more */
         w->progress_pending = false;
@@ -213,30 +305,42 @@ static void watch_free(struct watch *w)
     mem_free(w);
 }
 
+static void cancel_unasked(struct watch *w, const char *why)
+{
+    Etcdserverpb__WatchResponse r = ETCDSERVERPB__WATCH_RESPONSE__INIT;
+    r.watch_id = w->id;
+    r.canceled = true;
+    r.cancel_reason = (char *)why;
+    respond(w->stream, &r, 0);
+    watch_free(w);
+}
+
 static void on_closed(void *ctx, struct kv_watch *kv_watch, int code, int64_t compact_rev)
 {
     (void)kv_watch;
     struct watch *w = ctx;
-    struct watch_stream *s = w->stream;
-    Etcdserverpb__WatchResponse r = ETCDSERVERPB__WATCH_RESPONSE__INIT;
     int status;
+    if (code != ERR_COMPACTED) {
+        cancel_unasked(w, etcd_error_message(code, &status));
+        return;
+    }
+    /* As etcd: the revision is the reason, and the header has none. */
+    Etcdserverpb__ResponseHeader header;
+    Etcdserverpb__WatchResponse r = ETCDSERVERPB__WATCH_RESPONSE__INIT;
     r.watch_id = w->id;
     r.canceled = true;
-    if (code == ERR_COMPACTED)
-        r.compact_revision = compact_rev;
-    r.cancel_reason = (char *)etcd_error_message(code, &status);
-    respond(s, &r, 0);
+    r.compact_revision = compact_rev;
+    r.header = &header;
+    etcd_header(w->stream->server, &header, 0);
+    header.revision = 0;
+    if (!w->stream->finished && !grpc_cancelled(w->stream->call))
+        grpc_send(w->stream->call, &r.base);
     watch_free(w);
 }
 
 static struct watch *find(struct watch_stream *s, int64_t id)
 {
-    list_for_each (it, &s->watches) {
-        struct watch *w = list_entry(it, struct watch, link);
-        if (w->id == id)
-            return w;
-    }
-    return NULL;
+    return map_get(&s->by_id, id_key(&id));
 }
 
 static void refuse(struct watch_stream *s, const char *why)
@@ -263,7 +367,6 @@ static void create(struct watch_stream *s, const Etcdserverpb__WatchCreateReques
 {
     static const struct kv_watch_callbacks callbacks = {
         .events = on_events, .progress = on_progress, .closed = on_closed};
-    struct kv *kv = s->server->kv;
     struct kv_watch_request q = {
         .key =
             c->key.len ? etcd_str(c->key) : str_make("\0", 1), /* as etcd: from the first key on */
@@ -275,6 +378,10 @@ static void create(struct watch_stream *s, const Etcdserverpb__WatchCreateReques
     for (size_t i = 0; i < c->n_filters; i++) {
         q.no_put |= c->filters[i] == ETCDSERVERPB__WATCH_CREATE_REQUEST__FILTER_TYPE__NOPUT;
         q.no_delete |= c->filters[i] == ETCDSERVERPB__WATCH_CREATE_REQUEST__FILTER_TYPE__NODELETE;
+    }
+    if (c->start_revision < 0) {
+        refuse(s, "etcdserver: mvcc: required revision has been compacted");
+        return;
     }
     bool open_end = q.end.n == 1 && q.end.p[0] == 0;
     int denied = etcd_auth_range(s->server, s->call, q.key, q.end);
@@ -304,8 +411,10 @@ static void create(struct watch_stream *s, const Etcdserverpb__WatchCreateReques
     r.watch_id = w->id;
     r.created = true;
     int64_t created_rev;
-    w->kv_watch = kv_watch(kv, &q, etcd_loop(s->call), &callbacks, w, &created_rev);
+    w->kv_watch = kv_watch(s->server->kv, &q, etcd_loop(s->call), &callbacks, w, &created_rev);
+    buf_init(&w->whole);
     list_push_back(&s->watches, &w->link);
+    map_put(&s->by_id, id_key(&w->id), w);
     s->watches_len++;
     respond(s, &r, created_rev);
     if (s->paused)
@@ -330,6 +439,7 @@ static void on_open(struct grpc_call *call, void *ctx)
     s->server = ctx;
     s->call = call;
     list_init(&s->watches);
+    map_init(&s->by_id);
     grpc_set_user(call, s);
 }
 
@@ -355,6 +465,8 @@ static void on_message(struct grpc_call *call, void *ctx, const ProtobufCMessage
     default: /* a request we do not know: etcd ignores it as well */
         break;
     }
+    if (!s->finished && grpc_queued(call) >= ETCD_QUEUE_PAUSE_BYTES)
+        http_body_pause(grpc_exchange(call)); /* whoever reads no answers asks no more */
 }
 
 static void finish(struct watch_stream *s, int status, const char *message)
@@ -364,13 +476,8 @@ static void finish(struct watch_stream *s, int status, const char *message)
     s->finished = true;
     while (!list_empty(&s->watches))
         watch_free(list_first(&s->watches, struct watch, link));
+    map_free(&s->by_id);
     grpc_finish(s->call, status, message);
-}
-
-static void on_end(struct grpc_call *call, void *ctx)
-{
-    (void)ctx;
-    finish(grpc_user(call), GRPC_OK, NULL);
 }
 
 static void on_cancel(struct grpc_call *call, void *ctx)
@@ -383,9 +490,9 @@ const struct grpc_method etcd_watch_methods[] = {
     {.path = "/etcdserverpb.Watch/Watch",
      .client_streaming = true,
      .request = &etcdserverpb__watch_request__descriptor,
+     .response = &etcdserverpb__watch_response__descriptor,
      .on_open = on_open,
      .on_message = on_message,
-     .on_end = on_end,
      .on_cancel = on_cancel,
      .on_drain = on_drain},
 };
