@@ -20,8 +20,13 @@ static void defaults(struct options *o)
         .heartbeat_ms = 100,
         .election_ms = 1000,
         .quota_bytes = 2ull << 30,
+        .disk_reserve_bytes = 64ull << 20,
         .request_bytes_max = 3u << 19,
         .txn_ops_max = 128,
+        .tls_min_version = "TLS1.2",
+        .keepalive_min_ns = NS(5),
+        .keepalive_interval_ns = NS(7200),
+        .keepalive_timeout_ns = NS(20),
         .auth_token = "simple",
         .auth_token_ttl_s = 300,
         .bcrypt_cost = 10,
@@ -159,6 +164,22 @@ void options_parse(struct options *o, int argc, char **argv)
          "Common names that members' certificates may have."},
         {"peer-cert-allowed-hostname", 0, FLAG_LIST, &o->peer_allowed_hostnames, "NAMES",
          "Host names of which members' certificates must have one."},
+        {"client-crl-file", 0, FLAG_STRING, &o->client_crl_file, "FILE",
+         "Revoked certificates of store clients."},
+        {"peer-crl-file", 0, FLAG_STRING, &o->peer_crl_file, "FILE",
+         "Revoked certificates of members."},
+        {"cipher-suites", 0, FLAG_LIST, &o->cipher_suites, "NAMES",
+         "Cipher suites of TLS 1.2, for store clients and members."},
+        {"tls-min-version", 0, FLAG_STRING, &o->tls_min_version, "VERSION",
+         "The oldest TLS, for store clients and members.", "TLS1.2|TLS1.3"},
+        {"tls-max-version", 0, FLAG_STRING, &o->tls_max_version, "VERSION",
+         "The newest TLS; empty: no limit."},
+        {"grpc-keepalive-min-time", 0, FLAG_DURATION, &o->keepalive_min_ns, NULL,
+         "Store clients that ping more often are sent away."},
+        {"grpc-keepalive-interval", 0, FLAG_DURATION, &o->keepalive_interval_ns, NULL,
+         "A silent store client is pinged after this."},
+        {"grpc-keepalive-timeout", 0, FLAG_DURATION, &o->keepalive_timeout_ns, NULL,
+         "And given up when it does not answer for this."},
         {"heartbeat-interval", 0, FLAG_MS, &o->heartbeat_ms, "MS",
          "Time between a leader's heartbeats."},
         {"election-timeout", 0, FLAG_MS, &o->election_ms, "MS",
@@ -183,6 +204,14 @@ void options_parse(struct options *o, int argc, char **argv)
         {"corrupt-check-time", 0, FLAG_DURATION, &o->corrupt_check_ns, NULL,
          "Time between checks of everything stored, and of the members' digests; 0: 10 and 1 "
          "minutes."},
+        {"experimental-initial-corrupt-check", 0, FLAG_BOOL, &o->initial_corrupt_check, NULL,
+         "The name that --initial-corrupt-check has in etcd 3.5 and before."},
+        {"experimental-corrupt-check-time", 0, FLAG_DURATION, &o->corrupt_check_ns, NULL,
+         "The name that --corrupt-check-time has there."},
+        {"disk-reserve-bytes", 0, FLAG_UINT, &o->disk_reserve_bytes, "BYTES",
+         "Kept in a file and given back when the disk is full, so that keys can be deleted; at "
+         "most "
+         "1/16 of the disk. Less than this free: puts are refused. 0: the disk is not watched."},
         {"snapshot-count", 0, FLAG_INT, &o->snapshot_count, "N",
          "Accepted; the store checkpoints by time and bytes."},
         {"pre-vote", 0, FLAG_BOOL, &o->pre_vote, NULL, "Always on."},
@@ -290,6 +319,7 @@ void options_free(struct options *o)
     flag_list_free(&o->metrics_urls);
     flag_list_free(&o->peer_allowed_cn);
     flag_list_free(&o->peer_allowed_hostnames);
+    flag_list_free(&o->cipher_suites);
     flag_list_free(&o->sa_keys);
     flag_list_free(&o->audiences);
     flag_list_free(&o->authorization);
@@ -335,6 +365,14 @@ static int parse_cluster(const char *text, struct arena *a, struct kv_member_con
     return 0;
 }
 
+const char *options_cipher_suites(const struct options *o, struct arena *a)
+{
+    const char *all = NULL;
+    for (size_t i = 0; i < o->cipher_suites.len; i++)
+        all = arena_printf(a, "%s%s%s", all ? all : "", all ? "," : "", o->cipher_suites.items[i]);
+    return all;
+}
+
 int options_store(const struct options *o, struct arena *a, struct kv_options *out,
                   struct error *err)
 {
@@ -345,6 +383,7 @@ int options_store(const struct options *o, struct arena *a, struct kv_options *o
         .request_bytes_max = o->request_bytes_max,
         .txn_ops_max = o->txn_ops_max,
         .initial_corrupt_check = o->initial_corrupt_check,
+        .disk_reserve_bytes = o->disk_reserve_bytes,
         .check_ms = (uint32_t)(o->corrupt_check_ns / 1000000),
         .compare_ms = (uint32_t)(o->corrupt_check_ns / 1000000),
         .watch_progress_ms = (uint32_t)(o->progress_ns / 1000000),
@@ -359,6 +398,10 @@ int options_store(const struct options *o, struct arena *a, struct kv_options *o
         .peer_key_file = o->peer_key_file,
         .peer_ca_file = o->peer_ca_file,
         .peer_client_cert_auth = o->peer_client_cert_auth,
+        .peer_crl_file = o->peer_crl_file,
+        .cipher_suites = options_cipher_suites(o, a),
+        .tls_min_version = o->tls_min_version,
+        .tls_max_version = o->tls_max_version,
         .auth_token = o->auth_token,
         .auth_token_ttl_s = (uint32_t)MIN(o->auth_token_ttl_s, UINT32_MAX),
         .bcrypt_cost = (unsigned)MIN(o->bcrypt_cost, UINT32_MAX),

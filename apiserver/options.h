@@ -22,12 +22,17 @@ struct options {
     bool peer_client_cert_auth, force_new_cluster;
     struct flag_list peer_allowed_cn, peer_allowed_hostnames;
     uint64_t max_learners;
+    const char *client_crl_file, *peer_crl_file;
+    struct flag_list cipher_suites;
+    const char *tls_min_version, *tls_max_version;
+    int64_t keepalive_min_ns, keepalive_interval_ns, keepalive_timeout_ns;
     int64_t heartbeat_ms, election_ms;
     uint64_t quota_bytes, request_bytes_max, txn_ops_max, streams_max;
     const char *auth_token;
     uint64_t auth_token_ttl_s, bcrypt_cost;
     int64_t progress_ns;
     int64_t corrupt_check_ns;
+    uint64_t disk_reserve_bytes;
     bool initial_corrupt_check;
     int64_t snapshot_count;
     bool pre_vote, strict_reconfig_check;
@@ -49,6 +54,8 @@ struct options {
 void options_parse(struct options *o, int argc, char **argv);
 void options_free(struct options *o);
 
+/* --cipher-suites, comma-separated in `a`; NULL: none given. */
+const char *options_cipher_suites(const struct options *o, struct arena *a);
 /* The kv_options that follow; slices live in the arena. ERR_INVALID names the flag. */
 int options_store(const struct options *o, struct arena *a, struct kv_options *out,
                   struct error *err);

@@ -480,6 +480,7 @@ static int setup(struct apiserver *s, struct error *err)
     struct tls_options tls = {.cert_file = c->tls_cert_file,
                               .key_file = c->tls_key_file,
                               .ca_file = c->client_ca_file,
+                              .watch_files = true,
                               .client_auth = c->client_ca_file ? TLS_CLIENT_AUTH_REQUEST
                                                                : TLS_CLIENT_AUTH_NONE};
     if (!(s->tls = tls_server_new(&tls, err)))

@@ -40,6 +40,7 @@ include_directories(${CMAKE_SOURCE_DIR})
 if(C8S_SANITIZE)
   add_compile_options(-fsanitize=${C8S_SANITIZE} -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${C8S_SANITIZE})
+  add_compile_definitions(C8S_CRASH_POINTS) # base/crash_point.h
 endif()
 if(NOT WIN32 AND CMAKE_BUILD_TYPE STREQUAL "Release")
   add_compile_options(-g1 -D_FORTIFY_SOURCE=2 -fstack-protector-strong)

@@ -98,6 +98,11 @@ int driver_peer_tls(struct kv *kv, struct tls_context **server, struct tls_conte
     struct tls_options t = {.cert_file = o->peer_cert_file,
                             .key_file = o->peer_key_file,
                             .ca_file = o->peer_ca_file,
+                            .crl_file = o->peer_crl_file,
+                            .cipher_suites = o->cipher_suites,
+                            .min_version = o->tls_min_version,
+                            .max_version = o->tls_max_version,
+                            .watch_files = true,
                             .client_auth =
                                 both_ways ? TLS_CLIENT_AUTH_REQUIRE : TLS_CLIENT_AUTH_NONE};
     *server = *client = NULL;

@@ -32,8 +32,10 @@ struct etcd_config {
     const char *ca_file; /* clients must show a certificate of this CA (as with client_cert_auth) */
     bool client_cert_auth;
     const char *crl_file, *cipher_suites, *tls_min_version; /* NULL: none, ours, TLS1.2 */
-    size_t request_bytes_max;                               /* 0: 1.5 MiB */
-    size_t txn_ops_max;                                     /* 0: 128 */
+    const char *tls_max_version;                            /* NULL: the newest */
+    uint64_t keepalive_min_ms, keepalive_interval_ms, keepalive_timeout_ms; /* 0: 5 s, 2 h, 20 s */
+    size_t request_bytes_max;                                               /* 0: 1.5 MiB */
+    size_t txn_ops_max;                                                     /* 0: 128 */
     unsigned
         streams_max; /* concurrent calls on a connection; 0: 10000 (--max-concurrent-streams) */
 };

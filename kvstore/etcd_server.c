@@ -44,6 +44,8 @@ static struct tls_context *make_tls(const struct etcd_config *c, struct error *e
             .crl_file = c->crl_file,
             .cipher_suites = c->cipher_suites,
             .min_version = c->tls_min_version,
+            .max_version = c->tls_max_version,
+            .watch_files = true,
             .client_auth =
                 c->client_cert_auth || c->ca_file ? TLS_CLIENT_AUTH_REQUIRE : TLS_CLIENT_AUTH_NONE,
         },
@@ -180,10 +182,10 @@ struct etcd_server *etcd_server_start(const struct etcd_config *config, struct e
     s->cluster_id = st.cluster_id;
     s->member_id = st.member_id;
     atomic_store(&s->term, st.term);
-    s->grpc = grpc_server_new(&(struct grpc_server_options){
-        .ctx = s,
-        .message_bytes_max = c->request_bytes_max + OVERHEAD_BYTES,
-        .admit = etcd_auth_admit});
+    s->grpc = grpc_server_new(
+        &(struct grpc_server_options){.ctx = s,
+                                      .message_bytes_max = c->request_bytes_max + OVERHEAD_BYTES,
+                                      .admit = etcd_auth_admit});
     grpc_server_add(s->grpc, etcd_kv_methods, etcd_kv_methods_len);
     grpc_server_add(s->grpc, etcd_watch_methods, etcd_watch_methods_len);
     grpc_server_add(s->grpc, etcd_lease_methods, etcd_lease_methods_len);
@@ -203,6 +205,9 @@ struct etcd_server *etcd_server_start(const struct etcd_config *config, struct e
         .on_headers = on_headers,
         .streams_max = c->streams_max,
         .idle_timeout_ms = 3600u * 1000, /* etcd's clients keep a connection for good */
+        .ping_min_ms = c->keepalive_min_ms ? c->keepalive_min_ms : 5000,
+        .ping_interval_ms = c->keepalive_interval_ms ? c->keepalive_interval_ms : 7200u * 1000,
+        .ping_timeout_ms = c->keepalive_timeout_ms ? c->keepalive_timeout_ms : 20u * 1000,
     };
     s->http = http_server_new(&options);
     if (c->listen_metrics_urls && *c->listen_metrics_urls) {
@@ -218,7 +223,7 @@ struct etcd_server *etcd_server_start(const struct etcd_config *config, struct e
     /* The strings are the caller's and not needed any more. */
     c->listen_client_urls = c->listen_metrics_urls = NULL;
     c->cert_file = c->key_file = c->ca_file = c->crl_file = c->cipher_suites = c->tls_min_version =
-        NULL;
+        c->tls_max_version = NULL;
     return s;
 }
 

@@ -6,6 +6,7 @@
 #include "kvstore/store.h"
 #include "kvstore/integrity.h"
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
@@ -98,10 +99,14 @@ static bool compaction_step(struct kv *kv, struct error *err)
         if (due)
             rc = mvcc_compact_slice(kv->db, &kv->trees, txn.mdb, &c, integrity_ahead(kv),
                                     clock_mono_ns() + COMPACT_SLICE_NS, &finished, err);
+        if (due)
+            CRASH_POINT(compaction_before);
         if (rc == 0 && due)
             rc = logdb_commit(&txn, err);
         else
             logdb_abort(&txn);
+        if (due)
+            CRASH_POINT(compaction_after);
         if (rc == 0 && (finished || !due)) {
             compaction_done(kv, c.done.rev, 0);
             return c.target < target;
@@ -233,6 +238,7 @@ static void *house_main(void *arg)
         if (now - last >= HOUSE_MS * NS_PER_MS) {
             last = now;
             waiters_expire(kv, now);
+            disk_space_step(kv);
             if (!atomic_load(&kv->failed)) {
                 leases_step(kv, now);
                 announce_step(kv);
@@ -244,6 +250,7 @@ static void *house_main(void *arg)
             quota = now;
             logdb_info(kv->db, &info);
             metrics_step(kv, &info);
+            disk_space_map(kv, &info);
             quota_step(kv, &info);
         }
         if (now - progress >= kv->o.watch_progress_ms * NS_PER_MS) {

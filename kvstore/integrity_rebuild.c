@@ -6,6 +6,7 @@
 #include "kvstore/snapshot.h"
 #include "kvstore/store.h"
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include <fcntl.h>
@@ -96,8 +97,10 @@ int integrity_rebuild(struct kv *kv, bool *done, struct error *err)
         if (rc == ERR_CORRUPT)
             error_wrap(err, "the state is damaged (%.*s) and cannot be rebuilt" ADVICE,
                        STR_ARG(buf_str(&why)));
+        CRASH_POINT(rebuild_installed);
         if (rc == 0)
             rc = logdb_mark(kv->db, INTEGRITY_REBUILT, buf_str(&why), err);
+        CRASH_POINT(rebuild_marked);
         if (rc == 0)
             rc = logdb_unmark(kv->db, INTEGRITY_DAMAGED, err);
         if (rc == 0) {

@@ -5,6 +5,7 @@
 #include "kvstore/store.h"
 #include "kvstore/integrity.h"
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include <assert.h>
@@ -59,6 +60,10 @@ static void options_take(struct kv *kv, const struct kv_options *given)
     o->peer_allowed_hostnames =
         dup_strs(a, given->peer_allowed_hostnames, given->peer_allowed_hostnames_len);
     DEFAULT(o->learners_max, 1);
+    o->peer_crl_file = dup_cstr(a, given->peer_crl_file);
+    o->cipher_suites = dup_cstr(a, given->cipher_suites);
+    o->tls_min_version = dup_cstr(a, given->tls_min_version);
+    o->tls_max_version = dup_cstr(a, given->tls_max_version);
 
     DEFAULT(o->quota_bytes, 2 * GIB);
     DEFAULT(o->map_bytes, 2 * o->quota_bytes + GIB);
@@ -144,7 +149,9 @@ static int open_storage(struct kv *kv, struct error *err)
                                .boot_id = kv->o.boot_id,
                                .open_trees = mvcc_open_trees,
                                .ctx = &kv->trees};
-    rc = logdb_open(&lo, &kv->db, err);
+    rc = disk_space_open(kv, err);
+    if (rc == 0)
+        rc = logdb_open(&lo, &kv->db, err);
     if (rc == 0)
         rc = members_store_initial(kv, err);
     bool rebuilt = false;
@@ -195,6 +202,7 @@ struct kv *kv_storage_open(const struct kv_options *options, struct error *err)
         error_set(err, ERR_INVALID, "no data directory given");
         return NULL;
     }
+    crash_points_arm();
     struct kv *kv = mem_zalloc(sizeof *kv);
     arena_init(&kv->arena);
     arena_init(&kv->apply_arena);

@@ -108,6 +108,8 @@ struct kv_options {
      * store's, some time after it was learnt. NULL: nobody cares. */
     void (*on_removed)(void *ctx);
     void *on_removed_ctx;
+    const char *peer_crl_file, *cipher_suites, *tls_min_version, *tls_max_version; /* net/tls.h */
+    uint64_t disk_reserve_bytes; /* for a full disk (disk_space.h), at most 1/16 of it; 0: none */
     uint32_t check_ms;          /* between walks over everything stored [600000] (kv_integrity.h) */
     uint32_t compare_ms;        /* between comparisons of digests with the others [60000] */
     bool initial_corrupt_check; /* a walk before anything is served */

@@ -6,6 +6,7 @@
 #include "kvstore/store.h"
 #include "kvstore/integrity.h"
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
@@ -216,11 +217,13 @@ static uint64_t machine_maintain(void *ctx, uint64_t now_ns)
     int rc = logdb_begin(kv->db, &txn, &err);
     if (rc == 0) {
         rc = logdb_txn_compact(&txn, applied - keep, LOG_TRIM_STEP, &kv->log_base, &err);
+        CRASH_POINT(log_trim_before);
         if (rc == 0)
             rc = logdb_commit(&txn, &err);
         else
             logdb_abort(&txn);
     }
+    CRASH_POINT(log_trim_after);
     if (rc < 0)
         kv_fail_stop(kv, &err);
     return kv->log_base;

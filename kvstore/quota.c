@@ -34,6 +34,10 @@ bool quota_take(struct kv *kv, uint64_t cost)
         return true;
     if (kv_alarm_active(kv, KV_ALARM_NOSPACE))
         return false;
+    if (!disk_space_left(&kv->disk)) {
+        atomic_store(&q->exceeded, true); /* the alarm was cleared too early: raise it again */
+        return false;
+    }
     uint64_t promised = atomic_fetch_add_explicit(&q->promised, cost, memory_order_relaxed) + cost;
     if (atomic_load_explicit(&q->used, memory_order_relaxed) + promised <= kv->o.quota_bytes)
         return true;
@@ -61,7 +65,7 @@ void quota_step(struct kv *kv, const struct logdb_info *info)
     if (!due || kv_alarm_has(kv, kv->member_id, KV_ALARM_NOSPACE) ||
         atomic_exchange(&q->raising, true))
         return;
-    log_warn("store", "space quota exceeded, raising an alarm in_use=%llu quota=%llu",
+    log_warn("store", "no space, raising an alarm in_use=%llu quota=%llu",
              (unsigned long long)used, (unsigned long long)kv->o.quota_bytes);
     kv_alarm_raise(kv, kv->member_id, KV_ALARM_NOSPACE, NULL, raised, kv);
 }

@@ -11,6 +11,7 @@
 #include "base/vec.h"
 #include "kvstore/alarm.h"
 #include "kvstore/auth.h"
+#include "kvstore/disk_space.h"
 #include "kvstore/lease.h"
 #include "kvstore/members.h"
 #include "kvstore/mvcc.h"
@@ -87,6 +88,7 @@ struct kv {
     struct alarm_set alarms;
     struct members members;
     struct quota quota;
+    struct disk_space disk;
     struct integrity *integrity;
     atomic_bool rebuilt; /* the alarm CORRUPT is to be cleared */
     struct list lease_calls;      /* struct lease_call: to be tried again; house_lock */

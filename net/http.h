@@ -93,8 +93,12 @@ struct http_server_options {
     uint64_t write_timeout_ms;  /* [60000] queued output of which the peer takes nothing */
     uint64_t ping_interval_ms;  /* [30000] HTTP/2 keep-alive ping when nothing was read that long */
     uint64_t ping_timeout_ms;   /* [20000] then closed */
-    unsigned resets_per_s_max;  /* [200] HTTP/2 streams reset by the client: ENHANCE_YOUR_CALM */
-    size_t queue_low_water;     /* [64 KiB] see on_drain */
+    uint64_t
+        ping_min_ms; /* [none] least time between a client's own pings; more often, or without a stream more
+                             often than every two hours, gives ENHANCE_YOUR_CALM "too_many_pings" the third time,
+                             as gRPC does */
+    unsigned resets_per_s_max; /* [200] HTTP/2 streams reset by the client: ENHANCE_YOUR_CALM */
+    size_t queue_low_water;    /* [64 KiB] see on_drain */
     uint32_t window_bytes; /* [1 MiB] HTTP/2 receive window of a stream; connection 4 times that */
 };
 

@@ -30,6 +30,9 @@ struct h2 {
     unsigned resets, idle_frames;
     uint64_t headers_began_ms; /* a header block is being received; 0: none */
     uint64_t pinged_ms;        /* a ping waits for its answer; 0: none */
+    uint64_t client_pinged_ms; /* the client's last */
+    unsigned ping_strikes;     /* too early ones */
+    bool sent_since_ping;      /* headers or data: pings that measure the path are no offence */
 };
 
 static struct exchange *exchange_at(nghttp2_session *session, int32_t stream_id)
@@ -47,6 +50,34 @@ static void count_flood(struct h2 *h, unsigned *counter, unsigned max)
     }
     if (++*counter == max + 1) {
         log_warn("net", "HTTP/2 flood, closing remote=%s", stream_remote(h->conn->stream));
+        nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM);
+    }
+}
+
+#define PING_STRIKES_MAX 2
+#define PING_IDLE_MS (2ull * 3600 * 1000) /* without a stream */
+
+static void ping_received(struct h2 *h)
+{
+    static const char why[] = "too_many_pings";
+    uint64_t now = loop_now_ms(h->conn->worker->loop), last = h->client_pinged_ms;
+    uint64_t least = h->conn->worker->server->options.ping_min_ms;
+    count_flood(h, &h->idle_frames, IDLE_FRAMES_PER_S_MAX);
+    h->client_pinged_ms = now;
+    if (h->sent_since_ping || !least) {
+        h->sent_since_ping = false;
+        h->ping_strikes = 0;
+        return;
+    }
+    if (list_empty(&h->conn->exchanges))
+        least = PING_IDLE_MS;
+    if (!last || now - last >= least)
+        return;
+    if (++h->ping_strikes == PING_STRIKES_MAX + 1) {
+        log_warn("net", "too many pings, closing remote=%s", stream_remote(h->conn->stream));
+        nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE,
+                              nghttp2_session_get_last_proc_stream_id(h->session),
+                              NGHTTP2_ENHANCE_YOUR_CALM, (const uint8_t *)why, sizeof why - 1);
         nghttp2_session_terminate_session(h->session, NGHTTP2_ENHANCE_YOUR_CALM);
     }
 }
@@ -230,7 +261,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         if (frame->hd.flags & NGHTTP2_FLAG_ACK)
             h->pinged_ms = 0;
         else
-            count_flood(h, &h->idle_frames, IDLE_FRAMES_PER_S_MAX);
+            ping_received(h);
         break;
     case NGHTTP2_SETTINGS:
     case NGHTTP2_PRIORITY:
@@ -282,8 +313,9 @@ static int on_stream_closed(nghttp2_session *session, int32_t stream_id, uint32_
 /* An answer that is complete before its request: tell the client to stop sending. */
 static int on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
-    (void)arg;
+    struct h2 *h = arg;
     bool ends = frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS;
+    h->sent_since_ping |= ends;
     if (!ends || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
         return 0;
     struct exchange *x = exchange_at(session, frame->hd.stream_id);

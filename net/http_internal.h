@@ -60,6 +60,8 @@ struct http_worker {
     size_t free_exchanges_len;
     size_t exchanges; /* alive */
     bool stopping;
+    uint64_t refusal_second; /* connections refused in this second of the loop's time */
+    unsigned refusals;
     struct loop_timer grace;
     int64_t date_s;
     char date[32];

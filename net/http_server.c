@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define REFUSALS_LOGGED 5 /* a second */
+#define KEEPALIVE_S 30    /* TCP's probes: clients that vanished */
 #define FREE_EXCHANGES_MAX 1024
 #define TICK_MIN_MS 10
 #define TICK_MAX_MS 5000
@@ -178,11 +180,31 @@ static void conn_drained(struct stream *s, void *ctx)
         c->version->drained(c);
 }
 
+/* Who is refused for its certificate, or does not like ours: somebody will want to know why. */
+static bool refused_certificate(const char *reason)
+{
+    return reason && (strstr(reason, "alert") || strstr(reason, "certificate"));
+}
+
+/* A few a second. */
+static void log_refusal(struct http_worker *w, struct stream *s, const char *reason)
+{
+    uint64_t second = loop_now_ms(w->loop) / 1000;
+    if (w->refusal_second != second) {
+        w->refusal_second = second;
+        w->refusals = 0;
+    }
+    if (w->refusals++ < REFUSALS_LOGGED)
+        log_warn("net", "connection refused remote=%s reason=\"%s\"", stream_remote(s), reason);
+}
+
 static void conn_closed(struct stream *s, void *ctx, int code, const char *reason)
 {
     struct http_conn *c = ctx;
     struct http_worker *w = c->worker;
-    if (code < 0)
+    if (code < 0 && refused_certificate(reason))
+        log_refusal(w, s, reason);
+    else if (code < 0)
         log_debug("net", "connection lost remote=%s error=%s reason=\"%s\"", stream_remote(s),
                   error_code_name(code), reason);
     c->stream = NULL;
@@ -261,6 +283,7 @@ void http_server_accept(struct http_server *server, struct loop *loop, int fd,
     c->opened_ms = c->read_ms = c->idle_since_ms = loop_now_ms(loop);
     c->stream = stream_accept(loop, fd, tls, &conn_events, c);
     stream_set_low_water(c->stream, server->options.queue_low_water);
+    stream_set_keepalive(c->stream, KEEPALIVE_S);
     loop_timer_start(&c->tick, tick_ms(&server->options));
 }
 

@@ -179,11 +179,6 @@ void stream_tls_handshake(struct stream *s)
     if (s->state == STREAM_CLOSED)
         return;
     s->peer = tls_peer_read(s->tls, s->ssl);
-    if (!tls_peer_allowed(s->tls, s->peer ? &s->peer->peer : NULL)) {
-        stream_close(s, ERR_DENIED,
-                     "TLS handshake: the client certificate's common name is not allowed");
-        return;
-    }
     stream_opened(s);
     /* The peer's first bytes may have come in the same segment. */
     if (s->state == STREAM_OPEN && !s->paused)

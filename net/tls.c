@@ -7,6 +7,8 @@
 #include "net/tls_internal.h"
 #include "net/x509_internal.h"
 #include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 
@@ -15,17 +17,32 @@
 #include <openssl/pem.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define SESSION_LIFETIME_S 7200
 #define SESSIONS_MAX 64 /* addresses a client context remembers sessions for */
+
+#define WATCH_MAX 4
+#define WATCH_NS NS_PER_S
+
+/* What a file looked like. */
+struct file_mark {
+    dev_t device;
+    ino_t inode;
+    off_t size;
+    struct timespec changed;
+};
 
 struct tls_context {
     atomic_uint refs;
     bool server;
     char *cert_file, *key_file, *ca_file, *crl_file;
     char *cert_pem, *key_pem, *ca_pem; /* NULL: from the file */
-    char *min_version, *cipher_suites, *allowed_cn;
+    char *min_version, *max_version, *cipher_suites;
+    bool watch_files;
+    _Atomic uint64_t look_at_ns;       /* when to look at the files next */
+    struct file_mark marks[WATCH_MAX]; /* as read last; whoever moved look_at_ns on */
     enum tls_client_auth client_auth;
     bool insecure_skip_verify;
     unsigned char alpn[64]; /* wire format: length-prefixed names, most wanted first */
@@ -87,6 +104,17 @@ static int select_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_l
 static int accept_any(int ok, X509_STORE_CTX *store)
 {
     (void)ok, (void)store;
+    return 1;
+}
+
+/* A revocation list that nobody renewed must not stop a cluster. */
+static int accept_old_lists(int ok, X509_STORE_CTX *store)
+{
+    int e = X509_STORE_CTX_get_error(store);
+    if (ok || (e != X509_V_ERR_CRL_HAS_EXPIRED && e != X509_V_ERR_CRL_NOT_YET_VALID &&
+               e != X509_V_ERR_UNABLE_TO_GET_CRL))
+        return ok;
+    X509_STORE_CTX_set_error(store, X509_V_OK);
     return 1;
 }
 
@@ -199,14 +227,33 @@ static int use_ciphers(SSL_CTX *ssl_ctx, const char *suites, struct error *err)
     return rc;
 }
 
-static int set_min_version(SSL_CTX *ssl_ctx, const char *version, struct error *err)
+static int version_number(const char *name, int otherwise, int *out, struct error *err)
 {
-    if (!version || str_eqz(STR("TLS1.2"), version) || str_eqz(STR("VersionTLS12"), version))
-        SSL_CTX_set_min_proto_version(ssl_ctx, TLS1_2_VERSION);
-    else if (str_eqz(STR("TLS1.3"), version) || str_eqz(STR("VersionTLS13"), version))
-        SSL_CTX_set_min_proto_version(ssl_ctx, TLS1_3_VERSION);
+    *out = otherwise;
+    if (!name || !*name)
+        return 0;
+    if (cstr_eq(name, "TLS1.2") || cstr_eq(name, "VersionTLS12"))
+        *out = TLS1_2_VERSION;
+    else if (cstr_eq(name, "TLS1.3") || cstr_eq(name, "VersionTLS13"))
+        *out = TLS1_3_VERSION;
     else
-        return error_set(err, ERR_INVALID, "TLS version `%s`: must be TLS1.2 or TLS1.3", version);
+        return error_set(err, ERR_INVALID, "TLS version `%s`: must be TLS1.2 or TLS1.3", name);
+    return 0;
+}
+
+static int set_versions(const struct tls_context *ctx, SSL_CTX *ssl_ctx, struct error *err)
+{
+    int min, max;
+    int rc = version_number(ctx->min_version, TLS1_2_VERSION, &min, err);
+    if (rc == 0)
+        rc = version_number(ctx->max_version, 0, &max, err);
+    if (rc < 0)
+        return rc;
+    if (max && max < min)
+        return error_set(err, ERR_INVALID, "TLS versions: the least, %s, is above the greatest, %s",
+                         ctx->min_version, ctx->max_version);
+    SSL_CTX_set_min_proto_version(ssl_ctx, min);
+    SSL_CTX_set_max_proto_version(ssl_ctx, max);
     return 0;
 }
 
@@ -292,15 +339,16 @@ static SSL_CTX *make_ssl_ctx(struct tls_context *ctx, struct error *err)
         if (ctx->client_auth == TLS_CLIENT_AUTH_REQUEST)
             SSL_CTX_set_verify(ssl_ctx, SSL_VERIFY_PEER, accept_any);
         else if (ctx->client_auth == TLS_CLIENT_AUTH_REQUIRE)
-            SSL_CTX_set_verify(ssl_ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+            SSL_CTX_set_verify(ssl_ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+                               ctx->crl_file ? accept_old_lists : NULL);
     } else {
         SSL_CTX_set_session_cache_mode(ssl_ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
         SSL_CTX_sess_set_new_cb(ssl_ctx, remember_session);
         SSL_CTX_set_alpn_protos(ssl_ctx, ctx->alpn, ctx->alpn_len);
         SSL_CTX_set_verify(ssl_ctx, ctx->insecure_skip_verify ? SSL_VERIFY_NONE : SSL_VERIFY_PEER,
-                           NULL);
+                           ctx->crl_file ? accept_old_lists : NULL);
     }
-    int rc = set_min_version(ssl_ctx, ctx->min_version, err);
+    int rc = set_versions(ctx, ssl_ctx, err);
     if (rc == 0)
         rc = use_ciphers(ssl_ctx, ctx->cipher_suites, err);
     if (rc == 0)
@@ -310,6 +358,44 @@ static SSL_CTX *make_ssl_ctx(struct tls_context *ctx, struct error *err)
         return NULL;
     }
     return ssl_ctx;
+}
+
+/* Note what the files look like; is that new? */
+static bool files_changed(struct tls_context *ctx)
+{
+    const char *const files[WATCH_MAX] = {ctx->cert_file, ctx->key_file, ctx->ca_file,
+                                          ctx->crl_file};
+    bool changed = false;
+    for (size_t i = 0; i < WATCH_MAX; i++) {
+        struct file_mark *m = &ctx->marks[i];
+        struct stat st;
+        if (!files[i] || stat(files[i], &st) < 0)
+            continue; /* between two versions of it, perhaps */
+        changed |= m->device != st.st_dev || m->inode != st.st_ino || m->size != st.st_size ||
+                   m->changed.tv_sec != st.st_mtim.tv_sec ||
+                   m->changed.tv_nsec != st.st_mtim.tv_nsec;
+        *m = (struct file_mark){st.st_dev, st.st_ino, st.st_size, st.st_mtim};
+    }
+    return changed;
+}
+
+/* One thread a second does it. */
+static void look_at_files(struct tls_context *ctx)
+{
+    struct error err;
+    uint64_t now = clock_mono_ns(), due = atomic_load(&ctx->look_at_ns);
+    if (now < due || !atomic_compare_exchange_strong(&ctx->look_at_ns, &due, UINT64_MAX))
+        return;
+    if (files_changed(ctx)) {
+        if (tls_context_reload(ctx, &err) == 0) {
+            log_info("tls", "certificates read again file=%s", ctx->cert_file);
+        } else {
+            log_warn("tls", "cannot read the new certificates, the old ones stay error=\"%s\"",
+                     err.message);
+            ctx->marks[0] = (struct file_mark){0}; /* try again */
+        }
+    }
+    atomic_store(&ctx->look_at_ns, now + WATCH_NS);
 }
 
 static struct tls_context *context_new(const struct tls_options *o, bool server, struct error *err)
@@ -326,13 +412,15 @@ static struct tls_context *context_new(const struct tls_options *o, bool server,
     ctx->key_pem = dup_pem(o->key_pem);
     ctx->ca_pem = dup_pem(o->ca_pem);
     ctx->min_version = dup_or_null(o->min_version);
+    ctx->max_version = dup_or_null(o->max_version);
+    ctx->watch_files = o->watch_files;
     ctx->cipher_suites = dup_or_null(o->cipher_suites);
-    ctx->allowed_cn = dup_or_null(o->allowed_cn);
     ctx->client_auth = o->client_auth;
     ctx->insecure_skip_verify = o->insecure_skip_verify;
     set_alpn(ctx, o->alpn);
     pthread_mutex_init(&ctx->lock, NULL);
     map_init(&ctx->sessions);
+    files_changed(ctx);
     ctx->ssl_ctx = make_ssl_ctx(ctx, err);
     if (!ctx->ssl_ctx) {
         tls_context_unref(ctx);
@@ -376,9 +464,9 @@ void tls_context_unref(struct tls_context *ctx)
     pthread_mutex_destroy(&ctx->lock);
     if (ctx->key_pem)
         OPENSSL_cleanse(ctx->key_pem, strlen(ctx->key_pem));
-    char *strings[] = {ctx->cert_file,     ctx->key_file,  ctx->ca_file, ctx->crl_file,
-                       ctx->cert_pem,      ctx->key_pem,   ctx->ca_pem,  ctx->min_version,
-                       ctx->cipher_suites, ctx->allowed_cn};
+    char *strings[] = {ctx->cert_file,   ctx->key_file,     ctx->ca_file, ctx->crl_file,
+                       ctx->cert_pem,    ctx->key_pem,      ctx->ca_pem,  ctx->min_version,
+                       ctx->max_version, ctx->cipher_suites};
     for (size_t i = 0; i < ARRAY_LEN(strings); i++)
         mem_free(strings[i]);
     mem_free(ctx);
@@ -400,6 +488,8 @@ int tls_context_reload(struct tls_context *ctx, struct error *err)
 
 SSL *tls_ssl_new(struct tls_context *ctx)
 {
+    if (ctx->watch_files)
+        look_at_files(ctx);
     pthread_mutex_lock(&ctx->lock);
     SSL *ssl = SSL_new(ctx->ssl_ctx);
     pthread_mutex_unlock(&ctx->lock);
@@ -461,10 +551,4 @@ void tls_peer_free(struct tls_peer_owner *owner)
         return;
     x509_info_free(&owner->info);
     mem_free(owner);
-}
-
-bool tls_peer_allowed(const struct tls_context *ctx, const struct tls_peer *peer)
-{
-    return !ctx->allowed_cn ||
-           (peer && peer->verified && cstr_eq(peer->common_name, ctx->allowed_cn));
 }

@@ -27,13 +27,18 @@ struct tls_options {
     const char
         *ca_file; /* who may sign the peer; client: NULL and no ca_pem means the system's CAs */
     struct str ca_pem;
-    const char *crl_file;             /* revoked certificates; NULL: none */
+    const char
+        *crl_file; /* revoked certificates; NULL: none. A list past its time still counts, and an
+                             authority without a list has revoked nothing, as in etcd */
     enum tls_client_auth client_auth; /* server */
     bool insecure_skip_verify;        /* client: accept any server certificate */
-    const char *const *alpn;   /* NULL-terminated, most wanted first; NULL: {"h2", "http/1.1"} */
-    const char *min_version;   /* "TLS1.2" (default) or "TLS1.3" */
+    const char *const *alpn; /* NULL-terminated, most wanted first; NULL: {"h2", "http/1.1"} */
+    const char *min_version; /* "TLS1.2" (default) or "TLS1.3" */
+    const char *max_version; /* the same; NULL: the newest */
+    bool
+        watch_files; /* look every second or so, when a connection begins, whether a file has changed, and
+                         read them all again then; what cannot be read leaves the old ones in use */
     const char *cipher_suites; /* comma-separated IANA or OpenSSL names for TLS 1.2; NULL: ours */
-    const char *allowed_cn; /* server: refuse verified peers with another common name; NULL: any */
 };
 
 /* A server needs certificate and key. One reference; NULL and *err (file and reason) on failure. */

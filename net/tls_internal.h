@@ -18,8 +18,6 @@ struct tls_peer_owner {
 /* After the handshake: NULL if the peer showed no certificate. */
 struct tls_peer_owner *tls_peer_read(struct tls_context *ctx, SSL *ssl);
 void tls_peer_free(struct tls_peer_owner *owner);
-/* false: the context's allowed_cn refuses this peer. */
-bool tls_peer_allowed(const struct tls_context *ctx, const struct tls_peer *peer);
 /* Offer the session filed under `key` (address and server name), and file new ones there. */
 void tls_session_offer(struct tls_context *ctx, SSL *ssl, const char *key);
 

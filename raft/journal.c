@@ -6,6 +6,7 @@
  * count as begun); `spare-<n>` are empty segments kept for preparing.
  */
 #include "raft/journal.h"
+#include "base/crash_point.h"
 #include "base/encode.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -146,6 +147,7 @@ static int segment_make(struct journal *j, uint64_t sequence, struct host_file *
     }
     if (rc >= 0)
         rc = ops->sync_dir(j->host, j->dir);
+    CRASH_POINT(segment_make_after);
     if (rc < 0) {
         error_errno(err, ERR_IO, -rc, "journal segment %s", path);
         if (f)
@@ -184,6 +186,7 @@ static int segment_recycle(struct journal *j, uint64_t sequence, struct error *e
         }
         keep = rc >= 0 && size == j->segment_bytes;
     }
+    CRASH_POINT(segment_recycle_before);
     if (rc >= 0 && keep) {
         char *spare = spare_path(j, j->spares);
         rc = ops->rename(j->host, path, spare);
@@ -194,6 +197,7 @@ static int segment_recycle(struct journal *j, uint64_t sequence, struct error *e
         rc = ops->unlink(j->host, path);
         rc = rc == -ENOENT ? 0 : rc;
     }
+    CRASH_POINT(segment_recycle_after);
     if (rc < 0)
         error_errno(err, ERR_IO, -rc, "recycle %s", path);
     mem_free(path);
@@ -260,9 +264,12 @@ void journal_append(struct journal *j, const struct raft_hard_state *hard,
 static int write_and_flush(struct journal *j, const char *p, size_t n, struct error *err)
 {
     const struct host_ops *ops = j->host->ops;
+    CRASH_POINT(journal_write_before);
     int rc = n ? ops->pwrite(j->file, p, n, j->offset) : 0;
+    CRASH_POINT(journal_write_after);
     if (rc >= 0)
         rc = ops->fdatasync(j->file);
+    CRASH_POINT(journal_flush_after);
     if (rc < 0) {
         j->failed = true;
         return error_errno(err, ERR_IO, -rc, "journal: write of %zu bytes to segment %" PRIu64, n,
@@ -302,8 +309,10 @@ static int segment_switch(struct journal *j, struct error *err)
     h.crc = header_crc(&h);
     uint64_t size = 0;
     int rc = ops->size(f, &size);
+    CRASH_POINT(segment_begin_before);
     if (rc >= 0)
         rc = ops->pwrite(f, &h, sizeof h, 0);
+    CRASH_POINT(segment_begin_after);
     if (rc < 0) {
         j->failed = true;
         ops->close(f);

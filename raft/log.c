@@ -6,6 +6,7 @@
  */
 #include "raft/log_state.h"
 #include "raft/sealed.h"
+#include "base/crash_point.h"
 #include "base/encode.h"
 #include "base/log.h"
 #include <assert.h>
@@ -152,6 +153,7 @@ static int log_cut(struct logdb *db, MDB_txn *txn, uint64_t from, struct error *
     int rc = mdb_cursor_open(txn, db->env.log, &c);
     if (rc)
         return logdb_mdb_error(db, rc, err, "open log cursor");
+    CRASH_POINT(log_cut_before);
     while ((rc = mdb_cursor_get(c, &k, &v, MDB_LAST)) == 0) {
         uint64_t index;
         memcpy(&index, k.mv_data, sizeof index);
@@ -165,6 +167,7 @@ static int log_cut(struct logdb *db, MDB_txn *txn, uint64_t from, struct error *
         return logdb_mdb_error(db, rc, err, "cut the log back");
     runs_cut(db, from);
     db->state.last_index = from - 1;
+    CRASH_POINT(log_cut_after);
     return 0;
 }
 
@@ -343,6 +346,8 @@ int logdb_persist(struct logdb *db, const struct raft_persist *batches, size_t n
         journal_append(db->journal, &batches[i].hard, batches[i].entries, batches[i].entries_len);
     if (journal_flush(db->journal, err) < 0)
         return logdb_fail(db, ERR_IO);
+    if (n && !batches[n - 1].entries_len)
+        CRASH_POINT(hard_state_after);
     struct logdb_flushed f = {.seq = batches[n - 1].seq, .end = journal_end(db->journal)};
     pthread_mutex_lock(&db->flushed_lock);
     vec_push(&db->flushed, f);
@@ -423,8 +428,10 @@ int logdb_txn_config(struct logdb_txn *txn, const struct raft_config *config, st
     struct buf b;
     buf_init(&b);
     raft_config_encode(config, &b);
+    CRASH_POINT(config_change_before);
     int rc = sealed_put(txn->mdb, txn->db->env.meta, STR("config"), buf_str(&b));
     buf_free(&b);
+    CRASH_POINT(config_change_after);
     return logdb_mdb_error(txn->db, rc, err, "put config");
 }
 
@@ -486,7 +493,9 @@ int logdb_commit(struct logdb_txn *txn, struct error *err)
         logdb_abort(txn);
         return logdb_fail(db, rc);
     }
+    CRASH_POINT(apply_commit_before);
     rc = logdb_mdb_error(db, mdb_txn_commit(txn->mdb), err, "commit");
+    CRASH_POINT(apply_commit_after);
     txn->mdb = NULL;
     if (rc == 0) {
         db->on_disk = db->state;

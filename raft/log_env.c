@@ -7,6 +7,7 @@
  * higher `seq` counts.
  */
 #include "raft/log_state.h"
+#include "base/crash_point.h"
 #include "base/encode.h"
 #include "base/log.h"
 #include <assert.h>
@@ -78,10 +79,13 @@ int logdb_file_replace(struct host *host, const char *dir, const char *name, str
         rc = host->ops->fdatasync(f);
     if (f)
         host->ops->close(f);
+    CRASH_POINT(file_rename_before);
     if (rc >= 0)
         rc = host->ops->rename(host, tmp, path);
+    CRASH_POINT(file_rename_after);
     if (rc >= 0)
         rc = host->ops->sync_dir(host, dir);
+    CRASH_POINT(file_rename_synced);
     return rc < 0 ? error_errno(err, ERR_IO, -rc, "write %s", path) : 0;
 }
 
@@ -184,8 +188,10 @@ static int pin_store(struct logdb *db, const char *dir, const struct pin_header 
     int rc = db->host->ops->open(db->host, path, HOST_OPEN_CREATE, &f);
     if (rc >= 0)
         rc = db->host->ops->pwrite(f, all, sizeof *h + len, 0);
+    CRASH_POINT(meta_copy_written);
     if (rc >= 0)
         rc = db->host->ops->fdatasync(f);
+    CRASH_POINT(meta_copy_flushed);
     if (f)
         db->host->ops->close(f);
     /* The first two are new files: their names must survive too. */
@@ -301,6 +307,7 @@ static int checkpoint(struct logdb *db, bool force, struct error *err)
     pthread_mutex_unlock(&db->write_lock);
     if (rc < 0)
         return rc;
+    CRASH_POINT(checkpoint_pinned);
     uint64_t txnid = mdb_txn_id(pin);
     if (!force && txnid == env->pin_txnid) {
         mdb_txn_abort(pin);
@@ -310,6 +317,7 @@ static int checkpoint(struct logdb *db, bool force, struct error *err)
     rc = write_back(env->mdb, err);
     if (rc == 0)
         rc = logdb_mdb_error(db, mdb_env_sync(env->mdb, 1), err, "flush");
+    CRASH_POINT(checkpoint_flushed);
     if (rc == 0)
         rc = logdb_pin_write(db, env, txnid, pages, len, err);
     mem_free(pages);
@@ -323,6 +331,7 @@ static int checkpoint(struct logdb *db, bool force, struct error *err)
     env->pin_txnid = txnid;
     db->checkpoint_bytes = began;
     atomic_fetch_add(&db->checkpoints, 1);
+    CRASH_POINT(checkpoint_after);
     if (db->journal && pos.segment)
         rc = journal_release(db->journal, pos, err);
     return rc < 0 ? logdb_fail(db, rc) : 0;

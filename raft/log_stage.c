@@ -4,6 +4,7 @@
  */
 #include "raft/log_state.h"
 #include "raft/sealed.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 #include <assert.h>
 #include <errno.h>
@@ -32,6 +33,7 @@ int logdb_stage_begin(struct logdb *db, struct logdb_stage **out, struct error *
         rc = error_errno(err, ERR_IO, -rc, "create %s", path);
     if (rc == 0)
         rc = logdb_env_open(db, path, number, false, &s->env, err);
+    CRASH_POINT(stage_begun);
     if (rc < 0) {
         mem_free(s);
         return rc;
@@ -49,7 +51,9 @@ int logdb_stage_txn(struct logdb_stage *s, MDB_txn **txn, struct error *err)
 int logdb_stage_commit(struct logdb_stage *s, MDB_txn *txn, struct error *err)
 {
     (void)s;
+    CRASH_POINT(stage_commit_before);
     int rc = mdb_txn_commit(txn);
+    CRASH_POINT(stage_commit_after);
     return rc ? error_set(err, ERR_IO, "snapshot: commit: %s", mdb_strerror(rc)) : 0;
 }
 
@@ -87,6 +91,7 @@ int logdb_stage_finish(struct logdb_stage *s, const struct raft_snapshot_meta *m
     rc = logdb_stage_commit(s, txn, err);
     if (rc == 0 && (rc = mdb_env_sync(s->env.mdb, 1)) != 0)
         rc = error_set(err, ERR_IO, "snapshot: flush: %s", mdb_strerror(rc));
+    CRASH_POINT(stage_finished);
     return rc;
 }
 
@@ -178,8 +183,10 @@ static int stage_seal(struct logdb_stage *s, const struct raft_hard_state *hard,
     if (rc < 0)
         return rc;
     char path[LOGDB_PATH_MAX];
+    CRASH_POINT(stage_sealed);
     snprintf(path, sizeof path, "%s/db-%" PRIu64, db->dir, s->env.number);
     rc = db->host->ops->rename(db->host, s->env.dir, path);
+    CRASH_POINT(stage_renamed);
     if (rc >= 0)
         rc = db->host->ops->sync_dir(db->host, db->dir);
     if (rc < 0)
@@ -202,8 +209,10 @@ int logdb_stage_install(struct logdb_stage *s, const struct raft_hard_state *har
     char *old_dir = mem_strdup(db->env.dir);
     pthread_mutex_lock(&db->checkpoint_lock);
     int rc = stage_seal(s, hard, err);
+    CRASH_POINT(stage_current_before);
     if (rc == 0)
         rc = logdb_current_write(db, s->env.number, err);
+    CRASH_POINT(stage_current_after);
     if (rc < 0) {
         pthread_mutex_unlock(&db->checkpoint_lock);
         /* The directory stays: a rename whose flush failed may have made it the one that CURRENT names. The
@@ -233,10 +242,12 @@ int logdb_stage_install(struct logdb_stage *s, const struct raft_hard_state *har
     pthread_mutex_unlock(&db->checkpoint_lock);
     log_info("store", "snapshot installed index=%" PRIu64 " term=%" PRIu64, s->state.base_index,
              s->state.base_term);
+    CRASH_POINT(stage_swapped);
     /* Best effort: what stays is removed at the next start. */
     struct error ignored;
     if (logdb_remove_tree(db, old_dir, &ignored) < 0)
         log_warn("store", "old environment not removed error=\"%s\"", ignored.message);
+    CRASH_POINT(stage_old_removed);
     mem_free(old_dir);
     stage_free(s);
     return 0;
