@@ -474,7 +474,11 @@ static void on_compact(struct grpc_call *call, void *ctx, const ProtobufCMessage
     }
 
 const struct grpc_method etcd_kv_methods[] = {
-    KV_METHOD("Range", range_request, on_range),
+    {.path = "/etcdserverpb.KV/Range",
+     .request = &etcdserverpb__range_request__descriptor,
+     .response = &etcdserverpb__range_response__descriptor, /* large answers are made as bytes */
+     .on_message = on_range,
+     .on_free = etcd_request_free},
     KV_METHOD("Put", put_request, on_put),
     KV_METHOD("DeleteRange", delete_range_request, on_delete),
     KV_METHOD("Txn", txn_request, on_txn),
