@@ -155,6 +155,11 @@ static void set_peers(struct driver *d)
     pthread_mutex_unlock(&m->lock);
 }
 
+void driver_retire(struct driver *d)
+{
+    raft_node_retire(d->node);
+}
+
 static void driver_free(struct driver *d)
 {
     tls_context_unref(d->server);

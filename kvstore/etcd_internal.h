@@ -92,6 +92,10 @@ void etcd_jobs_init(struct etcd_jobs *j);
 void etcd_jobs_close(struct etcd_jobs *j);
 extern const struct grpc_method etcd_snapshot_method;
 
+/* grpc_server_options.check (etcd_check.c). */
+bool etcd_check(struct grpc_call *call, void *ctx, const struct grpc_method *method,
+                const ProtobufCMessage *message);
+
 /* A new etcd_request for a call, as its user. */
 struct etcd_request *etcd_request_new(struct etcd_server *s, struct grpc_call *call,
                                       const ProtobufCMessage *message);

@@ -185,7 +185,8 @@ struct etcd_server *etcd_server_start(const struct etcd_config *config, struct e
     s->grpc = grpc_server_new(
         &(struct grpc_server_options){.ctx = s,
                                       .message_bytes_max = c->request_bytes_max + OVERHEAD_BYTES,
-                                      .admit = etcd_auth_admit});
+                                      .admit = etcd_auth_admit,
+                                      .check = etcd_check});
     grpc_server_add(s->grpc, etcd_kv_methods, etcd_kv_methods_len);
     grpc_server_add(s->grpc, etcd_watch_methods, etcd_watch_methods_len);
     grpc_server_add(s->grpc, etcd_lease_methods, etcd_lease_methods_len);

@@ -59,6 +59,9 @@ typedef void kv_member_fn(void *ctx, int code, uint64_t id);
 void kv_member_change(struct kv *kv, const struct kv_member_change *change, struct loop *loop,
                       kv_member_fn *cb, void *ctx);
 
+/* This member has no vote yet, as applied here. Any thread, costs nothing. */
+bool kv_is_learner(const struct kv *kv);
+
 /* ---- downgrades, as etcd's Maintenance.Downgrade answers -------------------------------------------- */
 
 #define KV_CLUSTER_VERSION "3.6.0" /* etcd's, as clients see it */

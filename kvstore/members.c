@@ -378,6 +378,8 @@ void members_self_removed(struct kv *kv, uint64_t by)
     pthread_mutex_unlock(&m->lock);
     if (!first)
         return;
+    if (kv->driver)
+        driver_retire(kv->driver);
     if (by)
         log_error("store",
                   "this member has been removed from the cluster, says a peer: stopping "
@@ -444,6 +446,7 @@ int members_refresh(struct kv *kv, struct error *err)
         !joining && !member_find(&m->now, kv->member_id) && member_removed(&m->now, kv->member_id);
     pthread_mutex_unlock(&m->lock);
     atomic_store(&kv->level, now.level);
+    atomic_store(&kv->learner, raft_config_is_learner(&meta.config, kv->member_id));
     if (gone)
         members_self_removed(kv, 0);
     return 0;
@@ -455,6 +458,11 @@ static struct str *dup_urls(struct arena *a, const struct str *urls, size_t n)
     for (size_t i = 0; i < n; i++)
         out[i] = (struct str){arena_dup(a, urls[i].p, urls[i].n), urls[i].n};
     return out;
+}
+
+bool kv_is_learner(const struct kv *kv)
+{
+    return atomic_load_explicit(&kv->learner, memory_order_relaxed);
 }
 
 int kv_member_list(struct kv *kv, struct arena *a, struct kv_member **members, size_t *members_len,

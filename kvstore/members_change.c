@@ -134,8 +134,8 @@ static int check_add(struct kv *kv, struct member_records *m, const struct conte
         bool second = t.started == 1 && t.voters == 1;
         if (!learner && !second && t.started < quorum(t.voters + 1))
             return KV_ERR_NOT_ENOUGH_STARTED;
-        /* The new one counts as absent: it may need long to come. */
-        if (t.voters > 1 && t.active < quorum(t.voters + 1))
+        /* As etcd: whoever is away is brought back or removed first. */
+        if (t.active < t.voters)
             return KV_ERR_UNHEALTHY;
     }
     if (member_find(m, c->id))

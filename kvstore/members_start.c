@@ -18,7 +18,8 @@
 #include <time.h>
 
 #define ASK_MS 2000             /* for an answer */
-#define JOIN_NS (10 * NS_PER_S) /* how long a joining member asks again */
+#define JOIN_NS (10 * NS_PER_S) /* how long a joining member asks again when nobody answers */
+#define ADDED_NS (3 * NS_PER_S) /* … when those who answer do not know of it */
 #define JOIN_PAUSE_NS (300 * NS_PER_MS)
 #define ASKED_MAX (RAFT_MEMBERS_MAX * 4)
 
@@ -235,15 +236,16 @@ int members_ask_peers(struct kv *kv, struct error *err)
         return 0;
     struct inquiry *q = mem_zalloc(sizeof *q);
     arena_init(&q->arena);
-    uint64_t give_up = host_mono_ns(kv->host) + JOIN_NS;
+    uint64_t began = host_mono_ns(kv->host);
     int rc = ask(kv, q, err);
     if (rc == 0 && !kv->o.join_existing)
         rc = found(kv, q, err);
     while (rc == 0 && kv->o.join_existing) {
         rc = join(kv, q, err);
         /* Whoever answered may not have applied the addition yet. */
-        bool again =
-            (rc == ERR_NOT_FOUND || rc == ERR_UNAVAILABLE) && host_mono_ns(kv->host) < give_up;
+        uint64_t waited = host_mono_ns(kv->host) - began;
+        bool again = (rc == ERR_NOT_FOUND && waited < ADDED_NS) ||
+                     (rc == ERR_UNAVAILABLE && waited < JOIN_NS);
         if (!again)
             break;
         log_info("store", "asking the members again reason=\"%s\"", err->message);

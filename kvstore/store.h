@@ -83,6 +83,7 @@ struct kv {
     atomic_bool fail_told; /* fail_stop has returned: whoever fails after the first may go on */
     atomic_bool stopping;
     _Atomic unsigned level; /* the cluster's (level.h) */
+    atomic_bool learner;    /* this member is one */
 
     struct lease_table leases;
     struct alarm_set alarms;
@@ -90,7 +91,7 @@ struct kv {
     struct quota quota;
     struct disk_space disk;
     struct integrity *integrity;
-    atomic_bool rebuilt; /* the alarm CORRUPT is to be cleared */
+    atomic_bool rebuilt;          /* the alarm CORRUPT is to be cleared */
     struct list lease_calls;      /* struct lease_call: to be tried again; house_lock */
     _Atomic uint64_t leader_term; /* the term this member leads in; 0: it does not */
     struct auth_store auth;       /* changed by the apply thread only */
@@ -253,6 +254,7 @@ void driver_propose_config(struct driver *d, const struct raft_change *change, u
 /* Where a member is now, by the first of its peer URLs. */
 void driver_set_peer(struct driver *d, const struct kv_member *member);
 void driver_expel(struct driver *d, uint64_t id); /* it was removed: tell it */
+void driver_retire(struct driver *d);             /* this one was */
 /* Contexts for peer connections, each one reference; options without certificates: ERR_INVALID. */
 int driver_peer_tls(struct kv *kv, struct tls_context **server, struct tls_context **client,
                     struct error *err);

@@ -75,6 +75,10 @@ struct grpc_server_options {
     /* May hold a call back before anything of it is delivered, on the call's loop: false holds it, and grpc_admit lets it
      * go on later, on the same loop (always, also when the peer has gone meanwhile). NULL: none is held. */
     bool (*admit)(struct grpc_call *call, void *ctx);
+    /* Asked before a method sees anything: of a stream of messages when it opens (`message` NULL), of others with their
+     * message. False: the check has finished the call. NULL: all go through. */
+    bool (*check)(struct grpc_call *call, void *ctx, const struct grpc_method *method,
+                  const ProtobufCMessage *message);
     /* Status and message for a received message past the limit; 0, NULL: gRPC's own. (etcd answers
      * InvalidArgument "etcdserver: request is too large" itself and sets a larger limit here.) */
 };

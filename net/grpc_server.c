@@ -127,14 +127,34 @@ static void last_sight(struct http_exchange *x)
     buf_free(&call->deframer.partial);
 }
 
+static bool checked(struct grpc_call *call, const ProtobufCMessage *message)
+{
+    const struct grpc_server_options *o = &call->server->options;
+    return !o->check || o->check(call, o->ctx, call->method, message);
+}
+
+/* The method learns of the call; it may finish it. */
+static void open_call(struct grpc_call *call)
+{
+    if (call->method->client_streaming && !checked(call, NULL))
+        return;
+    if (call->method->on_open)
+        call->method->on_open(call, call->server->options.ctx);
+}
+
+static void deliver_checked(struct grpc_call *call, const ProtobufCMessage *message, struct str raw)
+{
+    if (call->method->client_streaming || checked(call, message))
+        call->method->on_message(call, call->server->options.ctx, message, raw);
+}
+
 /* Hand a message to the method; it may finish the call. */
 static void deliver(struct grpc_call *call, struct str raw)
 {
     const struct grpc_method *m = call->method;
-    struct grpc_server *s = call->server;
     call->delivered = true;
     if (!m->request) {
-        m->on_message(call, s->options.ctx, NULL, raw);
+        deliver_checked(call, NULL, raw);
         return;
     }
     struct error err = {0};
@@ -143,7 +163,7 @@ static void deliver(struct grpc_call *call, struct str raw)
     arena_init(&own);
     const ProtobufCMessage *message = pb_unpack(arena, m->request, raw, &err);
     if (message)
-        m->on_message(call, s->options.ctx, message, raw);
+        deliver_checked(call, message, raw);
     else
         grpc_finish(
             call, GRPC_INTERNAL,
@@ -267,8 +287,8 @@ bool grpc_server_take(struct grpc_server *s, struct http_exchange *x)
     call->held = s->options.admit && !s->options.admit(call, s->options.ctx);
     if (call->held)
         http_body_pause(x);
-    else if (call->method->on_open)
-        call->method->on_open(call, s->options.ctx);
+    else
+        open_call(call);
     return true;
 }
 
@@ -280,8 +300,7 @@ void grpc_admit(struct grpc_call *call)
         grpc_finish(call, GRPC_CANCELLED, "context canceled");
         return;
     }
-    if (call->method->on_open)
-        call->method->on_open(call, call->server->options.ctx);
+    open_call(call);
     http_body_resume(call->x);
 }
 
@@ -302,15 +321,14 @@ struct grpc_call *grpc_server_call(struct grpc_server *s, struct http_exchange *
     call->form_user = user;
     call_begin(call);
     start_deadline(call);
-    if (method->on_open)
-        method->on_open(call, s->options.ctx);
+    open_call(call);
     return call;
 }
 
 void grpc_call_deliver(struct grpc_call *call, const ProtobufCMessage *message)
 {
     call->delivered = true;
-    call->method->on_message(call, call->server->options.ctx, message, STR_NONE);
+    deliver_checked(call, message, STR_NONE);
 }
 
 void grpc_call_end(struct grpc_call *call)

@@ -242,7 +242,7 @@ void raft_tick_election(struct raft *r)
 
 void raft_recv_timeout_now(struct raft *r, const struct raft_message *m)
 {
-    if (r->role == RAFT_LEADER || m->from != r->leader)
+    if (r->role == RAFT_LEADER || (r->leader && m->from != r->leader))
         return;
     raft_campaign(r, false, true);
 }

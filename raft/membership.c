@@ -68,8 +68,26 @@ static void step_down_removed(struct raft *r)
     raft_become_follower(r, r->term, 0);
 }
 
+/*
+ * The leader that we follow has no vote any more: it goes. All learn of that at about the same time, so they
+ * campaign in the order of their ids instead of waiting for their election timeouts. (Whom the leader itself
+ * calls upon, step_down_removed, may not have applied the change yet and could not campaign.)
+ */
+static void leader_leaves(struct raft *r)
+{
+    uint32_t rank = 0;
+    raft_become_follower(r, r->term, 0);
+    for (uint32_t i = 0; i < r->config.voters.len; i++)
+        rank += r->config.voters.ids[i] < r->params.id;
+    uint32_t turn = 2 + 2 * rank * r->params.heartbeat_ticks;
+    if (raft_is_voter(r) && turn < r->election_timeout)
+        r->election_timeout = turn;
+}
+
 static void config_changed(struct raft *r)
 {
+    if (r->role == RAFT_FOLLOWER && r->leader && !raft_config_is_voter(&r->config, r->leader))
+        leader_leaves(r);
     if (r->role != RAFT_LEADER)
         return;
     progress_update(r);

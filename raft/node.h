@@ -65,7 +65,7 @@ struct raft_member_progress {
     uint64_t id;
     uint64_t match;  /* flushed there, as far as is known */
     bool replicated; /* in step: gets entries, no snapshot or probing */
-    bool active;     /* heard of within RAFT_SILENCE_MS (raft/transport.h); self: always */
+    bool active;     /* raft_transport_active; self: always */
 };
 
 struct raft_change_context {
@@ -198,6 +198,9 @@ void raft_node_stop(struct raft_node *n);
 void raft_node_set_peer(struct raft_node *n, uint64_t id, const char *address);
 /* A member was removed: forget it, tell it so and disconnect it. Any thread. */
 void raft_node_expel(struct raft_node *n, uint64_t id);
+/* This member is one no more: what its callers wait for ends with ERR_CANCELLED, as does whatever they ask from now
+ * on; votes and acknowledgements go on until raft_node_stop, since others may need them. Any thread, once. */
+void raft_node_retire(struct raft_node *n);
 
 /* ---- proposals ---- */
 

@@ -157,7 +157,8 @@ struct raft_node {
     uint64_t applying_ms;  /* when entries were last handed to the apply thread */
     bool apply_put_off;    /* committed entries wait for the apply thread in no hurry */
     struct buf frame;      /* scratch */
-    bool stopping;
+    bool stopping, retired;
+    struct loop_task retire;
     enum raft_role role_seen;
     uint64_t term_seen, leader_seen, leader_changes;
 

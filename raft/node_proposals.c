@@ -101,7 +101,9 @@ static void proposal_arrives(struct loop_task *task)
 {
     struct proposal *p = container_of(task, struct proposal, task);
     struct raft_node *n = p->node;
-    int refused = n->stopping ? ERR_CANCELLED : n->proposals_len >= PROPOSALS_MAX ? ERR_LIMIT : 0;
+    int refused = n->stopping || n->retired           ? ERR_CANCELLED
+                  : n->proposals_len >= PROPOSALS_MAX ? ERR_LIMIT
+                                                      : 0;
     if (refused) {
         p->fn(p->ctx, RAFT_REJECTED, refused, 0);
         proposal_free(p);
@@ -168,7 +170,7 @@ static void change_context(struct raft_node *n, struct raft_change_context *c)
     for (size_t i = 0; i < len && c->members_len < RAFT_MEMBERS_MAX; i++)
         c->members[c->members_len++] = (struct raft_member_progress){
             peers[i].id, peers[i].match, peers[i].state == RAFT_REPLICATE,
-            n->transport && raft_transport_silence_ms(n->transport, peers[i].id) < RAFT_SILENCE_MS};
+            n->transport && raft_transport_active(n->transport, peers[i].id)};
 }
 
 /* Into the log, if the core has no other change under way and the machine agrees. */
@@ -461,4 +463,20 @@ void node_cancel_proposals(struct raft_node *n)
         struct proposal *p = container_of(item, struct proposal, by_deadline);
         finish(n, p, p->state == PROPOSAL_WAITING ? RAFT_REJECTED : RAFT_UNKNOWN, ERR_CANCELLED);
     }
+}
+
+static void retire(struct loop_task *task)
+{
+    struct raft_node *n = container_of(task, struct raft_node, retire);
+    n->retired = true;
+    if (n->stopping)
+        return;
+    node_cancel_proposals(n);
+    node_cancel_reads(n);
+}
+
+void raft_node_retire(struct raft_node *n)
+{
+    n->retire.fn = retire;
+    loop_post(n->loop, &n->retire);
 }

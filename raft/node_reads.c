@@ -20,7 +20,7 @@ static void read_arrives(struct loop_task *task)
     struct read_request *q = container_of(task, struct read_request, task);
     struct raft_node *n = q->node;
     list_init(&q->link);
-    if (n->stopping) {
+    if (n->stopping || n->retired) {
         request_end(q, ERR_CANCELLED, 0);
         return;
     }

@@ -353,7 +353,6 @@ static void on_open(struct stream *s, void *ctx)
     struct peer *p = find_peer(t, c->peer);
     if (!p || p->out != c)
         return;
-    p->backoff_ms = BACKOFF_MIN_MS;
     p->failure[0] = 0;
     write_frame(c, RAFT_FRAME_PING, STR_NONE);
     if (!p->was_open)
@@ -395,6 +394,9 @@ static void on_close(struct stream *s, void *ctx, int code, const char *reason)
     struct peer *p = c->outgoing && c->purpose == PURPOSE_MESSAGES ? find_peer(t, c->peer) : NULL;
     if (p && p->out == c) {
         p->out = NULL;
+        /* Whoever accepts and hangs up, as those do who have removed us, is not called all the time. */
+        if (c->open && loop_now_ms(t->loop) - c->opened_ms >= BACKOFF_MAX_MS)
+            p->backoff_ms = BACKOFF_MIN_MS;
         if (p->was_open)
             log_warn("raft", "lost connection to peer peer=%llx reason=\"%s\"",
                      (unsigned long long)p->id, reason ? reason : "closed");
@@ -575,6 +577,13 @@ uint64_t raft_transport_silence_ms(const struct raft_transport *t, uint64_t id)
 {
     const struct peer *p = find_peer(t, id);
     return p && p->heard_ms ? loop_now_ms(t->loop) - p->heard_ms : UINT64_MAX;
+}
+
+bool raft_transport_active(const struct raft_transport *t, uint64_t id)
+{
+    const struct peer *p = find_peer(t, id);
+    return p && p->out && p->out->open && !p->out->closing &&
+           raft_transport_silence_ms(t, id) < RAFT_SILENCE_MS;
 }
 
 /* ---- channels ---- */

@@ -107,6 +107,8 @@ bool raft_transport_send(struct raft_transport *t, uint64_t to, enum raft_frame_
 void raft_transport_flush(struct raft_transport *t);
 /* Milliseconds since anything was heard from `id`; UINT64_MAX: never. */
 uint64_t raft_transport_silence_ms(const struct raft_transport *t, uint64_t id);
+/* Our connection to `id` stands and it was heard of within RAFT_SILENCE_MS. */
+bool raft_transport_active(const struct raft_transport *t, uint64_t id);
 
 /* ---- channels ---- */
 

@@ -5,6 +5,7 @@ Every member has a loopback address of its own (127.A.B.N, drawn from the proces
 each can have a peer certificate of its own.
 """
 import base64
+import concurrent.futures
 import http.client
 import json
 import os
@@ -18,6 +19,7 @@ import threading
 import time
 import traceback
 
+JOBS = 3  # scenarios at once: they mostly wait
 WAIT_S = 60  # for a condition; generous, since machines are slow
 failures = []
 clusters = []  # all that are up: closed whatever happens
@@ -64,6 +66,7 @@ class Member:
         self.args = []
         self.env = {}
         self.program = cluster.program
+        self.learner = False
 
     @property
     def client(self):
@@ -198,7 +201,8 @@ class Cluster:
         return members
 
     def running(self):
-        return [m for m in self.all.values() if m.running()]
+        """Those that serve clients: learners do not."""
+        return [m for m in self.all.values() if m.running() and not m.learner]
 
     def etcdctl(self, *args, members=None, timeout=20):
         """(exit code, output, error) of one command."""
@@ -256,7 +260,7 @@ class Cluster:
         return wait_for("a leader", find)
 
     def load(self, members=None, threads=3, pause_s=0.002):
-        load = Load(self, members, threads, pause_s)
+        load = Load(self, f"load{len(self.loads)}", members, threads, pause_s)
         self.loads.append(load)
         return load
 
@@ -276,8 +280,9 @@ class Cluster:
 class Load:
     """Threads that write keys of their own through members taken in turn, and note what was acknowledged."""
 
-    def __init__(self, cluster, members, threads, pause_s):
+    def __init__(self, cluster, prefix, members, threads, pause_s):
         self.cluster = cluster
+        self.prefix = prefix
         self.members = members  # a list that the test changes, or None: whoever runs
         self.pause_s = pause_s
         self.stopping = False
@@ -286,6 +291,7 @@ class Load:
         self.tried = [0] * threads
         self.gap_s = 0.0  # the longest time without any acknowledgement
         self.last_ack = time.monotonic()
+        self.gap_at = ""
         self.errors = {}
         self.lock = threading.Lock()
         self.threads = [threading.Thread(target=self.run, args=(i,), daemon=True) for i in range(threads)]
@@ -323,9 +329,9 @@ class Load:
             time.sleep(self.pause_s)
 
     def write(self, connection, i, n):
-        key, value = f"load/{i}/{n:06d}", f"{i}.{n}"
+        key, value = f"{self.prefix}/{i}/{n:06d}", f"{i}.{n}"
         put = {"key": b64(key), "value": b64(value)}
-        counter = {"key": b64(f"counter/{i}"), "value": b64(str(n))}
+        counter = {"key": b64(f"{self.prefix}/counter{i}"), "value": b64(str(n))}
         connection.request("POST", "/v3/kv/txn", json.dumps(
             {"success": [{"requestPut": put}, {"requestPut": counter}]}))
         r = connection.getresponse()
@@ -334,7 +340,9 @@ class Load:
             raise ValueError(body.decode(errors="replace"))
         with self.lock:
             now = time.monotonic()
-            self.gap_s = max(self.gap_s, now - self.last_ack)
+            if now - self.last_ack > self.gap_s:
+                self.gap_s = now - self.last_ack
+                self.gap_at = time.strftime("%H:%M:%S", time.gmtime())
             self.last_ack = now
             self.acked[i][key] = value
             self.counters[i] = n
@@ -349,18 +357,21 @@ class Load:
         before = self.total()
         wait_for(f"{n} more acknowledged writes", lambda: self.total() >= before + n)
 
+    def tell(self):
+        print(f"     longest time without an acknowledged write: {self.gap_s:.2f} s (until {self.gap_at}), errors {self.errors}")
+
     def verify(self, members):
         """Everything acknowledged is on each of these members; nothing is there that was never tried."""
         self.stop()
         for m in members:
             found, counters = {}, {}
             for i in range(len(self.acked)):
-                pairs = read_prefix(m, f"load/{i}/")
+                pairs = read_prefix(m, f"{self.prefix}/{i}/")
                 found.update(pairs)
-                counters.update(read_prefix(m, f"counter/{i}"))
+                counters.update(read_prefix(m, f"{self.prefix}/counter{i}"))
             missing = [k for acked in self.acked for k, v in acked.items() if found.get(k) != v]
             strange = [k for k in found if int(k.split("/")[2]) > self.tried[int(k.split("/")[1])]]
-            back = [i for i, n in enumerate(self.counters) if n and int(counters.get(f"counter/{i}", 0)) < n]
+            back = [i for i, n in enumerate(self.counters) if n and int(counters.get(f"{self.prefix}/counter{i}", 0)) < n]
             check(f"{m.name} has all {self.total()} acknowledged writes", not missing and not strange and not back,
                   f"missing {missing[:5]} ({len(missing)}), strange {strange[:5]}, counters gone back {back}")
 
@@ -387,19 +398,29 @@ def tail(path, lines=25):
     return "".join(open(path, errors="replace").readlines()[-lines:]) if os.path.exists(path) else ""
 
 
-def run(scenarios, names):
-    """Each scenario takes what it needs from `scenarios` and returns nothing; ends the process."""
-    for name in names or scenarios:
-        began = time.monotonic()
-        print(f"==== {name}", flush=True)
-        try:
-            scenarios[name]()
-        except (RuntimeError, OSError, http.client.HTTPException, subprocess.SubprocessError, Dead, KeyError):
-            traceback.print_exc()
-            failures.append(name)
-        finally:
-            while clusters:
-                clusters[-1].close()
-        print(f"     {name} took {time.monotonic() - began:.1f} s", flush=True)
+def run(scenarios, names, script):
+    """Each scenario in a process of its own, JOBS at once; a single one here. Ends the process."""
+    if len(names) != 1:
+        with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+            ends = list(pool.map(lambda name: run_apart(script, name), names or scenarios))
+        failed = sum(ends)
+        print(f"{failed} scenarios failed" if failed else "all scenarios passed", flush=True)
+        sys.exit(1 if failed else 0)
+    name, began = names[0], time.monotonic()
+    try:
+        scenarios[name]()
+    except (RuntimeError, OSError, http.client.HTTPException, subprocess.SubprocessError, Dead, KeyError):
+        traceback.print_exc(file=sys.stdout)
+        failures.append(name)
+    finally:
+        while clusters:
+            clusters[-1].close()
+    print(f"     took {time.monotonic() - began:.1f} s")
     print(f"{len(failures)} failed: {failures}" if failures else "all passed", flush=True)
     sys.exit(1 if failures else 0)
+
+
+def run_apart(script, name):
+    p = subprocess.run([sys.executable, *script, name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    print(f"==== {name}\n{p.stdout}", end="", flush=True)
+    return p.returncode != 0
