@@ -1,9 +1,10 @@
 /*
- * etcd's Maintenance service: Status, Alarm, HashKV, MoveLeader.
+ * etcd's Maintenance service: Status, Alarm, Hash, HashKV, Defragment, MoveLeader.
  */
 #include "kvstore/etcd_auth.h"
 #include "base/mem.h"
 #include "kvstore/alarm.h"
+#include "kvstore/kv_defrag.h"
 
 static void on_status(struct grpc_call *call, void *ctx, const ProtobufCMessage *message,
                       struct str raw)
@@ -206,6 +207,55 @@ static void on_hash(struct grpc_call *call, void *ctx, const ProtobufCMessage *m
     hash_start(ctx, call, message, 0, true);
 }
 
+/* ---- defragmentation ---- */
+
+struct defrag_job {
+    struct etcd_job job;
+    struct etcd_request *request;
+    int code;
+};
+
+static void defrag_run(struct etcd_job *job)
+{
+    struct defrag_job *d = container_of(job, struct defrag_job, job);
+    struct logdb_defrag_info info;
+    d->code = kv_defragment(job->server->kv, &job->stop, &info, NULL);
+}
+
+static void defrag_done(struct etcd_job *job)
+{
+    struct defrag_job *d = container_of(job, struct defrag_job, job);
+    Etcdserverpb__ResponseHeader header;
+    Etcdserverpb__DefragmentResponse response = ETCDSERVERPB__DEFRAGMENT_RESPONSE__INIT;
+    if (d->code < 0) {
+        etcd_fail(d->request->call, d->code == ERR_EXISTS ? ERR_LIMIT : d->code);
+    } else {
+        etcd_header(d->request->server, &header, 0);
+        response.header = &header;
+        grpc_reply(d->request->call, &response.base);
+    }
+    mem_free(d);
+}
+
+static void on_defragment(struct grpc_call *call, void *ctx, const ProtobufCMessage *message,
+                          struct str raw)
+{
+    (void)raw;
+    struct etcd_server *s = ctx;
+    if (etcd_refused(call, etcd_auth_admin(s, call)))
+        return;
+    struct defrag_job *d = mem_zalloc(sizeof *d);
+    d->job.run = defrag_run;
+    d->job.done = defrag_done;
+    d->request = etcd_request_new(s, call, message);
+    if (!etcd_job_start(s, etcd_loop(call), &d->job)) {
+        mem_free(d);
+        etcd_fail(call, ERR_LIMIT);
+    }
+}
+
+/* ---- handing leadership over ---- */
+
 static void move_done(void *ctx, int code, int64_t rev)
 {
     (void)rev;
@@ -247,6 +297,7 @@ const struct grpc_method etcd_maintenance_methods[] = {
     ETCD_METHOD("Maintenance", "Alarm", alarm_request, on_alarm),
     ETCD_METHOD("Maintenance", "Hash", hash_request, on_hash),
     ETCD_METHOD("Maintenance", "HashKV", hash_kvrequest, on_hash_kv),
+    ETCD_METHOD("Maintenance", "Defragment", defragment_request, on_defragment),
     ETCD_METHOD("Maintenance", "MoveLeader", move_leader_request, on_move_leader),
 };
 const size_t etcd_maintenance_methods_len = ARRAY_LEN(etcd_maintenance_methods);

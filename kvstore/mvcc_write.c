@@ -2,6 +2,7 @@
  * Writing versions: put, delete, leases' attachments, restoring, compaction (kvstore/mvcc.h).
  */
 #include "kvstore/mvcc.h"
+#include "raft/log_touch.h"
 #include "raft/sealed.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -77,8 +78,10 @@ static int sealed_change(struct mvcc_write *w, MDB_dbi dbi, struct str key,
         return MDB_CORRUPTED;
     if (*had)
         *digest -= digest_sealed(v.mv_data);
-    if (!payload)
+    if (!payload) {
+        logdb_touch(w->txn, dbi, &k);
         return *had ? mdb_del(w->txn, dbi, &k, NULL) : 0;
+    }
     rc = sealed_put(w->txn, dbi, key, *payload);
     if (rc == 0)
         rc = mdb_get(w->txn, dbi, &k, &v);
@@ -152,6 +155,7 @@ static int store_version(struct mvcc_write *w, struct str key, const struct kv_r
     hist_key_make(id, r->id);
     size_t size = kv_record_size(&in_hist);
     MDB_val k = {sizeof id, id}, v = {size, NULL};
+    logdb_touch(w->txn, w->trees->hist, &k);
     int rc = mdb_cursor_put(w->hist, &k, &v, MDB_APPEND | MDB_RESERVE);
     if (rc)
         return mvcc_error(rc, err, "append to history");
@@ -448,8 +452,10 @@ static int delete_version(struct removal *rm, struct kv_revid id, struct error *
     if (rc == 0)
         memcpy(&crc, v.mv_data, sizeof crc);
     uint64_t digest = digest_stored(crc, id);
-    if (rc == 0)
+    if (rc == 0) {
+        logdb_touch(rm->txn, rm->trees->hist, &k);
         rc = mdb_del(rm->txn, rm->trees->hist, &k, NULL);
+    }
     if (rc)
         return mvcc_error(rc, err, "remove version");
     rm->sum += digest;

@@ -128,8 +128,8 @@ struct kv {
 
     struct {
         struct gauge *db_size, *db_in_use, *quota, *revision, *compacted, *watchers, *slow_watchers,
-            *leases;
-        struct histogram *fsync, *commit;
+            *leases, *defragmenting;
+        struct histogram *fsync, *commit, *defrag;
     } metrics; /* all NULL without options.metrics */
 };
 
@@ -224,8 +224,13 @@ void house_wake(struct kv *kv);
  * checkpoint makes free again, wait for that checkpoint. A full map would stop the member. */
 void checkpoint_make_room(struct kv *kv);
 void kv_fail_stop(struct kv *kv, const struct error *why);
-void kv_metrics_register(struct kv *kv);
 void compaction_wait(struct kv *kv, struct waiter *w);
+
+/* ---- metrics.c ---- */
+
+void kv_metrics_register(struct kv *kv);
+/* House thread: what is measured from time to time. */
+void kv_metrics_step(struct kv *kv, const struct logdb_info *info);
 
 /* ---- kv.c ---- */
 

@@ -3,6 +3,7 @@
  */
 #include "kvstore/tree.h"
 #include "base/mem.h"
+#include "raft/log_touch.h"
 #include "raft/sealed.h"
 #include <assert.h>
 
@@ -103,6 +104,7 @@ int tree_reserve(MDB_txn *txn, MDB_dbi dbi, MDB_cursor *c, struct str key, size_
     }
     raw = raw_make(&k, node, key);
     value = (MDB_val){size, NULL};
+    logdb_touch(txn, dbi, &raw);
     int rc = mdb_cursor_put(c, &raw, &value, MDB_RESERVE);
     *place = value.mv_data;
     return rc;
@@ -132,6 +134,7 @@ int tree_delete(MDB_txn *txn, MDB_dbi dbi, struct str key)
     MDB_val raw, value;
     if (key.n <= TREE_CHUNK) {
         raw = raw_make(&k, 0, key);
+        logdb_touch(txn, dbi, &raw);
         return mdb_del(txn, dbi, &raw, NULL);
     }
     /* Down, remembering the nodes; then up, as long as they are empty. */
@@ -147,6 +150,7 @@ int tree_delete(MDB_txn *txn, MDB_dbi dbi, struct str key)
     }
     if (rc == 0) {
         raw = raw_make(&k, nodes[levels], str_slice(key, levels * TREE_CHUNK, key.n));
+        logdb_touch(txn, dbi, &raw);
         rc = mdb_del(txn, dbi, &raw, NULL);
     }
     for (size_t i = levels; i > 0 && rc == 0; i--) {
@@ -155,6 +159,7 @@ int tree_delete(MDB_txn *txn, MDB_dbi dbi, struct str key)
         if (rc || !empty)
             break;
         raw = raw_make(&k, nodes[i - 1], str_slice(key, (i - 1) * TREE_CHUNK, key.n));
+        logdb_touch(txn, dbi, &raw);
         rc = mdb_del(txn, dbi, &raw, NULL);
     }
     mem_free(nodes);

@@ -5,6 +5,7 @@
  * the configuration, "u:…" the state machine's) and `log` (index, native integer → entry record).
  */
 #include "raft/log_state.h"
+#include "raft/log_touch.h"
 #include "raft/sealed.h"
 #include "base/crash_point.h"
 #include "base/encode.h"
@@ -159,6 +160,7 @@ static int log_cut(struct logdb *db, MDB_txn *txn, uint64_t from, struct error *
         memcpy(&index, k.mv_data, sizeof index);
         if (index < from)
             break;
+        logdb_touch(txn, db->env.log, &k);
         if ((rc = mdb_cursor_del(c, 0)) != 0)
             break;
     }
@@ -196,6 +198,7 @@ int logdb_append_entries(struct logdb *db, MDB_txn *txn, const struct raft_entry
             .kind = (uint8_t)e->kind, .has_data = e->data != NULL, .term = e->term};
         r.crc = entry_crc(e->index, &r, e->data ? e->data->data : NULL, len);
         MDB_val k = val(&e->index, sizeof e->index), v = val(NULL, sizeof r + len);
+        logdb_touch(txn, db->env.log, &k);
         rc = mdb_cursor_put(c, &k, &v, MDB_APPEND | MDB_RESERVE);
         if (rc)
             break;
@@ -453,6 +456,7 @@ int logdb_txn_compact(struct logdb_txn *txn, uint64_t base, size_t max, uint64_t
         memcpy(&index, k.mv_data, sizeof index);
         if (index > base)
             break;
+        logdb_touch(txn->mdb, db->env.log, &k);
         if ((rc = mdb_cursor_del(c, 0)) != 0)
             break;
         s->base_index = index;
@@ -623,6 +627,11 @@ uint64_t logdb_generation(struct logdb *db)
     return g;
 }
 
+bool logdb_failed(struct logdb *db)
+{
+    return atomic_load(&db->failed);
+}
+
 bool logdb_is_new(const struct logdb *db)
 {
     return db->is_new;
@@ -644,8 +653,10 @@ uint64_t logdb_file_bytes(struct logdb *db)
 {
     MDB_envinfo info;
     MDB_stat st;
+    pthread_mutex_lock(&db->write_lock); /* against defragmentation */
     mdb_env_info(db->env.mdb, &info);
     mdb_env_stat(db->env.mdb, &st);
+    pthread_mutex_unlock(&db->write_lock);
     return (uint64_t)(info.me_last_pgno + 1) * st.ms_psize;
 }
 

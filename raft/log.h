@@ -48,6 +48,7 @@
 #include "raft/journal.h"
 #include "raft/raft.h"
 #include <lmdb.h>
+#include <stdatomic.h>
 
 struct logdb;
 
@@ -147,6 +148,8 @@ void logdb_read_end(struct logdb *db, MDB_txn *txn);
  * not there yet. */
 int logdb_entries(struct logdb *db, uint64_t lo, uint64_t hi, uint64_t bytes_max,
                   struct raft_entry *out, size_t max, size_t *n, struct error *err);
+/* Did a write or a sync fail? Then everything is refused. */
+bool logdb_failed(struct logdb *db);
 /* Counts the environments installed; a walk over several read transactions compares it. */
 uint64_t logdb_generation(struct logdb *db);
 
@@ -211,6 +214,26 @@ void logdb_stage_abort(struct logdb_stage *stage);
 
 /* Is this address inside the map? Async-signal-safe. */
 bool logdb_in_map(const struct logdb *db, const void *address);
+
+/* ---- giving space back ---- */
+
+struct logdb_defrag_options {
+    const atomic_bool *stop; /* ends it with ERR_CANCELLED; may be NULL */
+    const atomic_int *busy;  /* not 0: somebody writes, to whom the copy gives way; may be NULL */
+};
+struct logdb_defrag_info {
+    uint64_t before_bytes, after_bytes; /* of the file */
+    uint64_t took_ns;
+    uint64_t stopped_ns; /* the longest time that writers were kept out */
+};
+/*
+ * Copy everything into a new environment, while reads and writes go on, and put it in place of this one
+ * (raft/log_defrag.c says how). Any thread but those of the store; as long as it takes. Needs room on disk for what
+ * is in use. ERR_EXISTS: under way already; ERR_LIMIT: no room, or written to faster than copied;
+ * ERR_UNAVAILABLE: a snapshot was installed meanwhile. Then all is as before.
+ */
+int logdb_defrag(struct logdb *db, const struct logdb_defrag_options *o,
+                 struct logdb_defrag_info *out, struct error *err);
 
 /* ---- marks ---- */
 

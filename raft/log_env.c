@@ -198,7 +198,7 @@ static int pin_store(struct logdb *db, const char *dir, const struct pin_header 
     if (rc >= 0 && h->seq <= 2)
         rc = db->host->ops->sync_dir(db->host, dir);
     mem_free(all);
-    return rc < 0 ? error_errno(err, logdb_fail(db, ERR_IO), -rc, "write %s", path) : 0;
+    return rc < 0 ? error_errno(err, ERR_IO, -rc, "write %s", path) : 0;
 }
 
 int logdb_pin_write(struct logdb *db, struct logdb_env *env, uint64_t txnid, const char *pages,

@@ -53,6 +53,7 @@ struct logdb {
     bool recovered_from_pin;
     uint64_t recovered_batches;
     atomic_bool failed;
+    atomic_bool defragmenting;
 
     struct journal *journal;
 

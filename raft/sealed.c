@@ -2,6 +2,7 @@
  * Sealed records (raft/sealed.h).
  */
 #include "raft/sealed.h"
+#include "raft/log_touch.h"
 #include "base/encode.h"
 #include <stdint.h>
 #include <string.h>
@@ -10,6 +11,7 @@ int sealed_put(MDB_txn *txn, MDB_dbi dbi, struct str key, struct str payload)
 {
     MDB_val k = {key.n, (void *)key.p}, v = {SEALED_HEAD + payload.n, NULL};
     uint32_t crc = crc32c(crc32c(0, key.p, key.n), payload.p, payload.n);
+    logdb_touch(txn, dbi, &k);
     int rc = mdb_put(txn, dbi, &k, &v, MDB_RESERVE);
     if (rc)
         return rc;

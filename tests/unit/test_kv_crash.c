@@ -1,13 +1,14 @@
 /*
  * The whole store, killed at any moment: by SIGKILL, and by a power loss that loses, reorders and tears
  * what was not flushed (disk_sim.h). After each restart the store is exactly what some number of the writes made
- * it, and that number is at least what was acknowledged.
+ * it, and that number is at least what was acknowledged. Once more with defragmentation going on all the time.
  *
  * Write i is known from i alone: every seventh deletes a range, every fifth writes three keys at once, the
  * others put one key. Each changes something, so write i has revision i + 2.
  */
 #include "disk_sim.h"
 #include "kvstore/kv.h"
+#include "kvstore/kv_defrag.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
@@ -27,6 +28,7 @@
 
 struct shared {
     _Atomic int64_t acked; /* writes acknowledged */
+    _Atomic int64_t defragmented;
 };
 
 static struct shared *shared;
@@ -135,9 +137,22 @@ static void ignore(void *ctx, int code, int64_t rev)
     (void)rev;
 }
 
-/* In a child: write until killed. */
-static void child(const char *boot, int64_t from, uint64_t seed, bool power)
+static void *defragment(void *kv)
 {
+    struct logdb_defrag_info info;
+    struct error err;
+    for (;;)
+        if (kv_defragment(kv, NULL, &info, &err) == 0)
+            atomic_fetch_add(&shared->defragmented, 1);
+        else if (err.code == ERR_IO || disk_sim_dead())
+            pause();
+    return NULL;
+}
+
+/* In a child: write until killed. */
+static void child(const char *boot, int64_t from, uint64_t seed, bool power, bool defrag)
+{
+    pthread_t thread;
     struct rng rng;
     rng_seed(&rng, seed);
     if (power) {
@@ -147,6 +162,8 @@ static void child(const char *boot, int64_t from, uint64_t seed, bool power)
     struct kv *kv = open_store(boot);
     if (!kv)
         _exit(3);
+    if (defrag && pthread_create(&thread, NULL, defragment, kv) != 0)
+        _exit(5);
     for (int64_t i = from;; i++) {
         int code = write_one(kv, i);
         if (code && power) /* the failing thread is about to end the process */
@@ -223,7 +240,7 @@ static void barrier(struct kv *kv)
     pthread_mutex_unlock(&d.lock);
 }
 
-static void lives(bool power, int count)
+static void lives(bool power, bool defrag, int count)
 {
     char cmd[128], boot[32] = "boot";
     struct rng rng;
@@ -233,6 +250,7 @@ static void lives(bool power, int count)
     strcpy(dir, "/tmp/c8s-test-crash.XXXXXX");
     assert_non_null(mkdtemp(dir));
     atomic_store(&shared->acked, 0);
+    atomic_store(&shared->defragmented, 0);
     int64_t n = 0;
     for (int life = 0; life < count; life++) {
         uint64_t child_seed = rng_next(&rng);
@@ -241,7 +259,7 @@ static void lives(bool power, int count)
         pid_t pid = fork();
         assert_true(pid >= 0);
         if (pid == 0)
-            child(boot, n, child_seed, power);
+            child(boot, n, child_seed, power, defrag);
         int status;
         if (!power) {
             usleep((useconds_t)(60000 + rng_below(&rng, 80000)));
@@ -270,6 +288,11 @@ static void lives(bool power, int count)
         kv_close(kv);
     }
     assert_true(n > count);
+    if (defrag) {
+        printf("%d lives: %lld writes, %lld times defragmented\n", count, (long long)n,
+               (long long)atomic_load(&shared->defragmented));
+        assert_true(atomic_load(&shared->defragmented) > count / 2);
+    }
     snprintf(cmd, sizeof cmd, "rm -rf %s", dir);
     assert_int_equal(system(cmd), 0);
 }
@@ -277,13 +300,25 @@ static void lives(bool power, int count)
 static void sigkill(void **state)
 {
     (void)state;
-    lives(false, 25);
+    lives(false, false, 25);
 }
 
 static void power_loss(void **state)
 {
     (void)state;
-    lives(true, 40);
+    lives(true, false, 40);
+}
+
+static void sigkill_defragmenting(void **state)
+{
+    (void)state;
+    lives(false, true, 25);
+}
+
+static void power_loss_defragmenting(void **state)
+{
+    (void)state;
+    lives(true, true, 60);
 }
 
 int main(void)
@@ -292,6 +327,8 @@ int main(void)
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (shared == MAP_FAILED)
         return 1;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(sigkill), cmocka_unit_test(power_loss)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(sigkill), cmocka_unit_test(power_loss),
+                                       cmocka_unit_test(sigkill_defragmenting),
+                                       cmocka_unit_test(power_loss_defragmenting)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
