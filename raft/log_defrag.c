@@ -20,6 +20,7 @@
 #include "raft/log_state.h"
 #include "raft/log_touch.h"
 #include "base/clock.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include <assert.h>
@@ -357,12 +358,14 @@ static int seal(struct logdb_copy *c, struct error *err)
     mem_free(pages);
     if (rc < 0)
         return rc;
+    CRASH_POINT(defrag_sealed);
     snprintf(path, sizeof path, "%s/db-%" PRIu64, db->dir, c->env.number);
     rc = logdb_remove_tree(db, path, err);
     if (rc == 0 && (rc = db->host->ops->rename(db->host, c->env.dir, path)) >= 0)
         rc = db->host->ops->sync_dir(db->host, db->dir);
     if (rc < 0)
         return error_errno(err, ERR_IO, -rc, "rename %s to %s", c->env.dir, path);
+    CRASH_POINT(defrag_renamed);
     mem_free(c->env.dir);
     c->env.dir = mem_strdup(path);
     return 0;
@@ -438,8 +441,10 @@ static int take_over(struct logdb_copy *c, struct error *err)
     int rc = seal(c, err);
     if (rc == 0)
         rc = swap(c, err);
+    CRASH_POINT(defrag_swapped);
     if (rc == 0 && logdb_current_write(db, db->env.number, err) < 0)
         rc = logdb_fail(db, ERR_IO);
+    CRASH_POINT(defrag_named);
     pthread_mutex_unlock(&db->checkpoint_lock);
     return rc;
 }
@@ -512,6 +517,7 @@ static void end(struct logdb_copy *c)
     logdb_env_close(&c->env);
     if (dir && !atomic_load(&db->failed) && logdb_remove_tree(db, dir, &ignored) < 0)
         log_warn("store", "environment not removed error=\"%s\"", ignored.message);
+    CRASH_POINT(defrag_old_removed);
     mem_free(dir);
     buf_free(&c->position);
     buf_free(&c->touched);

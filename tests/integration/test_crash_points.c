@@ -24,6 +24,7 @@ enum way {
     BY_WRITES,   /* anybody's; the default */
     BY_FOUNDING, /* the first start */
     BY_COMPACTION,
+    BY_DEFRAG,
     BY_ELECTION,
     BY_CONFLICT, /* entries of the victim's own that never were committed */
     BY_LAG,      /* a snapshot */
@@ -51,6 +52,11 @@ static const struct {
     {CRASH_hard_state_after, BY_ELECTION},
     {CRASH_compaction_before, BY_COMPACTION, 3},
     {CRASH_compaction_after, BY_COMPACTION, 3},
+    {CRASH_defrag_sealed, BY_DEFRAG},
+    {CRASH_defrag_renamed, BY_DEFRAG},
+    {CRASH_defrag_swapped, BY_DEFRAG},
+    {CRASH_defrag_named, BY_DEFRAG},
+    {CRASH_defrag_old_removed, BY_DEFRAG},
     {CRASH_log_cut_before, BY_CONFLICT},
     {CRASH_log_cut_after, BY_CONFLICT},
     {CRASH_stage_begun, BY_LAG},
@@ -186,6 +192,8 @@ static void drive(struct victim *v, enum way way)
         change_members(v);
     if (way == BY_COMPACTION)
         kv_compact(v->peers[0], kv_current_revision(v->peers[0]) - 5, false, NULL, on_rev, NULL);
+    else if (way == BY_DEFRAG)
+        victim_ask(v, "defragment");
     else if (way == BY_ELECTION)
         move_leader(v);
 }

@@ -7,6 +7,7 @@
 #include "base/crash_point.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "kvstore/kv_defrag.h"
 #include "kvstore/kv_integrity.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -164,6 +165,10 @@ static void command(struct kv *kv, char *line)
         int rc = kv_range(kv, &q, &a, &r, &err);
         say("ok %d %zu\n", rc, rc ? 0 : r.pairs_len);
         arena_free(&a);
+    } else if (strcmp(line, "defragment") == 0) {
+        struct logdb_defrag_info info;
+        int rc = kv_defragment(kv, NULL, &info, &err);
+        say("ok %d %s\n", rc, err.message);
 #ifdef C8S_CRASH_POINTS
     } else if (strncmp(line, "arm ", 4) == 0) {
         setenv("C8S_CRASH_AT", line + 4, 1);
