@@ -7,6 +7,7 @@
 #include "net/tls.h"
 
 #define REFRESH_MS 200
+#define METRICS_CONNECTIONS_MAX 50
 #define OVERHEAD_BYTES (512u * 1024) /* of a message around a request of the maximal size */
 
 void etcd_header(const struct etcd_server *s, Etcdserverpb__ResponseHeader *h, int64_t rev)
@@ -205,6 +206,7 @@ struct etcd_server *etcd_server_start(const struct etcd_config *config, struct e
         .on_request = etcd_http_request,
         .on_headers = on_headers,
         .streams_max = c->streams_max,
+        .connections_max = http_connections_max(),
         .idle_timeout_ms = 3600u * 1000, /* etcd's clients keep a connection for good */
         .ping_min_ms = c->keepalive_min_ms ? c->keepalive_min_ms : 5000,
         .ping_interval_ms = c->keepalive_interval_ms ? c->keepalive_interval_ms : 7200u * 1000,
@@ -213,6 +215,7 @@ struct etcd_server *etcd_server_start(const struct etcd_config *config, struct e
     s->http = http_server_new(&options);
     if (c->listen_metrics_urls && *c->listen_metrics_urls) {
         options.on_headers = NULL;
+        options.connections_max = METRICS_CONNECTIONS_MAX;
         s->metrics_http = http_server_new(&options);
     }
     loop_call(c->loops[0], start_refresh, s);

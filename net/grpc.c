@@ -7,6 +7,8 @@
 
 #include <stdio.h>
 
+#define FIRST_PIECE (64u * 1024)
+
 const char *grpc_status_name(int status)
 {
     static const char *const names[] = {
@@ -128,7 +130,9 @@ enum grpc_deframe grpc_deframe_next(struct grpc_deframer *d, struct str *in, str
     if (e != GRPC_DEFRAME_MESSAGE)
         return e;
     if (in->n)
-        buf_reserve(partial, MIN(n + GRPC_PREFIX_BYTES - partial->len, 1u << 20));
+        /* As much again as has come: whoever announces much holds no memory by that. */
+        buf_reserve(partial,
+                    MIN(n + GRPC_PREFIX_BYTES - partial->len, MAX(partial->len, FIRST_PIECE)));
     take(partial, in, GRPC_PREFIX_BYTES + n);
     if (partial->len < GRPC_PREFIX_BYTES + n)
         return GRPC_DEFRAME_MORE;

@@ -72,6 +72,7 @@ struct grpc_method {
 struct grpc_server_options {
     void *ctx;
     size_t message_bytes_max; /* received; default 2 MiB: more gives RESOURCE_EXHAUSTED */
+    size_t partial_bytes_max; /* of all messages that are not complete; default 256 MiB: the same */
     /* May hold a call back before anything of it is delivered, on the call's loop: false holds it, and grpc_admit lets it
      * go on later, on the same loop (always, also when the peer has gone meanwhile). NULL: none is held. */
     bool (*admit)(struct grpc_call *call, void *ctx);

@@ -12,15 +12,20 @@
 #include "base/vec.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #define PACK_ON_STACK 2048u
+#define QUEUE_PAUSE_BYTES \
+    (256u * 1024) /* answers waiting on a stream before no more of it is read */
+#define PARTIAL_KEPT_BYTES (64u * 1024) /* a stream keeps so much memory for its next message */
 
 struct grpc_server {
     struct grpc_server_options options;
-    struct map methods;  /* path → struct grpc_method */
-    uv_mutex_t lock;     /* guards streams */
-    struct list streams; /* client-streaming calls, of all loops */
+    struct map methods;    /* path → struct grpc_method */
+    atomic_size_t partial; /* bytes of messages that are not complete, of all calls */
+    uv_mutex_t lock;       /* guards streams */
+    struct list streams;   /* client-streaming calls, of all loops */
 };
 
 struct grpc_call {
@@ -33,6 +38,8 @@ struct grpc_call {
     void *form_user;
     struct grpc_deframer deframer;
     struct str unary; /* the message of a unary call, until the half-close */
+    size_t counted;   /* of the server's `partial` */
+    bool slow;        /* the client does not take its answers: no more requests either */
     bool got_message;
     bool held;      /* see grpc_server_options.admit */
     bool delivered; /* unary: the handler has it, and answers */
@@ -52,6 +59,8 @@ struct grpc_server *grpc_server_new(const struct grpc_server_options *options)
     s->options = *options;
     if (!s->options.message_bytes_max)
         s->options.message_bytes_max = 2u << 20;
+    if (!s->options.partial_bytes_max)
+        s->options.partial_bytes_max = 256u << 20;
     map_init(&s->methods);
     uv_mutex_init(&s->lock);
     list_init(&s->streams);
@@ -111,6 +120,33 @@ static void queue_drained(struct http_exchange *x)
     struct grpc_call *call = x->user;
     if (call->method->on_drain && !call->finished)
         call->method->on_drain(call, call->server->options.ctx);
+    if (call->slow && !call->finished) {
+        call->slow = false;
+        http_body_resume(x);
+    }
+}
+
+/* Requests of a stream can be shorter than their answers: who does not read must not write either. */
+static void pause_if_slow(struct grpc_call *call)
+{
+    if (!call->method->client_streaming || call->finished || call->slow ||
+        http_stream_queued(call->x) < QUEUE_PAUSE_BYTES)
+        return;
+    call->slow = true;
+    http_body_pause(call->x);
+}
+
+/* Count what is held of a message that may never be complete. False: all hold too much together. */
+static bool count_partial(struct grpc_call *call)
+{
+    struct grpc_server *s = call->server;
+    size_t held = call->deframer.partial.cap + (call->delivered ? 0 : call->unary.n);
+    size_t before = call->counted;
+    if (held == before)
+        return true;
+    call->counted = held;
+    size_t all = atomic_fetch_add(&s->partial, held - before) + (held - before);
+    return held < before || all <= s->options.partial_bytes_max;
 }
 
 static void last_sight(struct http_exchange *x)
@@ -125,6 +161,7 @@ static void last_sight(struct http_exchange *x)
     if (call->form && call->form->on_free)
         call->form->on_free(call, call->form_user);
     buf_free(&call->deframer.partial);
+    atomic_fetch_sub(&call->server->partial, call->counted);
 }
 
 static bool checked(struct grpc_call *call, const ProtobufCMessage *message)
@@ -224,6 +261,12 @@ static void on_body(struct http_exchange *x, struct str data, bool end)
     }
     if (end && !call->finished)
         half_closed(call);
+    if (!call->deframer.partial.len && call->deframer.partial.cap > PARTIAL_KEPT_BYTES)
+        buf_free(&call->deframer.partial);
+    exchange_of(x)->body_due = !call->finished && (call->deframer.partial.len || !call->delivered);
+    if (!count_partial(call) && !call->finished)
+        grpc_finish(call, GRPC_RESOURCE_EXHAUSTED, "grpc: too many messages are on their way");
+    pause_if_slow(call);
 }
 
 static void start_deadline(struct grpc_call *call)
@@ -329,6 +372,7 @@ void grpc_call_deliver(struct grpc_call *call, const ProtobufCMessage *message)
 {
     call->delivered = true;
     deliver_checked(call, message, STR_NONE);
+    pause_if_slow(call);
 }
 
 void grpc_call_end(struct grpc_call *call)

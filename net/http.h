@@ -81,12 +81,13 @@ struct http_server_options {
     void (*on_headers)(void *ctx, struct http_exchange *x);
 
     /* Limits; 0 means the default in brackets. */
-    size_t header_bytes_max;    /* [64 KiB] all names and values and the target: 431, 414 */
-    size_t headers_max;         /* [128] */
-    size_t body_bytes_max;      /* [3 MiB] buffered body: 413 */
-    size_t body_total_max;      /* [256 MiB] all bodies being buffered: 429, Retry-After 1 */
-    unsigned streams_max;       /* [250] concurrent requests on an HTTP/2 connection */
-    unsigned connections_max;   /* [10000] over all loops; more are closed at once */
+    size_t header_bytes_max; /* [64 KiB] all names and values and the target: 431, 414 */
+    size_t headers_max;      /* [128] */
+    size_t body_bytes_max;   /* [3 MiB] buffered body: 413 */
+    size_t body_total_max;   /* [256 MiB] all bodies being buffered: 429, Retry-After 1 */
+    unsigned streams_max;    /* [250] concurrent requests on an HTTP/2 connection */
+    unsigned
+        connections_max; /* [10000, or http_connections_max] over all loops; more are closed at once */
     uint64_t idle_timeout_ms;   /* [180000] connection without a request */
     uint64_t header_timeout_ms; /* [20000] handshake, and from the first byte to all headers */
     uint64_t body_timeout_ms;   /* [60000] between two pieces of a buffered body */
@@ -102,6 +103,8 @@ struct http_server_options {
     uint32_t window_bytes; /* [1 MiB] HTTP/2 receive window of a stream; connection 4 times that */
 };
 
+/* As many as the process may have descriptors, less what it needs itself (150, as etcd). */
+unsigned http_connections_max(void);
 /* Strings and loops array are copied. */
 struct http_server *http_server_new(const struct http_server_options *options);
 /* Listen on "host:port", "[v6]:port", ":port" or "unix:/path"; may be called several times. tls

@@ -495,14 +495,14 @@ static void h2_stop(struct http_conn *c)
 static void check_exchange(struct h2 *h, struct exchange *x, uint64_t now)
 {
     const struct http_server_options *o = &x->worker->server->options;
-    bool body_late = !x->received && x->body_mode == BODY_BUFFER && !x->started &&
-                     now - x->progress_ms > o->body_timeout_ms;
+    bool silent = !x->received && now - x->progress_ms > o->body_timeout_ms;
+    bool body_late = silent && x->body_mode == BODY_BUFFER && !x->started;
     bool output_late = x->out.bytes && now - x->progress_ms > o->write_timeout_ms;
     if (body_late)
         exchange_error(x, 408);
-    else if (output_late)
+    else if (output_late || (silent && x->body_due))
         nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, x->stream_id, NGHTTP2_CANCEL);
-    if (body_late || output_late)
+    if (body_late || output_late || (silent && x->body_due))
         http_conn_kick(h->conn);
 }
 

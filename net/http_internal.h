@@ -129,6 +129,8 @@ struct exchange {
     size_t body_counted; /* this exchange's share of server->body_bytes */
     enum body_mode body_mode;
     bool body_paused;
+    bool
+        body_due; /* HTTP/2: of a streamed body, its end or the rest of something; reset if it does not come in time */
     bool headers_too_large; /* HTTP/2: the header block passed a limit: 431 */
     size_t unconsumed;      /* HTTP/2 bytes whose window was not given back while paused */
     struct buf paused_body; /* pieces that arrived while paused */

@@ -8,11 +8,14 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #define REFUSALS_LOGGED 5 /* a second */
-#define KEEPALIVE_S 30    /* TCP's probes: clients that vanished */
+#define CONNECTIONS_MAX 32768u
+#define DESCRIPTORS_RESERVED 150u
+#define KEEPALIVE_S 30 /* TCP's probes: clients that vanished */
 #define FREE_EXCHANGES_MAX 1024
 #define TICK_MIN_MS 10
 #define TICK_MAX_MS 5000
@@ -315,6 +318,15 @@ const char *http_date(struct http_worker *w)
             (field) = (value); \
     } while (0)
 
+unsigned http_connections_max(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= CONNECTIONS_MAX)
+        return CONNECTIONS_MAX;
+    unsigned n = (unsigned)limit.rlim_cur;
+    return n > 2 * DESCRIPTORS_RESERVED ? n - DESCRIPTORS_RESERVED : MAX(n / 2, 1u);
+}
+
 static void set_defaults(struct http_server_options *o)
 {
     DEFAULT(o->header_bytes_max, 64 * 1024);
@@ -322,7 +334,7 @@ static void set_defaults(struct http_server_options *o)
     DEFAULT(o->body_bytes_max, 3 * 1024 * 1024);
     DEFAULT(o->body_total_max, 256u * 1024 * 1024);
     DEFAULT(o->streams_max, 250);
-    DEFAULT(o->connections_max, 10000);
+    DEFAULT(o->connections_max, MIN(10000u, http_connections_max()));
     DEFAULT(o->idle_timeout_ms, 180000);
     DEFAULT(o->header_timeout_ms, 20000);
     DEFAULT(o->body_timeout_ms, 60000);

@@ -17,6 +17,9 @@
 #define CHANNEL_LOW_WATER (256 * 1024)
 
 #define REFUSALS_LOGGED 5 /* a second: whoever knocks must not fill the log */
+#define STRANGERS_MAX \
+    64 /* accepted connections of nobody known yet, or with a question: the oldest goes */
+#define STRANGER_MS 10000
 
 enum purpose { PURPOSE_MESSAGES = 1, PURPOSE_CHANNEL = 2, PURPOSE_QUESTION = 3 };
 
@@ -283,7 +286,9 @@ static ptrdiff_t take_one(struct raft_channel *c, struct str in)
     struct wire w = wire_init(str_make(in.p, RAFT_FRAME_HEAD));
     uint32_t n = wire_be32(&w), crc = wire_be32(&w);
     uint8_t kind = wire_u8(&w);
-    if (n > RAFT_FRAME_MAX || kind == 0 || kind > RAFT_FRAME_KIND_MAX)
+    uint32_t most =
+        c->purpose == PURPOSE_QUESTION && !c->outgoing ? RAFT_QUESTION_MAX : RAFT_FRAME_MAX;
+    if (n > most || kind == 0 || kind > RAFT_FRAME_KIND_MAX)
         return refuse(c, "bad frame") - 1;
     if (in.n - RAFT_FRAME_HEAD < n)
         return 0;
@@ -445,6 +450,37 @@ static void conn_close(struct raft_channel *c, const char *reason)
     stream_close(c->stream, ERR_CANCELLED, reason);
 }
 
+/* Anybody can connect: nothing says yet that it is a member. */
+static bool is_stranger(const struct raft_channel *c)
+{
+    return !c->outgoing && (!c->greeted || c->purpose == PURPOSE_QUESTION);
+}
+
+/* Members say at once who they are: whoever has not done so for longest makes room for them. */
+static void limit_strangers(struct raft_transport *t)
+{
+    struct raft_channel *oldest = NULL;
+    size_t n = 0;
+    for (struct list *it = t->conns.next; it != &t->conns; it = it->next) {
+        struct raft_channel *c = list_entry(it, struct raft_channel, link);
+        if (!is_stranger(c) || c->closing)
+            continue;
+        oldest = oldest ? oldest : c;
+        n++;
+    }
+    if (n >= STRANGERS_MAX)
+        conn_close(oldest, "too many that do not say who they are");
+}
+
+static void expire_strangers(struct raft_transport *t, uint64_t now)
+{
+    for (struct list *it = t->conns.next; it != &t->conns; it = it->next) {
+        struct raft_channel *c = list_entry(it, struct raft_channel, link);
+        if (is_stranger(c) && !c->closing && now - c->opened_ms > STRANGER_MS)
+            conn_close(c, "it does not say who it is");
+    }
+}
+
 static void accepted(void *ctx, struct loop *loop, int fd)
 {
     struct raft_transport *t = ctx;
@@ -452,7 +488,9 @@ static void accepted(void *ctx, struct loop *loop, int fd)
         close(fd);
         return;
     }
+    limit_strangers(t);
     struct raft_channel *c = conn_new(t, PURPOSE_MESSAGES, false);
+    c->opened_ms = loop_now_ms(loop);
     c->stream = stream_accept(loop, fd, t->tls_server, &stream_callbacks, c);
     stream_set_keepalive(c->stream, 10);
 }
@@ -547,6 +585,7 @@ static void ping(struct loop_timer *timer)
         else if (stream_queued(c->stream) < RAFT_PEER_QUEUE_MAX)
             write_frame(c, RAFT_FRAME_PING, STR_NONE);
     }
+    expire_strangers(t, now);
     loop_timer_start(&t->ping, RAFT_PING_MS);
 }
 
