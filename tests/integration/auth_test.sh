@@ -241,6 +241,31 @@ check_fails "but not to nobody" 'user name is empty' etcdctl --endpoints "$endpo
 # A lock is a key below its name.
 check_fails "a lock elsewhere" 'permission denied' alice lock elsewhere true
 
+# A watch is asked for its permission when it begins, as etcd's: one that runs goes on when that is revoked.
+watched() { grep -qx "$1" "$dir/watched"; }
+etcdctl --endpoints "$endpoints" --user alice:newpw watch lk/ --prefix >"$dir/watched" 2>&1 &
+watcher=$!
+touch_key() { root put lk/w "$1" >/dev/null && watched "$1"; }
+check "a watch with permission" eventually 20 touch_key before
+root role revoke-permission leases lk/ --prefix >/dev/null
+check "goes on when that is revoked" eventually 20 touch_key after
+kill $watcher
+wait $watcher 2>/dev/null
+check_fails "a new one is refused" 'permission denied' timeout 10 etcdctl --endpoints "$endpoints" --user alice:newpw watch lk/ --prefix
+root role grant-permission leases readwrite lk/ --prefix >/dev/null
+
+# --- tokens end ---
+
+stop_all
+start --auth-token-ttl 1
+mine() { post 0 kv/range "{\"key\":\"$key_a\"}" -H "Authorization: $1"; }
+ended() { mine "$1" | grep -q 'invalid auth token'; }
+old=$(token 0)
+check_output "a token of a second" '"key"' mine "$old"
+ended_unused() { sleep 1.5; ended "$1"; } # each use makes it good for longer
+check "ends when nobody uses it" eventually 30 ended_unused "$old"
+check_output "the next one is good" '"key"' mine "$(token 0)"
+
 # --- JSON web tokens, in every kind of signature ---
 
 stop_all
@@ -251,6 +276,8 @@ openssl ec -in "$dir/ec.key" -pubout -out "$dir/ec.pub" 2>/dev/null
 openssl genpkey -algorithm ed25519 -out "$dir/ed.key"
 openssl pkey -in "$dir/ed.key" -pubout -out "$dir/ed.pub"
 printf 'a secret of some length' >"$dir/hmac.key"
+base64url() { base64 -w0 | tr '+/' '-_' | tr -d '='; }
+hex() { od -An -v -tx1 "$1" 2>/dev/null | tr -d ' \n'; }
 for spec in RS256:rsa PS512:rsa ES256:ec EdDSA:ed HS256:hmac; do
     [ "$members" = 1 ] || [ $spec = RS256:rsa ] || continue # one kind is enough there
     method=${spec%:*} name=${spec#*:}
@@ -265,6 +292,18 @@ for spec in RS256:rsa PS512:rsa ES256:ec EdDSA:ed HS256:hmac; do
         post $((members - 1)) kv/range "{\"key\":\"$key_a\"}" -H "Authorization: $jwt"
     check_output "$method: changed by one letter" 'invalid auth token' \
         post 0 kv/range "{\"key\":\"$key_a\"}" -H "Authorization: ${jwt%?????}AAAAA"
+    # Whoever knows the public key must not make a token by taking it for a shared secret; nor without a signature.
+    claims=$(cut -d. -f2 <<<"$jwt")
+    secret=$dir/$name.pub
+    [ -e "$secret" ] || secret=$dir/$name.key
+    head=$(printf '{"alg":"HS256","typ":"JWT"}' | base64url)
+    made=$head.$claims.$(printf %s "$head.$claims" | openssl dgst -sha256 -mac HMAC -macopt "hexkey:$(hex "$secret")" -binary | base64url)
+    if [ "$method" = HS256 ]; then
+        check_output "$method: made with the secret" '"key"' mine "$made"
+    else
+        check_output "$method: forged as HS256" 'invalid auth token' mine "$made"
+    fi
+    check_output "$method: forged as none" 'invalid auth token' mine "$(printf '{"alg":"none"}' | base64url).$claims."
     root role add "made-under-$method" >/dev/null
     check_output "$method: of before a change of the roles" 'revision of auth store is old' \
         post 0 kv/range "{\"key\":\"$key_a\"}" -H "Authorization: $jwt"
