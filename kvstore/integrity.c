@@ -292,6 +292,20 @@ int integrity_check_all(struct kv *kv, struct error *err)
     return rc;
 }
 
+int integrity_check_log(struct kv *kv, struct error *err)
+{
+    struct logdb_info info;
+    MDB_txn *txn;
+    logdb_info(kv->db, &info);
+    uint64_t next = info.applied + 1;
+    int rc = logdb_read_begin(kv->db, &txn, err);
+    if (rc < 0)
+        return rc;
+    rc = logdb_check_entries(kv->db, txn, &next, SIZE_MAX, err);
+    logdb_read_end(kv->db, txn);
+    return rc;
+}
+
 /* ---- comparison ---- */
 
 static void proposed(void *ctx, int code, int64_t rev)

@@ -19,6 +19,12 @@
 #define INTEGRITY_DAMAGED "DAMAGED" /* marks in the data directory (logdb_mark) */
 #define INTEGRITY_REBUILT "REBUILT" /* its alarm is to be cleared */
 
+/* Follows what is wrong with a directory that cannot be used any more. */
+#define INTEGRITY_ADVICE                                                                          \
+    "; this member's promises may be lost with it, so it cannot come back as it is: remove it "   \
+    "(member remove), delete its data directory and add it again (member add). A cluster of one " \
+    "is restored from a backup (snapshot restore)"
+
 struct integrity; /* of a struct kv */
 struct apply;
 struct proposal_digest;
@@ -49,5 +55,7 @@ void integrity_apply(struct kv *kv, struct apply *a, const struct proposal_diges
 int integrity_rebuild(struct kv *kv, bool *done, struct error *err);
 /* In kv_open with --initial-corrupt-check. */
 int integrity_check_all(struct kv *kv, struct error *err);
+/* Before the start: the log behind the applied entry, which Raft is about to take over. ERR_CORRUPT. */
+int integrity_check_log(struct kv *kv, struct error *err);
 
 #endif

@@ -18,10 +18,6 @@
 
 #define ATTEMPT_PAUSE_MS 500
 
-#define ADVICE                                                                                  \
-    "; this member's promises may be lost with it, so it cannot come back as it is: remove it " \
-    "(member remove), delete its data directory and add it again (member add)"
-
 /* A signal that ends the process is blocked while the program starts: see to it here. */
 static bool asked_to_end(void)
 {
@@ -95,7 +91,7 @@ int integrity_rebuild(struct kv *kv, bool *done, struct error *err)
                  STR_ARG(buf_str(&why)));
         rc = rebuild(kv, err);
         if (rc == ERR_CORRUPT)
-            error_wrap(err, "the state is damaged (%.*s) and cannot be rebuilt" ADVICE,
+            error_wrap(err, "the state is damaged (%.*s) and cannot be rebuilt" INTEGRITY_ADVICE,
                        STR_ARG(buf_str(&why)));
         CRASH_POINT(rebuild_installed);
         if (rc == 0)
@@ -107,7 +103,8 @@ int integrity_rebuild(struct kv *kv, bool *done, struct error *err)
             struct logdb_info info;
             logdb_info(kv->db, &info);
             log_info("store", "rebuilt applied=%" PRIu64 " last=%" PRIu64 " ms=%" PRIu64,
-                     info.applied, info.last_index, (uint64_t)((clock_mono_ns() - began) / NS_PER_MS));
+                     info.applied, info.last_index,
+                     (uint64_t)((clock_mono_ns() - began) / NS_PER_MS));
             atomic_store(&kv->rebuilt, true);
             *done = true;
         }

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 
 #define LEASES_NS (90 * NS_PER_MS) /* for the lease trees, which one transaction must hold */
+#define LOG_ENTRIES 64             /* of the log, between two looks at the clock */
 
 void integrity_walk_init(struct integrity_walk *w, struct kv *kv)
 {
@@ -204,15 +205,31 @@ static int step_leases(struct integrity_walk *w)
         rc = sum_sealed(w, w->view.trees->lease, until, &leases);
     if (rc == 0)
         rc = sum_sealed(w, w->view.trees->lease_key, until, &attached);
-    w->phase = WALK_IDLE;
+    w->phase = WALK_LOG;
+    w->log_next = 0;
     if (rc < 0)
         return rc;
     /* Too many for one transaction: their records' checksums must do. */
     if (rc == 0 && (leases != s.digest.leases || attached != s.digest.attached))
         return error_set(w->err, ERR_CORRUPT,
                          "leases or their keys are not those that were granted");
-    w->digest = digest_shared(&w->want);
-    return 0;
+    return 1;
+}
+
+/* ---- Raft's log ---- */
+
+static int step_log(struct integrity_walk *w, uint64_t deadline_ns)
+{
+    int rc;
+    while ((rc = logdb_check_entries(w->kv->db, w->view.txn, &w->log_next, LOG_ENTRIES, w->err)) ==
+           1)
+        if (clock_mono_ns() > deadline_ns)
+            return 1;
+    if (rc == 0) {
+        w->phase = WALK_IDLE;
+        w->digest = digest_shared(&w->want);
+    }
+    return rc;
 }
 
 /* ---- a slice ---- */
@@ -230,6 +247,8 @@ static int step(struct integrity_walk *w, uint64_t deadline_ns)
         return step_history(w, deadline_ns);
     case WALK_LEASES:
         return step_leases(w);
+    case WALK_LOG:
+        return step_log(w, deadline_ns);
     }
     return ERR_INTERNAL;
 }

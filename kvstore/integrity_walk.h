@@ -6,7 +6,7 @@
 
 #include "kvstore/mvcc.h"
 
-enum walk_phase { WALK_IDLE, WALK_LIVE, WALK_HISTORY, WALK_LEASES };
+enum walk_phase { WALK_IDLE, WALK_LIVE, WALK_HISTORY, WALK_LEASES, WALK_LOG };
 
 struct integrity_walk {
     struct kv *kv;
@@ -19,6 +19,7 @@ struct integrity_walk {
     struct kv_revid at;
     uint64_t want_versions, want_history, versions, history;
     struct mvcc_removed_ahead ahead;
+    uint64_t log_next; /* LOG: the next entry */
     uint64_t looked_at;
     uint64_t slice_max_ns;
     uint64_t digest;       /* shared, of the last complete walk */

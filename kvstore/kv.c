@@ -129,6 +129,25 @@ static void kv_free(struct kv *kv)
     mem_free(kv);
 }
 
+/* What the start needs of the log, and what memory keeps of the state. */
+static int load(struct kv *kv, struct error *err)
+{
+    int rc = integrity_check_log(kv, err);
+    return rc < 0 ? rc : kv_load_state(kv, err);
+}
+
+/* Damage met while loading is damage like any other: marked, and rebuilt from the others. */
+static int load_or_rebuild(struct kv *kv, bool rebuilt, struct error *err)
+{
+    struct error ignored;
+    int rc = load(kv, err);
+    if (rc != ERR_CORRUPT || rebuilt)
+        return rc;
+    logdb_mark(kv->db, INTEGRITY_DAMAGED, str_from(err->message), &ignored);
+    rc = integrity_rebuild(kv, &rebuilt, err);
+    return rc < 0 ? rc : load(kv, err);
+}
+
 /* Everything on disk, then what memory keeps of it. */
 static int open_storage(struct kv *kv, struct error *err)
 {
@@ -152,6 +171,9 @@ static int open_storage(struct kv *kv, struct error *err)
     rc = disk_space_open(kv, err);
     if (rc == 0)
         rc = logdb_open(&lo, &kv->db, err);
+    if (rc == ERR_CORRUPT)
+        error_wrap(err, "%s: what this member promised cannot be read" INTEGRITY_ADVICE,
+                   kv->o.data_dir);
     if (rc == 0)
         rc = members_store_initial(kv, err);
     bool rebuilt = false;
@@ -165,7 +187,7 @@ static int open_storage(struct kv *kv, struct error *err)
     if (rc == 0 && kv->o.force_new_cluster)
         rc = members_force_new(kv, err);
     if (rc == 0)
-        rc = kv_load_state(kv, err);
+        rc = load_or_rebuild(kv, rebuilt, err);
     if (rc == 0 && kv->members.self_removed)
         rc = error_set(
             err, ERR_DENIED,

@@ -9,9 +9,14 @@
  * directory (the file DAMAGED says why), hands leadership over if it leads, raises the alarm CORRUPT under
  * its own name, and ends itself (options.fail_stop, with ERR_CORRUPT). When the directory is opened
  * again, kv_open fetches a snapshot from another member first and puts it in the state's place, keeping
- * log and hard state: the member's votes and acknowledgements stand. Then the alarm is cleared. When the
- * part of the log behind that snapshot is damaged too, or the member is alone, kv_open fails with
- * ERR_CORRUPT and says what is to be done: such a member may only come back under a new id.
+ * log and hard state: the member's votes and acknowledgements stand. Then the alarm is cleared.
+ *
+ * The log is walked, too, and checked when a follower needs old entries. A damaged entry that the state
+ * includes goes with the state. One behind it is a promise of which only the fact is left: then the snapshot
+ * has to be of the log's last entry or a later one (kv_open waits for that), since a cluster that has applied
+ * so much has no use for this member's word any more. When the hard state or the journal behind the last checkpoint is
+ * damaged, or the member is alone, kv_open fails with ERR_CORRUPT and says what is to be done: such a
+ * member may only come back under a new id.
  */
 #ifndef C8S_KVSTORE_KV_INTEGRITY_H
 #define C8S_KVSTORE_KV_INTEGRITY_H

@@ -235,6 +235,10 @@ static int machine_read_log(void *ctx, uint64_t lo, uint64_t hi, uint64_t bytes_
     struct kv *kv = ctx;
     size_t n;
     int rc = logdb_entries(kv->db, lo, hi, bytes_max, out, max, &n, err);
+    if (rc == ERR_CORRUPT)
+        kv_damaged(kv, err);
+    else if (rc < 0)
+        kv_fail_stop(kv, err);
     return rc < 0 ? rc : (int)n;
 }
 

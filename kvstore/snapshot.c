@@ -240,7 +240,7 @@ struct raft_snapshot_writer {
     struct mvcc_write write;
     struct mvcc_state state;
     struct digest digest; /* what the sender says the state comes to */
-    struct buf pending; /* an incomplete record */
+    struct buf pending;   /* an incomplete record */
     size_t txn_bytes;
     uint64_t records;
     bool magic_seen, head_seen, end_seen;
@@ -511,5 +511,9 @@ int snapshot_writer_replace_state(struct raft_snapshot_writer *w, struct error *
         return rc;
     }
     logdb_hard_state(w->kv->db, &hard);
+    if (w->meta.term > hard.term) { /* elections that this member took no part in */
+        hard.term = w->meta.term;
+        hard.vote = 0;
+    }
     return snapshot_writer_install(w, &hard, err);
 }

@@ -43,6 +43,14 @@ int logdb_mdb_error(struct logdb *db, int rc, struct error *err, const char *wha
     return rc == MDB_NOTFOUND ? code : logdb_fail(db, code);
 }
 
+/* Of a read transaction: what is damaged there does not keep anybody from writing. */
+static int read_error(int rc, struct error *err)
+{
+    bool corrupt = rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND || rc == MDB_INVALID;
+    return error_set(err, corrupt ? ERR_CORRUPT : ERR_IO, "lmdb: read log entries: %s",
+                     mdb_strerror(rc));
+}
+
 static MDB_val val(const void *p, size_t n)
 {
     return (MDB_val){n, (void *)p};
@@ -104,8 +112,7 @@ static uint32_t entry_crc(uint64_t index, const struct entry_record *r, const vo
     return n ? crc32c(crc, data, n) : crc;
 }
 
-/* Decode; the data is copied into a blob of the caller's. */
-static int entry_decode(uint64_t index, MDB_val v, struct raft_entry *out, struct error *err)
+static int entry_check(uint64_t index, MDB_val v, struct error *err)
 {
     struct entry_record r;
     if (v.mv_size < sizeof r)
@@ -115,6 +122,19 @@ static int entry_decode(uint64_t index, MDB_val v, struct raft_entry *out, struc
     size_t n = v.mv_size - sizeof r;
     if (r.crc != entry_crc(index, &r, data, n))
         return error_set(err, ERR_CORRUPT, "log entry %" PRIu64 " fails its checksum", index);
+    return 0;
+}
+
+/* Check and decode; the data is copied into a blob of the caller's. */
+static int entry_decode(uint64_t index, MDB_val v, struct raft_entry *out, struct error *err)
+{
+    struct entry_record r;
+    int rc = entry_check(index, v, err);
+    if (rc < 0)
+        return rc;
+    memcpy(&r, v.mv_data, sizeof r);
+    const char *data = (const char *)v.mv_data + sizeof r;
+    size_t n = v.mv_size - sizeof r;
     *out = (struct raft_entry){.index = index, .term = r.term, .kind = r.kind};
     out->data = r.has_data ? blob_from(data, n) : NULL;
     return 0;
@@ -242,13 +262,44 @@ int logdb_entries(struct logdb *db, uint64_t lo, uint64_t hi, uint64_t bytes_max
         mdb_cursor_close(c);
     logdb_read_end(db, txn);
     if (mrc && mrc != MDB_NOTFOUND)
-        rc = logdb_mdb_error(db, mrc, err, "read log entries");
-    if (rc < 0) {
-        while (*n > 0)
-            blob_unref(out[--*n].data);
-        return logdb_fail(db, rc);
+        rc = read_error(mrc, err);
+    while (rc < 0 && *n > 0)
+        blob_unref(out[--*n].data);
+    return rc;
+}
+
+int logdb_check_entries(struct logdb *db, MDB_txn *txn, uint64_t *next, size_t max,
+                        struct error *err)
+{
+    struct logdb_state s;
+    struct str record;
+    MDB_cursor *c;
+    int rc = sealed_get(txn, db->env.meta, STR("state"), &record);
+    if (rc || record.n != sizeof s)
+        return error_set(err, ERR_CORRUPT, "state record cannot be read");
+    memcpy(&s, record.p, sizeof s);
+    *next = MAX(*next, s.base_index + 1);
+    if (*next > s.last_index)
+        return 0;
+    MDB_val k = val(next, sizeof *next), v;
+    if ((rc = mdb_cursor_open(txn, db->env.log, &c)) != 0)
+        return read_error(rc, err);
+    rc = mdb_cursor_get(c, &k, &v, MDB_SET_KEY);
+    int code = 0;
+    for (size_t i = 0; rc == 0 && code == 0 && i < max && *next <= s.last_index; i++) {
+        uint64_t index = 0;
+        memcpy(&index, k.mv_data, MIN(k.mv_size, sizeof index));
+        if (index != *next)
+            rc = MDB_NOTFOUND;
+        else if ((code = entry_check(index, v, err)) == 0 && ++*next <= s.last_index)
+            rc = mdb_cursor_get(c, &k, &v, MDB_NEXT);
     }
-    return 0;
+    mdb_cursor_close(c);
+    if (code < 0)
+        return code;
+    if (rc == MDB_NOTFOUND)
+        return error_set(err, ERR_CORRUPT, "log entry %" PRIu64 " is missing", *next);
+    return rc ? read_error(rc, err) : *next <= s.last_index;
 }
 
 int logdb_copy_entries(struct logdb *db, MDB_txn *source, MDB_txn *target, MDB_dbi target_log,

@@ -150,6 +150,13 @@ int logdb_entries(struct logdb *db, uint64_t lo, uint64_t hi, uint64_t bytes_max
                   struct raft_entry *out, size_t max, size_t *n, struct error *err);
 /* Did a write or a sync fail? Then everything is refused. */
 bool logdb_failed(struct logdb *db);
+/*
+ * Look at the stored entries from *next on (0: from the log's beginning), at most `max` of them, without
+ * keeping any. 1: there are more; 0: that was the last; ERR_CORRUPT: one is damaged or missing. Damage that a
+ * read finds (here, in logdb_entries) leaves the environment usable: the caller says what follows from it.
+ */
+int logdb_check_entries(struct logdb *db, MDB_txn *txn, uint64_t *next, size_t max,
+                        struct error *err);
 /* Counts the environments installed; a walk over several read transactions compares it. */
 uint64_t logdb_generation(struct logdb *db);
 
@@ -202,8 +209,10 @@ int logdb_stage_install(struct logdb_stage *stage, const struct raft_hard_state 
                         struct error *err);
 /*
  * Between finish and install, for a state that is damaged while the log is not: the log's entries behind
- * the snapshot stay, checked one by one. ERR_CORRUPT: one of them is damaged; ERR_UNAVAILABLE: the
- * snapshot is older than the log's beginning. Nobody else writes meanwhile.
+ * the snapshot stay, checked one by one. ERR_UNAVAILABLE: the snapshot is older than the log's beginning, or
+ * one of those entries is damaged: only a snapshot of the log's last entry or a later one will do, since
+ * then the cluster has settled all that this member promised to keep. ERR_CORRUPT: the log contradicts what is
+ * committed. Nobody else writes meanwhile.
  */
 int logdb_stage_keep_log(struct logdb_stage *stage, const struct raft_snapshot_meta *meta,
                          struct error *err);

@@ -144,7 +144,15 @@ int logdb_stage_keep_log(struct logdb_stage *s, const struct raft_snapshot_meta 
             mdb_txn_abort(target);
     }
     logdb_read_end(db, source);
-    return rc;
+    if (rc != ERR_CORRUPT)
+        return rc;
+    error_wrap(err,
+               "the log behind the snapshot's entry %" PRIu64 " is damaged, one of %" PRIu64
+               " or later is needed",
+               meta->index, now->last_index);
+    if (err)
+        err->code = ERR_UNAVAILABLE;
+    return ERR_UNAVAILABLE;
 }
 
 /* Hard state and the journal's end into the stage, all durable, pinned, under its final name. */

@@ -286,6 +286,32 @@ static void the_rebuild_waits_for_a_peer(void **state)
     buf_free(&why);
 }
 
+/* Whoever was away during elections gets a state of a term that it has never seen. */
+static void the_rebuilt_state_may_be_of_a_later_term(void **state)
+{
+    struct cluster *c = *state;
+    struct error err;
+    int64_t rev = fill(c->kv[0], 0, 100);
+    int leader = leader_of(c), victim = (leader + 1) % MEMBERS, other = (leader + 2) % MEMBERS;
+    struct kv_status before, after;
+    kv_status(c->kv[leader], &before);
+    EVENTUALLY(kv_current_revision(c->kv[victim]) >= rev);
+    error_set(&err, ERR_CORRUPT, "said so by the test");
+    kv_damaged(c->kv[victim], &err);
+    EVENTUALLY(c->ended[victim]);
+    member_stop(c, victim);
+    member_stop(c, leader);
+    member_stop(c, other);
+    member_start(c, leader);
+    member_start(c, other);
+    for (int i = 0; i < 2; i++) /* what a new leader begins its term with is applied */
+        EVENTUALLY((kv_status(c->kv[i ? leader : other], &after), after.term > before.term) &&
+                   after.leader_id && after.applied_index > before.applied_index);
+    member_start(c, victim);
+    EVENTUALLY(!kv_alarm_active(c->kv[leader], KV_ALARM_CORRUPT));
+    all_equal(c, fill(c->kv[victim], 150, 20));
+}
+
 /*
  * Entries that the member has acknowledged stay: here its log goes further than the state of the only peer
  * that can help, and the last entries are on a quorum only together with it.
@@ -311,6 +337,107 @@ static void the_log_behind_the_snapshot_stays(void **state)
     rev = fill(c->kv[helper], 300, 20);
     member_start(c, leader);
     all_equal(c, rev);
+}
+
+/* Change a byte of an entry of the stored log. */
+static void flip_entry(struct kv *kv, uint64_t index)
+{
+    struct logdb_txn txn;
+    struct error err;
+    MDB_val k = {sizeof index, &index}, v;
+    MDB_dbi log;
+    assert_int_equal(logdb_begin(kv->db, &txn, &err), 0);
+    assert_int_equal(mdb_dbi_open(txn.mdb, "log", MDB_INTEGERKEY, &log), 0);
+    assert_int_equal(mdb_get(txn.mdb, log, &k, &v), 0);
+    char *copy = mem_dup(v.mv_data, v.mv_size);
+    copy[v.mv_size - 1] ^= 16;
+    v.mv_data = copy;
+    assert_int_equal(mdb_put(txn.mdb, log, &k, &v, 0), 0);
+    mem_free(copy);
+    assert_int_equal(logdb_commit(&txn, &err), 0);
+}
+
+static void a_damaged_log_entry_is_found_by_the_walk(void **state)
+{
+    struct cluster *c = *state;
+    struct logdb_info info;
+    int64_t rev = fill(c->kv[0], 0, 300);
+    int victim = (leader_of(c) + 1) % MEMBERS;
+    EVENTUALLY(kv_current_revision(c->kv[victim]) >= rev);
+    logdb_info(c->kv[victim]->db, &info);
+    flip_entry(c->kv[victim], info.applied - 50);
+    is_rebuilt(c, victim);
+    all_equal(c, fill(c->kv[victim], 300, 50));
+}
+
+/* The leader needs an old entry for a follower that lags, and finds it damaged: the follower gets it from the
+ * next leader, this one is rebuilt. */
+static void a_leader_whose_log_is_damaged_is_rebuilt(void **state)
+{
+    struct cluster *c = *state;
+    struct logdb_info info;
+    int lagging = (leader_of(c) + 1) % MEMBERS, a = (lagging + 1) % MEMBERS,
+        b = (lagging + 2) % MEMBERS;
+    int64_t rev = fill(c->kv[a], 0, 100);
+    EVENTUALLY(kv_current_revision(c->kv[lagging]) >= rev);
+    logdb_info(c->kv[a]->db, &info);
+    uint64_t damaged = info.last_index + 20;
+    member_stop(c, lagging);
+    rev = fill(c->kv[a], 100, 100);
+    member_stop(c, a); /* what is in memory is not read from the disk */
+    member_stop(c, b);
+    member_start(c, a);
+    member_start(c, b);
+    int leader = leader_of(c), other = leader == a ? b : a;
+    flip_entry(c->kv[leader], damaged);
+    member_start(c, lagging);
+    EVENTUALLY(c->ended[leader]);
+    assert_int_equal(c->ended[leader], ERR_CORRUPT);
+    member_stop(c, leader);
+    EVENTUALLY(kv_current_revision(c->kv[lagging]) >= rev);
+    member_start(c, leader);
+    EVENTUALLY(!kv_alarm_active(c->kv[other], KV_ALARM_CORRUPT));
+    all_equal(c, fill(c->kv[leader], 300, 50));
+}
+
+static void ignore(void *ctx, struct kv_txn_result *r)
+{
+    (void)ctx;
+    kv_txn_result_free(r);
+}
+
+/*
+ * Entries that were acknowledged and not applied yet are damaged: what they were is lost here, that there
+ * were some is not. The member comes back once the others have got past them, and not before.
+ */
+static void a_damaged_end_of_the_log_waits_for_the_others_to_pass_it(void **state)
+{
+    struct cluster *c = *state;
+    struct logdb_info info;
+    int victim = leader_of(c), a = (victim + 1) % MEMBERS, b = (victim + 2) % MEMBERS;
+    int64_t rev = fill(c->kv[victim], 0, 50);
+    EVENTUALLY(kv_current_revision(c->kv[a]) >= rev && kv_current_revision(c->kv[b]) >= rev);
+    member_stop(c, a);
+    member_stop(c, b);
+    for (int i = 0; i < 30; i++) { /* as long as it takes itself for the leader */
+        struct kv_op op = {.type = KV_OP_PUT, .put = {.key = STR("/alone"), .value = STR("x")}};
+        struct kv_txn_request t = {.then = &op, .then_len = 1};
+        kv_txn(c->kv[victim], &t, NULL, ignore, NULL);
+    }
+    EVENTUALLY((logdb_info(c->kv[victim]->db, &info), info.last_index >= info.applied + 25));
+    flip_entry(c->kv[victim], info.applied + 20);
+    member_stop(c, victim);
+    member_start(c, a);
+    member_start(c, b);
+    uint64_t passed = 0;
+    rev = fill(c->kv[a], 50, 60);
+    EVENTUALLY(kv_current_revision(c->kv[b]) >= rev);
+    EVENTUALLY((passed = atomic_load(&c->kv[b]->applied)) >= info.last_index);
+    member_start(c, victim);
+    EVENTUALLY(!kv_alarm_active(c->kv[a], KV_ALARM_CORRUPT));
+    all_equal(c, fill(c->kv[victim], 200, 20));
+    logdb_info(c->kv[victim]->db, &info);
+    assert_true(info.applied >= passed);
 }
 
 /* A state that is whole, but not the others': a walk finds nothing, the comparison does. */
@@ -355,7 +482,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_leader_that_lost_a_key_hands_over_and_is_rebuilt, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(the_rebuild_waits_for_a_peer, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_rebuilt_state_may_be_of_a_later_term, setup, teardown),
         cmocka_unit_test_setup_teardown(the_log_behind_the_snapshot_stays, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_damaged_log_entry_is_found_by_the_walk, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_leader_whose_log_is_damaged_is_rebuilt, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_damaged_end_of_the_log_waits_for_the_others_to_pass_it,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(a_state_that_differs_is_found_by_comparison,
                                         setup_comparing, teardown),
     };
