@@ -271,8 +271,8 @@ static int take_value(struct parser *p, const struct flag *f, const char *source
     return store_argument(p, f, source, p->argv[p->next++]);
 }
 
-/* --help, --version and --man, unless the table has a flag of that name. */
-static int built_in(const struct flags_spec *spec, struct str name)
+/* --help, --version, --man and --complete=, unless the table has a flag of that name. */
+static int built_in(const struct flags_spec *spec, struct str name, const char *value)
 {
     if (str_eqz(name, "help") || str_eqz(name, "h"))
         flags_print_help(spec, stdout);
@@ -280,6 +280,8 @@ static int built_in(const struct flags_spec *spec, struct str name)
         printf("%s %s\n", spec->program, C8S_VERSION);
     else if (str_eqz(name, "man"))
         flags_print_man(spec, 8, stdout);
+    else if (str_eqz(name, "complete") && value)
+        flags_print_completion(spec, value, stdout);
     else
         return 0;
     return FLAGS_PRINTED;
@@ -292,7 +294,7 @@ static int parse_long(struct parser *p, struct str name, const char *inline_valu
     const struct flag *f = find_name(p->spec, name);
     if (f)
         return take_value(p, f, source, inline_value);
-    int rc = built_in(p->spec, name);
+    int rc = built_in(p->spec, name, inline_value);
     return rc ? rc : error_set(p->err, ERR_INVALID, "unknown flag: %s", source);
 }
 
@@ -303,7 +305,7 @@ static int parse_letters(struct parser *p, const char *letters)
         char source[3] = {'-', *at, '\0'};
         const struct flag *f = find_letter(p->spec, *at);
         if (!f) {
-            int rc = *at == 'h' ? built_in(p->spec, STR("h")) : 0;
+            int rc = *at == 'h' ? built_in(p->spec, STR("h"), NULL) : 0;
             if (rc)
                 return rc;
             return at == letters && !at[1]

@@ -105,6 +105,9 @@ int flags_set(const struct flags_spec *spec, const char *name, const char *value
               struct error *err);
 
 void flags_print_help(const struct flags_spec *spec, FILE *out);
+/* What may stand behind the word `previous`: the values of that flag, if it has a set of them, or all flags,
+ * one a line with a tab and a description. `--complete=PREVIOUS` prints it. */
+void flags_print_completion(const struct flags_spec *spec, const char *previous, FILE *out);
 /* The man page in section `section`, as roff. `--man` prints it with section 8. */
 void flags_print_man(const struct flags_spec *spec, int section, FILE *out);
 

@@ -152,6 +152,38 @@ void flags_print_help(const struct flags_spec *spec, FILE *out)
                 spec->env_prefix);
 }
 
+/* --- completion --- */
+
+/* "a|b|c", one a line. */
+static void print_choices(const char *choices, FILE *out)
+{
+    struct str rest = str_from(choices), one;
+    while (str_split(&rest, '|', &one))
+        fprintf(out, "%.*s\n", STR_ARG(one));
+}
+
+static bool is_flag(const struct flag *f, const char *word)
+{
+    return word[0] == '-' && ((word[1] == '-' && cstr_eq(word + 2, f->name)) ||
+                              (f->letter && word[1] == f->letter && !word[2]));
+}
+
+void flags_print_completion(const struct flags_spec *spec, const char *previous, FILE *out)
+{
+    for (const struct flag *f = spec->flags; f && (f->name || f->help); f++) {
+        if (!f->name || f->type == FLAG_BOOL || !is_flag(f, previous))
+            continue;
+        const char *values = f->choices ? f->choices : metavar(f);
+        if (strchr(values, '|'))
+            print_choices(values, out);
+        return; /* any other value */
+    }
+    for (const struct flag *f = spec->flags; f && (f->name || f->help); f++)
+        if (f->name && !hidden(f))
+            fprintf(out, "--%s\t%s\n", f->name, f->help);
+    fputs("--help\tShow this text.\n", out);
+}
+
 /* --- man page --- */
 
 /* Text as roff: a leading dot or quote would be a request, a backslash an escape. */

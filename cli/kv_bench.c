@@ -330,7 +330,7 @@ static int connect_all(struct bench *b)
     return 0;
 }
 
-static int run(struct bench *b)
+int bench_run(struct bench *b, void (*report_to)(struct bench *b))
 {
     list_init(&b->idle);
     int rc = check(b);
@@ -349,7 +349,7 @@ static int run(struct bench *b)
         uv_sem_init(&b->ended, 0);
         loop_call(b->cli.loop, begin, b);
         uv_sem_wait(&b->ended);
-        report(b);
+        report_to(b);
         uv_sem_destroy(&b->ended);
         if (b->kind == BENCH_LEASE)
             bench_leases_revoke(b);
@@ -420,7 +420,7 @@ static int bench_main(int argc, char **argv, enum bench_kind kind)
         .flags = flags,
         .env_prefix = "ETCDCTL_"};
     kv_cli_start(&b.cli, &spec, argc, argv);
-    int rc = run(&b);
+    int rc = bench_run(&b, report);
     kv_cli_stop(&b.cli);
     vec_free(&b.latency_ns);
     vec_free(&b.put_ns);
@@ -452,13 +452,11 @@ static int lease_main(int argc, char **argv)
     return bench_main(argc, argv, BENCH_LEASE);
 }
 
-int kv_bench_main(int argc, char **argv)
-{
-    static const struct kv_verb verbs[] = {{"put", put_main, "Puts per second"},
-                                           {"range", range_main, "Reads per second"},
-                                           {"txn", txn_main, "Transactions per second"},
-                                           {"watch", watch_main, "Events per second to watchers"},
-                                           {"lease", lease_main, "Keep-alives per second"},
-                                           {NULL}};
-    return kv_dispatch("c8s kv bench", verbs, argc, argv);
-}
+const struct kv_verb kv_bench_verbs[] = {
+    {"put", put_main, "Puts per second"},
+    {"range", range_main, "Reads per second"},
+    {"txn", txn_main, "Transactions per second"},
+    {"watch", watch_main, "Events per second to watchers"},
+    {"lease", lease_main, "Keep-alives per second"},
+    {NULL},
+};

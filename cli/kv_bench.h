@@ -55,6 +55,9 @@ struct bench_client {
     struct list link;
 };
 
+/* A run, connected by kv_cli_start, of which `report_to` tells when it is over. 0 or an exit code. */
+int bench_run(struct bench *b, void (*report_to)(struct bench *b));
+
 /* May another request be sent? Counts it. */
 bool bench_take(struct bench *b);
 /* A request that began at `start_ns` was answered. */

@@ -3,11 +3,59 @@
  */
 #include "cli/kv.h"
 #include "base/encode.h"
+#include "base/mem.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
 /* ------------------------------------------------------------------------- json --- */
+
+/* Length of the UTF-8 sequence at p and its code point; 0 if it is none. */
+static size_t decode_utf8(const uint8_t *p, size_t n, uint32_t *code)
+{
+    size_t len = *p < 0x80 ? 1 : *p >= 0xf0 ? 4 : *p >= 0xe0 ? 3 : *p >= 0xc2 ? 2 : 0;
+    if (len == 0 || len > n || !utf8_valid(str_make(p, len)))
+        return 0;
+    *code = len == 1 ? *p : *p & (0x7fu >> len);
+    for (size_t i = 1; i < len; i++)
+        *code = *code << 6 | (p[i] & 0x3f);
+    return len;
+}
+
+void kv_json_string(struct buf *out, struct str s)
+{
+    const uint8_t *p = (const uint8_t *)s.p;
+    buf_append_char(out, '"');
+    for (size_t i = 0; i < s.n;) {
+        uint32_t code;
+        size_t len = decode_utf8(p + i, s.n - i, &code);
+        if (len == 0) {
+            buf_append_cstr(out, "\\ufffd");
+            len = 1;
+        } else if (code == '"' || code == '\\') {
+            buf_append_char(out, '\\');
+            buf_append_char(out, (char)code);
+        } else if (code == '\n' || code == '\r' || code == '\t') {
+            buf_append_cstr(out, code == '\n' ? "\\n" : code == '\r' ? "\\r" : "\\t");
+        } else if (code == '\b' || code == '\f') {
+            buf_append_cstr(out, code == '\b' ? "\\b" : "\\f");
+        } else if (code < 0x20 || code == '<' || code == '>' || code == '&' || code == 0x2028 ||
+                   code == 0x2029) {
+            buf_printf(out, "\\u%04x", code);
+        } else {
+            buf_append(out, p + i, len);
+        }
+        i += len;
+    }
+    buf_append_char(out, '"');
+}
+
+void kv_json_bytes(struct buf *out, ProtobufCBinaryData b)
+{
+    buf_append_char(out, '"');
+    base64_encode(out, str_make(b.data, b.len));
+    buf_append_char(out, '"');
+}
 
 static void json_scalar(struct buf *out, const ProtobufCFieldDescriptor *f, const void *at)
 {
@@ -29,15 +77,11 @@ static void json_scalar(struct buf *out, const ProtobufCFieldDescriptor *f, cons
         buf_append_cstr(out, *(const protobuf_c_boolean *)at ? "true" : "false");
         break;
     case PROTOBUF_C_TYPE_STRING:
-        buf_append_json_string(out, str_from(*(const char *const *)at));
+        kv_json_string(out, str_from(*(const char *const *)at));
         break;
-    case PROTOBUF_C_TYPE_BYTES: {
-        const ProtobufCBinaryData *b = at;
-        buf_append_char(out, '"');
-        base64_encode(out, str_make(b->data, b->len));
-        buf_append_char(out, '"');
+    case PROTOBUF_C_TYPE_BYTES:
+        kv_json_bytes(out, *(const ProtobufCBinaryData *)at);
         break;
-    }
     case PROTOBUF_C_TYPE_MESSAGE:
         kv_json_message(out, *(const ProtobufCMessage *const *)at);
         break;
@@ -109,11 +153,11 @@ void kv_json_members(struct buf *out, const ProtobufCMessage *m)
     }
 }
 
-/* etcdctl shows the Go wrapper of the union: {"Response":{"ResponsePut":{…}}}. */
+/* etcdctl shows the Go wrapper of the union: {"Response":{"response_put":{…}}}. */
 static void json_response_op(struct buf *out, const Etcdserverpb__ResponseOp *op)
 {
-    static const char *const names[] = {"", "ResponseRange", "ResponsePut", "ResponseDeleteRange",
-                                        "ResponseTxn"};
+    static const char *const names[] = {"", "response_range", "response_put",
+                                        "response_delete_range", "response_txn"};
     buf_printf(out, "{\"Response\":{\"%s\":", names[op->response_case]);
     kv_json_message(out, &op->response_range->base);
     buf_append_cstr(out, "}}");
@@ -131,14 +175,20 @@ void kv_json_message(struct buf *out, const ProtobufCMessage *m)
     buf_append_char(out, '}');
 }
 
-static int print_json(const void *message)
+void kv_json_line(struct buf *out)
 {
+    fwrite(out->data, 1, out->len, stdout);
+    putchar('\n');
+    buf_free(out);
+}
+
+static void json_form(struct kv_cli *c, const void *message)
+{
+    (void)c;
     struct buf out;
     buf_init(&out);
     kv_json_message(&out, message);
-    puts(buf_cstr(&out));
-    buf_free(&out);
-    return 0;
+    kv_json_line(&out);
 }
 
 void kv_print_protobuf(const ProtobufCMessage *m)
@@ -150,7 +200,13 @@ void kv_print_protobuf(const ProtobufCMessage *m)
     mem_free(bytes);
 }
 
-/* ----------------------------------------------------------------------- simple --- */
+static void protobuf_form(struct kv_cli *c, const void *message)
+{
+    (void)c;
+    kv_print_protobuf(message);
+}
+
+/* ------------------------------------------------------------------------ simple --- */
 
 void kv_print_bytes(const struct kv_cli *c, ProtobufCBinaryData b)
 {
@@ -162,7 +218,7 @@ void kv_print_bytes(const struct kv_cli *c, ProtobufCBinaryData b)
         printf("\\x%02x", b.data[i]);
 }
 
-static void simple_pair(const struct kv_cli *c, const Mvccpb__KeyValue *kv)
+void kv_print_pair(const struct kv_cli *c, const Mvccpb__KeyValue *kv)
 {
     kv_print_bytes(c, kv->key);
     putchar('\n');
@@ -170,7 +226,55 @@ static void simple_pair(const struct kv_cli *c, const Mvccpb__KeyValue *kv)
     putchar('\n');
 }
 
-/* ----------------------------------------------------------------------- fields --- */
+/* ------------------------------------------------------------------------ fields --- */
+
+/* Go's %q shows what is printable: letters, marks, numbers, punctuation, symbols and the ASCII space. */
+static bool is_printable(uint32_t code)
+{
+    static const struct {
+        uint32_t from, to;
+    } hidden[] = {
+        {0x00, 0x1f},     {0x7f, 0xa0},       {0xad, 0xad},        {0x600, 0x605},
+        {0x61c, 0x61c},   {0x6dd, 0x6dd},     {0x70f, 0x70f},      {0x1680, 0x1680},
+        {0x180e, 0x180e}, {0x2000, 0x200f},   {0x2028, 0x202f},    {0x205f, 0x206f},
+        {0x3000, 0x3000}, {0xd800, 0xf8ff},   {0xfeff, 0xfeff},    {0xfff0, 0xfffb},
+        {0xfffe, 0xffff}, {0xe0000, 0xe00ff}, {0xf0000, 0x10ffff},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(hidden); i++)
+        if (code >= hidden[i].from && code <= hidden[i].to)
+            return false;
+    return true;
+}
+
+void kv_quote(struct buf *out, ProtobufCBinaryData b)
+{
+    static const char letters[] = "\aa\bb\ff\nn\rr\tt\vv\\\\\"\"";
+    buf_append_char(out, '"');
+    for (size_t i = 0; i < b.len;) {
+        uint32_t code;
+        size_t len = decode_utf8(b.data + i, b.len - i, &code);
+        const char *letter = len == 1 && code ? strchr(letters, (char)code) : NULL;
+        if (letter && (letter - letters) % 2 == 0)
+            buf_printf(out, "\\%c", letter[1]);
+        else if (len == 0)
+            buf_printf(out, "\\x%02x", b.data[i]);
+        else if (is_printable(code))
+            buf_append(out, b.data + i, len);
+        else
+            buf_printf(out, code < 0x80 ? "\\x%02x" : code < 0x10000 ? "\\u%04x" : "\\U%08x", code);
+        i += len ? len : 1;
+    }
+    buf_append_char(out, '"');
+}
+
+void kv_print_quoted(ProtobufCBinaryData b)
+{
+    struct buf out;
+    buf_init(&out);
+    kv_quote(&out, b);
+    fwrite(out.data, 1, out.len, stdout);
+    buf_free(&out);
+}
 
 void kv_fields_header(const Etcdserverpb__ResponseHeader *h)
 {
@@ -180,37 +284,25 @@ void kv_fields_header(const Etcdserverpb__ResponseHeader *h)
     printf("\"RaftTerm\" : %" PRIu64 "\n", h ? h->raft_term : 0);
 }
 
-/* Go's %q for byte strings: quoted, control and non-ASCII bytes escaped. */
-static void print_quoted(const struct kv_cli *c, ProtobufCBinaryData b)
+void kv_fields_only_header(struct kv_cli *c, const void *message)
 {
-    putchar('"');
-    for (size_t i = 0; i < b.len; i++) {
-        uint8_t ch = b.data[i];
-        if (c->hex || ch < 0x20 || ch == 0x7f)
-            ch == '\n' && !c->hex   ? fputs("\\n", stdout)
-            : ch == '\t' && !c->hex ? fputs("\\t", stdout)
-                                    : printf("\\x%02x", ch);
-        else if (ch == '"' || ch == '\\')
-            printf("\\%c", ch);
-        else
-            putchar(ch);
-    }
-    putchar('"');
+    (void)c;
+    kv_fields_header(((const Etcdserverpb__PutResponse *)message)->header);
 }
 
-void kv_fields_pair(const struct kv_cli *c, const char *prefix, const Mvccpb__KeyValue *kv)
+void kv_fields_pair(const char *prefix, const Mvccpb__KeyValue *kv)
 {
     printf("\"%sKey\" : ", prefix);
-    print_quoted(c, kv->key);
+    kv_print_quoted(kv->key);
     printf("\n\"%sCreateRevision\" : %" PRId64 "\n", prefix, kv->create_revision);
     printf("\"%sModRevision\" : %" PRId64 "\n", prefix, kv->mod_revision);
     printf("\"%sVersion\" : %" PRId64 "\n", prefix, kv->version);
     printf("\"%sValue\" : ", prefix);
-    print_quoted(c, kv->value);
+    kv_print_quoted(kv->value);
     printf("\n\"%sLease\" : %" PRId64 "\n", prefix, kv->lease);
 }
 
-/* ------------------------------------------------------------------------ table --- */
+/* ------------------------------------------------------------------------- table --- */
 
 static void table_rule(const size_t *widths, size_t columns)
 {
@@ -245,175 +337,66 @@ void kv_table(const char *const *cells, size_t columns, size_t rows)
     table_rule(widths, columns);
 }
 
-int kv_no_table(void)
+void kv_rows(const char *const *cells, size_t columns, size_t rows)
 {
-    return kv_fail(KV_EXIT_FEATURE, "table not supported as output format");
+    for (size_t i = 0; i < columns * rows; i++)
+        printf("%s%s", cells[i], (i + 1) % columns ? ", " : "\n");
 }
 
-/* ---------------------------------------------------------------------- answers --- */
-
-int kv_print_put(struct kv_cli *c, const Etcdserverpb__PutResponse *r)
+/* Powers of a thousand, two digits below ten, rounded first. */
+const char *kv_human_bytes(struct arena *a, uint64_t n)
 {
-    switch (c->format) {
-    case KV_SIMPLE:
-        puts("OK");
-        if (r->prev_kv)
-            simple_pair(c, r->prev_kv);
-        return 0;
-    case KV_JSON:
-        return print_json(r);
-    case KV_FIELDS:
-        kv_fields_header(r->header);
-        if (r->prev_kv)
-            kv_fields_pair(c, "Prev", r->prev_kv);
-        return 0;
-    case KV_PROTOBUF:
-        kv_print_protobuf(&r->base);
-        return 0;
-    default:
-        return kv_no_table();
-    }
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
+    double v = (double)n;
+    size_t u = 0;
+    for (; v >= 1000 && u + 1 < ARRAY_LEN(units); u++)
+        v /= 1000;
+    if (n < 10)
+        return arena_printf(a, "%" PRIu64 " B", n);
+    double rounded = (double)(int64_t)(v * 10 + 0.5) / 10;
+    return arena_printf(a, rounded < 10 ? "%.1f %s" : "%.0f %s", rounded, units[u]);
 }
 
-int kv_print_range(struct kv_cli *c, const Etcdserverpb__RangeResponse *r, bool value_only)
+const char *kv_go_duration(struct arena *a, uint64_t ns)
 {
-    switch (c->format) {
-    case KV_SIMPLE:
-        for (size_t i = 0; i < r->n_kvs; i++) {
-            if (!value_only) {
-                simple_pair(c, r->kvs[i]);
-                continue;
-            }
-            kv_print_bytes(c, r->kvs[i]->value);
-            putchar('\n');
-        }
-        return 0;
-    case KV_JSON:
-        return print_json(r);
-    case KV_FIELDS:
-        kv_fields_header(r->header);
-        for (size_t i = 0; i < r->n_kvs; i++)
-            kv_fields_pair(c, "", r->kvs[i]);
-        printf("\"More\" : %s\n\"Count\" : %" PRId64 "\n", r->more ? "true" : "false", r->count);
-        return 0;
-    case KV_PROTOBUF:
-        kv_print_protobuf(&r->base);
-        return 0;
-    default:
-        return kv_no_table();
-    }
+    const char *unit = ns >= 1000000000 ? "s" : ns >= 1000000 ? "ms" : ns >= 1000 ? "µs" : "ns";
+    int digits = ns >= 1000000000 ? 9 : ns >= 1000000 ? 6 : ns >= 1000 ? 3 : 0;
+    uint64_t base = 1;
+    for (int i = 0; i < digits; i++)
+        base *= 10;
+    char *text = arena_printf(a, "%" PRIu64 ".%0*" PRIu64, ns / base, digits, ns % base);
+    size_t n = strlen(text);
+    while (n && text[n - 1] == '0')
+        n--;
+    n -= n && text[n - 1] == '.';
+    if (digits == 0)
+        return arena_printf(a, "%" PRIu64 "ns", ns);
+    return arena_printf(a, "%.*s%s", (int)n, text, unit);
 }
 
-int kv_print_delete(struct kv_cli *c, const Etcdserverpb__DeleteRangeResponse *r)
+/* ----------------------------------------------------------------------- choosing --- */
+
+int kv_unsupported(const struct kv_cli *c)
 {
-    switch (c->format) {
-    case KV_SIMPLE:
-        printf("%" PRId64 "\n", r->deleted);
-        for (size_t i = 0; i < r->n_prev_kvs; i++)
-            simple_pair(c, r->prev_kvs[i]);
-        return 0;
-    case KV_JSON:
-        return print_json(r);
-    case KV_FIELDS:
-        kv_fields_header(r->header);
-        printf("\"Deleted\" : %" PRId64 "\n", r->deleted);
-        for (size_t i = 0; i < r->n_prev_kvs; i++)
-            kv_fields_pair(c, "Prev", r->prev_kvs[i]);
-        return 0;
-    case KV_PROTOBUF:
-        kv_print_protobuf(&r->base);
-        return 0;
-    default:
-        return kv_no_table();
-    }
+    return kv_fail(KV_EXIT_FEATURE, "%s not supported as output format", c->write_out);
 }
 
-static int print_op(struct kv_cli *c, const Etcdserverpb__ResponseOp *op)
+void kv_no_form(struct kv_cli *c, const void *message)
 {
-    switch (op->response_case) {
-    case ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_RANGE:
-        return kv_print_range(c, op->response_range, false);
-    case ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_PUT:
-        return kv_print_put(c, op->response_put);
-    case ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_DELETE_RANGE:
-        return kv_print_delete(c, op->response_delete_range);
-    case ETCDSERVERPB__RESPONSE_OP__RESPONSE_RESPONSE_TXN:
-        return kv_print_txn(c, op->response_txn);
-    default:
-        return 0;
-    }
+    (void)c, (void)message;
 }
 
-int kv_print_txn(struct kv_cli *c, const Etcdserverpb__TxnResponse *r)
+int kv_show(struct kv_cli *c, const void *message, const struct kv_forms *forms)
 {
-    switch (c->format) {
-    case KV_SIMPLE:
-        puts(r->succeeded ? "SUCCESS" : "FAILURE");
-        for (size_t i = 0; i < r->n_responses; i++) {
-            putchar('\n');
-            print_op(c, r->responses[i]);
-        }
-        return 0;
-    case KV_JSON:
-        return print_json(r);
-    case KV_FIELDS:
-        kv_fields_header(r->header);
-        printf("\"Succeeded\" : %s\n", r->succeeded ? "true" : "false");
-        for (size_t i = 0; i < r->n_responses; i++)
-            print_op(c, r->responses[i]);
-        return 0;
-    case KV_PROTOBUF:
-        kv_print_protobuf(&r->base);
-        return 0;
-    default:
-        return kv_no_table();
-    }
-}
-
-static void json_events(const Etcdserverpb__WatchResponse *r)
-{
-    struct buf out;
-    buf_init(&out);
-    buf_append_cstr(&out, "{\"Header\":");
-    kv_json_message(&out, &r->header->base);
-    buf_append_cstr(&out, ",\"Events\":[");
-    for (size_t i = 0; i < r->n_events; i++) {
-        buf_append_cstr(&out, i ? "," : "");
-        kv_json_message(&out, &r->events[i]->base);
-    }
-    buf_printf(&out, "],\"CompactRevision\":%" PRId64 ",\"Canceled\":%s,\"Created\":%s}",
-               r->compact_revision, r->canceled ? "true" : "false", r->created ? "true" : "false");
-    puts(buf_cstr(&out));
-    buf_free(&out);
-}
-
-void kv_print_events(struct kv_cli *c, const Etcdserverpb__WatchResponse *r)
-{
-    if (c->format == KV_JSON) {
-        json_events(r);
-        return;
-    }
-    if (c->format == KV_PROTOBUF) {
-        kv_print_protobuf(&r->base);
-        return;
-    }
-    if (c->format == KV_FIELDS)
-        kv_fields_header(r->header);
-    else if (r->n_events == 0)
-        printf("progress notify: %" PRId64 "\n", r->header->revision);
-    for (size_t i = 0; i < r->n_events; i++) {
-        const Mvccpb__Event *e = r->events[i];
-        const char *type = e->type == MVCCPB__EVENT__EVENT_TYPE__DELETE ? "DELETE" : "PUT";
-        if (c->format == KV_FIELDS) {
-            printf("\"Type\" : %s\n", type);
-            if (e->prev_kv)
-                kv_fields_pair(c, "Prev", e->prev_kv);
-            kv_fields_pair(c, "", e->kv);
-        } else {
-            puts(type);
-            if (e->prev_kv)
-                simple_pair(c, e->prev_kv);
-            simple_pair(c, e->kv);
-        }
-    }
+    kv_form *form = c->format == KV_SIMPLE   ? forms->simple
+                    : c->format == KV_FIELDS ? forms->fields
+                    : c->format == KV_TABLE  ? forms->table
+                    : c->format == KV_JSON   ? (forms->json ? forms->json : json_form)
+                    : forms->protobuf        ? forms->protobuf
+                                             : protobuf_form;
+    if (!form || form == kv_no_form)
+        return kv_unsupported(c);
+    form(c, message);
+    fflush(stdout);
+    return 0;
 }

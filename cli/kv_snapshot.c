@@ -36,7 +36,7 @@ static void save_message(struct grpc_client_call *call, void *ctx, const Protobu
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
-            s->code = kv_fail(KV_EXIT_IO, "write %s: %s", s->part, strerror(errno));
+            s->code = kv_fail(KV_EXIT_INTERRUPTED, "write %s: %s", s->part, strerror(errno));
             grpc_client_cancel(call);
             return;
         }
@@ -51,7 +51,7 @@ static void save_done(struct grpc_client_call *call, void *ctx, const struct grp
     (void)call;
     struct save *s = ctx;
     if (s->code == 0 && result->status != GRPC_OK)
-        s->code = kv_fail(KV_EXIT_ERROR, "%s", result->message);
+        s->code = kv_fail(KV_EXIT_INTERRUPTED, "%s", result->message);
     uv_sem_post(&s->ended);
 }
 
@@ -70,19 +70,20 @@ static int save_to(struct kv_cli *c, const char *path)
     struct save s = {.cli = c, .part = arena_printf(&c->arena, "%s.part", path)};
     s.fd = open(s.part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (s.fd < 0)
-        return kv_fail(KV_EXIT_IO, "could not open %s (%s)", s.part, strerror(errno));
+        return kv_fail(KV_EXIT_INTERRUPTED, "could not open %s (%s)", s.part, strerror(errno));
     uv_sem_init(&s.ended, 0);
     loop_call(c->loop, save_begin, &s);
     uv_sem_wait(&s.ended);
     uv_sem_destroy(&s.ended);
     if (s.code == 0 && (!s.complete || s.bytes % 512 != BACKUP_HASH_BYTES))
-        s.code = kv_fail(KV_EXIT_IO, "sha256 checksum not found [bytes: %" PRIu64 "]", s.bytes);
+        s.code =
+            kv_fail(KV_EXIT_INTERRUPTED, "sha256 checksum not found [bytes: %" PRIu64 "]", s.bytes);
     if (s.code == 0 && fsync(s.fd) < 0)
-        s.code = kv_fail(KV_EXIT_IO, "flush %s: %s", s.part, strerror(errno));
+        s.code = kv_fail(KV_EXIT_INTERRUPTED, "flush %s: %s", s.part, strerror(errno));
     close(s.fd);
     if (s.code == 0 && rename(s.part, path) < 0)
-        s.code =
-            kv_fail(KV_EXIT_IO, "could not rename %s to %s (%s)", s.part, path, strerror(errno));
+        s.code = kv_fail(KV_EXIT_INTERRUPTED, "could not rename %s to %s (%s)", s.part, path,
+                         strerror(errno));
     if (s.code)
         unlink(s.part);
     else
@@ -101,70 +102,70 @@ static int save_main(int argc, char **argv)
                                     .flags = flags,
                                     .env_prefix = "ETCDCTL_",
                                     .args_max = FLAGS_ANY};
-    kv_cli_start(&c, &spec, argc, argv);
+    kv_cli_parse(&c, &spec, argc, argv);
     int code;
-    if (c.args.len != 1)
+    if (c.args.len != 1) {
         code = kv_fail(KV_EXIT_ARGS, "snapshot save expects one argument");
-    else if (c.endpoints.len != 1)
-        code = kv_fail(KV_EXIT_ARGS,
-                       "snapshot must be requested to one selected node, not multiple [%s]",
+    } else if (c.endpoints.len != 1) {
+        code = kv_fail(KV_EXIT_INTERRUPTED,
+                       "snapshot must be requested to one selected node, not multiple [%s …]",
                        c.endpoints.items[0]);
-    else
+    } else {
+        kv_cli_connect_all(&c);
         code = save_to(&c, c.args.items[0]);
+    }
     kv_cli_stop(&c);
     return code;
 }
 
 /* ---- status ---- */
 
-/* As etcd's tools print sizes: powers of 1000, two digits. */
-static const char *humane(struct arena *a, uint64_t bytes)
+static void simple_status(struct kv_cli *c, const void *message)
 {
-    static const char *const units[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
-    double v = (double)bytes;
-    unsigned u = 0;
-    while (v >= 1000 && u + 1 < ARRAY_LEN(units)) {
-        v /= 1000;
-        u++;
-    }
-    if (bytes < 10)
-        return arena_printf(a, "%" PRIu64 " B", bytes);
-    double rounded = (double)(int64_t)(v * 10 + 0.5) / 10;
-    return arena_printf(a, rounded < 10 ? "%.1f %s" : "%.0f %s", rounded, units[u]);
+    const struct backup_status *s = message;
+    printf("%x, %" PRId64 ", %" PRIu64 ", %s\n", s->hash, s->revision, s->total_keys,
+           kv_human_bytes(&c->arena, s->total_bytes));
 }
 
-static void status_print(const struct backup_status *s, const char *format, struct arena *a)
+static void json_status(struct kv_cli *c, const void *message)
 {
-    const char *size = humane(a, s->total_bytes);
-    if (cstr_eq(format, "json")) {
-        printf("{\"hash\":%u,\"revision\":%" PRId64 ",\"totalKey\":%" PRIu64
-               ",\"totalSize\":%" PRIu64 "}\n",
-               s->hash, s->revision, s->total_keys, s->total_bytes);
-    } else if (cstr_eq(format, "fields")) {
-        printf("\"Hash\" : %u\n\"Revision\" : %" PRId64 "\n\"Keys\" : %" PRIu64
-               "\n\"Size\" : %" PRIu64 "\n",
-               s->hash, s->revision, s->total_keys, s->total_bytes);
-    } else if (cstr_eq(format, "table")) {
-        const char *cells[8] = {"HASH", "REVISION", "TOTAL KEYS", "TOTAL SIZE"};
-        cells[4] = arena_printf(a, "%x", s->hash);
-        cells[5] = arena_printf(a, "%" PRId64, s->revision);
-        cells[6] = arena_printf(a, "%" PRIu64, s->total_keys);
-        cells[7] = size;
-        kv_table(cells, 4, 2);
-    } else {
-        printf("%x, %" PRId64 ", %" PRIu64 ", %s\n", s->hash, s->revision, s->total_keys, size);
-    }
+    (void)c;
+    const struct backup_status *s = message;
+    printf("{\"hash\":%u,\"revision\":%" PRId64 ",\"totalKey\":%" PRIu64 ",\"totalSize\":%" PRIu64
+           "}\n",
+           s->hash, s->revision, s->total_keys, s->total_bytes);
+}
+
+static void fields_status(struct kv_cli *c, const void *message)
+{
+    (void)c;
+    const struct backup_status *s = message;
+    printf("\"Hash\" : %u\n\"Revision\" : %" PRId64 "\n\"Keys\" : %" PRIu64 "\n\"Size\" : %" PRIu64
+           "\n",
+           s->hash, s->revision, s->total_keys, s->total_bytes);
+}
+
+static void table_status(struct kv_cli *c, const void *message)
+{
+    const struct backup_status *s = message;
+    const char *cells[8] = {"HASH", "REVISION", "TOTAL KEYS", "TOTAL SIZE"};
+    cells[4] = arena_printf(&c->arena, "%x", s->hash);
+    cells[5] = arena_printf(&c->arena, "%" PRId64, s->revision);
+    cells[6] = arena_printf(&c->arena, "%" PRIu64, s->total_keys);
+    cells[7] = kv_human_bytes(&c->arena, s->total_bytes);
+    kv_table(cells, 4, 2);
 }
 
 static int status_main(int argc, char **argv)
 {
-    struct flag_list args = {0};
-    const char *format = "simple";
-    const struct flag flags[] = {
-        {"write-out", 'w', FLAG_STRING, &format, "FORMAT", "simple, json, fields or table.",
-         .choices = "simple|json|fields|table"},
-        FLAGS_END,
-    };
+    static const struct kv_forms forms = {.simple = simple_status,
+                                          .json = json_status,
+                                          .fields = fields_status,
+                                          .table = table_status,
+                                          .protobuf = kv_no_form};
+    struct kv_cli c;
+    kv_cli_init(&c, argv[0]);
+    const struct flag flags[] = {KV_GLOBAL_FLAGS(&c), FLAGS_END};
     const struct flags_spec spec = {.program = "c8s kv snapshot status",
                                     .summary = "Hash, revision, number of entries and size of a "
                                                "backup.",
@@ -174,18 +175,15 @@ static int status_main(int argc, char **argv)
                                     .args_max = FLAGS_ANY};
     struct backup_status s;
     struct error err = {0};
-    struct arena a;
-    flags_parse_or_exit(&spec, argc, argv, &args, KV_EXIT_ERROR);
-    int code = 0;
-    if (args.len != 1)
+    kv_cli_parse(&c, &spec, argc, argv);
+    int code;
+    if (c.args.len != 1)
         code = kv_fail(KV_EXIT_ARGS, "snapshot status requires exactly one argument");
-    else if (backup_file_status(args.items[0], &s, &err) < 0)
+    else if (backup_file_status(c.args.items[0], &s, &err) < 0)
         code = kv_fail(KV_EXIT_ERROR, "%s", err.message);
-    arena_init(&a);
-    if (code == 0)
-        status_print(&s, format, &a);
-    arena_free(&a);
-    flag_list_free(&args);
+    else
+        code = kv_show(&c, &s, &forms);
+    kv_cli_stop(&c);
     return code;
 }
 
@@ -236,13 +234,13 @@ static int restore(const struct restore_flags *f, const char *file, struct arena
 
 static int restore_main(int argc, char **argv)
 {
-    struct flag_list args = {0};
-    struct arena a;
+    struct kv_cli c;
     struct restore_flags f = {.data_dir = "",
                               .name = "default",
                               .initial_cluster = "default=http://localhost:2380",
                               .token = "etcd-cluster",
                               .peer_urls = "http://localhost:2380"};
+    kv_cli_init(&c, argv[0]);
     const struct flag flags[] = {
         {"data-dir", 0, FLAG_STRING, &f.data_dir, "DIR",
          "Directory to make; must be absent or empty. Default: NAME.etcd."},
@@ -260,6 +258,9 @@ static int restore_main(int argc, char **argv)
          "the backup has."},
         {"mark-compacted", 0, FLAG_BOOL, &f.mark_compacted, NULL,
          "Count everything up to the new revision as compacted: watches from before start anew."},
+        {"wal-dir", 0, FLAG_UNSUPPORTED, &c.unsupported, NULL,
+         "a data directory keeps its log in itself"},
+        KV_GLOBAL_FLAGS(&c),
         FLAGS_END,
     };
     const struct flags_spec spec = {.program = "c8s kv snapshot restore",
@@ -269,23 +270,17 @@ static int restore_main(int argc, char **argv)
                                     .flags = flags,
                                     .env_prefix = "ETCDCTL_",
                                     .args_max = FLAGS_ANY};
-    flags_parse_or_exit(&spec, argc, argv, &args, KV_EXIT_ERROR);
-    arena_init(&a);
-    int code = args.len == 1
-                   ? restore(&f, args.items[0], &a)
+    kv_cli_parse(&c, &spec, argc, argv);
+    int code = c.args.len == 1
+                   ? restore(&f, c.args.items[0], &c.arena)
                    : kv_fail(KV_EXIT_ARGS, "snapshot restore requires exactly one argument");
-    arena_free(&a);
-    flag_list_free(&args);
+    kv_cli_stop(&c);
     return code;
 }
 
-int kv_snapshot_main(int argc, char **argv)
-{
-    static const struct kv_verb verbs[] = {
-        {"save", save_main, "Save a backup of one member's state"},
-        {"status", status_main, "What a backup holds"},
-        {"restore", restore_main, "Make a member's data directory from a backup"},
-        {NULL},
-    };
-    return kv_dispatch("c8s kv snapshot", verbs, argc, argv);
-}
+const struct kv_verb kv_snapshot_verbs[] = {
+    {"save", save_main, "Save a backup of one member's state"},
+    {"status", status_main, "What a backup holds"},
+    {"restore", restore_main, "Make a member's data directory from a backup"},
+    {NULL},
+};

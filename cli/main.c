@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "cli/res.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -50,8 +51,7 @@ const struct cli_command cli_commands[] = {
     {"kubeconfig", cluster_kubeconfig_main, "Print its kubeconfig", "Local cluster"},
     {"pause", cluster_pause_main, "Freeze all or some of its hosts", "Local cluster"},
     {"unpause", cluster_unpause_main, "Let them go on", "Local cluster"},
-    {"kv", kv_main, "The store: put, get, del, txn, watch, lease, member, endpoint, bench",
-     "Store"},
+    {"kv", kv_main, "The store: etcdctl's commands, and a load generator", "Store"},
     {"help", help_main, "Show this text, or a command's", "Other"},
     {"version", version_main, "Show the version", "Other"},
     {NULL},
@@ -76,8 +76,17 @@ void cli_print_commands(const struct cli_command *table)
     }
 }
 
+/* A link to c8s that is called etcdctl is etcdctl: scripts need not be changed. */
+static bool is_etcdctl(const char *program)
+{
+    const char *slash = strrchr(program, '/');
+    return strcmp(slash ? slash + 1 : program, "etcdctl") == 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc > 0 && is_etcdctl(argv[0]))
+        return kv_main(argc, argv);
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
         return help_main(1, argv);
     if (strcmp(argv[1], "--version") == 0)

@@ -163,6 +163,8 @@ struct grpc_channel_options {
     unsigned connections;        /* HTTP/2 connections, calls dealt in turn; default 1 */
     size_t message_bytes_max;    /* received; default 64 MiB */
     uint64_t connect_timeout_ms; /* default 5000 */
+    uint64_t ping_interval_ms, ping_timeout_ms; /* as http_client; 0: its defaults */
+    bool require_leader; /* metadata `hasleader`: streams end when the member loses its leader */
 };
 struct grpc_channel *grpc_channel_new(struct loop *loop, const struct grpc_channel_options *options,
                                       struct error *err);

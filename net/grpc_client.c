@@ -15,6 +15,7 @@ struct grpc_channel {
     size_t clients_len;
     atomic_size_t next;
     char *authority, *token;
+    bool require_leader;
     size_t message_bytes_max;
 };
 
@@ -40,6 +41,7 @@ struct grpc_channel *grpc_channel_new(struct loop *loop, const struct grpc_chann
     ch->clients = mem_zalloc(ch->clients_len * sizeof *ch->clients);
     ch->authority = o->authority ? mem_strdup(o->authority) : NULL;
     ch->token = o->token ? mem_strdup(o->token) : NULL;
+    ch->require_leader = o->require_leader;
     ch->message_bytes_max = o->message_bytes_max ? o->message_bytes_max : 64u << 20;
     struct http_client_options ho = {
         .servers = o->targets,
@@ -48,6 +50,8 @@ struct grpc_channel *grpc_channel_new(struct loop *loop, const struct grpc_chann
         .user_agent = "grpc-c8s/" C8S_VERSION,
         .http2_only = true,
         .connect_timeout_ms = o->connect_timeout_ms,
+        .ping_interval_ms = o->ping_interval_ms,
+        .ping_timeout_ms = o->ping_timeout_ms,
     };
     for (size_t i = 0; i < ch->clients_len; i++) {
         ch->clients[i] = http_client_new(loop, &ho, err);
@@ -76,7 +80,7 @@ struct loop *grpc_channel_loop(const struct grpc_channel *ch)
     return ch->loop;
 }
 
-#define HEADERS_MAX 5
+#define HEADERS_MAX 6
 
 static size_t make_headers(const struct grpc_channel *ch, uint64_t timeout_ms, char timeout[24],
                            struct http_header out[HEADERS_MAX])
@@ -88,6 +92,8 @@ static size_t make_headers(const struct grpc_channel *ch, uint64_t timeout_ms, c
         out[n++] = (struct http_header){STR("host"), str_from(ch->authority)};
     if (ch->token)
         out[n++] = (struct http_header){STR("token"), str_from(ch->token)};
+    if (ch->require_leader)
+        out[n++] = (struct http_header){STR("hasleader"), STR("true")};
     if (timeout_ms) {
         bool seconds = timeout_ms > 99999999;
         snprintf(timeout, 24, "%llu%c",

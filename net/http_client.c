@@ -14,7 +14,6 @@
 
 #define H1_CONNECTIONS 8
 #define H2_CONNECTIONS_MAX 16 /* when the server's stream limit is used up */
-#define PING_TIMEOUT_MS 15000
 #define TICK_MS 1000
 
 int http_url_parse(const char *url, struct http_url *out, struct error *err)
@@ -176,7 +175,7 @@ static void on_tick(struct loop_timer *timer)
         return;
     if (c->pinged_ms && c->read_ms > c->pinged_ms)
         c->pinged_ms = 0;
-    if (c->pinged_ms && now - c->pinged_ms > PING_TIMEOUT_MS) {
+    if (c->pinged_ms && now - c->pinged_ms > o->ping_timeout_ms) {
         stream_close(c->stream, ERR_UNAVAILABLE, "the server answers no ping");
     } else if (!c->pinged_ms && now - c->read_ms > o->ping_interval_ms) {
         c->pinged_ms = now;
@@ -347,6 +346,7 @@ struct http_client *http_client_new(struct loop *loop, const struct http_client_
     o->connect_timeout_ms = o->connect_timeout_ms ? o->connect_timeout_ms : 5000;
     o->idle_timeout_ms = o->idle_timeout_ms ? o->idle_timeout_ms : 90000;
     o->ping_interval_ms = o->ping_interval_ms ? o->ping_interval_ms : 30000;
+    o->ping_timeout_ms = o->ping_timeout_ms ? o->ping_timeout_ms : 15000;
     size_t n = 0;
     while (options->servers[n])
         n++;

@@ -37,8 +37,9 @@ struct http_client_options {
     unsigned connections_max;    /* per server; default 8 for HTTP/1.1, 1 for HTTP/2 */
     uint64_t connect_timeout_ms; /* default 5000 */
     uint64_t idle_timeout_ms;    /* default 90000: unused connections are closed */
-    uint64_t ping_interval_ms; /* default 30000; HTTP/2: ping when nothing was read that long, close
-                                  15 s later, so that a watch notices a dead server */
+    uint64_t ping_interval_ms;   /* default 30000; HTTP/2: ping when nothing was read that long,
+                                  so that a watch notices a dead server */
+    uint64_t ping_timeout_ms;    /* default 15000: close if no answer came for that long */
 };
 
 /* Strings are copied, the context referenced. Any thread, if the loop does not use it yet. */

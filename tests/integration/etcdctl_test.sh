@@ -1,6 +1,5 @@
 #!/bin/bash
-# The store's etcd v3 API, driven by Debian's etcdctl, and `c8s kv` held against etcdctl: same requests, same
-# output, same exit codes. Usage: etcdctl_test.sh BIN_DIR [MEMBERS]
+# The store's etcd v3 API, driven by Debian's etcdctl, and some of `c8s kv`. Usage: etcdctl_test.sh BIN_DIR [MEMBERS]
 #
 # Starts MEMBERS (default 1) store-only members. With several, every verb is tried through each of them.
 set -u
@@ -126,48 +125,19 @@ run_all() { # endpoint
     check "its count under a limit" '"More" : true"Count" : 200' "$(e get --prefix many/ --limit=2 -w fields | grep -E 'More|Count' | tr -d '\n')"
 }
 
-# The same request with both clients: output and exit code must be the same, but for what time changes.
-normalize() { sed -E 's/"(revision|raft_term|Revision|ttl|TTL)" ?: ?[0-9]+/"\1":N/g; s/remaining\([0-9]+s\)/remaining(N)/; s/took = .*$/took/; s/"(took|Took)" ?: ?"?[^,}"]*"?/took/; s/[0-9]+\.[0-9]+(ms|µs)/TOOK/g; s/ +/ /g; s/-+/-/g'; }
-same() { # stdin, then arguments
-    local input=$1; shift
-    local theirs ours
-    theirs=$(printf "$input" | etcdctl --endpoints "$ep" "$@" 2>"$dir/err1"; echo "exit $?")
-    ours=$(printf "$input" | "$bin/c8s" kv "$@" --endpoints "$ep" 2>"$dir/err2"; echo "exit $?")
-    check "as etcdctl: $*" "$(normalize <<<"$theirs")" "$(normalize <<<"$ours")"
-    check "  and its error" "$(grep -v '^{' "$dir/err1" | normalize | head -1)" "$(head -1 "$dir/err2" | normalize)"
-}
-compare_clients() {
-    local ep=$1 w lease
+normalize() { sed -E 's/"(revision|raft_term)":[0-9]+/"\1":N/g'; }
+# Some of `c8s kv` through this cluster; kv_cli_test.py holds all of it against etcdctl.
+try_kv() {
+    local ep=$1
     etcdctl --endpoints "$ep" del --prefix "" >/dev/null
-    lease=$(etcdctl --endpoints "$ep" lease grant 1000 | awk '{print $2}')
-    etcdctl --endpoints "$ep" put --lease="$lease" k 'v "1"' >/dev/null
-    for w in simple json fields; do
-        same "" get k -w $w
-        same "" get nothing -w $w
-        same "" get --prefix "" --keys-only -w $w
-        same "" lease timetolive "$lease" --keys -w $w
-        same "" lease keep-alive --once "$lease" -w $w
-        same "" lease list -w $w
-        same "" member list -w $w
-        same "" endpoint health -w $w
-        same 'value("k") = "v \\"1\\""\n\nget k\n\nget x\n\n' txn -w $w
-        same 'create("k") = "0"\n\nput x y\n\nget k\nget --prefix ""\n\n' txn -w $w
-        same "" del nothing -w $w
-    done
-    same "" member list -w table
-    same "" endpoint health -w table
-    same "" get k -w table
-    same "" get k --rev=999999
-    same "" compaction 1
-    same "" lease revoke 1
-    same 'nonsense\n' txn
+    "$bin/c8s" kv put --endpoints "$ep" k v >/dev/null
     check "put with c8s" "OK" "$("$bin/c8s" kv put --endpoints "$ep" key value)"
     check "put from standard input" "line" "$(printf line | "$bin/c8s" kv put --endpoints "$ep" key >/dev/null; etcdctl --endpoints "$ep" get key --print-value-only)"
     check "put -w json" "$(etcdctl --endpoints "$ep" put z 1 -w json | normalize)" "$("$bin/c8s" kv put --endpoints "$ep" z 1 -w json | normalize)"
     check "del --prev-kv" "1 key line" "$("$bin/c8s" kv del --endpoints "$ep" key --prev-kv | xargs)"
     check "get --count-only -w fields" '"Count" : 2' "$("$bin/c8s" kv get --endpoints "$ep" --prefix "" --count-only -w fields | grep Count)"
     check "no argument" 128 "$("$bin/c8s" kv get --endpoints "$ep" 2>/dev/null; echo $?)"
-    check "nobody listens" 1 "$("$bin/c8s" kv get --endpoints 127.0.0.1:1 k 2>/dev/null; echo $?)"
+    check "nobody listens" 1 "$("$bin/c8s" kv get --endpoints 127.0.0.1:1 --command-timeout 300ms k 2>/dev/null; echo $?)"
     local watched
     "$bin/c8s" kv watch --endpoints "$ep" --prefix seen/ >"$dir/watch" & watched=$!
     until_ok bash -c "etcdctl --endpoints $ep put seen/1 x; grep -q seen/1 $dir/watch"
@@ -197,9 +167,9 @@ over_tls() {
     until_ok etcdctl "${good[@]}" --command-timeout=1s get x || return
     check "tls: put" OK "$(etcdctl "${good[@]}" put a 1)"
     check "tls: c8s kv get" "a 1" "$("$bin/c8s" kv get "${good[@]}" a | xargs)"
-    check "tls: no certificate" 1 "$("$bin/c8s" kv get --endpoints "https://$ep" --cacert "$dir/ca.crt" a 2>/dev/null; echo $?)"
-    check "tls: certificate of another CA" 1 "$("$bin/c8s" kv get --endpoints "https://$ep" --cacert "$dir/ca.crt" --cert "$dir/mallory.crt" --key "$dir/mallory.key" a 2>/dev/null; echo $?)"
-    check "tls: server of another CA" 1 "$("$bin/c8s" kv get "${good[@]}" --cacert "$dir/otherca.crt" a 2>"$dir/err"; echo $?)"
+    check "tls: no certificate" 1 "$("$bin/c8s" kv get --endpoints "https://$ep" --cacert "$dir/ca.crt" --command-timeout 1s a 2>/dev/null; echo $?)"
+    check "tls: certificate of another CA" 1 "$("$bin/c8s" kv get --endpoints "https://$ep" --cacert "$dir/ca.crt" --cert "$dir/mallory.crt" --key "$dir/mallory.key" --command-timeout 1s a 2>/dev/null; echo $?)"
+    check "tls: server of another CA" 1 "$("$bin/c8s" kv get "${good[@]}" --cacert "$dir/otherca.crt" --command-timeout 1s a 2>"$dir/err"; echo $?)"
     check "tls:   says so" 1 "$(grep -c certificate "$dir/err")"
     check "tls: /health" true "$(curl -s --cacert "$dir/ca.crt" --cert "$dir/alice.crt" --key "$dir/alice.key" "https://$ep/health" | grep -o true)"
 }
@@ -225,8 +195,8 @@ for endpoint in ${endpoints//,/ }; do
     echo "--- etcdctl against $endpoint"
     run_all "$endpoint"
 done
-echo "--- c8s kv beside etcdctl"
-compare_clients "${endpoints%%,*}"
+echo "--- c8s kv"
+try_kv "${endpoints%%,*}"
 echo "--- over TLS, with client certificates"
 over_tls
 stops_with_a_watch_open
