@@ -1,10 +1,17 @@
 /*
- * A file system over a directory whose flushes take longer: what a store does on a slower disk.
+ * A file system over a directory whose flushes take longer, or fail: what a store does on a slower or a bad disk.
  *
- *     slow_fs DIRECTORY MOUNTPOINT MICROSECONDS        (in the foreground, until unmounted)
+ *     slow_fs DIRECTORY MOUNTPOINT MICROSECONDS [FAULT]        (in the foreground, until unmounted)
  *
  * Everything goes to the directory underneath; fsync and fdatasync sleep first. It works for any program,
  * also one that makes its system calls by itself, and costs each the same.
+ *
+ * FAULT is a file that says what is wrong with the disk just now; its first word is looked at with each call:
+ *     write-eio, write-enospc   a write fails, and nothing of it arrives
+ *     write-short               half of it arrives, and that is what the caller is told
+ *     write-torn                half of it arrives, and the caller is told EIO
+ *     sync-eio, sync-enospc     a flush fails
+ * Without the file, or with other words in it, the disk is well.
  */
 #define FUSE_USE_VERSION 31
 #include <dirent.h>
@@ -12,6 +19,7 @@
 #include <fcntl.h>
 #include <fuse.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +27,21 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *below;
+static const char *below, *fault_file;
 static long delay_us;
+
+static bool fault_is(const char *what)
+{
+    char word[32] = "";
+    int fd = fault_file ? open(fault_file, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, word, sizeof word - 1);
+    close(fd);
+    word[n > 0 ? n : 0] = 0;
+    word[strcspn(word, "\n")] = 0;
+    return strcmp(word, what) == 0;
+}
 
 static const char *under(const char *path, char out[PATH_MAX])
 {
@@ -68,8 +89,15 @@ static int do_write(const char *path, const char *data, size_t n, off_t at,
                     struct fuse_file_info *fi)
 {
     (void)path;
+    if (fault_is("write-eio"))
+        return -EIO;
+    if (fault_is("write-enospc"))
+        return -ENOSPC;
+    bool torn = fault_is("write-torn");
+    if (n > 1 && (torn || fault_is("write-short")))
+        n /= 2;
     ssize_t put = pwrite((int)fi->fh, data, n, at);
-    return put < 0 ? -errno : (int)put;
+    return put < 0 ? -errno : torn ? -EIO : (int)put;
 }
 
 static int do_fsync(const char *path, int data_only, struct fuse_file_info *fi)
@@ -77,6 +105,10 @@ static int do_fsync(const char *path, int data_only, struct fuse_file_info *fi)
     (void)path;
     struct timespec t = {delay_us / 1000000, delay_us % 1000000 * 1000};
     nanosleep(&t, NULL);
+    if (fault_is("sync-eio"))
+        return -EIO;
+    if (fault_is("sync-enospc"))
+        return -ENOSPC;
     return result(data_only ? fdatasync((int)fi->fh) : fsync((int)fi->fh));
 }
 
@@ -175,14 +207,15 @@ static const struct fuse_operations operations = {
 
 int main(int argc, char **argv)
 {
-    if (argc != 4) {
-        fprintf(stderr, "usage: slow_fs DIRECTORY MOUNTPOINT MICROSECONDS\n");
+    if (argc != 4 && argc != 5) {
+        fprintf(stderr, "usage: slow_fs DIRECTORY MOUNTPOINT MICROSECONDS [FAULT]\n");
         return 2;
     }
     below = realpath(argv[1], NULL);
     delay_us = atol(argv[3]);
-    if (!below || delay_us < 0) {
-        fprintf(stderr, "slow_fs: %s: not a directory\n", argv[1]);
+    fault_file = argc > 4 ? realpath(argv[4], NULL) : NULL;
+    if (!below || delay_us < 0 || (argc > 4 && !fault_file)) {
+        fprintf(stderr, "slow_fs: %s or %s is not there\n", argv[1], argc > 4 ? argv[4] : "");
         return 2;
     }
     char *args[] = {argv[0], "-f", "-o", "attr_timeout=3600,entry_timeout=3600", argv[2], NULL};
