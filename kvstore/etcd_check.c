@@ -26,6 +26,6 @@ bool etcd_check(struct grpc_call *call, void *ctx, const struct grpc_method *met
     const struct etcd_server *s = ctx;
     if (!kv_is_learner(s->kv) || learner_may(method, message))
         return true;
-    grpc_finish(call, GRPC_UNAVAILABLE, "etcdserver: rpc not supported for learner");
+    grpc_finish(call, GRPC_FAILED_PRECONDITION, "etcdserver: rpc not supported for learner");
     return false;
 }

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "kvstore/alarm.h"
 #include "kvstore/kv_defrag.h"
+#include "kvstore/kv_members.h"
 
 static void on_status(struct grpc_call *call, void *ctx, const ProtobufCMessage *message,
                       struct str raw)
@@ -34,6 +35,12 @@ static void on_status(struct grpc_call *call, void *ctx, const ProtobufCMessage 
     r.raftterm = st.term;
     r.raftappliedindex = st.applied_index;
     r.islearner = st.is_learner;
+    Etcdserverpb__DowngradeInfo downgrade = ETCDSERVERPB__DOWNGRADE_INFO__INIT;
+    char target[16];
+    kv_downgrade_target(s->kv, target, sizeof target);
+    downgrade.enabled = target[0] != 0;
+    downgrade.targetversion = target;
+    r.downgradeinfo = &downgrade;
     r.errors = arena_alloc(a, (alarms_len + 1) * sizeof *r.errors);
     if (!st.leader_id)
         r.errors[r.n_errors++] = (char *)"etcdserver: no leader";

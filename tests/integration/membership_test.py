@@ -380,7 +380,38 @@ def move_leader(bin_dir):
     load.tell()
 
 
-SCENARIOS = {f.__name__: f for f in (founding, wiped, changes, guard, at_once, replace_all, forced, move_leader)}
+def identity(bin_dir):
+    """Who has a certificate of the peers' CA is no member for that: it must be for servers and clients, and of the
+    member's own address."""
+    c = Cluster(bin_dir, tls=True)
+    m = c.found()
+    load = c.load(members=m[:2])
+    load.wait_more()
+    m4 = c.member(4)
+    add(c, m4)
+    c.certificate(m4.name, m4.ip, "clientAuth")
+    m4.start(m + [m4], "existing")
+    check("a client's certificate does not join", m4.exit_code() == 1)
+    check("  the members say why", wait_for("the reason", lambda: any(
+        x.said("certificate \\(m4\\) is not a member's") for x in m)))
+    c.certificate(m4.name, m[0].ip, "serverAuth,clientAuth")  # of another member's address
+    m4.start(m + [m4], "existing")
+    check("somebody else's certificate is refused", wait_for("the reason", lambda: any(
+        x.said("certificate \\(m4\\) is not of that member's address") for x in m)))
+    check("  and brings nothing", m4.etcdctl("get", "x", timeout=1)[0] != 0)
+    m4.kill()
+    c.certificate(m4.name, m4.ip, "serverAuth,clientAuth")
+    if os.path.exists(m4.dir):  # it asked for its id and got that far: the directory is its own
+        m4.restart()
+    else:
+        m4.start(m + [m4], "existing")
+    c.wait_serving(m4)
+    check("its own certificate is taken", c.list()["m4"].get("name") == "m4")
+    load.wait_more()
+    load.verify(m + [m4])
+
+
+SCENARIOS = {f.__name__: f for f in (founding, wiped, changes, guard, at_once, replace_all, forced, move_leader, identity)}
 
 
 def main():

@@ -763,6 +763,69 @@ static void one_change_at_a_time(void **state)
     assert_int_equal(propose_change(1, RAFT_REMOVE, 4, false), 0);
 }
 
+/*
+ * The known fault of single-server changes: two leaders in turn, each with a change of its own in the log, count with
+ * configurations that do not overlap. It cannot happen when a leader first commits an entry of its own term.
+ */
+static void a_new_leader_changes_nothing_before_its_term_commits(void **state)
+{
+    (void)state;
+    struct raft_config c = voters(3);
+    start_all(4, &c);
+    campaign(1);
+    while (raft_role(actors[1].raft) != RAFT_LEADER) {
+        struct raft_message m = {0};
+        for (int id = 1; id <= 3 && m.type == 0; id++)
+            if (actors[id].outbox.len) {
+                m = actors[id].outbox.items[0];
+                vec_remove(&actors[id].outbox, 0);
+            }
+        assert_int_not_equal(m.type, 0);
+        deliver(&m);
+    }
+    assert_false(raft_term_committed(actors[1].raft));
+    assert_int_equal(raft_may_change(actors[1].raft, NULL), ERR_CONFLICT);
+    assert_int_equal(propose_change(1, RAFT_ADD_LEARNER, 4, false), ERR_CONFLICT);
+    settle();
+    assert_int_equal(propose_change(1, RAFT_ADD_LEARNER, 4, false), 0);
+}
+
+/* Nobody waits for an election timeout when the leader has removed itself: the voters take turns at once. */
+static void a_removed_leader_is_followed_at_once(void **state)
+{
+    (void)state;
+    struct raft_config c = voters(3);
+    start_all(3, &c);
+    elect(1);
+    assert_int_equal(propose_change(1, RAFT_REMOVE, 1, false), 0);
+    while (raft_role(actors[1].raft) == RAFT_LEADER) { /* commits and applies it */
+        struct raft_message m = {0};
+        for (int id = 1; id <= 3 && m.type == 0; id++)
+            if (actors[id].outbox.len) {
+                m = actors[id].outbox.items[0];
+                vec_remove(&actors[id].outbox, 0);
+            }
+        assert_int_not_equal(m.type, 0);
+        deliver(&m);
+    }
+    /* It calls upon somebody, but those who have applied its removal do not listen to it any more. */
+    for (size_t i = actors[1].outbox.len; i-- > 0;)
+        if (actors[1].outbox.items[i].type == RAFT_MSG_TIMEOUT_NOW)
+            vec_remove(&actors[1].outbox, i);
+    settle();
+    for (int id = 2; id <= 3; id++) {
+        assert_false(raft_config_is_voter(raft_configuration(actors[id].raft), 1));
+        assert_int_equal(raft_leader(actors[id].raft), 0);
+    }
+    for (int i = 0; i < 4; i++)
+        for (int id = 2; id <= 3; id++) {
+            tick((uint64_t)id, 1);
+            settle();
+        }
+    assert_int_equal(raft_role(actors[2].raft), RAFT_LEADER);
+    assert_int_equal(raft_leader(actors[3].raft), 2);
+}
+
 static void a_learner_does_not_count(void **state)
 {
     (void)state;
@@ -1029,6 +1092,8 @@ int main(void)
         story(reads_wait_for_the_terms_first_commit),
         story(reads_ask_a_quorum),
         story(one_change_at_a_time),
+        story(a_new_leader_changes_nothing_before_its_term_commits),
+        story(a_removed_leader_is_followed_at_once),
         story(a_learner_does_not_count),
         story(joint_needs_both_halves_and_leaves_by_itself),
         story(a_removed_leader_with_a_longer_log_blocks_nobody),
