@@ -311,7 +311,7 @@ def forced(bin_dir):
     survivor = m[2]
     for x in m[:2]:
         x.kill()
-        x.wipe()
+    m[1].wipe()
     code, out, error = survivor.etcdctl("put", "x", "y", timeout=2)
     check("without a quorum nothing is written", code != 0, out)
     survivor.stop()
@@ -335,11 +335,13 @@ def forced(bin_dir):
     again.wait_more()
     load.verify(again.members)
     again.verify(again.members)
-    # One of those that were forgotten, back with an empty directory and its old flags: not let in.
+    # Those that were forgotten, back with their old flags: not let in, with a directory or without.
     survivor.restart()
     c.wait_serving(survivor)
-    m[0].start(m, "new")
-    check("a forgotten member is refused", m[0].exit_code() == 1)
+    m[0].restart()
+    wait_gone("a forgotten member", m[0])
+    m[1].restart()
+    check("a forgotten member without its directory is refused", m[1].exit_code() == 1)
     empty = c.member(6)
     empty.start(args=["--force-new-cluster"])
     check("nothing to force in an empty directory", empty.exit_code() == 1 and empty.said("holds no member"))
