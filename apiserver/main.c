@@ -165,6 +165,8 @@ static int start_etcd(struct process *p, struct error *err)
             .keepalive_timeout_ms = (uint64_t)MAX(o->keepalive_timeout_ns, 0) / 1000000,
             .request_bytes_max = o->request_bytes_max,
             .txn_ops_max = o->txn_ops_max,
+            .extensive_metrics = cstr_eq(o->metrics_detail, "extensive"),
+            .warning_call_ns = (uint64_t)MAX(o->warning_call_ns, 1),
             .streams_max = (unsigned)MIN(o->streams_max, UINT32_MAX),
         },
         err);

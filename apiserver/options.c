@@ -3,6 +3,7 @@
  */
 #include "apiserver/options.h"
 #include "apiserver/config_file.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/vec.h"
@@ -31,6 +32,11 @@ static void defaults(struct options *o)
         .auth_token_ttl_s = 300,
         .bcrypt_cost = 10,
         .progress_ns = NS(600),
+        .compaction_mode = "periodic",
+        .compaction_retention = "0",
+        .warning_apply_ns = NS(1) / 10,
+        .warning_call_ns = NS(3) / 10,
+        .metrics_detail = "basic",
         .pre_vote = true,
         .strict_reconfig_check = true,
         .max_learners = 1,
@@ -188,6 +194,19 @@ void options_parse(struct options *o, int argc, char **argv)
          "Space in use past which puts are refused; 0: 2 GiB."},
         {"max-request-bytes", 0, FLAG_UINT, &o->request_bytes_max, "BYTES", "The largest write."},
         {"max-txn-ops", 0, FLAG_UINT, &o->txn_ops_max, "N", "Operations in one transaction."},
+        {"auto-compaction-mode", 0, FLAG_STRING, &o->compaction_mode, "MODE",
+         "What --auto-compaction-retention counts: time, or revisions.", "periodic|revision"},
+        {"auto-compaction-retention", 0, FLAG_STRING, &o->compaction_retention, "HOW MUCH",
+         "History that is kept: hours or a duration (periodic), or revisions; 0: no compaction by "
+         "itself."},
+        {"warning-apply-duration", 0, FLAG_DURATION, &o->warning_apply_ns, NULL,
+         "Applying that takes longer is told of in the log."},
+        {"experimental-warning-apply-duration", 0, FLAG_DURATION, &o->warning_apply_ns, NULL,
+         "The same, as etcd 3.4 and 3.5 call it."},
+        {"warning-unary-request-duration", 0, FLAG_DURATION, &o->warning_call_ns, NULL,
+         "Calls that take longer are told of in the log."},
+        {"metrics", 0, FLAG_STRING, &o->metrics_detail, "DETAIL",
+         "extensive: durations of calls, too.", "basic|extensive"},
         {"auth-token", 0, FLAG_STRING, &o->auth_token, "TYPE",
          "Tokens of store users: simple, or "
          "jwt,pub-key=FILE,priv-key=FILE,sign-method=NAME,ttl=TIME."},
@@ -290,10 +309,6 @@ void options_parse(struct options *o, int argc, char **argv)
         {"proxy-client-key-file", 0, FLAG_UNSUPPORTED, NULL, NULL, "aggregation is not there yet"},
         {"disable-admission-plugins", 0, FLAG_UNSUPPORTED, NULL, NULL, "admission is always on"},
         {"feature-gates", 0, FLAG_UNSUPPORTED, NULL, NULL, "there are no feature gates"},
-        {"auto-compaction-mode", 0, FLAG_UNSUPPORTED, NULL, NULL,
-         "not there yet: see --etcd-compaction-interval"},
-        {"auto-compaction-retention", 0, FLAG_UNSUPPORTED, NULL, NULL,
-         "not there yet: see --etcd-compaction-interval"},
         FLAGS_END,
     };
     const struct flags_spec spec = {
@@ -373,6 +388,26 @@ const char *options_cipher_suites(const struct options *o, struct arena *a)
     return all;
 }
 
+/* "0", "12" (hours, or revisions), "90m". */
+static int parse_retention(const struct options *o, struct kv_options *out, struct error *err)
+{
+    struct str text = str_from(o->compaction_retention);
+    int64_t n = 0;
+    bool number = str_to_i64(text, &n), by_revision = cstr_eq(o->compaction_mode, "revision");
+    if (!number && (by_revision || !clock_parse_duration(text, &n)))
+        n = -1;
+    else if (number && !by_revision)
+        n = n <= INT64_MAX / NS(3600) ? n * NS(3600) : -1;
+    if (n < 0)
+        return error_set(err, ERR_INVALID, "--auto-compaction-retention: \"%s\" is no %s",
+                         o->compaction_retention, by_revision ? "number of revisions" : "duration");
+    if (by_revision)
+        out->auto_compact_revs = n;
+    else
+        out->auto_compact_ns = (uint64_t)n;
+    return 0;
+}
+
 int options_store(const struct options *o, struct arena *a, struct kv_options *out,
                   struct error *err)
 {
@@ -387,6 +422,7 @@ int options_store(const struct options *o, struct arena *a, struct kv_options *o
         .check_ms = (uint32_t)(o->corrupt_check_ns / 1000000),
         .compare_ms = (uint32_t)(o->corrupt_check_ns / 1000000),
         .watch_progress_ms = (uint32_t)(o->progress_ns / 1000000),
+        .warning_apply_ns = (uint64_t)MAX(o->warning_apply_ns, 1),
         .name = str_from(o->name),
         .join_existing = strcmp(o->cluster_state, "existing") == 0,
         .cluster_token = str_from(o->cluster_token),
@@ -415,6 +451,8 @@ int options_store(const struct options *o, struct arena *a, struct kv_options *o
         .heartbeat_ms = (uint32_t)o->heartbeat_ms,
         .election_ms = (uint32_t)o->election_ms,
     };
+    if (parse_retention(o, out, err) < 0)
+        return err->code;
     struct kv_member_config *members = NULL;
     if (!o->initial_cluster) { /* a lone member; with peer URLs others can be added to it */
         const struct flag_list *urls =

@@ -31,6 +31,9 @@ struct options {
     const char *auth_token;
     uint64_t auth_token_ttl_s, bcrypt_cost;
     int64_t progress_ns;
+    const char *compaction_mode, *compaction_retention;
+    int64_t warning_apply_ns, warning_call_ns;
+    const char *metrics_detail;
     int64_t corrupt_check_ns;
     uint64_t disk_reserve_bytes;
     bool initial_corrupt_check;

@@ -35,7 +35,9 @@ struct etcd_config {
     const char *tls_max_version;                            /* NULL: the newest */
     uint64_t keepalive_min_ms, keepalive_interval_ms, keepalive_timeout_ms; /* 0: 5 s, 2 h, 20 s */
     size_t request_bytes_max;                                               /* 0: 1.5 MiB */
-    size_t txn_ops_max;                                                     /* 0: 128 */
+    bool extensive_metrics;   /* durations of calls, too */
+    uint64_t warning_call_ns; /* calls that take longer are told of in the log; 0: 300 ms */
+    size_t txn_ops_max;       /* 0: 128 */
     unsigned
         streams_max; /* concurrent calls on a connection; 0: 10000 (--max-concurrent-streams) */
 };

@@ -17,6 +17,7 @@
 
 #include "base/metrics.h"
 #include "kvstore/etcd.h"
+#include "kvstore/etcd_metrics.h"
 #include "base/list.h"
 #include "net/grpc.h"
 #include "proto/etcd/election.pb-c.h"
@@ -37,6 +38,7 @@ struct etcd_jobs {
 };
 
 struct etcd_server {
+    struct etcd_metrics *calls;
     struct etcd_config config;
     struct kv *kv;
     struct http_server *http;         /* clients */
@@ -46,7 +48,7 @@ struct etcd_server {
     _Atomic uint64_t term;          /* refreshed a few times a second: every answer carries it */
     struct loop_timer refresh;
     atomic_size_t watch_held; /* bytes of large revisions that watches are putting together */
-    atomic_uint hashing; /* passwords given to the pool */
+    atomic_uint hashing;      /* passwords given to the pool */
     struct etcd_jobs jobs;
 };
 

@@ -124,6 +124,9 @@ static void add_metrics(struct etcd_server *s)
     struct metrics *m = s->config.metrics;
     if (!m)
         return;
+    gauge_set(metrics_gauge(m, "etcd_server_version", "server_version=\"" ETCD_VERSION "\"",
+                            "Which version is running; always 1."),
+              1);
     metrics_gauge_fn(m, "etcd_server_has_leader", NULL,
                      "Whether or not a leader exists. 1 is existence, 0 is not.", has_leader,
                      s->kv);
@@ -163,8 +166,21 @@ void etcd_server_stop(struct etcd_server *s, uint64_t grace_ms)
     close_server(s->metrics_http, grace_ms);
     loop_call(s->config.loops[0], stop_refresh, s);
     grpc_server_free(s->grpc);
+    etcd_metrics_free(s->calls);
     mem_free((void *)s->config.loops);
     mem_free(s);
+}
+
+static void on_finished(void *ctx, const struct grpc_method *method, int status, uint64_t took_ns)
+{
+    struct etcd_server *s = ctx;
+    etcd_metrics_ended(s->calls, method, status, took_ns);
+}
+
+static void add_methods(struct etcd_server *s, const struct grpc_method *methods, size_t n)
+{
+    grpc_server_add(s->grpc, methods, n);
+    etcd_metrics_add(s->calls, methods, n);
 }
 
 struct etcd_server *etcd_server_start(const struct etcd_config *config, struct error *err)
@@ -183,22 +199,24 @@ struct etcd_server *etcd_server_start(const struct etcd_config *config, struct e
     s->cluster_id = st.cluster_id;
     s->member_id = st.member_id;
     atomic_store(&s->term, st.term);
+    s->calls = etcd_metrics_new(c->metrics, c->extensive_metrics, c->warning_call_ns);
     s->grpc = grpc_server_new(
         &(struct grpc_server_options){.ctx = s,
                                       .message_bytes_max = c->request_bytes_max + OVERHEAD_BYTES,
+                                      .on_finished = on_finished,
                                       .admit = etcd_auth_admit,
                                       .check = etcd_check});
-    grpc_server_add(s->grpc, etcd_kv_methods, etcd_kv_methods_len);
-    grpc_server_add(s->grpc, etcd_watch_methods, etcd_watch_methods_len);
-    grpc_server_add(s->grpc, etcd_lease_methods, etcd_lease_methods_len);
-    grpc_server_add(s->grpc, etcd_cluster_methods, etcd_cluster_methods_len);
-    grpc_server_add(s->grpc, etcd_maintenance_methods, etcd_maintenance_methods_len);
-    grpc_server_add(s->grpc, etcd_lock_methods, etcd_lock_methods_len);
-    grpc_server_add(s->grpc, etcd_election_methods, etcd_election_methods_len);
-    grpc_server_add(s->grpc, etcd_health_methods, etcd_health_methods_len);
-    grpc_server_add(s->grpc, etcd_auth_methods, etcd_auth_methods_len);
-    grpc_server_add(s->grpc, etcd_range_stream_methods, etcd_range_stream_methods_len);
-    grpc_server_add(s->grpc, &etcd_snapshot_method, 1);
+    add_methods(s, etcd_kv_methods, etcd_kv_methods_len);
+    add_methods(s, etcd_watch_methods, etcd_watch_methods_len);
+    add_methods(s, etcd_lease_methods, etcd_lease_methods_len);
+    add_methods(s, etcd_cluster_methods, etcd_cluster_methods_len);
+    add_methods(s, etcd_maintenance_methods, etcd_maintenance_methods_len);
+    add_methods(s, etcd_lock_methods, etcd_lock_methods_len);
+    add_methods(s, etcd_election_methods, etcd_election_methods_len);
+    add_methods(s, etcd_health_methods, etcd_health_methods_len);
+    add_methods(s, etcd_auth_methods, etcd_auth_methods_len);
+    add_methods(s, etcd_range_stream_methods, etcd_range_stream_methods_len);
+    add_methods(s, &etcd_snapshot_method, 1);
     struct http_server_options options = {
         .loops = c->loops,
         .loops_len = c->loops_len,

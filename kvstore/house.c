@@ -4,6 +4,7 @@
  * checkpoints.
  */
 #include "kvstore/store.h"
+#include "kvstore/auto_compact.h"
 #include "kvstore/integrity.h"
 #include "base/clock.h"
 #include "base/crash_point.h"
@@ -194,6 +195,7 @@ static void *house_main(void *arg)
                 leases_step(kv, now);
                 announce_step(kv);
                 members_step(kv, now);
+                auto_compact_step(kv->auto_compact, now);
             }
         }
         if ((now - quota >= QUOTA_NS || atomic_load(&kv->quota.exceeded)) &&

@@ -3,6 +3,7 @@
  */
 #include "kvstore/level.h"
 #include "kvstore/store.h"
+#include "kvstore/auto_compact.h"
 #include "kvstore/integrity.h"
 #include "base/clock.h"
 #include "base/crash_point.h"
@@ -60,6 +61,7 @@ static void options_take(struct kv *kv, const struct kv_options *given)
     o->peer_allowed_hostnames =
         dup_strs(a, given->peer_allowed_hostnames, given->peer_allowed_hostnames_len);
     DEFAULT(o->learners_max, 1);
+    DEFAULT(o->warning_apply_ns, SLOW_APPLY_NS);
     o->peer_crl_file = dup_cstr(a, given->peer_crl_file);
     o->cipher_suites = dup_cstr(a, given->cipher_suites);
     o->tls_min_version = dup_cstr(a, given->tls_min_version);
@@ -107,6 +109,7 @@ static void locks_init(struct kv *kv)
 
 static void kv_free(struct kv *kv)
 {
+    auto_compact_free(kv->auto_compact);
     integrity_free(kv->integrity);
     logdb_close(kv->db);
     lease_table_free(&kv->leases);
@@ -237,6 +240,7 @@ struct kv *kv_storage_open(const struct kv_options *options, struct error *err)
     members_open(&kv->members);
     alarms_init(&kv->alarms);
     kv->integrity = integrity_new(kv);
+    kv->auto_compact = auto_compact_new(kv);
     kv->budget_left = kv->o.response_budget;
     kv_metrics_register(kv);
     int rc = auth_store_init(&kv->auth, kv->o.auth_token, kv->o.auth_token_ttl_s, err);

@@ -114,6 +114,11 @@ struct kv_options {
     uint32_t compare_ms;        /* between comparisons of digests with the others [60000] */
     bool initial_corrupt_check; /* a walk before anything is served */
 
+    uint64_t auto_compact_ns;       /* history younger than this is kept (kvstore/auto_compact.h) */
+    int64_t auto_compact_revs;      /* or so many revisions are; neither: no compaction by itself */
+    uint32_t auto_compact_check_ms; /* tests: between looks */
+    uint64_t warning_apply_ns;      /* --warning-apply-duration [100 ms] */
+
     uint32_t heartbeat_ms; /* [100] */
     uint32_t election_ms;  /* [1000] */
 

@@ -26,8 +26,14 @@ static int machine_persist(void *ctx, const struct raft_persist *batches, size_t
     int rc = logdb_persist(kv->db, batches, n, err);
     if (rc < 0)
         kv_fail_stop(kv, err);
+    uint64_t now = host_mono_ns(kv->host), took = now - began;
+    unsigned left_out;
+    if (took >= SLOW_FLUSH_NS && slow_may_say(&kv->slow_flush, now, &left_out))
+        log_warn("store",
+                 "slow flush of the journal took_ms=%" PRIu64 " expected_ms=%llu left_out=%u",
+                 took / 1000000, SLOW_FLUSH_NS / 1000000, left_out);
     if (kv->metrics.fsync)
-        histogram_observe(kv->metrics.fsync, (double)(host_mono_ns(kv->host) - began) / 1e9);
+        histogram_observe(kv->metrics.fsync, (double)took / 1e9);
     return rc;
 }
 
@@ -109,6 +115,24 @@ static int apply_all(struct apply *a, const struct raft_apply_batch *b, struct e
     return rc;
 }
 
+static void measure_apply(struct kv *kv, const struct raft_apply_batch *b, uint64_t began_ns)
+{
+    uint64_t now = host_mono_ns(kv->host), took = now - began_ns;
+    unsigned left_out;
+    if (kv->metrics.commit)
+        histogram_observe(kv->metrics.commit, (double)took / 1e9);
+    if (took < kv->o.warning_apply_ns || b->apply_len == 0)
+        return;
+    if (kv->metrics.slow_apply)
+        counter_add(kv->metrics.slow_apply, 1);
+    if (slow_may_say(&kv->slow_apply, now, &left_out))
+        log_warn("store",
+                 "applying took too long took_ms=%" PRIu64 " expected_ms=%" PRIu64
+                 " entries=%zu from_index=%" PRIu64 " left_out=%u",
+                 took / 1000000, kv->o.warning_apply_ns / 1000000, (size_t)b->apply_len,
+                 b->apply[0].entry.index, left_out);
+}
+
 static int machine_apply(void *ctx, const struct raft_apply_batch *b, struct error *err)
 {
     struct kv *kv = ctx;
@@ -134,8 +158,7 @@ static int machine_apply(void *ctx, const struct raft_apply_batch *b, struct err
         kv_fail_stop(kv, err);
         return rc;
     }
-    if (kv->metrics.commit)
-        histogram_observe(kv->metrics.commit, (double)(host_mono_ns(kv->host) - a.now_ns) / 1e9);
+    measure_apply(kv, b, a.now_ns);
     uint64_t applied = b->apply_len ? b->apply[b->apply_len - 1].entry.index : 0;
     kv_publish(kv, applied);
     return 0;

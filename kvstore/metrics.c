@@ -39,6 +39,8 @@ void kv_metrics_register(struct kv *kv)
                           "Duration of defragmentations.", defrag_bounds, ARRAY_LEN(defrag_bounds));
     kv->metrics.defragmenting =
         metrics_gauge(m, "etcd_disk_defrag_inflight", NULL, "Whether defragmenting is under way.");
+    kv->metrics.slow_apply = metrics_counter(m, "etcd_server_slow_apply_total", NULL,
+                                             "Transactions slower than --warning-apply-duration.");
     gauge_set(kv->metrics.quota, (double)kv->o.quota_bytes);
 }
 

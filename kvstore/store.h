@@ -17,6 +17,7 @@
 #include "kvstore/mvcc.h"
 #include "kvstore/proposal.h"
 #include "kvstore/quota.h"
+#include "kvstore/slow.h"
 #include "kvstore/txn_exec.h"
 #include "kvstore/watch.h"
 #include "net/loop.h"
@@ -91,6 +92,8 @@ struct kv {
     struct quota quota;
     struct disk_space disk;
     struct integrity *integrity;
+    struct auto_compact *auto_compact; /* NULL: off */
+    struct slow_log slow_apply, slow_flush;
     atomic_bool rebuilt;          /* the alarm CORRUPT is to be cleared */
     struct list lease_calls;      /* struct lease_call: to be tried again; house_lock */
     _Atomic uint64_t leader_term; /* the term this member leads in; 0: it does not */
@@ -129,6 +132,7 @@ struct kv {
     struct {
         struct gauge *db_size, *db_in_use, *quota, *revision, *compacted, *watchers, *slow_watchers,
             *leases, *defragmenting;
+        struct counter *slow_apply;
         struct histogram *fsync, *commit, *defrag;
     } metrics; /* all NULL without options.metrics */
 };

@@ -82,6 +82,8 @@ struct grpc_server_options {
                   const ProtobufCMessage *message);
     /* Status and message for a received message past the limit; 0, NULL: gRPC's own. (etcd answers
      * InvalidArgument "etcdserver: request is too large" itself and sets a larger limit here.) */
+    /* A call has ended; took_ns since its headers. On its loop. May be NULL. */
+    void (*on_finished)(void *ctx, const struct grpc_method *method, int status, uint64_t took_ns);
 };
 struct grpc_server *grpc_server_new(const struct grpc_server_options *options);
 void grpc_server_free(struct grpc_server *s);

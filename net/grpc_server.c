@@ -5,6 +5,7 @@
  * the client has half-closed; most often that is one DATA frame, which is unpacked in place.
  */
 #include "net/grpc_internal.h"
+#include "base/clock.h"
 #include "net/http_internal.h"
 #include "net/protobuf.h"
 #include "base/map.h"
@@ -49,6 +50,7 @@ struct grpc_call {
     bool finished;
     struct loop_timer deadline;
     uint64_t deadline_ms; /* loop time; UINT64_MAX: none */
+    uint64_t began_ns;
 };
 
 static const struct http_header grpc_type = {STR("content-type"), STR("application/grpc")};
@@ -287,6 +289,7 @@ static struct grpc_call *call_new(struct grpc_server *s, struct http_exchange *x
 {
     struct grpc_call *call = arena_new(&x->arena, struct grpc_call);
     call->server = s;
+    call->began_ns = clock_mono_ns();
     call->x = x;
     call->method = method;
     call->deframer.message_max = s->options.message_bytes_max;
@@ -538,6 +541,9 @@ void grpc_finish(struct grpc_call *call, int status, const char *message)
         status = GRPC_UNAVAILABLE;
         message = "the server is stopping";
     }
+    const struct grpc_server_options *o = &call->server->options;
+    if (o->on_finished && call->method)
+        o->on_finished(o->ctx, call->method, status, clock_mono_ns() - call->began_ns);
     if (call->form) {
         call->finished = true;
         loop_timer_stop(&call->deadline);

@@ -90,7 +90,8 @@ static void send_messages(struct raft_node *n, const struct raft_ready *ready)
             continue;
         buf_clear(&n->frame);
         raft_message_encode(m, &n->frame);
-        raft_transport_send(n->transport, m->to, RAFT_FRAME_MESSAGE, buf_str(&n->frame));
+        bool ok = raft_transport_send(n->transport, m->to, RAFT_FRAME_MESSAGE, buf_str(&n->frame));
+        node_metrics_sent(&n->peer_metrics, m, n->frame.len, ok);
     }
     if (n->frame.cap > 4 * 1024 * 1024)
         buf_free(&n->frame);
@@ -285,6 +286,7 @@ static bool recv_message(struct raft_node *n, uint64_t from, struct str body)
     }
     bool ok = m.from == from && m.type != RAFT_MSG_SNAPSHOT;
     if (ok) {
+        node_metrics_received(&n->peer_metrics, &m, body.n);
         raft_step(n->raft, &m);
         node_wake(n);
     }
@@ -447,6 +449,7 @@ static void metrics_start(struct raft_node *n, struct metrics *m)
 {
     if (!m)
         return;
+    n->peer_metrics.registry = m;
     n->metrics.has_leader = metrics_gauge(m, "etcd_server_has_leader", NULL,
                                           "Whether a leader is known to this member.");
     n->metrics.is_leader =

@@ -18,6 +18,7 @@
 #include "base/list.h"
 #include "base/vec.h"
 #include "raft/node.h"
+#include "raft/node_metrics.h"
 #include "raft/transport.h"
 #include <pthread.h>
 #include <semaphore.h>
@@ -208,6 +209,7 @@ struct raft_node {
         struct gauge *has_leader, *is_leader, *committed, *applied, *pending;
         struct counter *leader_changes, *failed;
     } metrics;
+    struct node_metrics peer_metrics; /* raft thread */
 
     /* stopping */
     pthread_mutex_t stop_mutex;
