@@ -10,14 +10,19 @@
 
 #include <assert.h>
 
+static bool is_sole_voter(const struct raft *r)
+{
+    return r->config.voters.len == 1 && r->config.voters.ids[0] == r->params.id &&
+           !raft_config_is_joint(&r->config);
+}
+
 void raft_reset_election_timer(struct raft *r)
 {
     r->election_elapsed = 0;
     r->election_timeout =
         r->params.election_ticks + (uint32_t)rng_below(&r->rng, r->params.election_ticks);
     /* A sole voter competes with nobody: it leads at the next tick. */
-    if (r->config.voters.len == 1 && r->config.voters.ids[0] == r->params.id &&
-        !raft_config_is_joint(&r->config))
+    if (is_sole_voter(r))
         r->election_timeout = 1;
 }
 
@@ -234,6 +239,9 @@ void raft_tick_election(struct raft *r)
         return;
     }
     if (r->election_elapsed < r->election_timeout)
+        return;
+    /* Its own vote is being flushed, which may take longer than a tick. Nobody else could vote. */
+    if (r->role == RAFT_CANDIDATE && is_sole_voter(r) && r->seq_flushed < r->self_vote_seq)
         return;
     raft_reset_election_timer(r);
     if (raft_is_voter(r))
