@@ -3,10 +3,14 @@
 Everything made here is undone by close(), which may be called at any time and twice. Processes are
 killed by their number only.
 """
+import email.utils
+import http.client
 import itertools
+import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import tempfile
 import time
@@ -39,6 +43,10 @@ class Member:
         self.proxy = None
         self.paused = False
         self.expected_down = False  # killed by a fault, or allowed to stop by one
+        self.kept_up = False  # started again whenever it stops, as a service manager would
+        self.disk = os.path.join(cluster.dir, f"{self.name}.disk")  # below `dir`, when that is a faulty file system
+        self.disk_fifo = os.path.join(cluster.dir, f"{self.name}.faults")
+        self.disk_process = None
         self.state = "new"  # --initial-cluster-state
         self.initial = None  # --initial-cluster, when not the cluster's first one
         self.extra_env = {}
@@ -112,6 +120,43 @@ class Member:
                 with open(boot, "w") as f:
                     f.write("00000000-0000-0000-0000-000000000000 before the power failed\n")
 
+    def mount_faulty_disk(self):
+        os.makedirs(self.disk)
+        os.mkfifo(self.disk_fifo)
+        self.disk_process = subprocess.Popen(
+            [os.path.join(self.cluster.bin, "..", "bench", "slow_fs"), self.disk, self.dir, "0", self.disk_fifo])
+        deadline = time.monotonic() + 20
+        while not os.path.ismount(self.dir):
+            if time.monotonic() > deadline or self.disk_process.poll() is not None:
+                raise RuntimeError("no FUSE mount")
+            time.sleep(0.02)
+
+    def tell_disk(self, *lines):
+        with open(self.disk_fifo, "w") as f:
+            f.write("".join(line + "\n" for line in lines))
+
+    def wipe(self):
+        for name in os.listdir(self.dir):
+            path = os.path.join(self.dir, name)
+            shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+
+    def wall_clock(self):
+        """Seconds since 1970 as the member has them (its answers are dated), or None."""
+        c = self.cluster
+        try:
+            if c.tls:
+                context = ssl.create_default_context(cafile=c.ca)
+                context.load_cert_chain(os.path.join(c.dir, "client.crt"), os.path.join(c.dir, "client.key"))
+                h = http.client.HTTPSConnection(self.ip, 2379, timeout=2, context=context)
+            else:
+                h = http.client.HTTPConnection(self.ip, 2379, timeout=2)
+            h.request("GET", "/version")
+            date = h.getresponse().getheader("date")
+            h.close()
+            return email.utils.parsedate_to_datetime(date).timestamp() if date else None
+        except (OSError, http.client.HTTPException):
+            return None
+
     def pause(self):
         if self.running():
             self.process.send_signal(signal.SIGSTOP)
@@ -127,14 +172,17 @@ class Member:
 
 
 class Cluster:
-    def __init__(self, bin_dir, members=3, tls=False, proxy=False, clock=False, tmpfs=False, power_lib=None,
+    def __init__(self, bin_dir, members=3, tls=False, proxy=False, clock=False, tmpfs=False, power_lib=None, fuse=False,
                  snapshot_count=10000, seed=1):
         self.id = os.getpid() % 100000 * 100 + next(COUNT) % 100
         self.bin = bin_dir
         self.load = os.path.join(bin_dir, "..", "tests", "robustness_load")
         self.scheme = "https" if tls else "http"
         self.tls, self.with_proxy, self.with_clock, self.tmpfs = tls, proxy, clock, tmpfs
-        self.power_lib = power_lib
+        self.power_lib, self.fuse = power_lib, fuse
+        self.clock_jumps = self.clock_jumps_seen = 0
+        self.replaced = self.stopped_when_removed = 0
+        self.complaints = []  # of faults that did not go as they must
         self.snapshot_count = snapshot_count
         self.seed = seed
         self.net = f"10.{self.id // 100 % 200 + 20}.{79 + self.id % 100}"
@@ -161,6 +209,9 @@ class Cluster:
                 f.write("+0\n")
             if self.tmpfs:
                 sh("mount", "-t", "tmpfs", "-o", f"size={TMPFS_MB}m", "c8s-robustness", m.dir)
+                self.mounts.append(m.dir)
+            if self.fuse:
+                m.mount_faulty_disk()
                 self.mounts.append(m.dir)
             if self.with_proxy:
                 m.proxy = subprocess.Popen(
@@ -210,8 +261,16 @@ class Cluster:
         for mount in self.mounts:
             sh("umount", "-l", mount, check=False)
         self.mounts = []
+        for m in self.members:
+            if m.disk_process:
+                try:
+                    m.disk_process.wait(10)
+                except subprocess.TimeoutExpired:
+                    m.disk_process.kill()
+                    m.disk_process.wait()
+                m.disk_process = None
         if keep and os.path.isdir(self.dir):
-            shutil.copytree(self.dir, keep, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.power"))
+            shutil.copytree(self.dir, keep, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.power", "*.faults"))
         shutil.rmtree(self.dir, ignore_errors=True)
 
     # ---- looking at it ----
@@ -251,15 +310,28 @@ class Cluster:
             raise RuntimeError(f"etcdctl {' '.join(args)}: {p.stderr.strip() if p else 'no end'}")
         return p.stdout if p and p.returncode == 0 else None
 
+    def member_list(self, member):
+        """What `member` says who belongs to the cluster: {peer URL: (id in hex, learner)}; None without an answer."""
+        out = self.etcdctl("member", "list", "-w", "json", member=member, timeout=3, check=False)
+        if out is None:
+            return None
+        return {m["peerURLs"][0]: (f"{m['ID']:x}", m.get("isLearner", False)) for m in json.loads(out)["members"]}
+
+    def keep_up(self):
+        for m in self.members:
+            if m.kept_up and not m.running():
+                m.start()
+
     def died(self):
         """Members that ended without anybody having asked them to."""
-        return [m for m in self.members if not m.expected_down and m.process and m.process.poll() is not None]
+        return [m for m in self.members if not m.expected_down and not m.kept_up and m.process and m.process.poll() is not None]
 
     def wait_healthy(self, seconds):
         """Every member answers, all know one leader, and each takes a write."""
         deadline = time.monotonic() + seconds
         why = "nothing was tried"
         while time.monotonic() < deadline:
+            self.keep_up()
             s = self.status()
             leaders = {x[1] for x in s if x}
             if None not in s and len(leaders) == 1 and "0" not in leaders:

@@ -20,8 +20,9 @@
     locks    a holder whose lease is over still believes in its lock        jepsen_lock_needs_its_token
     watch 0  a watch from revision 0 means "from now", not "everything"     jepsen_watch_from_revision_zero
 
-Usage: etcd_issues_test.py [TEST…]     executables from C8S_BIN; needs root (network namespaces)
+Usage: etcd_issues_test.py [--jobs N] [TEST…]     executables from C8S_BIN; needs root (network namespaces)
 """
+import argparse
 import os
 import shutil
 import subprocess
@@ -619,26 +620,48 @@ def jepsen_watch_from_revision_zero():
 TESTS = [v for k, v in list(globals().items()) if k.startswith(("issue_", "jepsen_"))]
 
 
+def run_one(test):
+    began = time.monotonic()
+    try:
+        test()
+        print(f"ok   {test.__name__} ({time.monotonic() - began:.1f} s)", flush=True)
+        return 0
+    except (AssertionError, RuntimeError, grpc.RpcError, subprocess.SubprocessError):
+        print(f"FAIL {test.__name__}")
+        traceback.print_exc(limit=-4, file=sys.stdout)
+        for c in OPEN:
+            c.tails()
+        return 1
+    finally:
+        while OPEN:
+            OPEN.pop().close()
+
+
+def run_apart(tests, jobs):
+    """Each in a process, some at a time: they mostly wait. Returns how many failed."""
+    todo, running, failed = list(tests), [], 0
+    while todo or running:
+        while todo and len(running) < jobs:
+            running.append(subprocess.Popen([sys.executable, os.path.abspath(__file__), "--only", todo.pop(0).__name__]))
+        failed += running.pop(0).wait() != 0
+    return failed
+
+
 def main():
     if os.geteuid() != 0 or not all(shutil.which(t) for t in ("ip", "nft", "etcdctl")):
         print("skipped: needs root, ip, nft and etcdctl")
         return 77
-    wanted = [t for t in TESTS if not sys.argv[1:] or any(a in t.__name__ for a in sys.argv[1:])]
-    failed = 0
-    for test in wanted:
-        began = time.monotonic()
-        try:
-            test()
-            print(f"ok   {test.__name__} ({time.monotonic() - began:.1f} s)", flush=True)
-        except (AssertionError, RuntimeError, grpc.RpcError, subprocess.SubprocessError):
-            failed += 1
-            print(f"FAIL {test.__name__}")
-            traceback.print_exc(limit=-4, file=sys.stdout)
-            for c in OPEN:
-                c.tails()
-        finally:
-            while OPEN:
-                OPEN.pop().close()
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--jobs", type=int, default=1)
+    p.add_argument("--only", help=argparse.SUPPRESS)  # one, in this process
+    p.add_argument("tests", nargs="*")
+    a = p.parse_args()
+    if a.only:
+        return run_one(globals()[a.only])
+    wanted = [t for t in TESTS if not a.tests or any(x in t.__name__ for x in a.tests)]
+    if not wanted:
+        p.error("no such test")
+    failed = run_apart(wanted, a.jobs)
     print(f"{len(wanted) - failed} passed, {failed} failed")
     return 1 if failed else 0
 

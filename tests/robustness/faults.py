@@ -176,8 +176,20 @@ def set_clock(member, offset_s):
 def clock(cluster, rng):
     """The wall clock of one member jumps by hours, to and fro."""
     member = leader_or_any(cluster, rng) if rng.random() < 0.5 else rng.choice(cluster.members)
-    set_clock(member, rng.choice([-1, 1]) * rng.randrange(1, 100) * 3600)
-    return lambda: set_clock(member, 0)
+    offset = rng.choice([-1, 1]) * rng.randrange(1, 100) * 3600
+    set_clock(member, offset)
+    cluster.clock_jumps += 1
+
+    def undo():
+        # the library reads the file again within a second, and only when asked for the time
+        for _ in range(30):
+            now = member.wall_clock()
+            if now is not None and abs(now - time.time() - offset) < 60:
+                cluster.clock_jumps_seen += 1
+                break
+            time.sleep(0.1)
+        set_clock(member, 0)
+    return undo
 
 
 # ---- disks ----
@@ -203,6 +215,70 @@ def disk_full(cluster, rng):
     return undo
 
 
+def disk_errors(cluster, rng):
+    """Writes or flushes of one member fail, now and then or always. It may stop; on a sound disk it must serve."""
+    member = leader_or_any(cluster, rng) if rng.random() < 0.5 else rng.choice(cluster.members)
+    kind = rng.choice(["write EIO", "write ENOSPC", "sync EIO", "sync ENOSPC"])
+    member.expected_down = True
+    member.tell_disk(f"{kind} {rng.choice([2, 10, 50, 100])}")
+
+    def undo():
+        member.tell_disk("off")
+        if not member.running():
+            member.start()
+        member.expected_down = False
+    return undo
+
+
+def disk_short_writes(cluster, rng):
+    """Of some writes of one member only a part is done, which the call says."""
+    member = rng.choice(cluster.members)
+    member.tell_disk(f"short {rng.choice([5, 30, 100])}")
+    return lambda: member.tell_disk("off")
+
+
+def disk_slow(cluster, rng):
+    """Every flush of one member takes long."""
+    member = leader_or_any(cluster, rng) if rng.random() < 0.5 else rng.choice(cluster.members)
+    member.tell_disk(f"delay {rng.choice([20000, 100000, 500000])}")
+    return lambda: member.tell_disk("off")
+
+
+def flip_bits(member, rng):
+    """Some bits of the state and the journal, among what is not zero; a journal's end is left alone, since a record
+    that was never finished cannot be told from one that was and is broken."""
+    files = []
+    for top, _, names in os.walk(member.dir):
+        for name in names:
+            path = os.path.join(top, name)
+            if os.path.getsize(path) >= 8192 and not name.startswith("lock"):
+                files.append(path)
+    for path in rng.sample(sorted(files), min(len(files), 2)):
+        with open(path, "r+b") as f:
+            for _ in range(rng.choice([1, 3, 20])):
+                f.seek(rng.randrange(os.path.getsize(path) * 3 // 4) // 4096 * 4096)
+                at, page = f.tell(), f.read(4096)
+                used = [i for i, byte in enumerate(page) if byte]
+                if used:
+                    i = rng.choice(used)
+                    f.seek(at + i)
+                    f.write(bytes([page[i] ^ 1 << rng.randrange(8)]))
+
+
+def bit_flip(cluster, rng):
+    """A member's disk rots while it is down. It must find out, serve nothing of it, and be rebuilt from the others."""
+    member = rng.choice(cluster.members)
+    if any(m.kept_up for m in cluster.members if m is not member):
+        return nothing  # one rotten disk is what a cluster must survive
+    member.kill()
+    flip_bits(member, rng)
+
+    def undo():
+        member.kept_up = True
+        member.start()
+    return undo
+
+
 def power_loss(cluster, rng):
     """One member, or all, lose power: what was not flushed is lost, torn or reordered."""
     members = list(cluster.members) if rng.random() < 0.3 else [leader_or_any(cluster, rng)]
@@ -217,14 +293,15 @@ def power_loss(cluster, rng):
 
 # ---- work of operators meanwhile ----
 
-def try_etcdctl(cluster, rng, *args, timeout=15):
-    cluster.etcdctl(*args, member=rng.choice(cluster.members), timeout=timeout, check=False)
-
-
 def in_background(work):
+    """What lasts as long as it does: it is over when its undo is not busy any more."""
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
-    return thread.join
+
+    def undo():
+        thread.join()
+    undo.busy = thread.is_alive
+    return undo
 
 
 def compact(cluster, rng):
@@ -271,11 +348,70 @@ def move_leader(cluster, rng):
     return in_background(work)
 
 
+REPLACE_S = 120  # limit on replacing a member, with faults meanwhile
+
+
+def replace_member(cluster, rng):
+    """A member is removed, loses its disk, and comes back as a new one: learner first, then promoted."""
+    victim = rng.choice(cluster.members)
+    others = [m for m in cluster.members if m is not victim]
+    helpers = [rng.choice(others) for _ in range(50)]
+    before = cluster.member_list(helpers[0])
+    old = before.get(victim.peer_url) if before else None
+    if old is None:
+        return nothing
+    victim.expected_down = True
+
+    def step(helper):
+        """One thing that is still to do; True when nothing is."""
+        now = cluster.member_list(helper)
+        if now is None:
+            return False
+        mine = now.get(victim.peer_url)
+        if mine and mine[0] == old[0]:
+            cluster.etcdctl("member", "remove", old[0], member=helper, timeout=5, check=False)
+        elif mine is None:
+            if victim.running():
+                try:
+                    victim.process.wait(10)  # whoever is removed stops by itself, when it hears of it
+                    cluster.stopped_when_removed += 1
+                except subprocess.TimeoutExpired:
+                    victim.kill()
+            victim.wipe()
+            cluster.etcdctl("member", "add", victim.name, "--learner", "--peer-urls", victim.peer_url, member=helper,
+                            timeout=5, check=False)
+        elif not victim.running():
+            names = {m.peer_url: m.name for m in cluster.members}
+            victim.state, victim.initial = "existing", ",".join(f"{names[url]}={url}" for url in now)
+            victim.start()
+            victim.expected_down = True
+        elif mine[1]:
+            cluster.etcdctl("member", "promote", mine[0], member=helper, timeout=5, check=False)
+        else:
+            return True
+        return False
+
+    def work():
+        deadline = time.monotonic() + REPLACE_S
+        for n in range(10000):
+            if step(helpers[n % len(helpers)]):
+                cluster.replaced += 1
+                break
+            if time.monotonic() > deadline:
+                cluster.complaints.append(f"{victim.name} was not replaced within {REPLACE_S} s: "
+                                          f"{cluster.member_list(helpers[0])}")
+                break
+            time.sleep(0.1)
+        victim.expected_down = False
+    return in_background(work)
+
+
 ALL = {
     "kill-one": kill_one, "kill-leader": kill_leader, "kill-majority": kill_majority, "kill-all": kill_all,
     "pause-one": pause_one, "pause-leader": pause_leader, "pause-majority": pause_majority,
     "partition-half": partition_half, "partition-leader": partition_leader, "partition-one-way": partition_one_way,
     "partition-ring": partition_ring, "flap": flap, "delay": delay, "reorder": reorder, "clock": clock,
-    "disk-full": disk_full, "power-loss": power_loss, "compact": compact, "defrag": defrag, "snapshot": snapshot,
+    "disk-full": disk_full, "disk-errors": disk_errors, "disk-short-writes": disk_short_writes, "disk-slow": disk_slow,
+    "bit-flip": bit_flip, "power-loss": power_loss, "replace-member": replace_member, "compact": compact, "defrag": defrag, "snapshot": snapshot,
     "move-leader": move_leader,
 }
