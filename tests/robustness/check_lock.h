@@ -15,8 +15,9 @@ struct lock_hold {
     uint32_t client;
     int64_t token;    /* create revision of the lock's key */
     uint64_t from_ns; /* the lock was answered */
-    uint64_t
-        until_ns; /* the release was asked for, or the last successful refresh's start plus TTL */
+    /* the release was asked for, or the last successful refresh's start plus TTL; at or before from_ns:
+     * the answer came when the lock was lost already, and nobody believed in it */
+    uint64_t until_ns;
 };
 
 struct lock_write {

@@ -215,12 +215,10 @@ def disk_full(cluster, rng):
     return undo
 
 
-def disk_errors(cluster, rng):
-    """Writes or flushes of one member fail, now and then or always. It may stop; on a sound disk it must serve."""
-    member = leader_or_any(cluster, rng) if rng.random() < 0.5 else rng.choice(cluster.members)
-    kind = rng.choice(["write EIO", "write ENOSPC", "sync EIO", "sync ENOSPC"])
+def disk_fails(member, line):
+    """It may stop (LMDB takes even a short write for a failure); on a sound disk it must serve."""
     member.expected_down = True
-    member.tell_disk(f"{kind} {rng.choice([2, 10, 50, 100])}")
+    member.tell_disk(line)
 
     def undo():
         member.tell_disk("off")
@@ -230,11 +228,16 @@ def disk_errors(cluster, rng):
     return undo
 
 
+def disk_errors(cluster, rng):
+    """Writes or flushes of one member fail, now and then or always."""
+    member = leader_or_any(cluster, rng) if rng.random() < 0.5 else rng.choice(cluster.members)
+    kind = rng.choice(["write EIO", "write ENOSPC", "sync EIO", "sync ENOSPC"])
+    return disk_fails(member, f"{kind} {rng.choice([2, 10, 50, 100])}")
+
+
 def disk_short_writes(cluster, rng):
     """Of some writes of one member only a part is done, which the call says."""
-    member = rng.choice(cluster.members)
-    member.tell_disk(f"short {rng.choice([5, 30, 100])}")
-    return lambda: member.tell_disk("off")
+    return disk_fails(rng.choice(cluster.members), f"short {rng.choice([5, 30, 100])}")
 
 
 def disk_slow(cluster, rng):

@@ -525,6 +525,9 @@ static void lock_sound(void **state)
     struct verdict v = {0};
     check_lock(HOLDS({1, 5, 10, 20}, {2, 8, 20, 30}), WRITES({5, 6}, {5, 7}, {8, 9}), false, &v);
     assert_sound(&v);
+    /* the first one's answer came late, when its lease was over and the second had the lock */
+    check_lock(HOLDS({1, 5, 15, 15}, {2, 8, 12, 30}), WRITES({8, 9}), false, &v);
+    assert_sound(&v);
     /* queued: the second waiter's key is older than the first holder's last write */
     check_lock(HOLDS({1, 5, 10, 20}, {2, 6, 21, 30}), WRITES({5, 7}, {6, 9}), true, &v);
     assert_sound(&v);
