@@ -45,7 +45,7 @@ class Member:
         self.expected_down = False  # killed by a fault, or allowed to stop by one
         self.kept_up = False  # started again whenever it stops, as a service manager would
         self.disk = os.path.join(cluster.dir, f"{self.name}.disk")  # below `dir`, when that is a faulty file system
-        self.disk_fifo = os.path.join(cluster.dir, f"{self.name}.faults")
+        self.disk_fault = os.path.join(cluster.dir, f"{self.name}.faults")
         self.disk_process = None
         self.state = "new"  # --initial-cluster-state
         self.initial = None  # --initial-cluster, when not the cluster's first one
@@ -121,19 +121,20 @@ class Member:
                     f.write("00000000-0000-0000-0000-000000000000 before the power failed\n")
 
     def mount_faulty_disk(self):
-        os.makedirs(self.disk)
-        os.mkfifo(self.disk_fifo)
+        os.makedirs(self.disk, exist_ok=True)
+        self.tell_disk("well")
         self.disk_process = subprocess.Popen(
-            [os.path.join(self.cluster.bin, "..", "bench", "slow_fs"), self.disk, self.dir, "0", self.disk_fifo])
+            [os.path.join(self.cluster.bin, "..", "bench", "slow_fs"), self.disk, self.dir, "0", self.disk_fault])
         deadline = time.monotonic() + 20
         while not os.path.ismount(self.dir):
             if time.monotonic() > deadline or self.disk_process.poll() is not None:
                 raise RuntimeError("no FUSE mount")
             time.sleep(0.02)
 
-    def tell_disk(self, *lines):
-        with open(self.disk_fifo, "w") as f:
-            f.write("".join(line + "\n" for line in lines))
+    def tell_disk(self, what):
+        """What is wrong with it, as slow_fs has it."""
+        with open(self.disk_fault, "w") as f:
+            f.write(what + "\n")
 
     def wipe(self):
         for name in os.listdir(self.dir):
@@ -208,8 +209,10 @@ class Cluster:
             with open(m.clock, "w") as f:
                 f.write("+0\n")
             if self.tmpfs:
-                sh("mount", "-t", "tmpfs", "-o", f"size={TMPFS_MB}m", "c8s-robustness", m.dir)
-                self.mounts.append(m.dir)
+                under = m.disk if self.fuse else m.dir
+                os.makedirs(under, exist_ok=True)
+                sh("mount", "-t", "tmpfs", "-o", f"size={TMPFS_MB}m", "c8s-robustness", under)
+                self.mounts.append(under)
             if self.fuse:
                 m.mount_faulty_disk()
                 self.mounts.append(m.dir)
@@ -258,7 +261,7 @@ class Cluster:
             sh("ip", "link", "del", self.veth(m), check=False)
             sh("ip", "netns", "del", m.ns, check=False)
         sh("ip", "link", "del", self.bridge, check=False)
-        for mount in self.mounts:
+        for mount in reversed(self.mounts):
             sh("umount", "-l", mount, check=False)
         self.mounts = []
         for m in self.members:
@@ -270,7 +273,7 @@ class Cluster:
                     m.disk_process.wait()
                 m.disk_process = None
         if keep and os.path.isdir(self.dir):
-            shutil.copytree(self.dir, keep, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.power", "*.faults"))
+            shutil.copytree(self.dir, keep, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.power"))
         shutil.rmtree(self.dir, ignore_errors=True)
 
     # ---- looking at it ----

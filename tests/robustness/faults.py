@@ -215,36 +215,19 @@ def disk_full(cluster, rng):
     return undo
 
 
-def disk_fails(member, line):
-    """It may stop (LMDB takes even a short write for a failure); on a sound disk it must serve."""
+def disk_errors(cluster, rng):
+    """Writes or flushes of one member fail, or are done by half. It may stop (LMDB takes even a short write for a failure);
+    on a sound disk it must serve."""
+    member = leader_or_any(cluster, rng) if rng.random() < 0.5 else rng.choice(cluster.members)
     member.expected_down = True
-    member.tell_disk(line)
+    member.tell_disk(rng.choice(["write-eio", "write-enospc", "write-short", "write-torn", "sync-eio", "sync-enospc"]))
 
     def undo():
-        member.tell_disk("off")
+        member.tell_disk("well")
         if not member.running():
             member.start()
         member.expected_down = False
     return undo
-
-
-def disk_errors(cluster, rng):
-    """Writes or flushes of one member fail, now and then or always."""
-    member = leader_or_any(cluster, rng) if rng.random() < 0.5 else rng.choice(cluster.members)
-    kind = rng.choice(["write EIO", "write ENOSPC", "sync EIO", "sync ENOSPC"])
-    return disk_fails(member, f"{kind} {rng.choice([2, 10, 50, 100])}")
-
-
-def disk_short_writes(cluster, rng):
-    """Of some writes of one member only a part is done, which the call says."""
-    return disk_fails(rng.choice(cluster.members), f"short {rng.choice([5, 30, 100])}")
-
-
-def disk_slow(cluster, rng):
-    """Every flush of one member takes long."""
-    member = leader_or_any(cluster, rng) if rng.random() < 0.5 else rng.choice(cluster.members)
-    member.tell_disk(f"delay {rng.choice([20000, 100000, 500000])}")
-    return lambda: member.tell_disk("off")
 
 
 def flip_bits(member, rng):
@@ -414,7 +397,7 @@ ALL = {
     "pause-one": pause_one, "pause-leader": pause_leader, "pause-majority": pause_majority,
     "partition-half": partition_half, "partition-leader": partition_leader, "partition-one-way": partition_one_way,
     "partition-ring": partition_ring, "flap": flap, "delay": delay, "reorder": reorder, "clock": clock,
-    "disk-full": disk_full, "disk-errors": disk_errors, "disk-short-writes": disk_short_writes, "disk-slow": disk_slow,
+    "disk-full": disk_full, "disk-errors": disk_errors,
     "bit-flip": bit_flip, "power-loss": power_loss, "replace-member": replace_member, "compact": compact, "defrag": defrag, "snapshot": snapshot,
     "move-leader": move_leader,
 }
