@@ -6,6 +6,7 @@
  */
 #include "apiserver/apply.h"
 #include "api/meta.h"
+#include "base/arena_str.h"
 #include <stdlib.h>
 
 #define DEPTH_MAX CODEC_DEPTH_MAX
@@ -86,7 +87,7 @@ static struct str text_of(struct apply *ap, yyjson_mut_val *v)
 {
     size_t n;
     char *text = yyjson_mut_val_write(v, 0, &n);
-    struct str s = text ? str_make(arena_strndup(ap->a, text, n), n) : STR_NONE;
+    struct str s = text ? arena_copy(ap->a, str_make(text, n)) : STR_NONE;
     free(text);
     return s;
 }
@@ -125,7 +126,7 @@ static struct str item_key(struct apply *ap, yyjson_mut_val *item, const struct 
         any = true;
     }
     buf_append_char(&b, '}');
-    struct str s = str_make(arena_strndup(ap->a, b.data, b.len), b.len);
+    struct str s = arena_copy(ap->a, buf_str(&b));
     buf_free(&b);
     return s;
 }

@@ -4,6 +4,7 @@
  * the objects a token is bound to are looked up every time.
  */
 #include "apiserver/authn.h"
+#include "base/arena_str.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/map.h"
@@ -170,7 +171,7 @@ static int verified_payload(struct authn *a, struct str token, struct arena *are
     pthread_mutex_lock(&a->cache_lock);
     struct cached *c = map_get(&a->cache, key);
     if (c && c->until_s > now) {
-        *payload = str_make(arena_strndup(arena, c->payload, c->payload_len), c->payload_len);
+        *payload = arena_copy(arena, str_make(c->payload, c->payload_len));
         hit = true;
     }
     pthread_mutex_unlock(&a->cache_lock);

@@ -7,6 +7,7 @@
 #include "cli/res.h"
 
 #include "api/patch.h"
+#include "base/arena_str.h"
 #include "base/mem.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,7 +101,7 @@ static struct str json_text(struct res_session *s, yyjson_val *v)
 {
     size_t n;
     char *text = yyjson_val_write(v, 0, &n);
-    struct str out = text ? str_make(arena_strndup(&s->arena, text, n), n) : STR("{}");
+    struct str out = text ? arena_copy(&s->arena, str_make(text, n)) : STR("{}");
     free(text);
     return out;
 }
@@ -156,7 +157,7 @@ static int three_way(struct apply *a, const struct res_document *d, yyjson_val *
     yyjson_mut_doc_set_root(doc, out);
     size_t n;
     char *text = yyjson_mut_write(doc, 0, &n);
-    *patch = str_make(arena_strndup(&s->arena, text ? text : "{}", text ? n : 2), text ? n : 2);
+    *patch = text ? arena_copy(&s->arena, str_make(text, n)) : STR("{}");
     *strategic = m != NULL;
     free(text);
     return 0;

@@ -2,6 +2,7 @@
  * The tables of users and roles in memory, and what can be asked of them (kvstore/auth.h).
  */
 #include "kvstore/auth.h"
+#include "base/arena_str.h"
 #include "base/encode.h"
 #include "kvstore/store.h"
 #include <assert.h>
@@ -11,7 +12,7 @@
 
 static struct str copy(struct arena *a, struct str s)
 {
-    return str_make(arena_strndup(a, s.p ? s.p : "", s.n), s.n);
+    return arena_copy(a, s);
 }
 
 struct auth_user *auth_user_new(struct str name)

@@ -6,6 +6,7 @@
  * restart forgets it. A JSON web token needs no memory: it names the user and the auth revision, signed.
  */
 #include "kvstore/auth.h"
+#include "base/arena_str.h"
 #include "base/clock.h"
 #include "base/heap.h"
 #include "base/log.h"
@@ -238,8 +239,7 @@ static int simple_info(struct auth_tokens *t, struct str text, uint64_t rev, str
     if (k) {
         heap_remove(&t->ends, &k->by_end);
         heap_insert(&t->ends, &k->by_end, now + t->ttl_ns);
-        *out =
-            (struct kv_auth_info){str_make(arena_strndup(a, k->user.p, k->user.n), k->user.n), rev};
+        *out = (struct kv_auth_info){arena_copy(a, k->user), rev};
     }
     pthread_mutex_unlock(&t->lock);
     return k ? 0 : KV_ERR_AUTH_TOKEN;
@@ -262,11 +262,12 @@ static int jwt_info(struct auth_tokens *t, struct str text, struct arena *a,
     yyjson_val *end = yyjson_obj_get(root, "exp"), *begin = yyjson_obj_get(root, "nbf");
     double now = (double)time(NULL);
     bool ok = yyjson_is_str(user) && yyjson_is_num(rev) && yyjson_get_num(rev) >= 0 &&
+              yyjson_get_num(rev) < (double)INT64_MAX &&
               (!end || (yyjson_is_num(end) && now < yyjson_get_num(end))) &&
               (!begin || (yyjson_is_num(begin) && now >= yyjson_get_num(begin)));
     if (ok) {
         size_t n = yyjson_get_len(user);
-        *out = (struct kv_auth_info){str_make(arena_strndup(a, yyjson_get_str(user), n), n),
+        *out = (struct kv_auth_info){arena_copy(a, str_make(yyjson_get_str(user), n)),
                                      (uint64_t)yyjson_get_num(rev)};
     }
     yyjson_doc_free(doc);

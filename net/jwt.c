@@ -5,6 +5,7 @@
  * one implementation verify on the other. ECDSA signatures stand in JWS as r ‖ s, while OpenSSL speaks DER.
  */
 #include "net/jwt.h"
+#include "base/arena_str.h"
 #include "base/buf.h"
 #include "base/encode.h"
 #include "base/mem.h"
@@ -438,7 +439,7 @@ static int verify(const struct jwt_keys *k, const struct alg *only, struct str t
     else if (!any_key_verifies(k, kid, alg, signed_part, buf_str(&sig)))
         rc = error_set(err, ERR_DENIED, "token signed by no known key");
     else
-        *payload = str_make(arena_strndup(a, body.data, body.len), body.len);
+        *payload = arena_copy(a, buf_str(&body));
     buf_free(&sig);
     buf_free(&body);
     return rc;

@@ -429,10 +429,10 @@ static int image_load(struct journal *j, uint64_t sequence, struct image *im, st
     if (rc >= 0)
         rc = j->host->ops->size(f, &im->size);
     if (rc >= 0) {
-        im->data = mem_alloc(im->size + 1);
+        im->data = mem_zalloc(im->size + 8);
         ssize_t n = j->host->ops->pread(f, im->data, im->size, 0);
         rc = n < 0 ? (int)n : 0;
-        im->size = n < 0 ? 0 : (uint64_t)n;
+        im->size = n < 0 ? 0 : padded((uint64_t)n); /* a file cut off within a record's padding */
     }
     if (f)
         j->host->ops->close(f);
