@@ -377,6 +377,7 @@ def watching(t):
     rev = json.loads(t.theirs.run(["put", "w/0", "start", "-w", "json"])[0])["header"]["revision"]
     t.ours.run(["put", "w/0", "start"])
     for s in (t.theirs, t.ours):
+        s.run(["compaction", "3"])  # where that has not been done yet
         s.run(["put", "w/1", "a"]), s.run(["put", "w/1", "b \"q\""]), s.run(["del", "w/1"])
         s.run(["txn"], stdin="\nput w/2 x\nput w/3 y\n\n\n")
     cases = [(["watch", "--prefix", "w/", f"--rev={rev}", "-w", w] + more, end)
