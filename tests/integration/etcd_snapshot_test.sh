@@ -60,7 +60,7 @@ seen() {
     local rev lease
     for rev in 0 60 70; do ctl get --prefix "" --rev=$rev -w json | sed 's/"header":{[^}]*},//' | tr '{' '\n' | cut -c1-200; done
     for lease in $(ctl lease list | sed 1d | sort); do
-        ctl lease timetolive "$lease" --keys | sed 's/remaining([0-9]*s)//' | tr ' ,' '\n\n' | tr -d '([])' | sort # keys come in any order
+        ctl lease timetolive "$lease" --keys | sed 's/remaining([0-9]*s)//' | tr -s ' ,()[]' '\n' | sort # keys come in any order
     done
     ctl endpoint hashkv | cut -d' ' -f2
 }
