@@ -351,8 +351,9 @@ def issue_14685_crash_during_defrag():
         client.put(f"big/{i}", "x" * 20000)
     for i in range(0, 300, 2):
         client.delete(f"big/{i}")
+    victim = c.members[1]
+    c.etcdctl("defrag", member=victim)  # it works when nobody disturbs it
     for delay in (0.0, 0.01, 0.03, 0.08):
-        victim = c.members[1]
         load = Writers(c, [c.members[0], c.members[2]], threads=4)
         load.enough(10)
         defrag = threading.Thread(target=lambda: c.etcdctl("defrag", member=victim, timeout=1, check=False))
