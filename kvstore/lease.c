@@ -224,6 +224,8 @@ size_t lease_table_expired(struct lease_table *t, uint64_t now_ns, uint64_t retr
             break;
         struct lease *l = container_of(item, struct lease, item);
         ids[n++] = l->id;
+        /* From now on for whoever renews it, too, who may have looked at the clock before. */
+        l->deadline_ns = 0;
         heap_rekey(&t->heap, item, now_ns + retry_ns);
     }
     pthread_mutex_unlock(&t->lock);

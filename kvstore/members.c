@@ -294,7 +294,10 @@ int members_store_initial(struct kv *kv, struct error *err)
         int rc = identity_load(kv, err);
         if (rc != ERR_NOT_FOUND)
             return rc;
-        /* died between making the directory and the lines below: go on with them */
+        /* Died between making the directory and the lines below: go on with them. Who joins has forgotten
+         * what the peers told it. */
+        if (kv->o.join_existing && (rc = members_ask_peers(kv, err)) < 0)
+            return rc;
     }
     struct logdb_txn w;
     struct member_records l = {.level = kv->o.level};

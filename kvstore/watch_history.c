@@ -138,6 +138,8 @@ static void slice_read(struct watch_hub *h, struct history_request *q)
 {
     MDB_txn *txn;
     struct mvcc_state state;
+    /* What is committed may be ahead of what is published, and nobody must see it before (store.h). */
+    int64_t published = kv_current_revision(h->o.kv);
     q->code = logdb_read_begin(h->o.db, &txn, &q->err);
     if (q->code < 0)
         return;
@@ -148,12 +150,12 @@ static void slice_read(struct watch_hub *h, struct history_request *q)
     }
     if (rc == 0) {
         struct kv_revid at = q->next;
-        q->view = (struct mvcc_view){h->o.trees, txn, state.rev};
+        q->view = (struct mvcc_view){h->o.trees, txn, published};
         rc = mvcc_history(&q->view, &at, SLICE_RECORDS, clock_mono_ns() + SLICE_NS, visit, q,
                           &q->err);
         if (rc == MVCC_WALK_DONE) {
-            q->rev = state.rev;
-            q->next = (struct kv_revid){MAX(state.rev + 1, q->next.rev), 0};
+            q->rev = published;
+            q->next = (struct kv_revid){MAX(published + 1, q->next.rev), 0};
         } else if (rc > 0) {
             if (rc == MVCC_WALK_STOPPED && at.sub > 0)
                 at.sub--; /* the one that stopped it has not been taken */
