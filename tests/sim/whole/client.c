@@ -1,5 +1,5 @@
 /*
- * Clients that write, read, compact and compare hashes, and what their answers must be:
+ * Clients that write, read and compare hashes, and what their answers must be:
  *
  *   - an acknowledged write is in the log, after everything that was applied before it was invoked, once, and
  *     its answer is what the oracle got; a rejected one never is;
@@ -515,53 +515,6 @@ static void read_invoke(struct loop_task *task)
         read_now(c);
 }
 
-/* ---- compaction, leadership ---- */
-
-static void compacted(void *ctx, int code, int64_t rev)
-{
-    struct call *c = ctx;
-    call_answered(c);
-    if (code == 0 && O.compact_rev < c->rev)
-        broken("compaction to %lld is acknowledged, but nobody has applied it", (long long)c->rev);
-    if (code == 0) {
-        counts.compactions++;
-        member_saw(c->member, rev);
-    }
-    call_end(c);
-}
-
-static void compact_invoke(struct loop_task *task)
-{
-    struct call *c = container_of(task, struct call, task);
-    c->rev = MAX(kv_current_revision(c->member->kv) - (int64_t)chance_below(40), 1);
-    kv_compact(c->member->kv, c->rev, chance(300), c->member->loop, compacted, c);
-}
-
-void client_compact(struct member *m)
-{
-    call_post(call_new(m, CALL_COMPACT), compact_invoke);
-}
-
-static void moved(void *ctx, int code, int64_t rev)
-{
-    struct call *c = ctx;
-    (void)rev;
-    trace("leadership moves away from member %u: code %d", c->member->number, code);
-    call_end(c);
-}
-
-static void move_invoke(struct loop_task *task)
-{
-    struct call *c = container_of(task, struct call, task);
-    uint64_t to = chance(300) ? 0 : W.members[chance_below(W.members_len)].id;
-    kv_move_leader(c->member->kv, to, c->member->loop, moved, c);
-}
-
-void client_move_leader(struct member *m)
-{
-    call_post(call_new(m, CALL_COMPACT), move_invoke);
-}
-
 /* ---- hashes ---- */
 
 static void check_hash(const struct member *m, int64_t rev, int64_t compact_rev, uint32_t hash)
@@ -705,7 +658,7 @@ static bool all_written(void)
     bool all = true, again = W.now >= C.next_write_us;
     for (uint32_t i = 0; i < W.members_len; i++) {
         struct member *m = &W.members[i];
-        bool done = m->retired;
+        bool done = m->retired || m->out || !seat_votes(m);
         for (size_t k = C.written; k < C.calls.len; k++)
             done = done || (C.calls.items[k]->member == m && C.calls.items[k]->state == CALL_DONE);
         all = all && done;
@@ -728,6 +681,10 @@ bool clients_settled(const char **awaited)
     *awaited = "a leader";
     if (!leading_member())
         return false;
+    client_disarm(leading_member());
+    *awaited = "everybody that was added";
+    if (!seats_settled())
+        return false;
     *awaited = "a write at each member";
     if (!all_written())
         return false;
@@ -741,7 +698,7 @@ bool clients_settled(const char **awaited)
     bool all = true;
     for (uint32_t i = 0; i < W.members_len; i++) {
         struct member *m = &W.members[i];
-        if (m->retired || C.final[m->number])
+        if (m->retired || m->out || C.final[m->number])
             continue;
         all = false;
         if (m->state == MEMBER_UP && !C.asked[m->number]) {

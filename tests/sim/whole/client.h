@@ -13,6 +13,8 @@
 struct member *leading_member(void); /* believes that it leads; NULL: nobody */
 void client_move_leader(struct member *m);
 void client_compact(struct member *m);
+void client_defrag(struct member *m);
+void client_disarm(struct member *m); /* NOSPACE, if it is raised */
 
 enum call_kind {
     CALL_TXN,
@@ -21,7 +23,8 @@ enum call_kind {
     CALL_GRANT,
     CALL_KEEP_ALIVE,
     CALL_REVOKE,
-    CALL_COMPACT
+    CALL_COMPACT,
+    CALL_CHANGE
 };
 enum call_state {
     CALL_WAITING,
@@ -55,6 +58,10 @@ struct call {
     struct str key, end;
     int64_t rev;
     bool physical;
+    bool through_log; /* a keep-alive at a member that does not know the cluster's level yet */
+    int change;       /* enum kv_member_change_kind */
+    uint64_t change_id, config_before;
+    uint32_t seat;
 };
 
 struct call *call_new(struct member *m, enum call_kind kind);

@@ -171,7 +171,7 @@ static void attend_watch(struct loop_task *task)
         kv_watch_resume(w->watch);
     } else if (what < 4) {
         kv_watch_request_progress(w->watch);
-    } else if (what < 6 && !W.calm) {
+    } else if ((what < 6 && !W.calm) || w->member->out) {
         kv_watch_close(w->watch);
         leave(w);
     }
@@ -191,7 +191,7 @@ static void watcher_step(void *ctx)
 {
     struct watcher *w = ctx;
     struct member *m = random_client_member();
-    if (!w->member && m && !m->retired) {
+    if (!w->member && m && !m->retired && !m->out) {
         w->member = m;
         w->incarnation = m->incarnation;
         post(w, open_watch);

@@ -11,6 +11,8 @@
 #define NAME_MAX_LEN 48
 #define MAP_BYTES (16u << 20) /* LMDB's map, and the file behind it */
 
+#define DISK_BYTES (64ull << 20)
+
 struct disk_write {
     uint64_t at;
     size_t len;
@@ -65,6 +67,8 @@ struct disk {
     enum death how;
     int fail_errno;
     uint64_t failing_until; /* fails whatever writes, for some time */
+    uint64_t used;          /* by the files */
+    uint64_t foreign;       /* by somebody else's */
 };
 
 /* Resolve; NULL and errno value in *error. With `parent`: of the last component, which need not be there. */
@@ -73,6 +77,9 @@ struct inode *disk_create(struct inode *dir, const char *name, bool is_dir);
 void disk_rename(struct inode *dir, const char *from, const char *to);
 void disk_unlink(struct inode *dir, const char *name);
 
+uint64_t disk_free_bytes(const struct disk *d);
+/* 0, or ENOSPC: the file cannot grow to `size`. */
+int inode_room(const struct inode *f, uint64_t size);
 /* Before each write, sync and change of a name: counts, crashes, fails. 0 or an errno. */
 int disk_step(struct disk *d);
 void inode_write(struct inode *f, const void *p, size_t n, uint64_t at);

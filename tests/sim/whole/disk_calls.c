@@ -14,6 +14,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -53,13 +55,14 @@ int open(const char *path, int flags, ...)
     if (!f)
         f = disk_create(dir, name, false);
     /* Locks are a new file each time: they do not outlive the process that made them. */
+    bool lock = strcasestr(path, "lock") != NULL;
     int fd = f->backing ? fcntl(f->backing->fd, F_DUPFD_CLOEXEC, 0)
-                        : memfd_create("c8s-sim-lock", MFD_CLOEXEC);
+                        : memfd_create("c8s-sim", MFD_CLOEXEC);
     assert(fd >= 0 && fd < FDS_MAX);
-    fds[fd].inode = f->backing ? f : NULL;
+    fds[fd].inode = lock ? NULL : f;
     fds[fd].member = member_current();
     fds[fd].at = 0;
-    if (f->backing)
+    if (!lock)
         f->opens++;
     return fd;
 }
@@ -100,8 +103,10 @@ ssize_t pread(int fd, void *p, size_t n, off_t at)
 static ssize_t write_at(struct inode *f, const void *p, size_t n, off_t at)
 {
     int error = disk_step(f->disk);
+    if (!error)
+        error = inode_room(f, (uint64_t)at + n);
     if (error) {
-        if (n > 1 && chance(500)) /* in part */
+        if (n > 1 && !inode_room(f, (uint64_t)at + n) && chance(500)) /* in part */
             inode_write(f, p, chance_below(n), (uint64_t)at);
         return failed(error);
     }
@@ -174,9 +179,83 @@ int ftruncate(int fd, off_t size)
     if (!f)
         return (int)syscall(SYS_ftruncate, fd, size);
     int error = disk_step(f->disk);
+    if (!error)
+        error = inode_room(f, (uint64_t)size);
     if (error)
         return failed(error);
     inode_resize(f, (uint64_t)size);
+    return 0;
+}
+
+int posix_fallocate(int fd, off_t at, off_t n)
+{
+    struct inode *f = inode_of(fd);
+    if (!f)
+        broken("posix_fallocate of a file that is not simulated");
+    int error = disk_step(f->disk);
+    if (!error)
+        error = inode_room(f, (uint64_t)(at + n));
+    if (!error && (uint64_t)(at + n) > f->len)
+        inode_resize(f, (uint64_t)(at + n));
+    return error;
+}
+
+/* ---- names ---- */
+
+static bool simulated(const char *path)
+{
+    return strncmp(path, DISK_ROOT, strlen(DISK_ROOT)) == 0;
+}
+
+int mkdir(const char *path, mode_t mode)
+{
+    struct inode *dir;
+    const char *name;
+    if (!simulated(path))
+        return (int)syscall(SYS_mkdirat, AT_FDCWD, path, mode);
+    if (disk_find(path, &dir, &name))
+        return failed(EEXIST);
+    if (!dir)
+        return failed(ENOENT);
+    int error = disk_step(dir->disk);
+    if (error)
+        return failed(error);
+    disk_create(dir, name, true);
+    return 0;
+}
+
+int unlink(const char *path)
+{
+    struct inode *dir;
+    const char *name;
+    if (!simulated(path))
+        return (int)syscall(SYS_unlinkat, AT_FDCWD, path, 0);
+    if (!disk_find(path, &dir, &name))
+        return failed(ENOENT);
+    disk_unlink(dir, name);
+    return 0;
+}
+
+int stat(const char *path, struct stat *st)
+{
+    if (!simulated(path))
+        return (int)syscall(SYS_newfstatat, AT_FDCWD, path, st, 0);
+    const struct inode *f = disk_find(path, NULL, NULL);
+    if (!f)
+        return failed(ENOENT);
+    *st = (struct stat){.st_mode = f->is_dir ? S_IFDIR | 0700 : S_IFREG | 0600,
+                        .st_size = (off_t)f->len};
+    return 0;
+}
+
+int statvfs(const char *path, struct statvfs *st)
+{
+    const struct inode *f = simulated(path) ? disk_find(path, NULL, NULL) : NULL;
+    if (!f)
+        return failed(ENOENT);
+    *st = (struct statvfs){.f_frsize = 4096,
+                           .f_blocks = DISK_BYTES / 4096,
+                           .f_bavail = disk_free_bytes(f->disk) / 4096};
     return 0;
 }
 
@@ -184,8 +263,8 @@ int rmdir(const char *path)
 {
     struct inode *dir;
     const char *name;
-    if (strncmp(path, DISK_ROOT, strlen(DISK_ROOT)) != 0)
-        return (int)syscall(SYS_rmdir, path);
+    if (!simulated(path))
+        return (int)syscall(SYS_unlinkat, AT_FDCWD, path, AT_REMOVEDIR);
     const struct inode *f = disk_find(path, &dir, &name);
     if (!f || !dir)
         return failed(ENOENT);

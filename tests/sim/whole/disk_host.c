@@ -72,7 +72,10 @@ static ssize_t sim_pread(struct host_file *f, void *p, size_t n, uint64_t at)
 
 static int sim_pwrite(struct host_file *f, const void *p, size_t n, uint64_t at)
 {
-    int error = disk_step(f->inode->disk);
+    int error = inode_room(f->inode, at + n);
+    if (error)
+        return -error;
+    error = disk_step(f->inode->disk);
     if (error) { /* a part of it may have been written */
         inode_write(f->inode, p, chance_below(n + 1), at);
         return -error;
@@ -89,6 +92,8 @@ static int sim_fdatasync(struct host_file *f)
 static int sim_truncate(struct host_file *f, uint64_t size)
 {
     int error = disk_step(f->inode->disk);
+    if (!error)
+        error = inode_room(f->inode, size);
     if (error)
         return -error;
     inode_resize(f->inode, size);

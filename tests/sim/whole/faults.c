@@ -115,8 +115,11 @@ static int observed_apply(void *ctx, const struct raft_apply_batch *batch, struc
     struct member *m = member_current();
     struct kv *kv = ctx;
     struct raft_apply_batch b = *batch;
-    for (size_t i = 0; i < b.apply_len; i++)
+    for (size_t i = 0; i < b.apply_len; i++) {
         oracle_entry(m, &b.apply[i].entry);
+        if (b.apply[i].config)
+            oracle_config(m, b.apply[i].entry.index, b.apply[i].config);
+    }
     struct raft_apply *copy = NULL;
     if (planted(FAULT_APPLY_DIFFERS) && b.apply_len) {
         b.apply = copy = mem_dup(b.apply, b.apply_len * sizeof *b.apply);
@@ -127,6 +130,7 @@ static int observed_apply(void *ctx, const struct raft_apply_batch *batch, struc
     if (rc < 0 || !b.apply_len)
         return rc;
     uint64_t index = batch->apply[batch->apply_len - 1].entry.index;
+    m->applied_seen = MAX(m->applied_seen, index);
     const struct oracle_index *o = oracle_after(index);
     if (kv_current_revision(kv) != o->rev || kv_compacted_revision(kv) != o->compact_rev)
         broken("member %u is at revision %lld (compacted %lld) after entry %llu, not at %lld "
@@ -150,6 +154,7 @@ static int observed_install(void *ctx, struct raft_snapshot_writer *w,
     trace("member %u has installed a snapshot of entry %llu", m->number, (unsigned long long)index);
     m->promised.last = index;
     m->promised.last_term = term;
+    m->applied_seen = MAX(m->applied_seen, index);
     if (index > oracle_last_index() || kv_current_revision(kv) != oracle_after(index)->rev)
         broken("member %u: the snapshot of entry %llu has revision %lld", m->number,
                (unsigned long long)index, (long long)kv_current_revision(kv));
@@ -218,6 +223,8 @@ WRAPPED(int, raft_new, const struct raft_params *params, const struct raft_boot 
     struct member *m = member_current();
     p.faults = (uint32_t)W.faults & 0xffff;
     check_promises(m, boot);
+    if (!O.config_index && boot->config.voters.len && m->seat == SEAT_FOUNDER)
+        oracle_config(m, 1, &boot->config);
     int rc = __real_raft_new(&p, boot, out, err);
     m->raft = rc == 0 ? *out : NULL;
     if (rc == 0 && raft_term(*out) == m->promised.term && m->promised.vote &&
@@ -288,12 +295,25 @@ WRAPPED(int, journal_release, struct journal *j, struct journal_pos pos, struct 
     return __real_journal_release(j, planted(FAULT_JOURNAL_RECYCLED) ? journal_end(j) : pos, err);
 }
 
+WRAPPED(enum lease_state, lease_table_renew, struct lease_table *t, uint64_t term, int64_t id,
+        uint64_t now_ns, int64_t *ttl_s)
+{
+    enum lease_state s = __real_lease_table_renew(t, term, id, now_ns, ttl_s);
+    trace("lease %lld is renewed at member %u: state %d, its clock is at %llu us", (long long)id,
+          member_current()->number, (int)s, (unsigned long long)(now_ns / 1000));
+    return s;
+}
+
 WRAPPED(size_t, lease_table_expired, struct lease_table *t, uint64_t now_ns, uint64_t retry_ns,
         int64_t *ids, size_t max)
 {
     if (planted(FAULT_LEASE_ENDS_EARLY))
         now_ns += 600 * 1000000ull;
-    return __real_lease_table_expired(t, now_ns, retry_ns, ids, max);
+    size_t n = __real_lease_table_expired(t, now_ns, retry_ns, ids, max);
+    for (size_t i = 0; i < n; i++)
+        trace("lease %lld is due at member %u, whose clock is at %llu us", (long long)ids[i],
+              member_current()->number, (unsigned long long)(now_ns / 1000));
+    return n;
 }
 
 WRAPPED(struct kv_watch *, watch_hub_watch, struct watch_hub *h,

@@ -43,18 +43,28 @@ struct naming {
 
 static void options_make(struct member *m, struct naming *n, struct kv_options *o)
 {
-    for (uint32_t i = 0; i < W.weather.founders; i++) {
+    uint32_t n_members = 0;
+    /* A founder is told of the founders; who joins, of everybody there may be. */
+    for (uint32_t i = 0; i < W.members_len; i++) {
         snprintf(n->name[i], sizeof n->name[i], "m%u", i + 1);
         snprintf(n->url[i], sizeof n->url[i], "http://m%u:2380", i + 1);
         n->urls[i] = str_from(n->url[i]);
-        n->members[i] = (struct kv_member_config){str_from(n->name[i]), &n->urls[i], 1};
+        if (i < W.weather.founders || m->seat != SEAT_FOUNDER)
+            n->members[n_members++] =
+                (struct kv_member_config){str_from(n->name[i]), &n->urls[i], 1};
     }
     snprintf(n->dir, sizeof n->dir, "/sim/m%u", m->number);
     snprintf(n->boot, sizeof n->boot, "boot %llu", (unsigned long long)m->boot);
     *o = (struct kv_options){.data_dir = n->dir,
-                             .name = n->members[m->number - 1].name,
+                             .name = str_from(n->name[m->number - 1]),
                              .members = n->members,
-                             .members_len = W.weather.founders,
+                             .members_len = n_members,
+                             .join_existing = m->seat != SEAT_FOUNDER,
+                             .strict_reconfig = true,
+                             .learners_max = 2,
+                             .disk_reserve_bytes = W.weather.full_us ? 128u << 10 : 0,
+                             .on_removed = seat_removed,
+                             .on_removed_ctx = m,
                              .map_bytes = 14u << 20,
                              .quota_bytes = 512u << 20,
                              .watch_ring_bytes = W.weather.ring_bytes,
@@ -85,10 +95,15 @@ static void *open_main(void *arg)
     mem_free(n);
     if (!m->kv) {
         trace("member %u does not start: %s", m->number, err.message);
-        if (!m->disk_failed)
+        bool refused = m->seat == SEAT_JOINING && !m->id; /* not added yet, or nobody answers */
+        if (m->id && !seat_in(m)) {
+            refused = true;
+            seat_removed(m);
+        }
+        if (!m->disk_failed && !refused) {
             disk_dump(m->disk);
-        if (!m->disk_failed)
             broken("member %u does not start: %s", m->number, err.message);
+        }
         m->how = DEATH_CRASH;
         fiber_die();
     }

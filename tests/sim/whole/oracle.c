@@ -28,7 +28,6 @@ void oracle_free(void)
     vec_free(&O.indexes);
     vec_free(&O.events);
     vec_free(&O.leases);
-    vec_free(&O.event_at);
 }
 
 uint64_t oracle_last_index(void)
@@ -409,6 +408,19 @@ void oracle_entry(struct member *m, const struct raft_entry *e)
     if (e->kind == RAFT_ENTRY_DATA)
         apply(m, e);
     vec_push(&O.indexes, (struct oracle_index){content, e->term, O.rev, O.compact_rev});
+}
+
+void oracle_config(struct member *m, uint64_t index, const struct raft_config *config)
+{
+    if (index == O.config_index && !raft_config_equal(config, &O.config))
+        broken("member %u has another configuration after entry %llu", m->number,
+               (unsigned long long)index);
+    if (index <= O.config_index)
+        return;
+    O.config = *config;
+    O.config_index = index;
+    trace("entry %llu: %u voters, %u learners", (unsigned long long)index, config->voters.len,
+          config->learners.len);
 }
 
 /* ---- what a client can see, as a number ---- */

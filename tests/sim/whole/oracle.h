@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "kvstore/kv.h"
+#include "raft/config.h"
 #include "raft/entry.h"
 #include "whole.h"
 
@@ -36,7 +37,8 @@ struct oracle {
     VEC(struct oracle_index) indexes; /* [index] */
     VEC(struct oracle_event) events;  /* in order of revision */
     VEC(struct oracle_lease) leases;
-    VEC(int64_t) event_at; /* [rev] → first of its events */
+    struct raft_config config; /* who is a member */
+    uint64_t config_index;     /* the entry that made it so */
 };
 extern struct oracle O;
 
@@ -44,6 +46,8 @@ void oracle_init(void);
 void oracle_free(void);
 /* `m` is about to apply this entry. */
 void oracle_entry(struct member *m, const struct raft_entry *e);
+/* … and it makes this the configuration. */
+void oracle_config(struct member *m, uint64_t index, const struct raft_config *config);
 uint64_t oracle_last_index(void);
 /* What must be published after applying `index`. */
 const struct oracle_index *oracle_after(uint64_t index);

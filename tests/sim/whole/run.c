@@ -228,6 +228,7 @@ void run_seed(uint64_t seed, uint64_t faults, bool with_trace, char *failure,
                                .elections = W.elections,
                                .disk_errors = W.disk_errors,
                                .changes = W.changes,
+                               .full = W.full,
                                .counts = counts};
     teardown();
 }

@@ -8,20 +8,23 @@
 #include "net/loop.h"
 #include "net/stream.h"
 
-#define SIM_RENAMED(X)                                                                      \
-    X(loop_new)                                                                             \
-    X(loop_free)                                                                            \
-    X(loop_run)                                                                             \
-    X(loop_stop)                                                                            \
-    X(loop_start) X(loop_join) X(loop_post) X(loop_call) X(loop_uv) X(loop_is_current)      \
-        X(loop_now_ms) X(loop_deferred_init) X(loop_defer) X(loop_deferred_cancel)          \
-            X(loop_timer_init) X(loop_timer_start) X(loop_timer_stop) X(stream_accept)      \
-                X(stream_connect) X(stream_write) X(stream_write_blob) X(stream_queued)     \
-                    X(stream_write_stalled_ms) X(stream_set_low_water) X(stream_pause)      \
-                        X(stream_resume) X(stream_shutdown) X(stream_close) X(stream_loop)  \
-                            X(stream_is_tls) X(stream_peer) X(stream_alpn) X(stream_remote) \
-                                X(stream_local) X(stream_set_keepalive) X(listener_new)     \
-                                    X(listener_port) X(listener_close)
+#define SIM_RENAMED(X)                                                                    \
+    X(loop_new)                                                                           \
+    X(loop_free)                                                                          \
+    X(loop_run)                                                                           \
+    X(loop_stop)                                                                          \
+    X(loop_start)                                                                         \
+    X(loop_join)                                                                          \
+    X(loop_post)                                                                          \
+    X(loop_call)                                                                          \
+    X(loop_uv) X(loop_is_current) X(loop_now_ms) X(loop_deferred_init) X(loop_defer)      \
+        X(loop_deferred_cancel) X(loop_timer_init) X(loop_timer_start) X(loop_timer_stop) \
+            X(stream_accept) X(stream_connect) X(stream_write) X(stream_write_blob)       \
+                X(stream_queued) X(stream_write_stalled_ms) X(stream_set_low_water)       \
+                    X(stream_pause) X(stream_resume) X(stream_shutdown) X(stream_close)   \
+                        X(stream_loop) X(stream_is_tls) X(stream_peer) X(stream_alpn)     \
+                            X(stream_remote) X(stream_local) X(stream_set_keepalive)      \
+                                X(listener_new) X(listener_port) X(listener_close)
 #define SIM_DECLARE(name) extern __typeof__(name) sim_##name;
 SIM_RENAMED(SIM_DECLARE)
 

@@ -17,6 +17,7 @@
  *
  *   world.c      weather of a seed, happenings: crashes, partitions, pauses, clocks, membership
  *   member.c     a member's processes: start, crash, stop
+ *   seats.c      membership: who is added, promoted, removed, replaced
  *   oracle.c     a slow and obvious second state machine, fed with the committed log
  *   run.c        one seed: storm, then calm with convergence
  *   main.c       many seeds over several processes, the command line
@@ -107,10 +108,12 @@ struct member {
     uint64_t id;          /* Raft's; 0: not known yet */
     uint64_t incarnation; /* counts starts; 0: never started */
     enum { MEMBER_DOWN, MEMBER_STARTING, MEMBER_UP, MEMBER_STOPPING } state;
-    bool dying;       /* asked for by a fiber of its own: the scheduler sees to it */
-    enum death how;   /* with dying */
-    bool voter;       /* of the founding members */
-    bool retired;     /* stays down when the others are healed */
+    bool dying;     /* asked for by a fiber of its own: the scheduler sees to it */
+    enum death how; /* with dying */
+    enum { SEAT_FOUNDER, SEAT_FREE, SEAT_JOINING } seat; /* seats.c; JOINING: also once joined */
+    bool leaving;                                        /* it knows that it was removed */
+    bool out;                                            /* in the calm: not a member */
+    bool retired;                                        /* stays down when the others are healed */
     unsigned users;   /* fibers inside the store that it must not be closed under */
     bool disk_failed; /* in this incarnation: it may stop */
     struct list fibers;
@@ -136,6 +139,16 @@ struct member {
     uint64_t applied_seen;
 };
 
+/* ---- membership (seats.c) ---- */
+
+bool seat_in(const struct member *m);    /* by the log */
+bool seat_votes(const struct member *m); /* by the log */
+void seat_removed(void *m);              /* options.on_removed */
+void happen_change(void);
+void seats_heal(void);
+void seats_keep_quorum(void);
+bool seats_settled(void);
+
 void member_start(struct member *m);
 void member_crash(struct member *m, enum death how);
 void member_stop(struct member *m); /* in good order; ends DOWN some time later */
@@ -156,6 +169,9 @@ void disk_power_lost(struct disk *d);
 void disk_crash_in(struct disk *d, uint64_t n, enum death how);
 /* The n-th write or sync from now fails with this errno, and for some time whatever follows. */
 void disk_fail_in(struct disk *d, uint64_t n, int error);
+/* Somebody else fills the disk but for so many bytes, until freed. */
+void disk_fill(struct disk *d, uint64_t leave);
+void disk_unfill(struct disk *d);
 void disk_dump(const struct disk *d);      /* into the trace */
 void disk_process_is_well(struct disk *d); /* nothing more is to happen */
 uint64_t disk_calls(const struct disk *d);
@@ -175,7 +191,7 @@ struct weather { /* per mille unless named otherwise; intervals are means, 0: ne
     uint32_t lost, twice, overtaken; /* of Raft's messages, before they reach a connection */
     uint32_t yield;                  /* of lock operations: somebody else runs first */
     uint64_t op_us, crash_us, partition_us, pause_us, clock_us, disk_us, transfer_us, change_us,
-        compact_us, defrag_us;
+        compact_us, defrag_us, full_us;
     uint32_t power;    /* of crashes */
     uint32_t at_write; /* of crashes: at some write or sync to come, not at once */
     uint32_t graceful; /* of crashes: an orderly stop instead */
@@ -201,7 +217,7 @@ struct world {
     bool calm;
     bool power_losses; /* this seed has some: the disk keeps what it needs for them */
     uint64_t leases_asked;
-    uint64_t crashes, powers, restarts, snapshots, elections, disk_errors, changes;
+    uint64_t crashes, powers, restarts, snapshots, elections, disk_errors, changes, full;
     char failure[600];
 };
 extern struct world W;
@@ -215,7 +231,8 @@ extern uint64_t storm_events; /* of a seed, on the average */
 /* ---- clients (client.c), model (model.c, oracle.c) ---- */
 
 struct client_counts {
-    uint64_t writes, reads, rejected, unknown, watch_events, leases, expired, compactions, hashes;
+    uint64_t writes, reads, rejected, unknown, watch_events, leases, expired, compactions, hashes,
+        defrags;
 };
 extern struct client_counts counts;
 void clients_start(void);
@@ -228,7 +245,7 @@ void clients_free(void);
 
 struct run_result {
     uint64_t hash, steps, virtual_ms, applied, crashes, powers, snapshots, elections, disk_errors,
-        changes;
+        changes, full;
     struct client_counts counts;
 };
 /* Runs it; a failure ends the process after `failure` has been written to *failure (shared memory). */

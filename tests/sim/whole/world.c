@@ -21,7 +21,9 @@ uint64_t storm_events = 8000; /* of a seed, on the average; the command line set
 void weather_draw(void)
 {
     struct weather *w = &W.weather;
-    w->members = w->founders = (uint32_t)PICK(1, 3, 3, 3, 3, 3, 5);
+    w->founders = (uint32_t)PICK(1, 3, 3, 3, 3, 3, 5);
+    w->change_us = PICK(0, 0, 300 * MS, 1000 * MS);
+    w->members = w->founders + (w->change_us ? 2 : 0);
     w->delay_us = PICK(300, 1 * MS, 10 * MS, 60 * MS);
     w->slow = (uint32_t)PICK(0, 5, 20, 80);
     w->slow_us = PICK(100 * MS, 600 * MS, 2500 * MS);
@@ -38,6 +40,8 @@ void weather_draw(void)
     w->disk_us = PICK(0, 0, 0, 1000 * MS, 3000 * MS);
     w->transfer_us = PICK(0, 0, 500 * MS, 3000 * MS);
     w->compact_us = PICK(0, 100 * MS, 500 * MS, 2000 * MS);
+    w->defrag_us = PICK(0, 0, 400 * MS, 2000 * MS);
+    w->full_us = PICK(0, 0, 0, 800 * MS, 2000 * MS);
     w->power = (uint32_t)PICK(0, 300, 1000);
     w->at_write = (uint32_t)PICK(0, 500, 900);
     w->graceful = (uint32_t)PICK(0, 50, 200);
@@ -85,7 +89,7 @@ static void happen(void *ctx)
 static void restart(void *ctx)
 {
     struct member *m = ctx;
-    if (m->state == MEMBER_DOWN && !m->retired)
+    if (m->state == MEMBER_DOWN && !m->retired && !m->leaving && m->seat != SEAT_FREE)
         member_start(m);
 }
 
@@ -94,7 +98,7 @@ static void look_after(void)
 {
     for (uint32_t i = 0; i < W.members_len; i++) {
         struct member *m = &W.members[i];
-        if (m->state == MEMBER_DOWN && !m->retired)
+        if (m->state == MEMBER_DOWN && !m->retired && m->seat != SEAT_FREE)
             later(chance_below(PICK(5 * MS, 200 * MS, 1500 * MS)), restart, m);
     }
 }
@@ -231,22 +235,57 @@ static void happen_compact(void)
         client_compact(m);
 }
 
+static void happen_defrag(void)
+{
+    struct member *m = random_up();
+    if (m)
+        client_defrag(m);
+}
+
+static void unfill(void *ctx)
+{
+    const struct member *m = ctx;
+    disk_unfill(m->disk);
+}
+
+/* Somebody else fills the disk for a while; who clears the alarm does it too early at times. */
+static void happen_full(void)
+{
+    struct member *m = random_member();
+    if (chance(500)) {
+        disk_fill(m->disk, chance_below(256u << 10));
+        later(chance_below(2 * SECOND), unfill, m);
+    }
+    m = leading_member();
+    if (m)
+        client_disarm(m);
+}
+
 void world_start(void)
 {
-    static struct happening happenings[8];
+    static struct happening happenings[11];
     const struct happening all[] = {
-        {happen_crash, W.weather.crash_us},     {happen_partition, W.weather.partition_us},
-        {happen_pause, W.weather.pause_us},     {happen_clock, W.weather.clock_us},
-        {happen_disk, W.weather.disk_us},       {happen_transfer, W.weather.transfer_us},
-        {happen_compact, W.weather.compact_us}, {look_after, 300 * MS},
+        {happen_crash, W.weather.crash_us},
+        {happen_partition, W.weather.partition_us},
+        {happen_pause, W.weather.pause_us},
+        {happen_clock, W.weather.clock_us},
+        {happen_disk, W.weather.disk_us},
+        {happen_transfer, W.weather.transfer_us},
+        {happen_compact, W.weather.compact_us},
+        {happen_change, W.weather.change_us},
+        {happen_defrag, W.weather.defrag_us},
+        {happen_full, W.weather.full_us},
+        {look_after, 300 * MS},
     };
     static_assert(sizeof all == sizeof happenings, "one slot each");
     memcpy(happenings, all, sizeof all);
     for (size_t i = 0; i < ARRAY_LEN(happenings); i++)
         if (happenings[i].mean_us)
             later(500 * MS + chance_below(2 * happenings[i].mean_us), happen, &happenings[i]);
-    for (uint32_t i = 0; i < W.members_len; i++)
-        member_start(&W.members[i]);
+    for (uint32_t i = 0; i < W.members_len; i++) {
+        W.members[i].seat = i < W.weather.founders ? SEAT_FOUNDER : SEAT_FREE;
+        restart(&W.members[i]);
+    }
 }
 
 /* A random minority stays dead; everything else is made whole. */
@@ -254,12 +293,7 @@ void world_heal(void)
 {
     W.calm = true;
     memset(W.cut, 0, sizeof W.cut);
-    uint32_t n = (uint32_t)chance_below((W.members_len - 1) / 2 + 1);
-    for (uint32_t i = 0; i < n; i++) {
-        struct member *m = random_member();
-        m->retired = true;
-        member_crash(m, DEATH_CRASH);
-    }
+    seats_heal();
     for (uint32_t i = 0; i < W.members_len; i++) {
         struct member *m = &W.members[i];
         m->paused_until = 0;
@@ -270,6 +304,7 @@ void world_heal(void)
 
 void world_look_after(void)
 {
+    seats_keep_quorum();
     for (uint32_t i = 0; i < W.members_len; i++)
         restart(&W.members[i]);
 }
