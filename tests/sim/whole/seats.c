@@ -40,7 +40,7 @@ static bool all_know(const struct member *m)
 static void clear(void *ctx)
 {
     struct member *m = ctx;
-    if (seat_in(m) || W.calm)
+    if (seat_in(m))
         return;
     if (m->state == MEMBER_STOPPING || !all_know(m)) {
         later(100 * MS, clear, m);
@@ -50,7 +50,8 @@ static void clear(void *ctx)
     member_crash(m, DEATH_CRASH);
     disk_free(m->disk);
     m->disk = disk_new(m);
-    m->seat = SEAT_FREE;
+    /* In the calm nobody is asked for any more; but somebody may have been, under this address. */
+    m->seat = W.calm ? SEAT_JOINING : SEAT_FREE;
     m->leaving = false;
     m->id = 0;
     m->applied_seen = 0;
