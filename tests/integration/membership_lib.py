@@ -202,7 +202,7 @@ class Cluster:
 
     def running(self):
         """Those that serve clients: learners do not."""
-        return [m for m in self.all.values() if m.running() and not m.learner]
+        return [m for m in list(self.all.values()) if m.running() and not m.learner]  # the load asks in its threads
 
     def etcdctl(self, *args, members=None, timeout=20):
         """(exit code, output, error) of one command."""
