@@ -37,6 +37,7 @@ struct watching {
     int64_t first;
     pthread_mutex_t lock;
     uint32_t clients;
+    bool has_writer[MEMBERS_MAX];
     VEC(struct watcher *) watchers;
     VEC(struct watch_write) writes;
 };
@@ -269,10 +270,11 @@ static void *create(struct load *l)
 static void client(void *state, struct client *c)
 {
     struct watching *w = state;
-    if (!c->user) { /* every third is a writer, and has no watcher */
+    if (!c->user) { /* the first of each member is a writer, and has no watcher */
         pthread_mutex_lock(&w->lock);
         uint32_t number = w->clients++;
-        if (number % 3 == 0) {
+        if (!w->has_writer[c->member]) {
+            w->has_writer[c->member] = true;
             c->user = w;
         } else {
             struct watcher *me = mem_zalloc(sizeof *me);
