@@ -15,8 +15,14 @@ port=$((21000 + RANDOM % 9000))
 trap 'stop; rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
 
-ctl() { etcdctl --endpoints "127.0.0.1:$port" --dial-timeout=1s "$@" 2>"$dir/err"; }
-stop() { [ -z "$pid" ] || { kill "$pid" 2>/dev/null; wait "$pid" 2>/dev/null; }; pid=; }
+user= # of ctl, once users are asked for
+ctl() { etcdctl --endpoints "127.0.0.1:$port" --dial-timeout=10s ${user:+--user "$user"} "$@" 2>"$dir/err"; }
+pids=()
+stop() {
+    local p
+    for p in $pid "${pids[@]}"; do kill "$p" 2>/dev/null; wait "$p" 2>/dev/null; done
+    pid= pids=()
+}
 serve() { # PROGRAM DATA_DIR [FLAG…]: one member, answering
     local program=$1 data=$2
     shift 2
@@ -65,6 +71,37 @@ seen() {
     ctl endpoint hashkv | cut -d' ' -f2
 }
 
+# Users and roles, and from here on they are asked for.
+lock() {
+    ctl role add reader; ctl role grant-permission reader read key1 key3; ctl role add root
+    ctl user add "alice:secret one"; ctl user grant-role alice reader; ctl user add root:toor; ctl user grant-role root root
+    ctl auth enable && user=root:toor
+}
+as_alice() { etcdctl --endpoints "127.0.0.1:$port" --user "alice:secret one" "$@"; }
+locked() { # NAME: users and roles have come along
+    check_output "$1: users" "alice" ctl user list
+    check_output "$1: roles" "\[key1, key3\)" ctl role get reader
+    check "$1: a user reads with the password" as_alice get key2
+    check_fails "$1: what the role allows" "permission denied" as_alice put key2 x
+    check_fails "$1: not without a user" "user name is empty" etcdctl --endpoints "127.0.0.1:$port" get key2
+}
+# Three members of one backup.
+three() { # FILE
+    local i cluster='' p=$((port + 7000))
+    for i in 1 2 3; do cluster+=${cluster:+,}m$i=http://127.0.0.1:$((p + i)); done
+    for i in 1 2 3; do
+        check "member $i of three restores" "$bin/c8s" kv snapshot restore "$1" --data-dir "three$i" --name "m$i" \
+            --initial-cluster "$cluster" --initial-advertise-peer-urls "http://127.0.0.1:$((p + i))"
+        "$bin/c8s-apiserver" --store-only --name "m$i" --data-dir "three$i" --initial-cluster "$cluster" \
+            --listen-client-urls "http://127.0.0.1:$((p + 10 + i))" --advertise-client-urls "http://127.0.0.1:$((p + 10 + i))" \
+            --listen-peer-urls "http://127.0.0.1:$((p + i))" --initial-advertise-peer-urls "http://127.0.0.1:$((p + i))" \
+            >"three$i.log" 2>&1 &
+        pids+=($!)
+    done
+    port=$((p + 11))
+    check "three members serve" eventually 30 ctl --command-timeout=2s get x
+}
+
 # --- from c8s to etcd ---
 c8s "$dir/source"
 fill >/dev/null
@@ -104,12 +141,14 @@ import() { # NAME ETCD
     serve "$2" "$dir/from-$1"
     fill >/dev/null
     theirs=$(seen)
+    lock >/dev/null
     check "$1: etcdctl saves" ctl snapshot save "$1.db"
     stop
     check "$1: status" equal "$(etcdctl snapshot status "$1.db" -w json)" "$("$bin/c8s" kv snapshot status "$1.db" -w json)"
     check "$1: c8s restores" "$bin/c8s" kv snapshot restore "$1.db" --data-dir "import-$1" $founded
     served "$1: c8s serves it" c8s "$dir/import-$1"
     check "$1: c8s shows the same" equal "$theirs" "$(seen)"
+    locked "$1"
     check "$1: writes go on" ctl put after 1
     check "$1: a leased key goes with its lease" equal "" "$(ctl lease revoke "$(ctl lease list | sed -n '2,$p' | while read -r l; do
         ctl lease timetolive "$l" --keys | grep -q leased && echo "$l"; done)" >/dev/null; ctl get leased)"
@@ -122,6 +161,18 @@ import() { # NAME ETCD
     served "$1: c8s serves that" c8s "$dir/bare-$1"
     check "$1: and shows the same" equal "$theirs" "$(seen)"
     stop
+    # And from c8s back, with users.
+    three "$1.db"
+    check "$1: three members show the same" equal "$theirs" "$(seen)"
+    check "$1: and save it" ctl snapshot save "back-$1.db"
+    stop
+    check "$1: etcdctl takes that" etcdctl snapshot restore "back-$1.db" --data-dir "back-$1" $founded
+    served "$1: it serves it again" serve "$2" "$dir/back-$1"
+    check "$1: and shows what it had" equal "$theirs" "$(seen)"
+    locked "$1 again"
+    stop
+    user=
+    rm -rf three?
 }
 import etcd "$(command -v etcd)"
 [ ! -x "$etcd35/etcd" ] || import etcd35 "$etcd35/etcd"
