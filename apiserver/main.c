@@ -167,6 +167,7 @@ static int start_etcd(struct process *p, struct error *err)
             .txn_ops_max = o->txn_ops_max,
             .extensive_metrics = cstr_eq(o->metrics_detail, "extensive"),
             .warning_call_ns = (uint64_t)MAX(o->warning_call_ns, 1),
+            .election_ms = (uint32_t)o->election_ms,
             .streams_max = (unsigned)MIN(o->streams_max, UINT32_MAX),
         },
         err);

@@ -38,6 +38,8 @@ struct etcd_config {
     bool extensive_metrics;   /* durations of calls, too */
     uint64_t warning_call_ns; /* calls that take longer are told of in the log; 0: 300 ms */
     size_t txn_ops_max;       /* 0: 128 */
+    uint32_t
+        election_ms; /* the store's; 0: 1000. Three of them without a leader end streams that want one */
     unsigned
         streams_max; /* concurrent calls on a connection; 0: 10000 (--max-concurrent-streams) */
 };

@@ -3,7 +3,7 @@
  *
  * A learner serves what cannot be mistaken for the cluster's word: serializable ranges, its own status and
  * defragmentation, and snapshots of what it has. Everything else is refused, as etcd does: clients that were given
- * its address go elsewhere.
+ * its address go elsewhere. Whoever wants a leader is refused while there is none (etcd_leader.c).
  */
 #include "kvstore/etcd_internal.h"
 #include "kvstore/kv_members.h"
@@ -23,9 +23,12 @@ static bool learner_may(const struct grpc_method *method, const ProtobufCMessage
 bool etcd_check(struct grpc_call *call, void *ctx, const struct grpc_method *method,
                 const ProtobufCMessage *message)
 {
-    const struct etcd_server *s = ctx;
-    if (!kv_is_learner(s->kv) || learner_may(method, message))
+    struct etcd_server *s = ctx;
+    if (kv_is_learner(s->kv) && !learner_may(method, message))
+        grpc_finish(call, GRPC_FAILED_PRECONDITION, "etcdserver: rpc not supported for learner");
+    else if (etcd_leader_missed(call, s))
+        etcd_fail(call, ERR_UNAVAILABLE);
+    else
         return true;
-    grpc_finish(call, GRPC_FAILED_PRECONDITION, "etcdserver: rpc not supported for learner");
     return false;
 }

@@ -11,6 +11,7 @@
  *   etcd_auth.c      the Auth service, and who calls (etcd_auth.h)
  *   etcd_maintenance.c, etcd_snapshot.c   the services
  *   etcd_jobs.c      long work behind calls
+ *   etcd_leader.c    clients that want a leader
  */
 #ifndef C8S_KVSTORE_ETCD_INTERNAL_H
 #define C8S_KVSTORE_ETCD_INTERNAL_H
@@ -47,6 +48,8 @@ struct etcd_server {
     uint64_t cluster_id, member_id; /* fixed */
     _Atomic uint64_t term;          /* refreshed a few times a second: every answer carries it */
     struct loop_timer refresh;
+    uint64_t leader_seen_ms;  /* etcd_leader.c, on the first loop: when there last was one */
+    bool leader_lost;         /* and its streams were cancelled */
     atomic_size_t watch_held; /* bytes of large revisions that watches are putting together */
     atomic_uint hashing;      /* passwords given to the pool */
     struct etcd_jobs jobs;
@@ -148,6 +151,10 @@ void etcd_put_response(const struct kv_op_result *r, struct arena *a,
                        Etcdserverpb__PutResponse *out);
 void etcd_txn_response(const struct etcd_server *s, const struct kv_txn_result *r, struct arena *a,
                        Etcdserverpb__TxnResponse *out);
+
+/* etcd_leader.c. Does the call want a leader, and none is known? And what the first loop tells a few times a second. */
+bool etcd_leader_missed(struct grpc_call *call, struct etcd_server *s);
+void etcd_leader_watch(struct etcd_server *s, bool leader, uint64_t now_ms);
 
 /* etcd_http.c */
 void etcd_http_request(void *ctx, struct http_exchange *x);

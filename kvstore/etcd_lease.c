@@ -62,32 +62,45 @@ static void on_revoke(struct grpc_call *call, void *ctx, const ProtobufCMessage 
 
 /* ------------------------------------------------------------------- keep-alive --- */
 
-/* A keep-alive stream. It ends when the client has half-closed (or gone, or an error came) and no
- * answer is outstanding. */
+/* A keep-alive stream. It ends when the client has half-closed and no answer is outstanding, or at once when
+ * an error came, the client has gone or the server ends it; what is outstanding then comes to nothing. */
 struct keep_alive_stream {
     struct etcd_server *server;
-    struct grpc_call *call;
+    struct grpc_call *call; /* NULL: finished */
     unsigned outstanding;
     bool ended;
-    int failed; /* 0, or the kv code to end with */
 };
 
 static void keep_alive_open(struct grpc_call *call, void *ctx)
 {
-    struct keep_alive_stream *s = arena_new(grpc_arena(call), struct keep_alive_stream);
+    struct keep_alive_stream *s = mem_zalloc(sizeof *s);
     s->server = ctx;
     s->call = call;
     grpc_set_user(call, s);
 }
 
-static void keep_alive_check_end(struct keep_alive_stream *s)
+static void keep_alive_release(struct keep_alive_stream *s)
 {
-    if (s->outstanding || !(s->ended || s->failed))
+    if (!s->call && !s->outstanding)
+        mem_free(s);
+}
+
+/* The caller lets go of it, or has something outstanding. */
+static void keep_alive_finish(struct keep_alive_stream *s, int status, const char *message)
+{
+    struct grpc_call *call = s->call;
+    if (!call)
         return;
-    if (s->failed)
-        etcd_fail(s->call, s->failed);
-    else
-        grpc_finish(s->call, GRPC_OK, NULL);
+    s->call = NULL;
+    grpc_set_user(call, NULL);
+    grpc_finish(call, status, message);
+}
+
+static void keep_alive_fail(struct keep_alive_stream *s, int code)
+{
+    int status;
+    const char *message = etcd_error_message(code, &status);
+    keep_alive_finish(s, status, message);
 }
 
 struct keep_alive {
@@ -99,10 +112,9 @@ static void keep_alive_done(void *ctx, const struct kv_lease_result *result)
 {
     struct keep_alive *k = ctx;
     struct keep_alive_stream *s = k->stream;
-    s->outstanding--;
     if (result->code < 0 && result->code != KV_ERR_LEASE_NOT_FOUND) {
-        s->failed = result->code;
-    } else if (!grpc_cancelled(s->call)) {
+        keep_alive_fail(s, result->code);
+    } else if (s->call) {
         Etcdserverpb__ResponseHeader header;
         Etcdserverpb__LeaseKeepAliveResponse response =
             ETCDSERVERPB__LEASE_KEEP_ALIVE_RESPONSE__INIT;
@@ -113,7 +125,9 @@ static void keep_alive_done(void *ctx, const struct kv_lease_result *result)
         grpc_send(s->call, &response.base);
     }
     mem_free(k);
-    keep_alive_check_end(s);
+    if (--s->outstanding == 0 && s->ended)
+        keep_alive_finish(s, GRPC_OK, NULL);
+    keep_alive_release(s);
 }
 
 static void on_keep_alive(struct grpc_call *call, void *ctx, const ProtobufCMessage *message,
@@ -122,12 +136,11 @@ static void on_keep_alive(struct grpc_call *call, void *ctx, const ProtobufCMess
     (void)raw;
     struct etcd_server *server = ctx;
     struct keep_alive_stream *s = grpc_user(call);
-    if (s->failed)
-        return;
     int64_t lease = ((const Etcdserverpb__LeaseKeepAliveRequest *)(const void *)message)->id;
-    s->failed = etcd_auth_lease(server, call, lease, true);
-    if (s->failed) {
-        keep_alive_check_end(s);
+    int code = etcd_auth_lease(server, call, lease, true);
+    if (code < 0) {
+        keep_alive_fail(s, code);
+        keep_alive_release(s);
         return;
     }
     struct keep_alive *k = mem_alloc(sizeof *k);
@@ -140,10 +153,19 @@ static void keep_alive_end(struct grpc_call *call, void *ctx)
 {
     (void)ctx;
     struct keep_alive_stream *s = grpc_user(call);
-    if (s->ended)
-        return;
     s->ended = true;
-    keep_alive_check_end(s);
+    if (s->outstanding)
+        return;
+    keep_alive_finish(s, GRPC_OK, NULL);
+    keep_alive_release(s);
+}
+
+static void keep_alive_cancel(struct grpc_call *call, void *ctx)
+{
+    (void)ctx;
+    struct keep_alive_stream *s = grpc_user(call);
+    keep_alive_finish(s, GRPC_CANCELLED, "context canceled");
+    keep_alive_release(s);
 }
 
 /* ---------------------------------------------------------------------- queries --- */
@@ -255,6 +277,6 @@ const struct grpc_method etcd_lease_methods[] = {
      .on_open = keep_alive_open,
      .on_message = on_keep_alive,
      .on_end = keep_alive_end,
-     .on_cancel = keep_alive_end},
+     .on_cancel = keep_alive_cancel},
 };
 const size_t etcd_lease_methods_len = ARRAY_LEN(etcd_lease_methods);

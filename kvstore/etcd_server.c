@@ -25,6 +25,7 @@ static void refresh(struct loop_timer *timer)
     struct kv_status st;
     kv_status(s->kv, &st);
     atomic_store_explicit(&s->term, st.term, memory_order_relaxed);
+    etcd_leader_watch(s, st.leader_id != 0, loop_now_ms(s->config.loops[0]));
     loop_timer_start(timer, REFRESH_MS);
 }
 
@@ -158,13 +159,13 @@ void etcd_server_stop(struct etcd_server *s, uint64_t grace_ms)
 {
     if (!s)
         return;
+    loop_call(s->config.loops[0], stop_refresh, s); /* before what it may have posted has run out */
     /* Watches and keep-alives would only sit the grace out. */
     for (size_t i = 0; i < s->config.loops_len; i++)
         loop_call(s->config.loops[i], end_streams, &(struct end_streams){s, s->config.loops[i]});
     etcd_jobs_close(&s->jobs);
     close_server(s->http, grace_ms);
     close_server(s->metrics_http, grace_ms);
-    loop_call(s->config.loops[0], stop_refresh, s);
     grpc_server_free(s->grpc);
     etcd_metrics_free(s->calls);
     mem_free((void *)s->config.loops);
@@ -191,6 +192,7 @@ struct etcd_server *etcd_server_start(const struct etcd_config *config, struct e
     struct etcd_config *c = &s->config;
     c->request_bytes_max = c->request_bytes_max ? c->request_bytes_max : 1536u * 1024;
     c->txn_ops_max = c->txn_ops_max ? c->txn_ops_max : 128;
+    c->election_ms = c->election_ms ? c->election_ms : 1000;
     c->streams_max = c->streams_max ? c->streams_max : 10000;
     c->loops = mem_dup(config->loops, config->loops_len * sizeof *config->loops);
     s->kv = config->kv;

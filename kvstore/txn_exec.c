@@ -116,31 +116,28 @@ static void branch_push(struct txn_exec *x, bool then)
     x->branches[x->branches_len++] = then;
 }
 
-/* What an operation needs of the state before. */
-static int op_check(const struct txn_exec *x, const struct kv_op *op, struct error *err)
+/* What a put needs of the state before. */
+static int put_check(const struct txn_exec *x, const struct kv_put *p, struct error *err)
 {
-    if (op->type == KV_OP_RANGE) {
-        if (op->range.rev > x->rev)
-            return error_set(err, KV_ERR_FUTURE_REV, "required revision is a future revision");
-        if (op->range.rev && op->range.rev < MAX(x->compact_rev, op->range.rev < 0))
-            return error_set(err, ERR_COMPACTED, "required revision has been compacted");
-    }
-    if (op->type != KV_OP_PUT)
-        return 0;
-    if (op->put.lease && !lease_table_has(x->leases, op->put.lease))
+    struct kv_record r;
+    if (p->lease && !lease_table_has(x->leases, p->lease))
         return error_set(err, KV_ERR_LEASE_NOT_FOUND, "requested lease not found");
-    if (op->put.ignore_value || op->put.ignore_lease) {
-        struct kv_record r;
-        int rc = mvcc_get(&x->view, op->put.key, &r, err);
-        if (rc == ERR_NOT_FOUND)
-            return error_set(err, KV_ERR_KEY_NOT_FOUND, "key not found");
-        return rc;
-    }
-    return 0;
+    if (!p->ignore_value && !p->ignore_lease)
+        return 0;
+    int rc = mvcc_get(&x->view, p->key, &r, err);
+    return rc == ERR_NOT_FOUND ? error_set(err, KV_ERR_KEY_NOT_FOUND, "key not found") : rc;
 }
 
-/* Decide the branches of t and what it contains, and check what will run. */
-static int decide(struct txn_exec *x, const struct kv_txn_request *t, struct error *err)
+static int range_check(const struct txn_exec *x, const struct kv_range_request *q)
+{
+    if (q->rev > x->rev)
+        return KV_ERR_FUTURE_REV;
+    return q->rev && q->rev < MAX(x->compact_rev, q->rev < 0) ? ERR_COMPACTED : 0;
+}
+
+/* Decide the branches of t and what it contains, and check what will run. What is wrong with a put counts before what
+ * is wrong with a range, wherever they stand, as in etcd: *range is that of the first range. */
+static int decide(struct txn_exec *x, const struct kv_txn_request *t, int *range, struct error *err)
 {
     bool then = true;
     int rc = 0;
@@ -151,8 +148,14 @@ static int decide(struct txn_exec *x, const struct kv_txn_request *t, struct err
     branch_push(x, then);
     size_t n;
     const struct kv_op *ops = branch_ops(t, then, &n);
-    for (size_t i = 0; i < n && rc == 0; i++)
-        rc = ops[i].type == KV_OP_TXN ? decide(x, ops[i].txn, err) : op_check(x, &ops[i], err);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        if (ops[i].type == KV_OP_TXN)
+            rc = decide(x, ops[i].txn, range, err);
+        else if (ops[i].type == KV_OP_PUT)
+            rc = put_check(x, &ops[i].put, err);
+        else if (ops[i].type == KV_OP_RANGE && *range == 0)
+            *range = range_check(x, &ops[i].range);
+    }
     return rc;
 }
 
@@ -337,7 +340,10 @@ int txn_exec_run(struct txn_exec *x, const struct kv_txn_request *t, struct erro
     x->branches_len = x->next_branch = 0;
     x->branches = NULL;
     x->branches_cap = 0;
-    int rc = decide(x, t, err);
+    int range = 0, rc = decide(x, t, &range, err);
+    if (rc == 0 && range)
+        rc = error_set(err, range, "required revision %s",
+                       range == ERR_COMPACTED ? "has been compacted" : "is a future revision");
     if (rc < 0) {
         if (x->result && !txn_exec_is_fatal(rc)) {
             txn_result_fail(x->result, rc, err->message);

@@ -119,8 +119,13 @@ void grpc_call_end(struct grpc_call *call); /* the client sends no more */
 bool grpc_call_finished(const struct grpc_call *call);
 void *grpc_form_user(const struct grpc_call *call);
 
-/* When stopping, on the thread of `loop`: streaming calls open on it, which would never end by themselves, get
- * on_cancel; what they finish with becomes UNAVAILABLE, so that clients go elsewhere. */
+/* On the thread of `loop`: streaming and long-running calls open on it for which `which` says so get on_cancel; what they
+ * finish with, if it is CANCELLED, becomes `status` and `message` (static). */
+void grpc_server_cancel(struct grpc_server *s, struct loop *loop,
+                        bool (*which)(struct grpc_call *call, void *ctx), int status,
+                        const char *message);
+/* The same when stopping, for all of them, which would never end by themselves: they become UNAVAILABLE, so that
+ * clients go elsewhere. */
 void grpc_server_end_streams(struct grpc_server *s, struct loop *loop);
 
 /* Let a held call go on. It may be finished and gone when this returns. */
@@ -130,6 +135,7 @@ struct http_exchange *grpc_exchange(struct grpc_call *call); /* headers, peer, l
 struct arena *grpc_arena(struct grpc_call *call);            /* lives until the call is freed */
 void grpc_set_user(struct grpc_call *call, void *user);
 void *grpc_user(const struct grpc_call *call);
+const struct grpc_method *grpc_call_method(const struct grpc_call *call);
 /* Metadata of the request; p NULL if absent. */
 struct str grpc_metadata(const struct grpc_call *call, const char *name);
 /* Milliseconds left until the client's deadline; UINT64_MAX without one. */

@@ -45,8 +45,9 @@ struct grpc_call {
     bool held;      /* see grpc_server_options.admit */
     bool delivered; /* unary: the handler has it, and answers */
     bool cancelled;
-    bool stopping; /* the server stops */
-    bool expired;  /* the deadline passed */
+    int end_status; /* 0, or what CANCELLED becomes: the server ends the call */
+    const char *end_message;
+    bool expired; /* the deadline passed */
     bool finished;
     struct loop_timer deadline;
     uint64_t deadline_ms; /* loop time; UINT64_MAX: none */
@@ -408,7 +409,9 @@ static void form_send_bytes(struct grpc_call *call, struct str bytes)
 
 /* --------------------------------------------------------------------- the call --- */
 
-void grpc_server_end_streams(struct grpc_server *s, struct loop *loop)
+void grpc_server_cancel(struct grpc_server *s, struct loop *loop,
+                        bool (*which)(struct grpc_call *call, void *ctx), int status,
+                        const char *message)
 {
     VEC(struct grpc_call *) calls = {0};
     uv_mutex_lock(&s->lock);
@@ -420,10 +423,24 @@ void grpc_server_end_streams(struct grpc_server *s, struct loop *loop)
     uv_mutex_unlock(&s->lock);
     /* Only this loop frees them, and on_cancel ends no call but its own. */
     for (size_t i = 0; i < calls.len; i++) {
-        calls.items[i]->stopping = true;
-        cancel(calls.items[i]);
+        struct grpc_call *call = calls.items[i];
+        if (which && !which(call, s->options.ctx))
+            continue;
+        call->end_status = status;
+        call->end_message = message;
+        cancel(call);
     }
     vec_free(&calls);
+}
+
+void grpc_server_end_streams(struct grpc_server *s, struct loop *loop)
+{
+    grpc_server_cancel(s, loop, NULL, GRPC_UNAVAILABLE, "the server is stopping");
+}
+
+const struct grpc_method *grpc_call_method(const struct grpc_call *call)
+{
+    return call->method;
 }
 
 struct http_exchange *grpc_exchange(struct grpc_call *call)
@@ -537,9 +554,9 @@ void grpc_finish(struct grpc_call *call, int status, const char *message)
         status = GRPC_DEADLINE_EXCEEDED;
         message = "context deadline exceeded";
     }
-    if (call->stopping && status == GRPC_CANCELLED) {
-        status = GRPC_UNAVAILABLE;
-        message = "the server is stopping";
+    if (call->end_status && status == GRPC_CANCELLED) {
+        status = call->end_status;
+        message = call->end_message;
     }
     const struct grpc_server_options *o = &call->server->options;
     if (o->on_finished && call->method)

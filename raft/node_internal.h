@@ -23,7 +23,9 @@
 #include <pthread.h>
 #include <semaphore.h>
 
-#define PROPOSALS_MAX 65536      /* waiting at once, of this member's callers */
+#define PROPOSALS_MAX 65536 /* waiting at once, of this member's callers */
+#define APPLY_GAP_MAX \
+    5000 /* committed and not applied here: more proposals are refused, as etcd does */
 #define PROPOSAL_BUCKETS 16384   /* power of two */
 #define PROPOSAL_TIMEOUT_MS 5000 /* default */
 #define PROPOSE_BATCH_MAX 1024   /* proposals in one call of the core, and in one forward frame */

@@ -97,13 +97,18 @@ static void set_accepted(struct raft_node *n, struct proposal *p, uint64_t index
 
 /* ---- arrival ---- */
 
+/* Whoever adds to what is not applied yet would only wait longer. Changes of membership may: they make it better. */
+static bool too_many(const struct raft_node *n, const struct proposal *p)
+{
+    return n->proposals_len >= PROPOSALS_MAX ||
+           (!p->is_config && raft_commit_index(n->raft) > atomic_load(&n->applied) + APPLY_GAP_MAX);
+}
+
 static void proposal_arrives(struct loop_task *task)
 {
     struct proposal *p = container_of(task, struct proposal, task);
     struct raft_node *n = p->node;
-    int refused = n->stopping || n->retired           ? ERR_CANCELLED
-                  : n->proposals_len >= PROPOSALS_MAX ? ERR_LIMIT
-                                                      : 0;
+    int refused = n->stopping || n->retired ? ERR_CANCELLED : too_many(n, p) ? ERR_LIMIT : 0;
     if (refused) {
         p->fn(p->ctx, RAFT_REJECTED, refused, 0);
         proposal_free(p);

@@ -106,6 +106,8 @@ static int memory_apply(void *ctx, const struct raft_apply_batch *batch, struct 
 {
     struct memory_machine *m = ctx;
     (void)err;
+    while (atomic_load(&m->hold))
+        usleep(1000);
     pthread_mutex_lock(&m->mutex);
     atomic_fetch_add(&m->transactions, 1);
     for (size_t i = 0; i < batch->apply_len; i++) {

@@ -21,6 +21,7 @@ struct memory_machine {
     /* knobs and marks */
     _Atomic uint64_t retain;   /* entries kept behind applied; 0: all */
     _Atomic uint32_t stall_ms; /* the next persist takes this long */
+    atomic_bool hold;          /* nothing is applied until it is false again */
     _Atomic uint64_t persists, persisted_batches, transactions, installs;
 };
 

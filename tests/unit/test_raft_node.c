@@ -429,6 +429,36 @@ static void a_stalled_disk_changes_no_leader(void **state)
     cluster_stop(&c);
 }
 
+/* Applying that falls behind committing by more than etcd allows: more is refused, definitely; what was taken ends well. */
+static void proposals_are_refused_while_applying_is_behind(void **state)
+{
+    (void)state;
+    enum { GAP = 5000, TAKEN = GAP + 1 };
+    struct cluster c;
+    struct waiter held, refused;
+    cluster_start(&c, 1, 1);
+    struct member *m = leader_of(&c);
+    put(m, 1);
+    uint64_t before = status(m).commit;
+    atomic_store(&m->machine.hold, true);
+    waiter_init(&held, TAKEN);
+    for (int i = 0; i < TAKEN; i++)
+        propose_text(m, &held, "some bytes of payload");
+    eventually(status(m).commit == before + TAKEN);
+    waiter_init(&refused, 100);
+    for (int i = 0; i < 100; i++)
+        propose_text(m, &refused, "one too many");
+    wait_all(&refused);
+    assert_int_equal(refused.rejected, 100);
+    assert_int_equal(refused.code, ERR_LIMIT);
+    assert_int_equal(held.applied + held.rejected + held.unknown, 0);
+    atomic_store(&m->machine.hold, false);
+    wait_all(&held);
+    assert_int_equal(held.applied, TAKEN);
+    put(m, 1);
+    cluster_stop(&c);
+}
+
 static int quiet(void **state)
 {
     (void)state;
@@ -447,6 +477,7 @@ int main(void)
         cmocka_unit_test(members_join_and_leave),
         cmocka_unit_test(leadership_is_handed_over),
         cmocka_unit_test(a_stalled_disk_changes_no_leader),
+        cmocka_unit_test(proposals_are_refused_while_applying_is_behind),
     };
     return cmocka_run_group_tests(tests, quiet, NULL);
 }
