@@ -11,7 +11,6 @@ Usage: etcd_diff_test.py BIN_DIR [SEED [REQUESTS]]     the scripted requests, th
 import base64
 import json
 import os
-import queue
 import random
 import shutil
 import subprocess
@@ -19,106 +18,23 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
 import urllib.request
 
-try:
-    import grpc
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-except ImportError:
-    print("SKIP: python3-grpcio is not installed")
-    sys.exit(77)
-if not shutil.which("etcd") or not shutil.which("protoc"):
-    print("SKIP: etcd-server or protoc is not installed")
+from etcd_lib import METHODS, Client, M
+
+if not shutil.which("etcd"):
+    print("SKIP: etcd-server is not installed")
     sys.exit(77)
 
-PROTO = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../proto/etcd")
 failures = []
 
 
-def load_messages(directory):
-    out = os.path.join(directory, "set")
-    files = ["kv", "rpc", "lock", "election", "health"]
-    subprocess.run(["protoc", "-I" + PROTO, "--descriptor_set_out=" + out] + [f + ".proto" for f in files], check=True)
-    files = descriptor_pb2.FileDescriptorSet.FromString(open(out, "rb").read())
-    pool = descriptor_pool.DescriptorPool()
-    classes = {}
-    for f in files.file:
-        pool.Add(f)
-    for f in files.file:
-        for name in pool.FindFileByName(f.name).message_types_by_name:
-            d = pool.FindMessageTypeByName(f.package + "." + name)
-            get = getattr(message_factory, "GetMessageClass", None)
-            classes[name] = get(d) if get else message_factory.MessageFactory(pool).GetPrototype(d)
-    return classes
-
-
-class Messages:
-    pass
-
-
-M = Messages()
-
-METHODS = {
-    "Range": ("/etcdserverpb.KV/Range", "RangeRequest", "RangeResponse"),
-    "Put": ("/etcdserverpb.KV/Put", "PutRequest", "PutResponse"),
-    "DeleteRange": ("/etcdserverpb.KV/DeleteRange", "DeleteRangeRequest", "DeleteRangeResponse"),
-    "Txn": ("/etcdserverpb.KV/Txn", "TxnRequest", "TxnResponse"),
-    "Compact": ("/etcdserverpb.KV/Compact", "CompactionRequest", "CompactionResponse"),
-    "LeaseGrant": ("/etcdserverpb.Lease/LeaseGrant", "LeaseGrantRequest", "LeaseGrantResponse"),
-    "LeaseRevoke": ("/etcdserverpb.Lease/LeaseRevoke", "LeaseRevokeRequest", "LeaseRevokeResponse"),
-    "LeaseTimeToLive": ("/etcdserverpb.Lease/LeaseTimeToLive", "LeaseTimeToLiveRequest", "LeaseTimeToLiveResponse"),
-    "LeaseLeases": ("/etcdserverpb.Lease/LeaseLeases", "LeaseLeasesRequest", "LeaseLeasesResponse"),
-    "Lock": ("/v3lockpb.Lock/Lock", "LockRequest", "LockResponse"),
-    "Unlock": ("/v3lockpb.Lock/Unlock", "UnlockRequest", "UnlockResponse"),
-    "Campaign": ("/v3electionpb.Election/Campaign", "CampaignRequest", "CampaignResponse"),
-    "Proclaim": ("/v3electionpb.Election/Proclaim", "ProclaimRequest", "ProclaimResponse"),
-    "Leader": ("/v3electionpb.Election/Leader", "LeaderRequest", "LeaderResponse"),
-    "Resign": ("/v3electionpb.Election/Resign", "ResignRequest", "ResignResponse"),
-    "Check": ("/grpc.health.v1.Health/Check", "HealthCheckRequest", "HealthCheckResponse"),
-}
-
-
-class Server:
+class Server(Client):
     def __init__(self, name, command, port, directory):
         self.name = name
-        self.port = port
         self.log = open(os.path.join(directory, name + ".log"), "wb")
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=[
-            ("grpc.max_receive_message_length", 256 << 20), ("grpc.max_send_message_length", 256 << 20)])
-        self.calls = {}
-
-    def call(self, name, request, timeout=20):
-        """(status name, message, response)"""
-        path, _, response = METHODS[name]
-        f = self.calls.get(name)
-        if not f:
-            f = self.calls[name] = self.channel.unary_unary(
-                path, request_serializer=lambda m: m.SerializeToString(),
-                response_deserializer=getattr(M, response).FromString)
-        try:
-            return "OK", "", f(request, timeout=timeout)
-        except grpc.RpcError as e:
-            return e.code().name, e.details(), None
-
-    def start(self, name, request):
-        """The same in a thread of its own; get() gives what call gives."""
-        answer = queue.Queue()
-        threading.Thread(target=lambda: answer.put(self.call(name, request, 60)), daemon=True).start()
-        return answer
-
-    def stream(self, path, request_class, response_class):
-        return Stream(self, path, getattr(M, request_class), getattr(M, response_class))
-
-    def post(self, path, body):
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", data=data, timeout=20) as r:
-                return r.status, json.loads(r.read())
-        except urllib.error.HTTPError as e:
-            text = e.read()
-            return e.code, json.loads(text) if text.startswith(b"{") else {}
+        super().__init__(port)
 
     def wait_ready(self):
         deadline = time.monotonic() + 30
@@ -128,52 +44,9 @@ class Server:
             time.sleep(0.1)
 
     def stop(self):
-        began = time.monotonic()
         self.channel.close()
         self.process.terminate()
-        code = self.process.wait(20)
-        print(f"{self.name} stopped in {time.monotonic() - began:.1f} s")
-        return code
-
-
-class Stream:
-    """A bidirectional stream: send(), and responses in `seen` as they come."""
-
-    def __init__(self, server, path, request_class, response_class):
-        self.request_class = request_class
-        self.requests = queue.Queue()
-        self.seen = []
-        self.end = None
-        self.changed = threading.Condition()
-        f = server.channel.stream_stream(path, request_serializer=lambda m: m.SerializeToString(),
-                                         response_deserializer=response_class.FromString)
-        self.responses = f(iter(self.requests.get, None))
-        threading.Thread(target=self.read, daemon=True).start()
-
-    def read(self):
-        try:
-            for r in self.responses:
-                with self.changed:
-                    self.seen.append(r)
-                    self.changed.notify_all()
-            end = ("OK", "")
-        except grpc.RpcError as e:
-            end = (e.code().name, e.details())
-        with self.changed:
-            self.end = end
-            self.changed.notify_all()
-
-    def send(self, **fields):
-        self.requests.put(self.request_class(**fields))
-
-    def wait(self, condition, what, timeout=30):
-        with self.changed:
-            if not self.changed.wait_for(lambda: condition(self.seen) or self.end, timeout):
-                raise AssertionError(f"{what}: only {len(self.seen)} responses came")
-        return self.seen
-
-    def cancel(self):
-        self.responses.cancel()
+        return self.process.wait(20)
 
 
 # ------------------------------------------------------------------------------------------ comparing
@@ -446,7 +319,7 @@ def leases():
     same("Range", key=b"l", range_end=b"m")
     answers = []
     for s in both:
-        stream = s.stream("/etcdserverpb.Lease/LeaseKeepAlive", "LeaseKeepAliveRequest", "LeaseKeepAliveResponse")
+        stream = s.keep_alive()
         for i in (-4, 404, 5, 1):
             stream.send(ID=i)
         seen = stream.wait(lambda x: len(x) == 4, "keep-alives")
@@ -571,7 +444,7 @@ def check_revisions(name, responses, fragments):
 
 
 def open_watches():
-    return [s.stream("/etcdserverpb.Watch/Watch", "WatchRequest", "WatchResponse") for s in both]
+    return [s.watch() for s in both]
 
 
 def watches():
@@ -882,8 +755,6 @@ def main():
     port = random.randint(20000, 29000)
     code = 1
     with tempfile.TemporaryDirectory(prefix="c8s-diff-") as d:
-        for name, cls in load_messages(d).items():
-            setattr(M, name, cls)
         url, peer, url2 = (f"http://127.0.0.1:{port + i}" for i in range(3))
         both.append(Server("etcd", ["etcd", "--name", "e", "--data-dir", d + "/etcd", "--listen-client-urls", url, "--advertise-client-urls", url,
                                     "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "e=" + peer,

@@ -1,0 +1,229 @@
+#!/usr/bin/python3
+"""Three members, seen by etcd v3 clients: what clients that want a leader are told when there is none, and what becomes of
+leases when leaders stop, die and come back.
+
+Usage: etcd_cluster_test.py BIN_DIR
+"""
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+from etcd_lib import Client, M
+
+HASLEADER = (("hasleader", "true"),)
+NO_LEADER = ("UNAVAILABLE", "etcdserver: no leader")
+WAIT = 60
+
+
+def eventually(condition, what, timeout=WAIT):
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        time.sleep(0.05)
+
+
+class Member:
+    def __init__(self, cluster, i):
+        self.cluster, self.i, self.name = cluster, i, f"m{i}"
+        self.port, self.peer = cluster.port + i, f"http://127.0.0.1:{cluster.port + 10 + i}"
+        self.process = None
+
+    def start(self):
+        c, url = self.cluster, f"http://127.0.0.1:{self.port}"
+        log = open(os.path.join(c.dir, self.name + ".log"), "ab")
+        self.process = subprocess.Popen(
+            [os.path.join(c.bin, "c8s-apiserver"), "--store-only", "--name", self.name, "--data-dir", os.path.join(c.dir, self.name),
+             "--listen-client-urls", url, "--advertise-client-urls", url, "--listen-peer-urls", self.peer,
+             "--initial-advertise-peer-urls", self.peer, "--initial-cluster", c.initial], stdout=log, stderr=log)
+        self.connected = None
+
+    @property
+    def client(self):
+        self.connected = self.connected or Client(self.port)
+        return self.connected
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.client.channel.close()
+        self.connected = None
+
+    def signal(self, which):
+        self.process.send_signal(which)
+
+    def status(self, timeout=2):
+        status, _, r = self.client.call("Status", M.StatusRequest(), timeout)
+        return r if status == "OK" else None
+
+
+class Cluster:
+    def __init__(self, bin_dir, directory):
+        self.bin, self.dir = bin_dir, directory
+        self.port = random.randint(20000, 29000)
+        self.members = [Member(self, i) for i in range(3)]
+        self.initial = ",".join(f"{m.name}={m.peer}" for m in self.members)
+        for m in self.members:
+            m.start()
+        for m in self.members:
+            eventually(lambda m=m: m.client.call("Range", M.RangeRequest(key=b"x"), 2)[0] == "OK", f"{m.name} serves")
+
+    def leader(self, among=None):
+        def find():
+            for m in among or self.members:
+                s = m.status()
+                if s and s.leader == s.header.member_id:
+                    return m
+            return None
+        return eventually(find, "a leader")
+
+    def others(self, *which):
+        return [m for m in self.members if m not in which]
+
+    def stop(self):
+        for m in self.members:
+            if m.process.poll() is None:
+                m.signal(signal.SIGCONT)
+                m.process.terminate()
+        for m in self.members:
+            code = m.process.wait(60)
+            assert code in (0, -signal.SIGKILL), f"{m.name} ended with {code}"
+
+
+def ok(answer):
+    assert answer[0] == "OK", answer[:2]
+    return answer[2]
+
+
+def without_a_leader(c):
+    """The majority dies under the streams of the survivor."""
+    survivor = c.others(c.leader())[0]
+    s = survivor.client
+    ok(s.call("Put", M.PutRequest(key=b"h", value=b"1"), metadata=HASLEADER))
+    ok(s.call("LeaseGrant", M.LeaseGrantRequest(ID=7, TTL=600)))
+    wants, does_not = s.watch(HASLEADER), s.watch()
+    alive, alive_without = s.keep_alive(HASLEADER), s.keep_alive()
+    observe = s.channel.unary_stream("/v3electionpb.Election/Observe", request_serializer=lambda m: m.SerializeToString(),
+                                     response_deserializer=M.LeaderResponse.FromString)(M.LeaderRequest(name=b"nobody"), metadata=HASLEADER)
+    for w in (wants, does_not):
+        w.send(create_request=dict(key=b"h"))
+        w.wait(lambda x: len(x) == 1, "created")
+    for k in (alive, alive_without):
+        k.send(ID=7)
+        assert k.wait(lambda x: len(x) == 1, "renewed")[0].TTL == 600
+    dead = c.others(survivor)
+    for m in dead:
+        m.kill()
+    for stream, name in ((wants, "watch"), (alive, "keep-alive")):
+        stream.wait(lambda x: False, f"the {name} that wants a leader ends", WAIT)
+        assert stream.end == NO_LEADER, (name, stream.end)
+    try:
+        next(observe)
+        raise AssertionError("somebody was elected")
+    except Exception as e:
+        assert (e.code().name, e.details()) == NO_LEADER, e
+    for name, q in (("Range", M.RangeRequest(key=b"h", serializable=True)), ("Put", M.PutRequest(key=b"h")),
+                    ("LeaseLeases", M.LeaseLeasesRequest()), ("MemberList", M.MemberListRequest())):
+        assert s.call(name, q, metadata=HASLEADER)[:2] == NO_LEADER, name
+    assert ok(s.call("Range", M.RangeRequest(key=b"h", serializable=True))).kvs[0].value == b"1"
+    assert ok(s.call("Range", M.RangeRequest(key=b"h", serializable=True), metadata=(("hasleader", "false"),))).count == 1
+    late = s.watch(HASLEADER)
+    late.wait(lambda x: False, "a new watch is refused")
+    assert late.end == NO_LEADER and not late.seen
+    assert s.call("Put", M.PutRequest(key=b"h", value=b"lost"), 15)[:2] in (
+        ("UNAVAILABLE", "etcdserver: no leader"), ("UNAVAILABLE", "etcdserver: request timed out"))
+    assert does_not.end is None and alive_without.end is None
+    for m in dead:
+        m.start()
+    eventually(lambda: s.call("Put", M.PutRequest(key=b"h", value=b"2"), 5, HASLEADER)[0] == "OK", "a leader again")
+    does_not.wait(lambda x: any(e.kv.value == b"2" for r in x for e in r.events), "the watch without that wish goes on")
+    for w in (does_not, alive_without):
+        w.cancel()
+
+
+def leases_outlive_leaders(c):
+    """Leaders die; leases that are renewed stay, the others get their full time again and then expire."""
+    for ttl, i in ((5, 21), (5, 22), (1000, 23)):
+        ok(c.members[0].client.call("LeaseGrant", M.LeaseGrantRequest(ID=i, TTL=ttl)))
+        for k in (b"a", b"b"):
+            ok(c.members[1].client.call("Put", M.PutRequest(key=b"l%d/" % i + k, lease=i)))
+    leader = c.leader()
+    a, b = c.others(leader)
+    leader.kill()
+    died = time.monotonic()
+    c.leader((a, b))
+
+    def renew():
+        stream = a.client.keep_alive()
+        stream.send(ID=21)
+        try:
+            return stream.wait(lambda x: len(x) == 1, "renewed", 10)[0].TTL
+        except (AssertionError, IndexError):
+            return None
+        finally:
+            stream.cancel()
+    assert eventually(renew, "renewed by the new leader") == 5
+    r = ok(b.client.call("LeaseTimeToLive", M.LeaseTimeToLiveRequest(ID=23, keys=True)))
+    assert 900 < r.TTL <= 1000 and r.grantedTTL == 1000 and sorted(r.keys) == [b"l23/a", b"l23/b"], r
+    while ok(b.client.call("LeaseTimeToLive", M.LeaseTimeToLiveRequest(ID=22))).TTL != -1:
+        assert renew() == 5, "a renewed lease is gone"
+        assert time.monotonic() - died < WAIT, "the lease nobody renews does not expire"
+    assert time.monotonic() - died > 4, "the new leader gave no time"
+    for m in (a, b):
+        assert sorted(l.ID for l in ok(m.client.call("LeaseLeases", M.LeaseLeasesRequest())).leases) == [7, 21, 23]
+        left = [kv.key for kv in ok(m.client.call("Range", M.RangeRequest(key=b"l2", range_end=b"l3"))).kvs]
+        assert left == [b"l21/a", b"l21/b", b"l23/a", b"l23/b"], left
+    leader.start()
+    eventually(lambda: leader.client.call("Range", M.RangeRequest(key=b"x"), 2)[0] == "OK", "it serves again")
+    ok(leader.client.call("LeaseRevoke", M.LeaseRevokeRequest(ID=23)))
+
+
+def a_stopped_leader_renews_nothing(c):
+    """A leader is stopped (SIGSTOP) with a keep-alive in its socket, and goes on when its lease has expired elsewhere."""
+    leader = c.leader()
+    a = c.others(leader)[0]
+    ok(a.client.call("LeaseGrant", M.LeaseGrantRequest(ID=31, TTL=3)))
+    ok(a.client.call("Put", M.PutRequest(key=b"stopped", lease=31)))
+    stale = leader.client.keep_alive()
+    stale.send(ID=31)
+    assert stale.wait(lambda x: len(x) == 1, "renewed")[0].TTL == 3
+    leader.signal(signal.SIGSTOP)
+    try:
+        stale.send(ID=31)
+        c.leader(c.others(leader))
+        eventually(lambda: ok(a.client.call("Range", M.RangeRequest(key=b"stopped"))).count == 0, "the lease expires without it")
+    finally:
+        leader.signal(signal.SIGCONT)
+    stale.wait(lambda x: len(x) == 2, "an answer")
+    assert stale.end or stale.seen[1].TTL <= 0, f"a lease that is gone was renewed: {stale.seen[1]}"
+    answer = eventually(lambda: leader.client.call("LeaseTimeToLive", M.LeaseTimeToLiveRequest(ID=31), 5)[2], "the time to live")
+    assert answer.TTL == -1, answer
+    stale.cancel()
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="c8s-etcd-cluster-") as d:
+        c = Cluster(sys.argv[1], d)
+        try:
+            for part in (without_a_leader, leases_outlive_leaders, a_stopped_leader_renews_nothing):
+                began = time.monotonic()
+                part(c)
+                print(f"ok   {part.__name__} ({time.monotonic() - began:.1f} s)", flush=True)
+            c.stop()
+        except BaseException:
+            for m in c.members:
+                if m.process.poll() is None:
+                    m.signal(signal.SIGCONT)
+                    m.process.kill()
+                print(open(os.path.join(d, m.name + ".log")).read()[-2000:])
+            raise
+
+
+if __name__ == "__main__":
+    main()
