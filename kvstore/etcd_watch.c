@@ -190,6 +190,11 @@ static void on_drain(struct grpc_call *call, void *ctx)
 static void send_fragments(struct watch *w, const struct kv_watch_batch *batch)
 {
     size_t from = 0, bytes = 0, max = w->stream->server->config.request_bytes_max;
+    if (batch->events_len == 0) { /* what the last fragment announced is nothing */
+        Etcdserverpb__WatchResponse end = ETCDSERVERPB__WATCH_RESPONSE__INIT;
+        end.watch_id = w->id;
+        respond(w->stream, &end, batch->rev);
+    }
     for (size_t i = 0; i < batch->events_len; i++) {
         bytes += event_bytes(batch->events[i], w->prev_kv);
         bool last = i + 1 == batch->events_len;

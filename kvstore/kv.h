@@ -441,7 +441,8 @@ struct kv_watch_batch {
     size_t events_len;
     int64_t rev;  /* header revision: all matching events at or below it have been delivered,
                       except when `partial` */
-    bool partial; /* the last event's revision is larger than one batch; its rest follows */
+    bool partial; /* the last event's revision is larger than one batch; its rest follows, or, when this watch sees
+                     none of it, a batch without events that is not partial */
 };
 
 struct kv_watch_callbacks {

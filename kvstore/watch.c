@@ -283,7 +283,10 @@ static void pending_clear(struct kv_watch *w)
 bool watch_deliver(struct kv_watch *w, int64_t rev, bool partial)
 {
     watch_ref(w);
-    if (w->pending.len && !w->user_closed) {
+    bool ends =
+        w->partial && !partial; /* said that more comes: now it is known that nothing does */
+    if ((w->pending.len || ends) && !w->user_closed) {
+        w->partial = partial;
         struct kv_watch_batch batch = {.events = w->pending.items,
                                        .events_len = w->pending.len,
                                        .rev = rev,

@@ -62,6 +62,7 @@ struct kv_watch {
     bool user_closed; /* kv_watch_close was called: no callback any more */
     bool progress_wanted;
     bool delivered_since_progress;
+    bool partial; /* the last batch was one */
     int end_code; /* ENDED: what `closed` is still to be told; 0: told */
     int64_t end_compact_rev;
     /* First version not delivered yet. While LIVE, everything up to the shard's position counts as

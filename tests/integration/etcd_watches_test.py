@@ -5,6 +5,7 @@ queue up: what says "you have seen everything up to here" never overtakes an eve
 Usage: etcd_watches_test.py BIN_DIR [WATCHES [STREAMS]]     (10000 and 1000)
 """
 import os
+import queue
 import random
 import subprocess
 import sys
@@ -22,6 +23,11 @@ def anon_kb(pid):
         if line.startswith("RssAnon:"):
             return int(line.split()[1])
     return 0
+
+
+def sanitized(pid):
+    """Built with AddressSanitizer, which keeps what is freed: memory says nothing."""
+    return "libasan" in open(f"/proc/{pid}/maps").read()
 
 
 def ok(answer):
@@ -58,7 +64,7 @@ def many_on_a_stream(c, pid, n):
     assert sorted(r.watch_id for r in w.seen[-(n // 2):]) == list(range(1, n, 2))
     w.cancel()
     print(f"{n} watches on a stream: created in {created:.2f} s, {kb} KiB more, told in {told:.2f} s, server CPU {cpu_s(pid) - cpu:.2f} s")
-    if not os.environ.get("C8S_BUILD_TYPE", "").startswith("Debug") and "debug" not in sys.argv[1]:
+    if not sanitized(pid):
         assert kb < MEMORY_MAX_KB * n + 8192, f"{kb} KiB"
 
 
@@ -85,7 +91,6 @@ def a_slow_reader(c, pid):
     before = anon_kb(pid)
     f = c.channel.stream_stream("/etcdserverpb.Watch/Watch", request_serializer=lambda m: m.SerializeToString(),
                                 response_deserializer=M.WatchResponse.FromString)
-    import queue
     requests = queue.Queue()
     responses = f(iter(requests.get, None))
     requests.put(M.WatchRequest(create_request=dict(key=b"slow", progress_notify=True)))
@@ -113,7 +118,7 @@ def a_slow_reader(c, pid):
     assert seen[0] == revs and seen[1] == revs
     responses.cancel()
     print(f"a slow reader: {PUTS * 8 // 1024} MiB of values put, {kb} KiB more in the server, every event before its progress")
-    assert kb < 3 * PUTS * 8 // 2, f"{kb} KiB for a reader that does not read"
+    assert sanitized(pid) or kb < 3 * PUTS * 8 // 2, f"{kb} KiB for a reader that does not read"
 
 
 def main():
