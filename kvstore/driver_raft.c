@@ -38,6 +38,11 @@ void driver_hurry(struct driver *d)
     raft_node_hurry(d->node);
 }
 
+void driver_nudge(struct driver *d)
+{
+    raft_node_nudge(d->node);
+}
+
 void driver_status(struct driver *d, struct raft_node_status *out)
 {
     raft_node_status(d->node, out);

@@ -170,7 +170,9 @@ static int open_storage(struct kv *kv, struct error *err)
                                .journal_segment_bytes = kv->o.journal_segment_bytes,
                                .boot_id = kv->o.boot_id,
                                .open_trees = mvcc_open_trees,
-                               .ctx = &kv->trees};
+                               .ctx = &kv->trees,
+                               .want_commit = machine_want_commit,
+                               .want_commit_ctx = kv};
     rc = disk_space_open(kv, err);
     if (rc == 0)
         rc = logdb_open(&lo, &kv->db, err);

@@ -11,8 +11,10 @@
  *     watch   LMDB commit ──▶ ring of recent revisions ──▶ each loop's watchers; from history when behind
  *
  * One watermark. Answers, watch events, progress notices and reads are all released by the revision
- * of the last state transaction committed on this member (kv_current_revision). A client of one
+ * of the last state transaction made on this member (kv_current_revision). A client of one
  * member therefore reads its own writes, and never sees revision N in one place and N-1 in another.
+ * The commit of a small transaction may come after its answer, with the next ones' (machine.c): the
+ * journal has it, and whoever begins a read waits for that commit.
  *
  * Threads. Every function may be called on any thread unless it says otherwise. An asynchronous
  * function takes a `struct loop *`, and its callback runs exactly once, on that loop's thread, never

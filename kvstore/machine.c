@@ -48,9 +48,23 @@ static bool machine_awaited(void *ctx)
 
 /* ---- one transaction ---- */
 
+/*
+ * A few small entries need not be committed before they are answered: the journal has them, and the
+ * transaction that stays open spares the next ones most of their pages. Who wants to read gets the
+ * commit first (logdb_hold); where somebody just did, the next batches are committed at once, so that
+ * a stream of reads waits for a commit only now and then.
+ */
+#define HOLD_NS (100 * NS_PER_MS)
+#define HOLD_PAUSE_NS (5 * NS_PER_MS)
+#define HOLD_BATCH 16     /* entries in a batch: more are worth a commit of their own */
+#define HOLD_ENTRIES 1024 /* in all */
+#define HOLD_BYTES (1u << 20)
+
 static int txn_open(struct apply *a, struct error *err)
 {
     checkpoint_make_room(a->kv);
+    a->since_ns = a->now_ns;
+    a->entries = a->bytes = 0;
     int rc = logdb_begin(a->kv->db, &a->txn, err);
     if (rc < 0)
         return rc;
@@ -64,22 +78,56 @@ static int txn_open(struct apply *a, struct error *err)
 static int txn_close(struct apply *a, struct error *err)
 {
     struct kv *kv = a->kv;
-    int rc = 0;
-    if (memcmp(&a->write.state, &kv->state, sizeof kv->state) != 0)
-        rc = mvcc_state_store(kv->db, a->txn.mdb, &a->write.state, err);
+    uint64_t began = host_mono_ns(kv->host);
+    int rc = mvcc_state_store(kv->db, a->txn.mdb, &a->write.state, err);
     kv->state = a->write.state;
     mvcc_write_close(&a->write);
     if (rc < 0) {
         logdb_abort(&a->txn);
         return rc;
     }
-    return logdb_commit(&a->txn, err);
+    rc = logdb_commit(&a->txn, err);
+    if (rc == 0 && kv->metrics.commit)
+        histogram_observe(kv->metrics.commit, (double)(host_mono_ns(kv->host) - began) / 1e9);
+    return rc;
 }
 
 static void txn_drop(struct apply *a)
 {
     mvcc_write_close(&a->write);
     logdb_abort(&a->txn);
+}
+
+/* Keep it open if nobody can tell and more may come. */
+static int txn_end(struct apply *a, const struct raft_apply_batch *b, struct error *err)
+{
+    struct kv *kv = a->kv;
+    bool small = b->apply_len <= HOLD_BATCH && a->entries <= HOLD_ENTRIES && a->bytes <= HOLD_BYTES;
+    if (!small || kv->members.changed || atomic_load(&kv->waiting) > 0 ||
+        a->now_ns - atomic_load(&kv->commit_wanted_ns) < HOLD_PAUSE_NS || !logdb_hold(&a->txn))
+        return txn_close(a, err);
+    kv->state = a->write.state;
+    return 0;
+}
+
+static int machine_settle(void *ctx, struct error *err)
+{
+    struct kv *kv = ctx;
+    int rc = kv->apply.txn.mdb ? txn_close(&kv->apply, err) : 0;
+    if (rc < 0)
+        kv_fail_stop(kv, err);
+    return rc;
+}
+
+void machine_want_commit(void *ctx, bool ours)
+{
+    struct kv *kv = ctx;
+    struct error err;
+    atomic_store(&kv->commit_wanted_ns, host_mono_ns(kv->host));
+    if (!ours)
+        driver_nudge(kv->driver);
+    else if (!atomic_load(&kv->apply_busy))
+        machine_settle(kv, &err);
 }
 
 /* A DATA entry; a large delete takes several transactions, in which the applied index stays. */
@@ -119,8 +167,6 @@ static void measure_apply(struct kv *kv, const struct raft_apply_batch *b, uint6
 {
     uint64_t now = host_mono_ns(kv->host), took = now - began_ns;
     unsigned left_out;
-    if (kv->metrics.commit)
-        histogram_observe(kv->metrics.commit, (double)took / 1e9);
     if (took < kv->o.warning_apply_ns || b->apply_len == 0)
         return;
     if (kv->metrics.slow_apply)
@@ -133,21 +179,32 @@ static void measure_apply(struct kv *kv, const struct raft_apply_batch *b, uint6
                  b->apply[0].entry.index, left_out);
 }
 
+/* The batch into the transaction, begun now if none is held. */
+static int apply_batch(struct apply *a, const struct raft_apply_batch *b, struct error *err)
+{
+    int rc = a->txn.mdb ? 0 : txn_open(a, err);
+    if (rc < 0)
+        return rc;
+    rc = logdb_txn_append(&a->txn, b->persisted, b->persisted_len, err);
+    if (rc == 0)
+        rc = apply_all(a, b, err);
+    a->entries += b->apply_len;
+    for (size_t i = 0; i < b->apply_len; i++)
+        a->bytes += b->apply[i].entry.data ? b->apply[i].entry.data->len : 0;
+    if (rc == 0)
+        rc = txn_end(a, b, err);
+    else if (a->txn.mdb)
+        txn_drop(a);
+    return rc;
+}
+
 static int machine_apply(void *ctx, const struct raft_apply_batch *b, struct error *err)
 {
     struct kv *kv = ctx;
-    struct apply a = {.kv = kv, .now_ns = host_mono_ns(kv->host)};
+    kv->apply.kv = kv;
+    kv->apply.now_ns = host_mono_ns(kv->host);
     atomic_store(&kv->apply_busy, 1);
-    int rc = txn_open(&a, err);
-    if (rc == 0) {
-        rc = logdb_txn_append(&a.txn, b->persisted, b->persisted_len, err);
-        if (rc == 0)
-            rc = apply_all(&a, b, err);
-        if (rc == 0)
-            rc = txn_close(&a, err);
-        else if (a.txn.mdb)
-            txn_drop(&a);
-    }
+    int rc = apply_batch(&kv->apply, b, err);
     if (rc == 0 && kv->members.changed) {
         kv->members.changed = false;
         rc = members_refresh(kv, err);
@@ -158,7 +215,7 @@ static int machine_apply(void *ctx, const struct raft_apply_batch *b, struct err
         kv_fail_stop(kv, err);
         return rc;
     }
-    measure_apply(kv, b, a.now_ns);
+    measure_apply(kv, b, kv->apply.now_ns);
     uint64_t applied = b->apply_len ? b->apply[b->apply_len - 1].entry.index : 0;
     kv_publish(kv, applied);
     return 0;
@@ -233,6 +290,9 @@ static uint64_t machine_maintain(void *ctx, uint64_t now_ns)
 {
     struct kv *kv = ctx;
     struct error err;
+    if (logdb_commit_wanted(kv->db) || now_ns - kv->apply.since_ns >= HOLD_NS)
+        if (machine_settle(kv, &err) < 0)
+            return kv->log_base;
     uint64_t applied = atomic_load(&kv->applied), keep = entries_to_keep(kv, applied, now_ns);
     if (applied < kv->log_base + keep + MIN(keep, LOG_TRIM_STEP) || atomic_load(&kv->failed))
         return kv->log_base;
@@ -296,6 +356,7 @@ const struct raft_machine_ops kv_machine_ops = {
     .persist = machine_persist,
     .awaited = machine_awaited,
     .apply = machine_apply,
+    .settle = machine_settle,
     .maintain = machine_maintain,
     .snapshot_install = machine_snapshot_install,
     .check_change = members_check_change,

@@ -58,6 +58,16 @@ struct budget_waiter {
     struct waiter *waiter;
 };
 
+/* A transaction of the apply thread. */
+struct apply {
+    struct kv *kv;
+    struct mvcc_write write;
+    struct logdb_txn txn; /* .mdb NULL: none is open */
+    uint64_t now_ns;
+    uint64_t since_ns; /* its beginning */
+    size_t entries, bytes;
+};
+
 struct kv {
     struct kv_options o; /* strings and arrays: owned by `arena` */
     struct arena arena;
@@ -69,6 +79,7 @@ struct kv {
 
     /* ---- apply thread ---- */
     struct mvcc_state state;
+    struct apply apply; /* between batches: the transaction that is held */
     struct arena apply_arena;
     VEC(struct watch_revision) revisions; /* made by the transaction under way */
     uint64_t log_base;                    /* as last reported to Raft */
@@ -119,6 +130,7 @@ struct kv {
     pthread_t house_thread, checkpoint_thread;
     bool threads_started;
     atomic_int apply_busy;                  /* compaction gives way */
+    atomic_ullong commit_wanted_ns;         /* when somebody last wanted what is held (machine.c) */
     _Atomic uint64_t checkpoint_file_bytes; /* size of data.mdb at the last checkpoint */
     pthread_cond_t checkpoint_done;         /* house_lock */
     bool checkpoint_wanted;                 /* house_lock: at once */
@@ -180,16 +192,12 @@ void pending_finish(struct pending *p);
 
 /* ---- apply.c ---- */
 
-struct apply {
-    struct kv *kv;
-    struct mvcc_write write;
-    struct logdb_txn txn;
-    uint64_t now_ns;
-};
 /* One committed DATA entry. 0: done; 1: the transaction should be committed and the same entry applied
  * again, there is more to do; < 0: stop the member. */
 int apply_entry(struct apply *a, const struct raft_entry *e, struct pending *p, struct error *err);
 extern const struct raft_machine_ops kv_machine_ops;
+/* logdb_options.want_commit */
+void machine_want_commit(void *ctx, bool ours);
 /* machine.c: after a commit, or at start and after a snapshot: publish and release those who wait. */
 void kv_publish(struct kv *kv, uint64_t applied);
 int kv_load_state(struct kv *kv, struct error *err);
@@ -253,6 +261,8 @@ void driver_propose(struct driver *d, struct blob *proposal, raft_propose_fn *fn
 void driver_read_index(struct driver *d, raft_read_fn *fn, void *ctx);
 /* Raft thread: somebody waits for what is committed to be applied. */
 void driver_hurry(struct driver *d);
+/* Any thread: housekeeping on the apply thread is due. */
+void driver_nudge(struct driver *d);
 void driver_status(struct driver *d, struct raft_node_status *out);
 /* raft_node_call and its answer. */
 void driver_call(struct driver *d, uint64_t to, struct str question, uint32_t timeout_ms,

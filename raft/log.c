@@ -436,7 +436,7 @@ int logdb_begin(struct logdb *db, struct logdb_txn *txn, struct error *err)
     *txn = (struct logdb_txn){.db = db};
     if (atomic_load_explicit(&db->failed, memory_order_relaxed))
         return failed_before(err);
-    pthread_mutex_lock(&db->write_lock);
+    logdb_lock_writes(db);
     int rc = mdb_txn_begin(db->env.mdb, NULL, 0, &txn->mdb);
     if (rc) {
         pthread_mutex_unlock(&db->write_lock);
@@ -557,6 +557,7 @@ int logdb_commit(struct logdb_txn *txn, struct error *err)
         db->runs_dirty = false;
     }
     pthread_mutex_unlock(&db->write_lock);
+    logdb_hold_over(db);
     return rc;
 }
 
@@ -572,6 +573,7 @@ void logdb_abort(struct logdb_txn *txn)
     if (memcmp(&db->state, &db->on_disk, sizeof db->state) != 0)
         atomic_store(&db->failed, true);
     pthread_mutex_unlock(&db->write_lock);
+    logdb_hold_over(db);
 }
 
 /* ---- what a snapshot is of ---- */
@@ -642,6 +644,7 @@ void logdb_pool_drain(struct logdb *db)
 int logdb_read_begin(struct logdb *db, MDB_txn **txn, struct error *err)
 {
     MDB_txn *t = NULL;
+    logdb_await_commit(db);
     pthread_rwlock_rdlock(&db->env_lock);
     pthread_mutex_lock(&db->pool_lock);
     if (db->pool_len)
@@ -704,7 +707,7 @@ uint64_t logdb_file_bytes(struct logdb *db)
 {
     MDB_envinfo info;
     MDB_stat st;
-    pthread_mutex_lock(&db->write_lock); /* against defragmentation */
+    logdb_lock_writes(db); /* against defragmentation */
     mdb_env_info(db->env.mdb, &info);
     mdb_env_stat(db->env.mdb, &st);
     pthread_mutex_unlock(&db->write_lock);
@@ -737,7 +740,7 @@ void logdb_info(struct logdb *db, struct logdb_info *out)
     out->checkpoints = atomic_load(&db->checkpoints);
     out->recovered_batches = db->recovered_batches;
     out->recovered_from_pin = db->recovered_from_pin;
-    pthread_mutex_lock(&db->write_lock);
+    logdb_lock_writes(db);
     out->applied = db->on_disk.applied;
     out->base_index = db->on_disk.base_index;
     out->last_index = db->on_disk.last_index;

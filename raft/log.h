@@ -69,7 +69,12 @@ struct logdb_options {
     /* Create or open the state machine's trees; called for each environment opened, with a write
      * transaction. */
     int (*open_trees)(void *ctx, MDB_txn *txn, struct error *err); /* may be NULL */
-    void *ctx;
+    /* Somebody waits for a transaction that logdb_hold keeps open: commit it soon. Any thread; `ours`:
+     * it is the holder's, who goes on at once: commit here, unless in the midst of changes. NULL:
+     * nobody holds. */
+    void (*want_commit)(void *ctx, bool ours);
+    void *want_commit_ctx;
+    void *ctx; /* open_trees' */
 };
 
 /*
@@ -125,6 +130,15 @@ int logdb_txn_compact(struct logdb_txn *txn, uint64_t base, size_t max, uint64_t
                       struct error *err);
 int logdb_commit(struct logdb_txn *txn, struct error *err);
 void logdb_abort(struct logdb_txn *txn);
+/*
+ * Instead of a commit: the changes are whole, and the transaction stays open for those to come, which
+ * spares the pages that all of them touch. What is in it is as good as committed (the journal has it):
+ * whoever begins a read, a write or a checkpoint meanwhile asks for the commit and waits for it. False:
+ * somebody is waiting already, commit.
+ */
+bool logdb_hold(struct logdb_txn *txn);
+/* Does anybody wait for the transaction that is held? */
+bool logdb_commit_wanted(const struct logdb *db);
 
 /* Small values of the state machine that belong to the member (cluster id, name, …), stored sealed
  * (raft/sealed.h). */
@@ -138,7 +152,7 @@ int logdb_put_meta(struct logdb *db, MDB_txn *txn, const char *key, struct str v
 /*
  * Borrow a read transaction on the newest committed state. Give it back within 100 ms: pages freed
  * since cannot be reused while it lives, and the file grows. Taking one takes no lock that a writer
- * holds while working.
+ * holds while working, but waits for the commit of what is held (logdb_hold): a few small changes.
  */
 int logdb_read_begin(struct logdb *db, MDB_txn **txn, struct error *err);
 void logdb_read_end(struct logdb *db, MDB_txn *txn);

@@ -132,7 +132,7 @@ static int look(struct logdb_copy *c, MDB_txn **source, struct error *err)
     int rc = logdb_read_begin(db, source, err);
     if (rc < 0)
         return rc;
-    pthread_mutex_lock(&db->write_lock);
+    logdb_lock_writes(db);
     rc = take_touched(c, *source, err);
     mdb_txn_reset(*source);
     int mrc = rc == 0 ? mdb_txn_renew(*source) : 0;
@@ -418,7 +418,7 @@ static int swap(struct logdb_copy *c, struct error *err)
             if (rc < 0)
                 return rc;
         }
-        pthread_mutex_lock(&db->write_lock);
+        logdb_lock_writes(db);
         uint64_t began = clock_mono_ns();
         bool alone = readers_gone(db);
         int rc = alone ? change_places(c, err) : 0;
@@ -472,7 +472,7 @@ static int open_copy(struct logdb_copy *c, struct error *err)
 {
     struct logdb *db = c->db;
     char path[LOGDB_PATH_MAX];
-    pthread_mutex_lock(&db->write_lock);
+    logdb_lock_writes(db);
     uint64_t number = db->env.number + 2;
     pthread_mutex_unlock(&db->write_lock);
     snprintf(path, sizeof path, "%s/db-%" PRIu64 ".tmp", db->dir, number);
@@ -496,7 +496,7 @@ static int begin(struct logdb_copy *c, struct error *err)
             c->trees[c->trees_len++] = dbi;
     c->trees[c->trees_len++] = db->env.log;
     assert(c->env.log == db->env.log && c->env.meta == db->env.meta);
-    pthread_mutex_lock(&db->write_lock);
+    logdb_lock_writes(db);
     c->generation = db->generation;
     mdb_env_set_userctx(db->env.mdb, c);
     pthread_mutex_unlock(&db->write_lock);
@@ -509,7 +509,7 @@ static void end(struct logdb_copy *c)
 {
     struct logdb *db = c->db;
     struct error ignored;
-    pthread_mutex_lock(&db->write_lock);
+    logdb_lock_writes(db);
     if (db->env.mdb && mdb_env_get_userctx(db->env.mdb) == c)
         mdb_env_set_userctx(db->env.mdb, NULL);
     pthread_mutex_unlock(&db->write_lock);

@@ -301,7 +301,7 @@ static int checkpoint(struct logdb *db, bool force, struct error *err)
     size_t len = 0;
     uint64_t began = db->journal ? journal_bytes(db->journal) : 0;
 
-    pthread_mutex_lock(&db->write_lock);
+    logdb_lock_writes(db);
     struct journal_pos pos = {db->on_disk.journal_segment, db->on_disk.journal_offset};
     int rc = logdb_pin_take(db, env, &pin, &pages, &len, err);
     pthread_mutex_unlock(&db->write_lock);
@@ -682,11 +682,15 @@ int logdb_open(const struct logdb_options *o, struct logdb **out, struct error *
     db->journal_segment_bytes = o->journal_segment_bytes;
     db->open_trees = o->open_trees;
     db->open_trees_ctx = o->ctx;
+    db->want_commit = o->want_commit;
+    db->want_commit_ctx = o->want_commit_ctx;
     db->lock_fd = -1;
     pthread_mutex_init(&db->flushed_lock, NULL);
     pthread_mutex_init(&db->write_lock, NULL);
     pthread_mutex_init(&db->checkpoint_lock, NULL);
     pthread_mutex_init(&db->pool_lock, NULL);
+    pthread_mutex_init(&db->held_lock, NULL);
+    pthread_cond_init(&db->held_over, NULL);
     /* Else a stream of readers could keep an installation waiting for ever. */
     pthread_rwlockattr_init(&prefer_writer);
     pthread_rwlockattr_setkind_np(&prefer_writer, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
@@ -736,6 +740,8 @@ void logdb_close(struct logdb *db)
     pthread_mutex_destroy(&db->write_lock);
     pthread_mutex_destroy(&db->checkpoint_lock);
     pthread_mutex_destroy(&db->pool_lock);
+    pthread_mutex_destroy(&db->held_lock);
+    pthread_cond_destroy(&db->held_over);
     pthread_rwlock_destroy(&db->env_lock);
     mem_free(db->dir);
     mem_free(db);

@@ -331,7 +331,7 @@ bool logdb_in_map(const struct logdb *db, const void *address)
 
 void logdb_hard_state(struct logdb *db, struct raft_hard_state *out)
 {
-    pthread_mutex_lock(&db->write_lock);
+    logdb_lock_writes(db);
     *out = (struct raft_hard_state){db->on_disk.term, db->on_disk.vote, db->on_disk.commit};
     pthread_mutex_unlock(&db->write_lock);
 }

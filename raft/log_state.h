@@ -63,6 +63,17 @@ struct logdb {
 
     /* Held by the apply thread during a transaction, by the checkpoint thread while it takes a pin. */
     pthread_mutex_t write_lock;
+    /* A transaction kept open (logdb_hold). `wanted` goes up before `held` is looked at, and the other
+     * way round: one of the two sides notices. */
+    void (*want_commit)(void *ctx, bool ours);
+    void *want_commit_ctx;
+    pthread_t holder; /* valid while `held` */
+    atomic_bool held;
+    atomic_uint wanted;
+    pthread_mutex_t held_lock;
+    pthread_cond_t held_over;
+    uint64_t holds; /* held_lock: that have ended */
+
     struct logdb_state state;   /* as of the last commit, or of the open transaction */
     struct logdb_state on_disk; /* as of the last commit */
     VEC(struct raft_term_run) runs;
@@ -85,6 +96,13 @@ struct logdb {
 int logdb_mdb_error(struct logdb *db, int rc, struct error *err, const char *what);
 /* Poison: every later call fails. Returns the code. */
 int logdb_fail(struct logdb *db, int code);
+
+/* log_hold.c */
+/* Whoever needs the write lock asks for the end of a transaction that is held. */
+void logdb_lock_writes(struct logdb *db);
+/* What is held now, if anything, is committed when this returns. */
+void logdb_await_commit(struct logdb *db);
+void logdb_hold_over(struct logdb *db); /* committed or aborted */
 
 /* log.c */
 int logdb_state_load(struct logdb *db, MDB_txn *txn, struct error *err);

@@ -98,9 +98,13 @@ struct raft_machine_ops {
 
     /* ---- apply thread ---- */
 
-    /* One transaction: append to the stored log, apply, commit (visible at once, not flushed). A
-     * CONFIG entry whose `config` equals the previous one still counts as applied. */
+    /* One transaction: append to the stored log, apply, commit (visible at once, not flushed), or
+     * hold it for the next batch to join, as long as nobody can tell. A CONFIG entry whose `config`
+     * equals the previous one still counts as applied. */
     int (*apply)(void *ctx, const struct raft_apply_batch *batch, struct error *err);
+    /* Commit what is held: nothing comes any more, or what comes is not of this kind. NULL: nothing
+     * ever is. */
+    int (*settle)(void *ctx, struct error *err);
 
     /* After each transaction and at least every 100 ms: bounded housekeeping (≤ 5 ms): checkpoint,
      * log trimming. Returns the stored log's base index (entries up to it are gone); the state
@@ -212,7 +216,7 @@ enum raft_outcome {
 
 /*
  * Called exactly once per proposal. RAFT_APPLIED: on the apply thread, right after the transaction
- * that applied it is committed, with its log index. Otherwise on the raft thread, with an ERR_* code
+ * that applied it, with its log index. Otherwise on the raft thread, with an ERR_* code
  * (ERR_UNAVAILABLE no leader, ERR_LIMIT too much is waiting, ERR_TIMEOUT, ERR_CONFLICT and ERR_INVALID
  * for membership changes, ERR_CANCELLED shutdown). Must not block.
  */
@@ -258,6 +262,8 @@ void raft_node_answer(struct raft_node *n, uint64_t to, uint64_t id, struct str 
 
 /* Apply what is committed without delay: somebody waits for it now. Raft thread. */
 void raft_node_hurry(struct raft_node *n);
+/* Call the state machine's `maintain` soon. Any thread. */
+void raft_node_nudge(struct raft_node *n);
 
 /* ---- leadership and status ---- */
 

@@ -37,6 +37,15 @@ void node_apply_hurry(struct raft_node *n)
     queue_wake_unlock(q, wake);
 }
 
+void raft_node_nudge(struct raft_node *n)
+{
+    struct queue *q = &n->apply;
+    pthread_mutex_lock(&q->mutex);
+    bool wake = !q->urgent;
+    q->urgent = true;
+    queue_wake_unlock(q, wake);
+}
+
 /* Does anybody here wait for what these entries do? Only in a stream of writes can they wait for more
  * to come. */
 static bool is_awaited(struct raft_node *n, const struct apply_job *job)
@@ -193,11 +202,19 @@ static void installed_arrives(struct loop_task *task)
     mem_free(i);
 }
 
+static void settle(struct raft_node *n)
+{
+    struct error err;
+    if (n->ops->settle && n->ops->settle(n->machine, &err) < 0)
+        node_fatal("committing", &err);
+}
+
 static void install(struct raft_node *n, struct list *jobs)
 {
     struct apply_job *job = list_first(jobs, struct apply_job, link);
     list_remove(&job->link);
     struct error err;
+    settle(n);
     if (n->ops->snapshot_install(n->machine, job->writer, &job->meta, &job->hard, &err) < 0)
         node_fatal("installing a snapshot", &err);
     struct installed *done = mem_zalloc(sizeof *done);
@@ -245,6 +262,7 @@ void *node_apply_thread(void *arg)
         if (base > atomic_load(&n->log_base))
             atomic_store(&n->log_base, base);
     }
+    settle(n);
     vec_free(&batch.persisted);
     vec_free(&batch.apply);
     return NULL;
