@@ -8,6 +8,7 @@
 
 #define REFRESH_MS 200
 #define METRICS_CONNECTIONS_MAX 50
+#define RESETS_PER_S_MAX 1000        /* calls given up at once: etcd has no limit of these */
 #define OVERHEAD_BYTES (512u * 1024) /* of a message around a request of the maximal size */
 
 void etcd_header(const struct etcd_server *s, Etcdserverpb__ResponseHeader *h, int64_t rev)
@@ -227,6 +228,7 @@ struct etcd_server *etcd_server_start(const struct etcd_config *config, struct e
         .on_headers = on_headers,
         .streams_max = c->streams_max,
         .connections_max = http_connections_max(),
+        .resets_per_s_max = RESETS_PER_S_MAX,
         .idle_timeout_ms = 3600u * 1000, /* etcd's clients keep a connection for good */
         .ping_min_ms = c->keepalive_min_ms ? c->keepalive_min_ms : 5000,
         .ping_interval_ms = c->keepalive_interval_ms ? c->keepalive_interval_ms : 7200u * 1000,

@@ -3,7 +3,7 @@
  *
  * Each watch is a kv_watch on the stream's loop. When a client reads slowly the stream's queue grows past a
  * mark and all its watches pause; they hold nothing meanwhile and go on from the store's history. No more
- * requests are read from it either. As in etcd, a client that has half-closed keeps its watches.
+ * requests are read from it either (grpc.h). As in etcd, a client that has half-closed keeps its watches.
  *
  * All events of a revision come in one response, or, to watches that ask for it, in fragments. A revision that
  * is larger than the store's batches is put together here first.
@@ -178,7 +178,6 @@ static void on_drain(struct grpc_call *call, void *ctx)
 {
     (void)ctx;
     struct watch_stream *s = grpc_user(call);
-    http_body_resume(grpc_exchange(call));
     if (!s->paused || s->finished)
         return;
     s->paused = false;
@@ -470,8 +469,6 @@ static void on_message(struct grpc_call *call, void *ctx, const ProtobufCMessage
     default: /* a request we do not know: etcd ignores it as well */
         break;
     }
-    if (!s->finished && grpc_queued(call) >= ETCD_QUEUE_PAUSE_BYTES)
-        http_body_pause(grpc_exchange(call)); /* whoever reads no answers asks no more */
 }
 
 static void finish(struct watch_stream *s, int status, const char *message)

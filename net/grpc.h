@@ -65,8 +65,11 @@ struct grpc_method {
     void (*on_end)(struct grpc_call *call, void *ctx);
     void (*on_cancel)(struct grpc_call *call,
                       void *ctx); /* peer gone or deadline passed; may be NULL for a unary method */
-    void (*on_drain)(struct grpc_call *call, void *ctx); /* may be NULL */
-    void (*on_free)(struct grpc_call *call, void *ctx);  /* last sight of the call; may be NULL */
+    /* The client has taken most of what was queued for it; may be NULL. From a stream whose answers are not
+     * taken (256 KiB wait) the server reads no more by itself; what a method sends unasked it bounds itself,
+     * by grpc_queued. */
+    void (*on_drain)(struct grpc_call *call, void *ctx);
+    void (*on_free)(struct grpc_call *call, void *ctx); /* last sight of the call; may be NULL */
 };
 
 struct grpc_server_options {

@@ -98,9 +98,11 @@ struct http_server_options {
         ping_min_ms; /* [none] least time between a client's own pings; more often, or without a stream more
                              often than every two hours, gives ENHANCE_YOUR_CALM "too_many_pings" the third time,
                              as gRPC does */
-    unsigned resets_per_s_max; /* [200] HTTP/2 streams reset by the client: ENHANCE_YOUR_CALM */
-    size_t queue_low_water;    /* [64 KiB] see on_drain */
-    uint32_t window_bytes; /* [1 MiB] HTTP/2 receive window of a stream; connection 4 times that */
+    unsigned
+        resets_per_s_max; /* [200] HTTP/2 streams reset before their answer and within a second of their
+                                   beginning: ENHANCE_YOUR_CALM */
+    size_t queue_low_water; /* [64 KiB] see on_drain */
+    uint32_t window_bytes;  /* [1 MiB] HTTP/2 receive window of a stream; connection 4 times that */
 };
 
 /* As many as the process may have descriptors, less what it needs itself (150, as etcd). */
@@ -144,7 +146,8 @@ bool http_query_next(struct http_exchange *x, struct http_query *q);
 void http_body_stream(struct http_exchange *x,
                       void (*on_body)(struct http_exchange *x, struct str data, bool end));
 /* Backpressure on a streamed body: nothing more is delivered (and the HTTP/2 window not reopened)
- * until resumed. */
+ * until resumed. A flag, not a count: one place decides for an exchange (for a gRPC call, the gRPC server: its
+ * methods do not use these). */
 void http_body_pause(struct http_exchange *x);
 void http_body_resume(struct http_exchange *x);
 /* In on_headers: another limit for this body. */

@@ -6,8 +6,10 @@
  * path. Body bytes of an answer are not copied into nghttp2: it makes the frame header, we move the
  * payload from the exchange's queue to the stream's.
  *
- * Floods: streams that end in a reset and frames that achieve nothing (PING, SETTINGS, empty DATA)
- * are counted per second; past the limit the connection ends with ENHANCE_YOUR_CALM. nghttp2 bounds
+ * Floods: streams that are reset as soon as they are opened and frames that achieve nothing (PING,
+ * SETTINGS, empty DATA) are counted per second; past the limit the connection ends with
+ * ENHANCE_YOUR_CALM. A client that cancels what it has had for a while (watches, calls that wait) is no
+ * flood, however much it cancels at once: it can have no more than streams_max of those. nghttp2 bounds
  * unsent acknowledgements and CONTINUATION frames.
  */
 #include "net/http2_mem.h"
@@ -20,6 +22,7 @@
 
 #define QUEUE_MAX (512u * 1024) /* framed bytes waiting for the kernel before framing stops */
 #define IDLE_FRAMES_PER_S_MAX 2000u
+#define RAPID_MS 1000 /* reset later, a stream has taken its place among streams_max for a while */
 
 struct h2 {
     nghttp2_session *session;
@@ -82,8 +85,11 @@ static void ping_received(struct h2 *h)
     }
 }
 
-static void count_reset(struct h2 *h)
+/* A stream was reset by either side; cheap for the client only before the answer and at once. */
+static void count_reset(struct h2 *h, const struct exchange *x)
 {
+    if (x && (x->started || loop_now_ms(x->worker->loop) - x->opened_ms >= RAPID_MS))
+        return;
     count_flood(h, &h->resets, h->conn->worker->server->options.resets_per_s_max);
 }
 
@@ -269,7 +275,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         break;
     case NGHTTP2_RST_STREAM:
         if (frame->rst_stream.error_code == NGHTTP2_NO_ERROR)
-            count_reset(h); /* others are counted where the stream closes */
+            count_reset(h, x); /* others are counted where the stream closes */
         break;
     default:
         break;
@@ -302,9 +308,14 @@ static int on_stream_closed(nghttp2_session *session, int32_t stream_id, uint32_
     struct h2 *h = arg;
     struct exchange *x = exchange_at(session, stream_id);
     if (error_code != NGHTTP2_NO_ERROR)
-        count_reset(h);
+        count_reset(h, x);
     if (!x)
         return 0;
+    if (x->unconsumed) { /* of a paused body: the other streams need the connection's window */
+        nghttp2_session_consume_connection(session, x->unconsumed);
+        x->unconsumed = 0;
+        http_conn_kick(h->conn);
+    }
     nghttp2_session_set_stream_user_data(session, stream_id, NULL);
     exchange_finished(x);
     return 0;
@@ -495,7 +506,7 @@ static void h2_stop(struct http_conn *c)
 static void check_exchange(struct h2 *h, struct exchange *x, uint64_t now)
 {
     const struct http_server_options *o = &x->worker->server->options;
-    bool silent = !x->received && now - x->progress_ms > o->body_timeout_ms;
+    bool silent = !x->received && !x->body_paused && now - x->progress_ms > o->body_timeout_ms;
     bool body_late = silent && x->body_mode == BODY_BUFFER && !x->started;
     bool output_late = x->out.bytes && now - x->progress_ms > o->write_timeout_ms;
     if (body_late)
@@ -549,6 +560,7 @@ static nghttp2_session *new_session(struct h2 *h)
     nghttp2_option_set_no_auto_window_update(option, 1);
     nghttp2_option_set_no_closed_streams(option, 1);
     nghttp2_option_set_no_http_messaging(option, 1); /* net/http2_rules.h */
+    nghttp2_option_set_stream_reset_rate_limit(option, UINT32_MAX, UINT32_MAX); /* count_reset */
     nghttp2_mem mem = http2_mem(loop_pool(h->conn->worker->loop));
     nghttp2_session_server_new3(&session, callbacks, h, option, &mem);
     nghttp2_option_del(option);

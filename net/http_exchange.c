@@ -121,11 +121,8 @@ bool exchange_body(struct exchange *x, const char *data, size_t n)
         }
         exchange_hold(x);
         deliver_body(x, str_make(data, n), false);
-        if (x->body_paused) {
+        if (x->body_paused && !x->answered)
             x->unconsumed += n;
-            exchange_release(x);
-            return true;
-        }
         exchange_release(x);
         break;
     }

@@ -136,6 +136,7 @@ struct exchange {
     struct buf paused_body; /* pieces that arrived while paused */
     bool paused_end;
     void (*on_body)(struct http_exchange *x, struct str data, bool end);
+    uint64_t opened_ms;
     uint64_t progress_ms; /* last body byte received or output taken */
 
     bool received;  /* the request is complete */

@@ -49,7 +49,7 @@ struct exchange *http_exchange_new(struct http_conn *c)
     x->pub.remote = stream_remote(c->stream);
     x->pub.content_length = -1;
     x->body_limit = w->server->options.body_bytes_max;
-    x->progress_ms = loop_now_ms(w->loop);
+    x->opened_ms = x->progress_ms = loop_now_ms(w->loop);
     buf_init(&x->body);
     buf_init(&x->paused_body);
     outq_init(&x->out, loop_pool(w->loop));

@@ -2,7 +2,7 @@
 """Many watches on one stream and many streams on one connection, with what they cost; and a reader so slow that its events
 queue up: what says "you have seen everything up to here" never overtakes an event.
 
-Usage: etcd_watches_test.py BIN_DIR [WATCHES [STREAMS]]     (10000 and 1000)
+Usage: etcd_watches_test.py BIN_DIR [WATCHES [STREAMS [PUTS]]]     (10000, 1000, 3000)
 """
 import os
 import queue
@@ -15,7 +15,6 @@ import time
 from etcd_lib import Client, M
 
 MEMORY_MAX_KB = 2  # a watch, on one stream
-PUTS = 3000        # of 8 KiB each, which the slow reader lets queue
 
 
 def anon_kb(pid):
@@ -86,8 +85,8 @@ def many_streams(c, pid, n):
     print(f"{n} watch streams on a connection: created in {created:.2f} s, {kb} KiB more, told in {told:.2f} s")
 
 
-def a_slow_reader(c, pid):
-    """Puts while nothing is read, and requests for progress between them; then everything is read, in order."""
+def a_slow_reader(c, pid, puts):
+    """Puts of 8 KiB while nothing is read, and requests for progress between them; then everything is read, in order."""
     before = anon_kb(pid)
     f = c.channel.stream_stream("/etcdserverpb.Watch/Watch", request_serializer=lambda m: m.SerializeToString(),
                                 response_deserializer=M.WatchResponse.FromString)
@@ -97,14 +96,14 @@ def a_slow_reader(c, pid):
     requests.put(M.WatchRequest(create_request=dict(key=b"slow", filters=["NODELETE"])))
     assert next(responses).created and next(responses).created
     revs = []
-    for i in range(PUTS):
+    for i in range(puts):
         revs.append(ok(c.call("Put", M.PutRequest(key=b"slow", value=b"x" * 8192))).header.revision)
         if i % 50 == 0:
             requests.put(M.WatchRequest(progress_request={}))
     kb = anon_kb(pid) - before
     requests.put(M.WatchRequest(progress_request={}))
     seen, progress = {0: [], 1: []}, 0
-    while len(seen[0]) < PUTS or len(seen[1]) < PUTS or progress < revs[-1]:
+    while len(seen[0]) < puts or len(seen[1]) < puts or progress < revs[-1]:
         r = next(responses)
         if r.events:
             assert all(e.kv.mod_revision > progress for e in r.events), f"progress {progress} overtook an event"
@@ -117,13 +116,14 @@ def a_slow_reader(c, pid):
                 assert len(seen[i]) >= due, f"watch {i}: progress {r.header.revision} before {due - len(seen[i])} events"
     assert seen[0] == revs and seen[1] == revs
     responses.cancel()
-    print(f"a slow reader: {PUTS * 8 // 1024} MiB of values put, {kb} KiB more in the server, every event before its progress")
-    assert sanitized(pid) or kb < 3 * PUTS * 8 // 2, f"{kb} KiB for a reader that does not read"
+    print(f"a slow reader: {puts * 8 // 1024} MiB of values put, {kb} KiB more in the server, every event before its progress")
+    assert sanitized(pid) or kb < 3 * puts * 8 // 2, f"{kb} KiB for a reader that does not read"
 
 
 def main():
     watches = int(sys.argv[2]) if len(sys.argv) > 2 else 10000
     streams = int(sys.argv[3]) if len(sys.argv) > 3 else 1000
+    puts = int(sys.argv[4]) if len(sys.argv) > 4 else 3000
     port = random.randint(20000, 29000)
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory(prefix="c8s-watches-") as d:
@@ -138,8 +138,9 @@ def main():
                 time.sleep(0.1)
             many_on_a_stream(c, p.pid, watches)
             many_streams(c, p.pid, streams)
-            a_slow_reader(c, p.pid)
+            a_slow_reader(c, p.pid, puts)
             c.channel.close()
+            assert "HTTP/2 flood" not in open(d + "/log").read(), "the cancelled streams were taken for a flood"
         finally:
             p.terminate()
             code = p.wait(60)

@@ -272,7 +272,7 @@ def silent_clients(m):
 
 def streams_reset(m):
     with Raw(m.client) as c:
-        for i in range(3000):
+        for i in range(8000):
             c.send(frame(HEADERS, END_HEADERS, 2 * i + 1, grpc_headers(RANGE)) +
                    frame(RST_STREAM, 0, 2 * i + 1, struct.pack(">I", 8)))
         equal(c.sent_away(), (ENHANCE_YOUR_CALM, True))

@@ -39,6 +39,7 @@ static struct {
     struct http_server *server;
     int port;
     atomic_int requests, closed, done;
+    atomic_int paused; /* bytes of bodies that nobody takes */
 } t;
 
 static void answer_nothing(struct http_exchange *x)
@@ -53,6 +54,30 @@ static void count_done(struct http_exchange *x)
     atomic_fetch_add(&t.done, 1);
 }
 
+static void end_stream(struct http_exchange *x)
+{
+    http_stream_end(x, NULL, 0);
+}
+
+static void not_reached(struct http_exchange *x, struct str data, bool end)
+{
+    (void)x, (void)end;
+    atomic_fetch_add(&t.paused, (int)data.n);
+}
+
+/* "/paused": a body that is not taken. */
+static void on_headers(void *ctx, struct http_exchange *x)
+{
+    (void)ctx;
+    if (!str_eqz(x->path, "/paused"))
+        return;
+    x->on_done = count_done;
+    x->on_close = answer_nothing;
+    http_body_stream(x, not_reached);
+    http_body_pause(x);
+}
+
+/* "/wait": an answer when the client has gone; "/stream": one that does not end. */
 static void on_request(void *ctx, struct http_exchange *x)
 {
     (void)ctx;
@@ -60,7 +85,10 @@ static void on_request(void *ctx, struct http_exchange *x)
     x->on_done = count_done;
     if (str_eqz(x->path, "/wait"))
         x->on_close = answer_nothing;
-    else
+    else if (str_eqz(x->path, "/stream")) {
+        x->on_close = end_stream;
+        http_stream_start(x, 200, NULL, 0);
+    } else
         http_respond(x, 200, NULL, 0, STR("ok"));
 }
 
@@ -72,6 +100,7 @@ static int setup(void **state)
     t.server = http_server_new(&(struct http_server_options){.loops = &t.loop,
                                                              .loops_len = 1,
                                                              .on_request = on_request,
+                                                             .on_headers = on_headers,
                                                              .connections_max = 20,
                                                              .streams_max = 10,
                                                              .body_total_max = 1u << 20,
@@ -204,6 +233,68 @@ static void ends_a_rapid_reset(void **state)
     int code = read_to_end(fd, NULL, 0);
     assert_true(code == 11 || code == -1); /* ENHANCE_YOUR_CALM, unless a reset overtook it */
     assert_true(atomic_load(&t.requests) < 200);
+    close(fd);
+    wait_no_connections();
+}
+
+/* Read until `n` frames of a type have come; false when the server closes or 5 s pass without a byte. */
+static bool await_frames(int fd, int type, int n)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    unsigned char head[9], payload[16384];
+    while (n > 0) {
+        if (poll(&p, 1, 5000) <= 0 || recv(fd, head, 9, MSG_WAITALL) != 9)
+            return false;
+        size_t len = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
+        if (len && recv(fd, payload, len, MSG_WAITALL) != (ssize_t)len)
+            return false;
+        n -= head[3] == type;
+    }
+    return true;
+}
+
+/* Watches that have their answers' beginning: whoever cancels many at once is no flood. */
+static void lets_many_answered_streams_be_cancelled(void **state)
+{
+    (void)state;
+    int fd = dial_h2();
+    uint32_t stream = 1;
+    for (int round = 0; round < 12; round++) { /* 120 in well under a second: the limit is 50 */
+        for (uint32_t i = 0; i < 10; i++)
+            assert_true(push_request(fd, stream + 2 * i, "/stream", true));
+        assert_true(await_frames(fd, HEADERS, 10));
+        for (uint32_t i = 0; i < 10; i++, stream += 2)
+            assert_true(push_frame(fd, RST_STREAM, 0, stream, "\0\0\0\10", 4));
+    }
+    assert_true(push_request(fd, stream, "/", true));
+    assert_true(await_frames(fd, HEADERS, 1));
+    close(fd);
+    wait_no_connections();
+}
+
+/* Bodies that were not taken when their streams were reset: the other streams have the connection's
+ * window (4 MiB) again. */
+static void gives_back_the_window_of_reset_streams(void **state)
+{
+    (void)state;
+    static const char piece[16384];
+    int fd = dial_h2();
+    uint32_t stream = 1;
+    assert_true(await_frames(fd, SETTINGS, 1));
+    assert_true(
+        push_frame(fd, SETTINGS, 1, 0, NULL, 0)); /* its streams' windows count from here on */
+    atomic_store(&t.paused, 0);
+    for (int i = 0; i < 12; i++, stream += 2) {
+        assert_true(push_request(fd, stream, "/paused", false));
+        for (int k = 0; k < 32; k++)
+            assert_true(push_frame(fd, DATA, 0, stream, piece, sizeof piece));
+        assert_true(push_frame(fd, RST_STREAM, 0, stream, "\0\0\0\10", 4));
+        assert_true(push_frame(fd, PING, 0, 0, "12345678", 8));
+        assert_true(await_frames(fd, PING, 1));
+    }
+    assert_int_equal(atomic_load(&t.paused), 0);
+    assert_true(push_request(fd, stream, "/", true));
+    assert_true(await_frames(fd, HEADERS, 1));
     close(fd);
     wait_no_connections();
 }
@@ -401,6 +492,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ends_a_rapid_reset),
+        cmocka_unit_test(lets_many_answered_streams_be_cancelled),
+        cmocka_unit_test(gives_back_the_window_of_reset_streams),
         cmocka_unit_test(ends_floods_of_useless_frames),
         cmocka_unit_test(ends_a_header_flood),
         cmocka_unit_test(refuses_more_streams_than_allowed),
