@@ -275,6 +275,24 @@ static void applied_arrives(struct loop_task *task)
 
 /* ---- transport ---- */
 
+/*
+ * The disk has forgotten what this member said was safe (raft_forgotten): a record cut off as torn that was whole
+ * once, flushes that were none. Votes may be gone with it, so nothing that it says can be trusted any more.
+ */
+static void check_promises(struct raft_node *n)
+{
+    struct error err;
+    uint64_t promised = raft_forgotten(n->raft);
+    if (promised == 0)
+        return;
+    error_set(&err, ERR_CORRUPT,
+              "this member has acknowledged log entries up to %llu, its log ends at %llu: the disk "
+              "lost what it had flushed. Remove the member (member remove), delete its data "
+              "directory and add it again (member add)",
+              (unsigned long long)promised, (unsigned long long)raft_last_index(n->raft));
+    node_fatal("keeping what was acknowledged", &err);
+}
+
 static bool recv_message(struct raft_node *n, uint64_t from, struct str body)
 {
     struct raft_message m;
@@ -288,6 +306,7 @@ static bool recv_message(struct raft_node *n, uint64_t from, struct str body)
     if (ok) {
         node_metrics_received(&n->peer_metrics, &m, body.n);
         raft_step(n->raft, &m);
+        check_promises(n);
         node_wake(n);
     }
     raft_message_clear(&m);

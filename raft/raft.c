@@ -571,6 +571,10 @@ const struct raft_config *raft_configuration(const struct raft *r)
 {
     return &r->config;
 }
+uint64_t raft_forgotten(const struct raft *r)
+{
+    return r->forgotten;
+}
 uint64_t raft_memory_bytes(const struct raft *r)
 {
     return r->log.bytes;

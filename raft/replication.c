@@ -342,12 +342,23 @@ void raft_recv_append(struct raft *r, const struct raft_message *m)
         raft_ack(r, m->from, agreed);
 }
 
+/*
+ * A heartbeat says min(match of this peer, commit index), so no more than what this member has acknowledged to this
+ * leader in this term, and no more than what is committed. Entries of which both are true are in every later log of
+ * a member that keeps its promises: they were flushed before the acknowledgement left, no leader of a later term
+ * contradicts them, and a snapshot replaces them only by more. That holds however late or often the message comes,
+ * and in whatever life of the member. So if our log ends before, it has lost something.
+ */
 void raft_recv_heartbeat(struct raft *r, const struct raft_message *m)
 {
     if (r->role == RAFT_LEADER)
         return;
     raft_become_follower(r, m->term, m->from);
-    if (!r->installing && m->commit <= r->log.last_index)
+    if (!r->installing && m->commit > r->log.last_index) {
+        r->forgotten = m->commit;
+        return;
+    }
+    if (!r->installing)
         raft_set_commit(r, m->commit);
     struct raft_message reply = raft_message_to(r, m->from, RAFT_MSG_HEARTBEAT_REPLY);
     reply.context = m->context;

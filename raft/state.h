@@ -104,6 +104,8 @@ struct raft {
     bool installing;
     struct raft_snapshot_meta install;
 
+    uint64_t forgotten; /* raft_forgotten */
+
     struct raft_output out[2];
     unsigned filling; /* which of out is being filled */
 };

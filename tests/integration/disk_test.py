@@ -159,6 +159,18 @@ class Cluster:
         code, out, err = self.ctl("get", key, "--print-value-only", member=member)
         return out.rstrip("\n") if code == 0 else None
 
+    def leader(self):
+        """Who leads, in which term."""
+        def ask():
+            for m in filter(Member.running, self.members):
+                code, out, _ = self.ctl("endpoint", "status", "-w", "json", member=m)
+                status = json.loads(out)[0]["Status"] if code == 0 else {}
+                if status.get("leader") and status["leader"] == status["header"]["member_id"]:
+                    return m, status["raftTerm"]
+            return None
+
+        return eventually("a leader", ask)
+
     def alarms(self):
         return self.ctl("alarm", "list")[1]
 
@@ -385,27 +397,33 @@ def journal_end(path):
 def flips_in_journal(bin_dir, rng):
     """Header, records and tail of the newest segment: the member comes back equal or refuses, and says what to do."""
     outcomes = []
-    for region in ("header", "record", "tail"):
+    for region in ("header", "record", "tail", "lost"):
         with Cluster(bin_dir, 3) as c:
             for n in range(10):
                 c.put(f"k{n}", f"value-{n}")
             c.agree()
-            m = c.members[1]
+            leader, term = c.leader()
+            m = c.members[1] if c.members[1] is not leader else c.members[2]
             m.end()
             segment = [s for s in m.files("journal", ".seg") if journal_end(s) > 64][-1]
             end = journal_end(segment)
-            at = {"header": 8, "record": rng.randrange(64, max(65, end // 2)), "tail": end - 1}[region]
+            at = {"header": 8, "record": rng.randrange(64, max(65, end // 2)), "tail": end - 1, "lost": end - 1}[region]
+            if region == "lost":  # power has failed, too: only the journal knew the end, and only the leader can tell
+                with open(os.path.join(m.dir, "boot"), "w") as f:
+                    f.write("00000000-0000-0000-0000-000000000000 before the power failed\n")
             flip_at(segment, at)
             for n in range(10, 20):
                 c.put(f"k{n}", f"value-{n}")
             m.start()
-            eventually("an answer or a refusal", lambda: not m.running() or c.get("k1", member=m) == "value-1")
+            eventually("an answer or a refusal", lambda: not m.running() or c.get("k19", member=m) == "value-19")
             if m.running():
+                assert region != "lost" or c.leader() != (leader, term), "the leader knows what the member has lost"
                 c.agree()
                 outcomes.append(f"{region}: came back")
             else:
                 assert m.process.returncode > 0
                 assert m.said("member remove"), "a refusal says what to do"
+                assert region != "lost" or m.said("has acknowledged log entries"), "it says what was lost"
                 m.end()
                 outcomes.append(f"{region}: refused")
     print("ok   flipped bits in the journal: " + ", ".join(outcomes), flush=True)
@@ -415,7 +433,7 @@ def flips_alone(bin_dir):
     with Cluster(bin_dir, 1) as c:
         c.put("k", "needle-alone-" + "z" * 40)
         m = c.members[0]
-        assert flip_value(m, c.acked["k"]) > 0
+        eventually("the value in the file", lambda: flip_value(m, c.acked["k"]) > 0)
         code, out, _ = c.ctl("get", "k", member=m)
         assert code != 0 and not out, f"a damaged value was served: {out}"
         assert m.ended() > 0

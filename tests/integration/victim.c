@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "kvstore/kv_defrag.h"
 #include "kvstore/kv_integrity.h"
+#include "kvstore/store.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -179,6 +180,10 @@ static void command(struct kv *kv, char *line)
         pthread_t thread;
         pthread_create(&thread, NULL, write_strays, kv);
         say("ok 0\n");
+    } else if (strcmp(line, "log") == 0) {
+        struct raft_node_status st;
+        driver_status(kv->driver, &st);
+        say("ok %" PRIu64 " %" PRIu64 "\n", st.commit, st.stable);
     } else if (strcmp(line, "where") == 0) {
         struct kv_status st;
         kv_status(kv, &st);
@@ -258,6 +263,32 @@ static void *write_through_peers(void *arg)
         usleep(500);
     }
     return NULL;
+}
+
+void peers_write(struct victim *v, int n)
+{
+    char key[64];
+    uint64_t until = clock_mono_ns() + 60 * NS_PER_S;
+    for (int i = 0; i < n;) {
+        key_name(key, "peers", i);
+        if (put(v->peers[i % 2], key, i, NULL) == 0)
+            i++;
+        else
+            usleep(1000);
+        if (clock_mono_ns() > until)
+            fail_msg("the peers' writes are not acknowledged");
+    }
+}
+
+uint64_t peers_log_end(struct victim *v)
+{
+    uint64_t last = 0;
+    for (int i = 0; i < 2; i++) {
+        struct raft_node_status st;
+        driver_status(v->peers[i]->driver, &st);
+        last = MAX(last, st.last);
+    }
+    return last;
 }
 
 void writer_start(struct victim *v)

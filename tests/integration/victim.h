@@ -11,6 +11,7 @@
 #define C8S_TESTS_VICTIM_H
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "kvstore/kv.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -53,6 +54,10 @@ void peer_start(struct victim *v, int i);
 /* Writes through the peers while it runs. */
 void writer_start(struct victim *v);
 void writer_end(struct victim *v);
+/* So many writes through the peers, not one more. */
+void peers_write(struct victim *v, int n);
+/* The last entry in a log of theirs. */
+uint64_t peers_log_end(struct victim *v);
 
 /* Start the victim; each of `env` ("NAME=value", NULL-terminated; may be NULL) is set for it. Quiet: it writes
  * nothing by itself. */
@@ -72,12 +77,11 @@ void victims_agree(struct victim *v);
 /* Wait up to a minute for a condition, listening to the victim. */
 #define WAIT_UNTIL(v, condition)                                \
     do {                                                        \
-        int waited_ms = 0;                                      \
+        uint64_t wait_end = clock_mono_ns() + 60 * NS_PER_S;    \
         while (!(condition)) {                                  \
-            if (waited_ms > 60000)                              \
+            if (clock_mono_ns() > wait_end)                     \
                 fail_msg("waited in vain for: %s", #condition); \
             victim_listen(v, 10);                               \
-            waited_ms += 10;                                    \
         }                                                       \
     } while (0)
 

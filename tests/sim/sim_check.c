@@ -145,6 +145,9 @@ void sim_check_member(struct sim *s, struct sim_member *m)
     enum raft_role role = raft_role(m->raft);
     if (commit < m->commit_seen || term < m->term_seen)
         sim_fail(s, "member %llu: term or commit index went back", (unsigned long long)m->id);
+    if (raft_forgotten(m->raft))
+        sim_fail(s, "member %llu has forgotten what it acknowledged up to %llu",
+                 (unsigned long long)m->id, (unsigned long long)raft_forgotten(m->raft));
     for (uint64_t i = MAX(m->commit_seen, raft_base_index(m->raft)) + 1; i <= commit; i++)
         check_commit(s, m, i);
     if (role == RAFT_LEADER && (m->role_seen != RAFT_LEADER || m->term_seen != term))

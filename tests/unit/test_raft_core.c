@@ -520,6 +520,54 @@ static void a_late_append_cuts_nothing(void **state)
     assert_true(second > first);
 }
 
+/* Start `id` again with the log (1, 2] of term 2: what is behind it, its disk has not. */
+static void restart_with_two(uint64_t id, const struct raft_config *c)
+{
+    static const struct raft_term_run run = {2, 2};
+    struct raft_boot boot = founding(c);
+    boot.hard = (struct raft_hard_state){2, 1, 2};
+    boot.applied = boot.last_index = 2;
+    boot.runs = &run;
+    boot.runs_len = 1;
+    actor_free(&actors[id]);
+    start(id, &boot);
+}
+
+static void who_forgets_what_it_acknowledged_is_told(void **state)
+{
+    (void)state;
+    struct raft_config c = voters(3);
+    start_all(3, &c);
+    elect(1);
+    actors[3].slow_disk = true;
+    uint64_t index = propose(1, 8);
+    settle();
+    assert_int_equal(raft_commit_index(actors[1].raft), index);
+    tick(1, 1);
+    struct raft_message late = pick(1, 2, RAFT_MSG_HEARTBEAT), again;
+    assert_int_equal(late.commit, index);
+    raft_message_copy(&again, &late);
+    deliver(&late);
+    settle();
+    /* 3 had it in memory only: it has forgotten nothing, and gets it again */
+    restart_with_two(3, &c);
+    for (int i = 0; i < 3; i++) {
+        tick(1, 1);
+        settle();
+    }
+    assert_int_equal(raft_forgotten(actors[3].raft), 0);
+    assert_int_equal(raft_last_index(actors[3].raft), index);
+    /* 2 had acknowledged it */
+    assert_int_equal(raft_forgotten(actors[2].raft), 0);
+    restart_with_two(2, &c);
+    deliver(&again);
+    assert_int_equal(raft_forgotten(actors[2].raft), index);
+    /* the leader does not fill the gap: what else has been forgotten nobody knows */
+    tick(1, 1);
+    settle();
+    assert_int_equal(raft_last_index(actors[2].raft), 2);
+}
+
 /* Raft §5.4.2, figure 8: an old term's entry on a majority is not committed by that. */
 static void an_old_terms_entry_is_not_committed_by_counting(void **state)
 {
@@ -1084,6 +1132,7 @@ int main(void)
         story(an_append_is_acknowledged_after_its_flush),
         story(a_late_flush_counts_for_what_it_flushed),
         story(a_late_append_cuts_nothing),
+        story(who_forgets_what_it_acknowledged_is_told),
         story(an_old_terms_entry_is_not_committed_by_counting),
         story(diverged_logs_are_repaired_in_a_few_steps),
         story(what_is_under_way_is_bounded),

@@ -234,6 +234,16 @@ WRAPPED(int, raft_new, const struct raft_params *params, const struct raft_boot 
     return rc;
 }
 
+WRAPPED(uint64_t, raft_forgotten, const struct raft *r)
+{
+    uint64_t index = __real_raft_forgotten(r);
+    if (index)
+        broken("member %u: a leader has its acknowledgement up to %llu, its log ends at %llu",
+               member_current()->number, (unsigned long long)index,
+               (unsigned long long)raft_last_index(r));
+    return index;
+}
+
 WRAPPED(void, raft_free, struct raft *r)
 {
     if (member_current()->raft == r)

@@ -2,6 +2,7 @@
  * One seed: the storm, in which only safety is required; then calm, in which a quorum is healed and
  * everything must converge.
  */
+#include "faults.h"
 #include "whole.h"
 
 #include "base/log.h"
@@ -199,6 +200,7 @@ static void teardown(void)
     clients_free();
     members_free();
     net_free();
+    faults_reset();
     /* What is left are happenings to come; each is a plain allocation of `later`. */
     struct heap_item *item;
     while ((item = heap_pop(&W.events)))
