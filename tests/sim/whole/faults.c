@@ -254,7 +254,7 @@ WRAPPED(void, raft_free, struct raft *r)
 /* ---- messages that are lost, doubled, overtaken: TCP does none of it, a lost connection does ---- */
 
 static struct {
-    struct raft_transport *transport;
+    uint64_t incarnation; /* of the sender: its next life knows nothing of it */
     struct buf body;
 } held[MEMBERS_MAX + 1][MEMBERS_MAX + 1];
 
@@ -269,17 +269,17 @@ WRAPPED(bool, raft_transport_send, struct raft_transport *t, uint64_t to, enum r
     if (chance(W.weather.lost))
         return true;
     struct buf *waiting = &held[m->number][peer->number].body;
-    struct raft_transport **whose = &held[m->number][peer->number].transport;
+    uint64_t *whose = &held[m->number][peer->number].incarnation;
     if (chance(W.weather.overtaken)) {
         buf_clear(waiting);
         buf_append_str(waiting, body);
-        *whose = t;
+        *whose = m->incarnation;
         return true;
     }
     bool sent = __real_raft_transport_send(t, to, kind, body);
     if (chance(W.weather.twice))
         __real_raft_transport_send(t, to, kind, body);
-    if (waiting->len && *whose == t && chance(500)) {
+    if (waiting->len && *whose == m->incarnation && chance(500)) {
         __real_raft_transport_send(t, to, kind, buf_str(waiting));
         buf_clear(waiting);
     }
@@ -291,7 +291,7 @@ void faults_reset(void)
     for (int a = 0; a <= MEMBERS_MAX; a++)
         for (int b = 0; b <= MEMBERS_MAX; b++) {
             buf_free(&held[a][b].body);
-            held[a][b].transport = NULL;
+            held[a][b].incarnation = 0;
         }
 }
 
