@@ -75,7 +75,8 @@ struct long_walk {
     mvcc_visit_fn *visit;
     void *ctx;
     struct buf resume;
-    bool more; /* keys remain behind the place where the visitor stopped: `resume` */
+    bool more;  /* keys remain behind the place where the visitor stopped: `resume` */
+    bool begun; /* the visitor may have seen something */
 };
 
 static int revision_choose(struct kv *kv, int64_t asked, int64_t *rev, int64_t *current,
@@ -112,6 +113,8 @@ static int long_walk_slice(struct long_walk *w, int *slot, struct error *err)
     if (rc == 0 && *slot < 0 && w->rev < state.compact_rev)
         rc = compacted(err);
     if (rc == 0)
+        w->begun = true;
+    if (rc == 0)
         rc = mvcc_walk(&v, &w->range, w->visit, w->ctx, clock_mono_ns() + READ_SLICE_NS, &w->resume,
                        &w->more, err);
     /* Pinned before the transaction that still holds everything ends. */
@@ -136,6 +139,18 @@ static int long_walk_run(struct long_walk *w, struct error *err)
     return rc < 0 ? rc : 0;
 }
 
+/* At `rev`; 0: at the newest, chosen again when that is compacted before it is looked at. */
+static int long_walk_at(struct long_walk *w, int64_t rev, struct error *err)
+{
+    int rc;
+    do {
+        rc = revision_choose(w->kv, rev, &w->rev, &w->current, err);
+        if (rc == 0)
+            rc = long_walk_run(w, err);
+    } while (rc == ERR_COMPACTED && rev <= 0 && !w->begun);
+    return rc;
+}
+
 int kv_range(struct kv *kv, const struct kv_range_request *request, struct arena *a,
              struct kv_range_result *out, struct error *err)
 {
@@ -143,14 +158,12 @@ int kv_range(struct kv *kv, const struct kv_range_request *request, struct arena
     struct long_walk w = {.kv = kv, .visit = range_collect, .ctx = &c};
     *out = (struct kv_range_result){0};
     int rc = range_request_check(request, err);
-    if (rc == 0)
-        rc = revision_choose(kv, request->rev, &w.rev, &w.current, err);
     if (rc < 0)
         return rc;
     w.range = key_range_make(request->key, request->end);
     range_collector_init(&c, request, a, kv->o.response_bytes_max, out);
     buf_init(&w.resume);
-    rc = long_walk_run(&w, err);
+    rc = long_walk_at(&w, request->rev, err);
     buf_free(&w.resume);
     if (rc == KV_ERR_RESPONSE_TOO_LARGE)
         return error_set(err, rc, "the answer is larger than %zu bytes", c.bytes_max);
@@ -200,13 +213,11 @@ int kv_scan(struct kv *kv, const struct kv_range_request *request, kv_visit_fn *
     if (rc == 0 && (request->sort_order == KV_SORT_DESCEND ||
                     (request->sort_order && request->sort_target != KV_SORT_KEY)))
         rc = error_set(err, ERR_INVALID, "a scan goes in key order");
-    if (rc == 0)
-        rc = revision_choose(kv, request->rev, &w.rev, &w.current, err);
     if (rc < 0)
         return rc;
     w.range = key_range_make(request->key, request->end);
     buf_init(&w.resume);
-    rc = long_walk_run(&w, err);
+    rc = long_walk_at(&w, request->rev, err);
     if (rc == 0) {
         out->rev = w.rev;
         out->current = w.current;

@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,6 +133,39 @@ static void delete_and_past(void **state)
     struct kv_range_result r = get(f, "k1", "", 0);
     assert_int_equal(r.pairs[0].version, 1);
     assert_int_equal(r.pairs[0].create_rev, now + 1);
+}
+
+static void count_compacted(void *ctx, int code, int64_t rev)
+{
+    (void)rev;
+    atomic_fetch_add((atomic_int *)ctx, code == 0);
+}
+
+static void *compact_to_the_newest(void *arg)
+{
+    struct fixture *f = arg;
+    static atomic_int done;
+    for (int i = 0; i < 300; i++) {
+        kv_compact(f->kv, put(f->kv, "k", "v"), false, NULL, count_compacted, &done);
+        while (atomic_load(&done) <= i)
+            usleep(20);
+    }
+    return NULL;
+}
+
+/* Whoever asks for the present is never told that it was compacted. */
+static void the_present_is_not_compacted(void **state)
+{
+    struct fixture *f = *state;
+    pthread_t writer;
+    void *fault;
+    put(f->kv, "k", "v");
+    assert_int_equal(pthread_create(&writer, NULL, compact_to_the_newest, f), 0);
+    while (pthread_tryjoin_np(writer, &fault) != 0) {
+        assert_int_equal(get(f, "k", "", 0).count, 1);
+        arena_reset(&f->arena);
+    }
+    assert_null(fault);
 }
 
 static void txn_compare_and_swap(void **state)
@@ -515,6 +549,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(put_then_get),
         T(delete_and_past),
+        T(the_present_is_not_compacted),
         T(txn_compare_and_swap),
         T(refused_requests),
         T(compaction),
