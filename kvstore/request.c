@@ -212,6 +212,25 @@ static void read_txn(struct pending *p, const struct kv_txn_request *t)
         kv_read_index(p->kv, p->loop, read_txn_ready, r);
 }
 
+/* A read transaction in which the newest revision is whole: chosen again when a later one has been
+ * compacted meanwhile. */
+static int present_begin(struct kv *kv, MDB_txn **txn, struct mvcc_state *state, int64_t *rev,
+                         struct error *err)
+{
+    for (;;) {
+        *rev = kv_current_revision(kv);
+        int rc = logdb_read_begin(kv->db, txn, err);
+        if (rc < 0)
+            return rc;
+        rc = mvcc_state_load(kv->db, *txn, state, err);
+        if (rc == 0 && *rev >= state->compact_rev)
+            return 0;
+        logdb_read_end(kv->db, *txn);
+        if (rc < 0)
+            return rc;
+    }
+}
+
 static int read_txn_run(struct read_txn *r, struct kv_txn_result *result, struct error *err)
 {
     struct kv *kv = r->pending->kv;
@@ -220,13 +239,12 @@ static int read_txn_run(struct read_txn *r, struct kv_txn_result *result, struct
     MDB_txn *txn;
     int rc = proposal_decode(blob_str(r->encoded), &r->arena, &q, err);
     assert(rc == 0);
-    int64_t rev = kv_current_revision(kv);
+    int64_t rev = 0;
     rc = kv_may_serve(kv, err);
     if (rc == 0)
-        rc = logdb_read_begin(kv->db, &txn, err);
+        rc = present_begin(kv, &txn, &state, &rev, err);
     if (rc < 0)
-        return rc;
-    rc = mvcc_state_load(kv->db, txn, &state, err);
+        return kv_check_code(kv, rc, err);
     struct txn_exec x = {.view = {&kv->trees, txn, rev},
                          .leases = &kv->leases,
                          .rev = rev,
@@ -234,12 +252,10 @@ static int read_txn_run(struct read_txn *r, struct kv_txn_result *result, struct
                          .scratch = &r->arena,
                          .result = result,
                          .bytes_left = kv->o.response_bytes_max};
-    if (rc == 0) {
-        rc = auth_check_txn(kv, &x.view, proposal_who(&q), &q.txn);
-        if (rc < 0)
-            error_set(err, rc, "%s", kv_auth_message(rc));
-    }
-    if (rc == 0)
+    rc = auth_check_txn(kv, &x.view, proposal_who(&q), &q.txn);
+    if (rc < 0)
+        error_set(err, rc, "%s", kv_auth_message(rc));
+    else
         rc = txn_exec_run(&x, &q.txn, err);
     logdb_read_end(kv->db, txn);
     return kv_check_code(kv, rc, err);
