@@ -148,8 +148,9 @@ static void send_large(void *ctx, int code, int64_t rev)
     rest.count = r->result.count;
     size_t rest_bytes = protobuf_c_message_get_packed_size(&rest.base);
     size_t n = rest_bytes + r->kvs_bytes;
-    r->frame = blob_new(GRPC_PREFIX + n);
-    char *p = r->frame->data;
+    struct blob *frame = blob_new(GRPC_PREFIX + n); /* outlives the call, and `r` with it */
+    r->frame = frame;
+    char *p = frame->data;
     *p++ = 0;
     for (int shift = 24; shift >= 0; shift -= 8)
         *p++ = (char)(n >> shift);
@@ -162,13 +163,13 @@ static void send_large(void *ctx, int code, int64_t rev)
     if (rc == 0)
         rc = etcd_auth_still(s, r->auth_rev);
     if (rc == 0) {
-        assert(r->at == r->frame->data + r->frame->len);
-        grpc_send_frame(call, r->frame);
+        assert(r->at == frame->data + frame->len);
+        grpc_send_frame(call, frame);
         grpc_finish(call, GRPC_OK, NULL);
     } else {
         etcd_fail(call, rc); /* compacted in between */
     }
-    blob_unref(r->frame);
+    blob_unref(frame);
 }
 
 static void start_large(struct range_call *r)
