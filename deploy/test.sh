@@ -38,6 +38,9 @@ build() { # PRESET [TARGET…]
     [ -z "${built[$preset]:-}" ] || return 0
     [ $# -eq 0 ] || only=(--target "$@")
     echo "== build $preset"
+    if [ -n "${ahead[$preset]:-}" ]; then
+        wait "${ahead[$preset]}" # whether it failed, the build here will tell
+    fi
     if ! cmake --preset "$preset" "${launcher[@]}" >"$results/log" 2>&1 ||
         ! cmake --build --preset "$preset" "${only[@]}" >"$results/log" 2>&1; then
         grep -E 'error:|FAILED|CMake Error' "$results/log" | head -30
@@ -50,6 +53,13 @@ build() { # PRESET [TARGET…]
 }
 
 # Run the tests of a label in a preset's build.
+# In the background, while tests mostly wait.
+declare -A ahead
+build_ahead() { # PRESET TARGET
+    (nice -n 10 cmake --preset "$1" "${launcher[@]}" && nice -n 10 cmake --build --preset "$1" --target "$2") >/dev/null 2>&1 &
+    ahead[$1]=$!
+}
+
 run() { # PRESET LABEL [JOBS]
     echo "== $2 ($1)"
     runs=$((runs + 1))
@@ -71,8 +81,14 @@ for kind in "${kinds[@]}"; do
         build release && run release sim "$jobs"
         ;;
     integration)
-        build debug && run debug integration
-        build release && run release integration
+        build debug
+        build release
+        [[ " ${kinds[*]} " != *" fuzz "* ]] || build_ahead fuzz fuzz_targets
+        run release waiting & # minutes of waiting, for containers and for leases
+        waiting=$!
+        run debug integration
+        run release integration
+        wait "$waiting"
         ;;
     e2e | partition) build release && run release "$kind" ;;
     fuzz) build fuzz fuzz_targets && run fuzz fuzz "$jobs" ;;
