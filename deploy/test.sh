@@ -84,7 +84,8 @@ for kind in "${kinds[@]}"; do
         build debug
         build release
         [[ " ${kinds[*]} " != *" fuzz "* ]] || build_ahead fuzz fuzz_targets
-        run release waiting & # minutes of waiting, for containers and for leases
+        # Minutes of waiting for containers, leases, processes that start again; beside the other build's tests.
+        (run release waiting; run debug waiting) &
         waiting=$!
         run debug integration
         run release integration
