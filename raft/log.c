@@ -556,8 +556,8 @@ int logdb_commit(struct logdb_txn *txn, struct error *err)
         db->on_disk = db->state;
         db->runs_dirty = false;
     }
-    pthread_mutex_unlock(&db->write_lock);
     logdb_hold_over(db);
+    pthread_mutex_unlock(&db->write_lock);
     return rc;
 }
 
@@ -572,8 +572,8 @@ void logdb_abort(struct logdb_txn *txn)
     txn->mdb = NULL;
     if (memcmp(&db->state, &db->on_disk, sizeof db->state) != 0)
         atomic_store(&db->failed, true);
-    pthread_mutex_unlock(&db->write_lock);
     logdb_hold_over(db);
+    pthread_mutex_unlock(&db->write_lock);
 }
 
 /* ---- what a snapshot is of ---- */

@@ -102,7 +102,8 @@ int logdb_fail(struct logdb *db, int code);
 void logdb_lock_writes(struct logdb *db);
 /* What is held now, if anything, is committed when this returns. */
 void logdb_await_commit(struct logdb *db);
-void logdb_hold_over(struct logdb *db); /* committed or aborted */
+/* Committed or aborted; write_lock still held, so that it is not the next transaction's hold that ends. */
+void logdb_hold_over(struct logdb *db);
 
 /* log.c */
 int logdb_state_load(struct logdb *db, MDB_txn *txn, struct error *err);
