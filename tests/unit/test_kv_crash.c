@@ -205,10 +205,10 @@ static void check_state(struct kv *kv, int64_t n)
             const struct kv_pair *p = &r.pairs[seen++];
             if (!str_eq(p->key, str_from(key)) || !str_eq(p->value, str_from(value)) ||
                 p->mod_rev != i + 2)
-                fail_msg("at %lld of %lld (compacted %lld): %.*s = %.*s of %lld in place of %s = %s",
-                         (long long)revs[at], (long long)n + 1, (long long)compacted,
-                         STR_ARG(p->key), STR_ARG(p->value),
-                         (long long)p->mod_rev, key, value);
+                fail_msg(
+                    "at %lld of %lld (compacted %lld): %.*s = %.*s of %lld in place of %s = %s",
+                    (long long)revs[at], (long long)n + 1, (long long)compacted, STR_ARG(p->key),
+                    STR_ARG(p->value), (long long)p->mod_rev, key, value);
         }
         assert_int_equal(seen, r.pairs_len);
     }
