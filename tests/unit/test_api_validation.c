@@ -106,7 +106,7 @@ static void test_create(void **state)
         {POD,
          "{\"metadata\":{\"ownerReferences\":[{\"apiVersion\":\"v1\",\"kind\":\"X\",\"name\":\"x\"}"
          "]}}",
-         "metadata.ownerReferences[0].uid: Invalid value: \"\": must not be empty"},
+         "metadata.ownerReferences.uid: Invalid value: \"\": must not be empty"},
         /* pods */
         {POD, "{\"spec\":{\"containers\":null}}", "spec.containers: Required value"},
         {POD, "{\"spec\":{\"containers\":[{\"name\":\"main\"}]}}",

@@ -3,12 +3,10 @@
  */
 #include "api/meta.h"
 #include "api/selector.h"
-#include "api/validation_internal.h"
+#include "api/validation/internal.h"
 #include "proto/apps_v1.pb-c.h"
 #include "proto/autoscaling_v1.pb-c.h"
 #include "proto/batch_v1.pb-c.h"
-
-#define SPEC AT(NULL, "spec")
 
 /* A selector that is there, not empty, valid, and matches the template. */
 static void check_selector_of(struct field_errors *e, const struct path *spec,
@@ -26,20 +24,8 @@ static void check_selector_of(struct field_errors *e, const struct path *spec,
     if (e->len > before || label_selector_from(e->arena, s, &selector, NULL) < 0)
         return;
     if (!label_selector_matches_meta(&selector, t->metadata)) {
-        struct buf json;
-        buf_init(&json);
-        buf_append_char(&json, '{');
-        for (size_t i = 0; i < t->metadata->n_labels; i++) {
-            buf_append_cstr(&json, i ? "," : "");
-            buf_append_json_string(&json, str_from(t->metadata->labels[i]->key));
-            buf_append_char(&json, ':');
-            buf_append_json_string(&json, str_from(t->metadata->labels[i]->value));
-        }
-        buf_append_char(&json, '}');
-        err_invalid_raw(e, AT(AT(AT(spec, "template"), "metadata"), "labels"),
-                        arena_strndup(e->arena, json.data, json.len),
-                        "`selector` does not match template `labels`");
-        buf_free(&json);
+        err_invalid_map(e, AT(AT(AT(spec, "template"), "metadata"), "labels"), t->metadata->labels,
+                        t->metadata->n_labels, "`selector` does not match template `labels`");
     }
 }
 
@@ -91,7 +77,7 @@ static void check_rolling(struct field_errors *e, const struct path *at,
                     "must not be greater than 100%");
 }
 
-void validate_deployment(const void *object, struct field_errors *e)
+static void validate_deployment(const void *object, struct field_errors *e)
 {
     static const char *const types[] = {"Recreate", "RollingUpdate", NULL};
     const Apps__V1__DeploymentSpec *spec = ((const Apps__V1__Deployment *)object)->spec;
@@ -119,7 +105,7 @@ void validate_deployment(const void *object, struct field_errors *e)
                         "must be greater than minReadySeconds");
 }
 
-void validate_deployment_update(const void *object, const void *old, struct field_errors *e)
+static void validate_deployment_update(const void *object, const void *old, struct field_errors *e)
 {
     check_selector_unchanged(e, ((const Apps__V1__Deployment *)object)->spec->selector,
                              ((const Apps__V1__Deployment *)old)->spec->selector);
@@ -127,7 +113,7 @@ void validate_deployment_update(const void *object, const void *old, struct fiel
 
 /* --- replica sets, daemon sets, stateful sets ---------------------------------------------------------- */
 
-void validate_replica_set(const void *object, struct field_errors *e)
+static void validate_replica_set(const void *object, struct field_errors *e)
 {
     const Apps__V1__ReplicaSetSpec *spec = ((const Apps__V1__ReplicaSet *)object)->spec;
     const struct path *at = SPEC;
@@ -139,13 +125,13 @@ void validate_replica_set(const void *object, struct field_errors *e)
     check_always(e, at, spec->template_);
 }
 
-void validate_replica_set_update(const void *object, const void *old, struct field_errors *e)
+static void validate_replica_set_update(const void *object, const void *old, struct field_errors *e)
 {
     check_selector_unchanged(e, ((const Apps__V1__ReplicaSet *)object)->spec->selector,
                              ((const Apps__V1__ReplicaSet *)old)->spec->selector);
 }
 
-void validate_daemon_set(const void *object, struct field_errors *e)
+static void validate_daemon_set(const void *object, struct field_errors *e)
 {
     static const char *const types[] = {"OnDelete", "RollingUpdate", NULL};
     const Apps__V1__DaemonSetSpec *spec = ((const Apps__V1__DaemonSet *)object)->spec;
@@ -168,13 +154,13 @@ void validate_daemon_set(const void *object, struct field_errors *e)
                     "may not be set when maxUnavailable is non-zero");
 }
 
-void validate_daemon_set_update(const void *object, const void *old, struct field_errors *e)
+static void validate_daemon_set_update(const void *object, const void *old, struct field_errors *e)
 {
     check_selector_unchanged(e, ((const Apps__V1__DaemonSet *)object)->spec->selector,
                              ((const Apps__V1__DaemonSet *)old)->spec->selector);
 }
 
-void validate_stateful_set(const void *object, struct field_errors *e)
+static void validate_stateful_set(const void *object, struct field_errors *e)
 {
     static const char *const types[] = {"OnDelete", "RollingUpdate", NULL};
     static const char *const policies[] = {"OrderedReady", "Parallel", NULL};
@@ -190,8 +176,8 @@ void validate_stateful_set(const void *object, struct field_errors *e)
     check_always(e, at, spec->template_);
 }
 
-void validate_stateful_set_update(const void *object, const void *old_object,
-                                  struct field_errors *e)
+static void validate_stateful_set_update(const void *object, const void *old_object,
+                                         struct field_errors *e)
 {
     const Apps__V1__StatefulSetSpec *spec = ((const Apps__V1__StatefulSet *)object)->spec;
     const Apps__V1__StatefulSetSpec *old = ((const Apps__V1__StatefulSet *)old_object)->spec;
@@ -213,71 +199,25 @@ void validate_stateful_set_update(const void *object, const void *old_object,
                       "'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden");
 }
 
-/* --- jobs ------------------------------------------------------------------------------------------------ */
-
-static void check_job_spec(struct field_errors *e, const struct path *at,
-                           const Batch__V1__JobSpec *spec)
-{
-    static const char *const restart[] = {"Never", "OnFailure", NULL};
-    static const char *const modes[] = {"Indexed", "NonIndexed", NULL};
-    if (spec->has_parallelism)
-        check_non_negative(e, AT(at, "parallelism"), spec->parallelism);
-    if (spec->has_completions)
-        check_non_negative(e, AT(at, "completions"), spec->completions);
-    if (spec->has_active_deadline_seconds)
-        check_non_negative(e, AT(at, "activeDeadlineSeconds"), spec->active_deadline_seconds);
-    if (spec->has_backoff_limit)
-        check_non_negative(e, AT(at, "backoffLimit"), spec->backoff_limit);
-    if (spec->has_ttl_seconds_after_finished)
-        check_non_negative(e, AT(at, "ttlSecondsAfterFinished"), spec->ttl_seconds_after_finished);
-    if (spec->completion_mode &&
-        check_one_of(e, AT(at, "completionMode"), spec->completion_mode, modes) &&
-        cstr_eq(spec->completion_mode, "Indexed") && !spec->has_completions)
-        err_required(e, AT(at, "completions"), "when completion mode is Indexed");
-    check_pod_template(e, AT(at, "template"), spec->template_);
-    const char *policy = spec->template_->spec->restart_policy;
-    if (!cstr_eq(policy, "Never") && !cstr_eq(policy, "OnFailure"))
-        err_not_supported(e, AT(AT(AT(at, "template"), "spec"), "restartPolicy"), policy, restart);
-}
-
-void validate_job(const void *object, struct field_errors *e)
-{
-    check_job_spec(e, SPEC, ((const Batch__V1__Job *)object)->spec);
-}
-
-void validate_job_update(const void *object, const void *old_object, struct field_errors *e)
-{
-    const Batch__V1__JobSpec *spec = ((const Batch__V1__Job *)object)->spec;
-    const Batch__V1__JobSpec *old = ((const Batch__V1__Job *)old_object)->spec;
-    bool suspended = old->has_suspend && old->suspend;
-    if (spec->has_completions != old->has_completions || spec->completions != old->completions)
-        err_invalid_int(e, AT(SPEC, "completions"), spec->completions, IMMUTABLE);
-    check_selector_unchanged(e, spec->selector, old->selector);
-    if (!suspended && !object_equal(spec->template_, old->template_))
-        err_invalid_object(e, AT(SPEC, "template"), spec->template_, IMMUTABLE);
-    if (!cstr_eq(spec->completion_mode, old->completion_mode))
-        err_invalid(e, AT(SPEC, "completionMode"), spec->completion_mode, IMMUTABLE);
-}
-
-void validate_cron_job(const void *object, struct field_errors *e)
-{
-    static const char *const policies[] = {"Allow", "Forbid", "Replace", NULL};
-    const Batch__V1__CronJobSpec *spec = ((const Batch__V1__CronJob *)object)->spec;
-    const struct path *at = SPEC;
-    check_required(e, AT(at, "schedule"), spec->schedule);
-    check_one_of(e, AT(at, "concurrencyPolicy"), spec->concurrency_policy, policies);
-    if (spec->has_starting_deadline_seconds)
-        check_non_negative(e, AT(at, "startingDeadlineSeconds"), spec->starting_deadline_seconds);
-    if (spec->has_successful_jobs_history_limit)
-        check_non_negative(e, AT(at, "successfulJobsHistoryLimit"),
-                           spec->successful_jobs_history_limit);
-    if (spec->has_failed_jobs_history_limit)
-        check_non_negative(e, AT(at, "failedJobsHistoryLimit"), spec->failed_jobs_history_limit);
-    check_job_spec(e, AT(AT(at, "jobTemplate"), "spec"), spec->job_template->spec);
-}
-
-void validate_scale(const void *object, struct field_errors *e)
+static void validate_scale(const void *object, struct field_errors *e)
 {
     check_non_negative(e, AT(SPEC, "replicas"),
                        ((const Autoscaling__V1__Scale *)object)->spec->replicas);
 }
+
+static const struct kind_rules rows[] = {
+    {.message = Apps__V1__Deployment__SCHEMA,
+     .create = validate_deployment,
+     .update = validate_deployment_update},
+    {.message = Apps__V1__ReplicaSet__SCHEMA,
+     .create = validate_replica_set,
+     .update = validate_replica_set_update},
+    {.message = Apps__V1__DaemonSet__SCHEMA,
+     .create = validate_daemon_set,
+     .update = validate_daemon_set_update},
+    {.message = Apps__V1__StatefulSet__SCHEMA,
+     .create = validate_stateful_set,
+     .update = validate_stateful_set_update},
+    {.message = Autoscaling__V1__Scale__SCHEMA, .create = validate_scale},
+};
+const struct rule_table workload_rules = RULE_TABLE(rows);

@@ -1,6 +1,7 @@
 /*
  * Shared by the validation files: paths that cost nothing until something is wrong, and the checks that
- * many kinds have in common.
+ * many kinds have in common. One file per family of kinds; each ends with a table of its rules, and
+ * validation.c searches the tables.
  */
 #ifndef C8S_API_VALIDATION_INTERNAL_H
 #define C8S_API_VALIDATION_INTERNAL_H
@@ -19,8 +20,38 @@ struct path {
 #define AT(up_, name_) (&(const struct path){(up_), (name_), 0, false})
 #define ITEM(up_, i_) (&(const struct path){(up_), NULL, (i_), false})
 #define KEY(up_, key_) (&(const struct path){(up_), (key_), 0, true})
+#define SPEC AT(NULL, "spec")
 
-/* Errors at a path. Strings are quoted here. */
+/* A NULL-terminated list of strings, sorted as it is to be shown. */
+#define ONE_OF(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+/* ---- the rules of kinds ---- */
+
+struct kind_rules {
+    int message;
+    void (*create)(const void *object, struct field_errors *e);
+    /* What may not change; `create` was run on the new object before. */
+    void (*update)(const void *object, const void *old, struct field_errors *e);
+    /* Of status updates, after metadata. */
+    void (*status)(const void *object, const void *old, struct field_errors *e);
+    /* Only `update` is run for updates: it checks what may change itself. */
+    bool update_alone;
+};
+
+struct rule_table {
+    const struct kind_rules *rows;
+    size_t len;
+};
+#define RULE_TABLE(rows_)                        \
+    {                                            \
+        (rows_), sizeof(rows_) / sizeof *(rows_) \
+    }
+
+extern const struct rule_table pod_rules, workload_rules, batch_rules, core_rules, service_rules,
+    rbac_rules;
+
+/* ---- errors at a path; strings are quoted here ---- */
+
 void err_required(struct field_errors *e, const struct path *at, const char *detail);
 void err_invalid(struct field_errors *e, const struct path *at, const char *value,
                  const char *detail);
@@ -31,10 +62,18 @@ void err_invalid_raw(struct field_errors *e, const struct path *at, const char *
                      const char *detail);
 void err_invalid_object(struct field_errors *e, const struct path *at, const void *object,
                         const char *detail);
+/* A list of strings, as JSON. */
+void err_invalid_list(struct field_errors *e, const struct path *at, char *const *items, size_t n,
+                      const char *detail);
+/* A string map, as JSON. */
+void err_invalid_map(struct field_errors *e, const struct path *at, StringEntry *const *items,
+                     size_t n, const char *detail);
 void err_duplicate(struct field_errors *e, const struct path *at, const char *value);
+void err_duplicate_raw(struct field_errors *e, const struct path *at, const char *value);
 void err_forbidden(struct field_errors *e, const struct path *at, const char *detail);
 void err_not_found(struct field_errors *e, const struct path *at, const char *value);
 void err_too_long(struct field_errors *e, const struct path *at, size_t max);
+void err_too_many(struct field_errors *e, const struct path *at, size_t n, size_t max);
 /* `allowed`: NULL-terminated, sorted. */
 void err_not_supported(struct field_errors *e, const struct path *at, const char *value,
                        const char *const *allowed);
@@ -42,16 +81,32 @@ void err_not_supported(struct field_errors *e, const struct path *at, const char
 #define IMMUTABLE "field is immutable"
 #define NON_NEGATIVE "must be greater than or equal to 0"
 
-/* The common checks. Each reports at the path and returns whether all was well. */
+/* ---- the common checks: each reports at the path and returns whether all was well ---- */
+
+bool is_one_of(const char *value, const char *const *allowed);
 bool check_string(struct field_errors *e, const struct path *at, const char *value,
                   const char *(*rule)(const char *));
+/* Like check_string, but an empty or absent value is well. */
+bool check_optional(struct field_errors *e, const struct path *at, const char *value,
+                    const char *(*rule)(const char *));
+/* Like check_string, but an empty or absent value is Required. */
+bool check_required_string(struct field_errors *e, const struct path *at, const char *value,
+                           const char *(*rule)(const char *));
 bool check_one_of(struct field_errors *e, const struct path *at, const char *value,
                   const char *const *allowed);
 /* As check_one_of, but an empty value is Required. */
 bool check_required_one_of(struct field_errors *e, const struct path *at, const char *value,
                            const char *const *allowed);
 bool check_non_negative(struct field_errors *e, const struct path *at, int64_t value);
+/* "must be between LOW and HIGH, inclusive" */
+bool check_range(struct field_errors *e, const struct path *at, int64_t value, int64_t low,
+                 int64_t high);
 bool check_required(struct field_errors *e, const struct path *at, const char *value);
+/* "field is immutable" unless both are equal messages, or both NULL. */
+void check_immutable(struct field_errors *e, const struct path *at, const void *object,
+                     const void *old);
+void check_immutable_string(struct field_errors *e, const struct path *at, const char *value,
+                            const char *old);
 void check_labels(struct field_errors *e, const struct path *at, StringEntry *const *labels,
                   size_t n);
 void check_annotations(struct field_errors *e, const struct path *at, StringEntry *const *items,
@@ -66,55 +121,31 @@ void check_port_number(struct field_errors *e, const struct path *at, int64_t po
 void check_port_ref(struct field_errors *e, const struct path *at,
                     const Meta__V1__IntOrString *port);
 void check_quantity_non_negative(struct field_errors *e, const struct path *at, const char *text);
+void check_quantity_positive(struct field_errors *e, const struct path *at, const char *text);
+/* The published rules of metav1.Condition; types are unique. */
+void check_conditions(struct field_errors *e, const struct path *at,
+                      Meta__V1__Condition *const *conditions, size_t n);
+bool string_list_has(char *const *items, size_t n, const char *value);
+bool string_lists_equal(char *const *a, size_t n, char *const *b, size_t m);
 
-/* validation_pod.c */
+/* meta.c; r NULL: any kind. */
+void check_object_meta(const Meta__V1__ObjectMeta *meta, const struct resource *r, bool namespaced,
+                       const struct path *at, struct field_errors *e);
+void check_object_meta_update(const Meta__V1__ObjectMeta *meta, const Meta__V1__ObjectMeta *old,
+                              const struct resource *r, struct field_errors *e);
+/* Metadata of a template: labels and annotations; `strict`: nothing else may be set. */
+void check_template_meta(struct field_errors *e, const struct path *at,
+                         const Meta__V1__ObjectMeta *meta, bool strict);
+
+/* pod.c */
 void check_pod_spec(struct field_errors *e, const struct path *at, const Core__V1__PodSpec *spec);
 void check_pod_template(struct field_errors *e, const struct path *at,
                         const Core__V1__PodTemplateSpec *t);
-void validate_pod(const void *object, struct field_errors *e);
-void validate_pod_update(const void *object, const void *old, struct field_errors *e);
-void validate_pod_status_update(const void *object, const void *old, struct field_errors *e);
 
-/* validation_volume.c */
+/* volume.c */
 void check_volumes(struct field_errors *e, const struct path *at, Core__V1__Volume *const *volumes,
                    size_t n);
 void check_resources(struct field_errors *e, const struct path *at,
                      const Core__V1__ResourceRequirements *r);
-
-/* validation_apps.c */
-void validate_deployment(const void *object, struct field_errors *e);
-void validate_deployment_update(const void *object, const void *old, struct field_errors *e);
-void validate_replica_set(const void *object, struct field_errors *e);
-void validate_replica_set_update(const void *object, const void *old, struct field_errors *e);
-void validate_daemon_set(const void *object, struct field_errors *e);
-void validate_daemon_set_update(const void *object, const void *old, struct field_errors *e);
-void validate_stateful_set(const void *object, struct field_errors *e);
-void validate_stateful_set_update(const void *object, const void *old, struct field_errors *e);
-void validate_job(const void *object, struct field_errors *e);
-void validate_job_update(const void *object, const void *old, struct field_errors *e);
-void validate_cron_job(const void *object, struct field_errors *e);
-void validate_scale(const void *object, struct field_errors *e);
-
-/* validation_core.c */
-void validate_service(const void *object, struct field_errors *e);
-void validate_service_update(const void *object, const void *old, struct field_errors *e);
-void validate_config_map(const void *object, struct field_errors *e);
-void validate_config_map_update(const void *object, const void *old, struct field_errors *e);
-void validate_secret(const void *object, struct field_errors *e);
-void validate_secret_update(const void *object, const void *old, struct field_errors *e);
-void validate_node(const void *object, struct field_errors *e);
-void validate_node_update(const void *object, const void *old, struct field_errors *e);
-void validate_event(const void *object, struct field_errors *e);
-void validate_endpoint_slice(const void *object, struct field_errors *e);
-void validate_endpoint_slice_update(const void *object, const void *old, struct field_errors *e);
-void validate_lease(const void *object, struct field_errors *e);
-void validate_role(const void *object, struct field_errors *e);
-void validate_cluster_role(const void *object, struct field_errors *e);
-void validate_role_binding(const void *object, struct field_errors *e);
-void validate_role_binding_update(const void *object, const void *old, struct field_errors *e);
-void validate_cluster_role_binding(const void *object, struct field_errors *e);
-void validate_cluster_role_binding_update(const void *object, const void *old,
-                                          struct field_errors *e);
-void validate_binding(const void *object, struct field_errors *e);
 
 #endif

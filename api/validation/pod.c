@@ -3,7 +3,7 @@
  */
 #include "api/meta.h"
 #include "api/quantity.h"
-#include "api/validation_internal.h"
+#include "api/validation/internal.h"
 #include "base/map.h"
 
 static const char *const protocols[] = {"SCTP", "TCP", "UDP", NULL};
@@ -413,7 +413,7 @@ void check_pod_template(struct field_errors *e, const struct path *at,
 
 /* --- pods ---------------------------------------------------------------------------------------------- */
 
-void validate_pod(const void *object, struct field_errors *e)
+static void validate_pod(const void *object, struct field_errors *e)
 {
     check_pod_spec(e, AT(NULL, "spec"), ((const Core__V1__Pod *)object)->spec);
 }
@@ -478,7 +478,7 @@ static void check_deadline_change(struct field_errors *e, const struct path *at,
                         "must be less than or equal to previous value");
 }
 
-void validate_pod_update(const void *object, const void *old_object, struct field_errors *e)
+static void validate_pod_update(const void *object, const void *old_object, struct field_errors *e)
 {
     const Core__V1__PodSpec *spec = ((const Core__V1__Pod *)object)->spec;
     const Core__V1__PodSpec *old = ((const Core__V1__Pod *)old_object)->spec;
@@ -506,7 +506,8 @@ void validate_pod_update(const void *object, const void *old_object, struct fiel
             "(allow it to be set to 1 if it was previously negative)");
 }
 
-void validate_pod_status_update(const void *object, const void *old_object, struct field_errors *e)
+static void validate_pod_status_update(const void *object, const void *old_object,
+                                       struct field_errors *e)
 {
     const Core__V1__Pod *pod = object, *old = old_object;
     if (*pod->status->nominated_node_name)
@@ -518,3 +519,11 @@ void validate_pod_status_update(const void *object, const void *old_object, stru
         check_string(e, ITEM(AT(AT(NULL, "status"), "podIPs"), i), pod->status->pod_ips[i]->ip,
                      validate_ip);
 }
+
+static const struct kind_rules rows[] = {
+    {.message = Core__V1__Pod__SCHEMA,
+     .create = validate_pod,
+     .update = validate_pod_update,
+     .status = validate_pod_status_update},
+};
+const struct rule_table pod_rules = RULE_TABLE(rows);

@@ -2,13 +2,7 @@
  * Validation of volumes, and of resource requests and limits.
  */
 #include "api/quantity.h"
-#include "api/validation_internal.h"
-
-void check_quantity_non_negative(struct field_errors *e, const struct path *at, const char *text)
-{
-    if (quantity_of(text).nanos < 0)
-        err_invalid(e, at, text, NON_NEGATIVE);
-}
+#include "api/validation/internal.h"
 
 /* --- resources ------------------------------------------------------------------------------------- */
 

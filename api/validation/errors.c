@@ -1,13 +1,12 @@
 /*
- * Field errors, the Status they become, metadata rules, and the table of kinds.
+ * Field errors, the Status they become, paths, and the checks that many kinds share.
  */
-#include "api/validation.h"
 #include "api/codec.h"
 #include "api/meta.h"
-#include "api/validation_internal.h"
+#include "api/quantity.h"
+#include "api/validation/internal.h"
 #include "base/mem.h"
-#include <stdio.h>
-#include <stdlib.h>
+#include <ctype.h>
 
 #define ANNOTATIONS_SIZE_MAX (256 * 1024)
 
@@ -64,6 +63,10 @@ void field_error_add(struct field_errors *e, enum field_error_type type, const c
     va_end(args);
     const char *text = arena_printf(e->arena, "%s%s%s%s%s", type_texts[type], bad ? ": " : "",
                                     bad ? bad : "", *detail ? ": " : "", detail);
+    for (size_t i = 0; i < e->len; i++) { /* what is wrong twice is said once */
+        if (strcmp(e->items[i].field, field) == 0 && strcmp(e->items[i].detail, text) == 0)
+            return;
+    }
     e->items[e->len++] = (struct field_error){type, arena_strdup(e->arena, field), text};
 }
 
@@ -165,6 +168,43 @@ void err_invalid_object(struct field_errors *e, const struct path *at, const voi
     buf_free(&json);
 }
 
+void err_invalid_list(struct field_errors *e, const struct path *at, char *const *items, size_t n,
+                      const char *detail)
+{
+    struct buf json;
+    buf_init(&json);
+    buf_append_char(&json, '[');
+    for (size_t i = 0; i < n; i++) {
+        buf_append_cstr(&json, i ? "," : "");
+        buf_append_json_string(&json, str_from(items[i]));
+    }
+    buf_append_char(&json, ']');
+    err_invalid_raw(e, at, arena_strndup(e->arena, json.data, json.len), detail);
+    buf_free(&json);
+}
+
+void err_invalid_map(struct field_errors *e, const struct path *at, StringEntry *const *items,
+                     size_t n, const char *detail)
+{
+    struct buf json;
+    buf_init(&json);
+    buf_append_char(&json, '{');
+    for (size_t i = 0; i < n; i++) {
+        buf_append_cstr(&json, i ? "," : "");
+        buf_append_json_string(&json, str_from(items[i]->key));
+        buf_append_char(&json, ':');
+        buf_append_json_string(&json, str_from(items[i]->value));
+    }
+    buf_append_char(&json, '}');
+    err_invalid_raw(e, at, arena_strndup(e->arena, json.data, json.len), detail);
+    buf_free(&json);
+}
+
+void err_duplicate_raw(struct field_errors *e, const struct path *at, const char *value)
+{
+    add(e, FIELD_DUPLICATE, at, value, "");
+}
+
 void err_duplicate(struct field_errors *e, const struct path *at, const char *value)
 {
     add(e, FIELD_DUPLICATE, at, field_quote(e->arena, value), "");
@@ -183,6 +223,12 @@ void err_not_found(struct field_errors *e, const struct path *at, const char *va
 void err_too_long(struct field_errors *e, const struct path *at, size_t max)
 {
     add(e, FIELD_TOO_LONG, at, NULL, arena_printf(e->arena, "may not be more than %zu bytes", max));
+}
+
+void err_too_many(struct field_errors *e, const struct path *at, size_t n, size_t max)
+{
+    add(e, FIELD_TOO_MANY, at, arena_printf(e->arena, "%zu", n),
+        arena_printf(e->arena, "must have at most %zu items", max));
 }
 
 void err_not_supported(struct field_errors *e, const struct path *at, const char *value,
@@ -208,15 +254,81 @@ bool check_string(struct field_errors *e, const struct path *at, const char *val
     return !message;
 }
 
+bool check_optional(struct field_errors *e, const struct path *at, const char *value,
+                    const char *(*rule)(const char *))
+{
+    return !value || !*value || check_string(e, at, value, rule);
+}
+
+bool check_required_string(struct field_errors *e, const struct path *at, const char *value,
+                           const char *(*rule)(const char *))
+{
+    return check_required(e, at, value) && check_string(e, at, value, rule);
+}
+
+bool is_one_of(const char *value, const char *const *allowed)
+{
+    for (size_t i = 0; value && allowed[i]; i++) {
+        if (strcmp(value, allowed[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool check_one_of(struct field_errors *e, const struct path *at, const char *value,
                   const char *const *allowed)
 {
-    for (size_t i = 0; allowed[i]; i++) {
-        if (cstr_eq(value, allowed[i]))
-            return true;
-    }
+    if (is_one_of(value, allowed))
+        return true;
     err_not_supported(e, at, value, allowed);
     return false;
+}
+
+bool check_range(struct field_errors *e, const struct path *at, int64_t value, int64_t low,
+                 int64_t high)
+{
+    if (value >= low && value <= high)
+        return true;
+    err_invalid_int(e, at, value,
+                    arena_printf(e->arena, "must be between %lld and %lld, inclusive",
+                                 (long long)low, (long long)high));
+    return false;
+}
+
+void check_immutable(struct field_errors *e, const struct path *at, const void *object,
+                     const void *old)
+{
+    if (!object_equal(object, old))
+        err_invalid_object(e, at, object, IMMUTABLE);
+}
+
+void check_immutable_string(struct field_errors *e, const struct path *at, const char *value,
+                            const char *old)
+{
+    if (cstr_eq(value ? value : "", old ? old : ""))
+        return;
+    if (value)
+        err_invalid(e, at, value, IMMUTABLE);
+    else
+        err_invalid_raw(e, at, "null", IMMUTABLE);
+}
+
+bool string_list_has(char *const *items, size_t n, const char *value)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(items[i], value) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool string_lists_equal(char *const *a, size_t n, char *const *b, size_t m)
+{
+    for (size_t i = 0; n == m && i < n; i++) {
+        if (strcmp(a[i], b[i]) != 0)
+            return false;
+    }
+    return n == m;
 }
 
 bool check_required_one_of(struct field_errors *e, const struct path *at, const char *value,
@@ -332,189 +444,63 @@ void check_port_ref(struct field_errors *e, const struct path *at,
         check_string(e, at, port->str_val, validate_port_name);
 }
 
-/* --- metadata ------------------------------------------------------------------------------------- */
-
-static void check_owner(struct field_errors *e, const struct path *at,
-                        const Meta__V1__OwnerReference *o)
+void check_quantity_non_negative(struct field_errors *e, const struct path *at, const char *text)
 {
-    struct str group, version;
-    api_version_split(str_from(o->api_version), &group, &version);
-    if (version.n == 0)
-        err_invalid(e, AT(at, "apiVersion"), o->api_version, "version must not be empty");
-    if (!*o->kind)
-        err_invalid(e, AT(at, "kind"), o->kind, "must not be empty");
-    if (!*o->name)
-        err_invalid(e, AT(at, "name"), o->name, "must not be empty");
-    if (!*o->uid)
-        err_invalid(e, AT(at, "uid"), o->uid, "must not be empty");
+    if (quantity_of(text).nanos < 0)
+        err_invalid(e, at, text, NON_NEGATIVE);
 }
 
-static void check_owners(struct field_errors *e, const struct path *at,
-                         const Meta__V1__ObjectMeta *meta)
+void check_quantity_positive(struct field_errors *e, const struct path *at, const char *text)
 {
-    size_t controllers = 0;
-    for (size_t i = 0; i < meta->n_owner_references; i++) {
-        check_owner(e, ITEM(at, i), meta->owner_references[i]);
-        controllers +=
-            meta->owner_references[i]->has_controller && meta->owner_references[i]->controller;
+    if (quantity_of(text).nanos <= 0)
+        err_invalid(e, at, text, "must be greater than zero");
+}
+
+/* "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?" */
+static const char *condition_reason(const char *s)
+{
+    size_t n = strlen(s);
+    bool good = n > 0 && isalpha((unsigned char)s[0]) && s[n - 1] != ',' && s[n - 1] != ':';
+    for (size_t i = 0; i < n; i++)
+        good = good && (isalnum((unsigned char)s[i]) || strchr("_,:", s[i]));
+    return good ? NULL
+                : "a condition reason must start with alphabetic character, optionally followed by "
+                  "a string of alphanumeric characters or '_,:', and must end with an alphanumeric "
+                  "character or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName',  or "
+                  "'ReasonA,ReasonB',  or 'ReasonA:ReasonB', regex used for validation is "
+                  "'[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?')";
+}
+
+static void check_condition(struct field_errors *e, const struct path *at,
+                            const Meta__V1__Condition *c)
+{
+    check_string(e, AT(at, "type"), c->type, validate_qualified_name);
+    check_one_of(e, AT(at, "status"), c->status, ONE_OF("False", "True", "Unknown"));
+    if (c->observed_generation < 0)
+        err_invalid_int(e, AT(at, "observedGeneration"), c->observed_generation,
+                        "must be greater than or equal to zero");
+    if (time_is_zero(c->last_transition_time))
+        err_required(e, AT(at, "lastTransitionTime"), "must be set");
+    if (!*c->reason)
+        err_required(e, AT(at, "reason"), "must be set");
+    else
+        check_string(e, AT(at, "reason"), c->reason, condition_reason);
+    if (strlen(c->reason) > 1024)
+        err_too_long(e, AT(at, "reason"), 1024);
+    if (strlen(c->message) > 32 * 1024)
+        err_too_long(e, AT(at, "message"), 32 * 1024);
+}
+
+void check_conditions(struct field_errors *e, const struct path *at,
+                      Meta__V1__Condition *const *conditions, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (cstr_eq(conditions[k]->type, conditions[i]->type)) {
+                err_duplicate(e, AT(ITEM(at, i), "type"), conditions[i]->type);
+                break;
+            }
+        }
+        check_condition(e, ITEM(at, i), conditions[i]);
     }
-    if (controllers > 1)
-        err_invalid(e, at, "", "Only one reference can have Controller set to true");
-}
-
-static void check_finalizers(struct field_errors *e, const struct path *at,
-                             const Meta__V1__ObjectMeta *meta)
-{
-    bool orphan = has_finalizer(meta, "orphan"),
-         foreground = has_finalizer(meta, "foregroundDeletion");
-    for (size_t i = 0; i < meta->n_finalizers; i++)
-        check_string(e, at, meta->finalizers[i], validate_qualified_name);
-    if (orphan && foreground)
-        err_invalid(e, at, "foregroundDeletion",
-                    "finalizer orphan and foregroundDeletion cannot be both set");
-}
-
-static void check_meta(const Meta__V1__ObjectMeta *meta, const struct resource *r, bool namespaced,
-                       const struct path *at, struct field_errors *e)
-{
-    const char *message;
-    if (*meta->generate_name && (message = validate_name_of(r, meta->generate_name, true)))
-        err_invalid(e, AT(at, "generateName"), meta->generate_name, message);
-    if (!*meta->name)
-        err_required(e, AT(at, "name"), "name or generateName is required");
-    else if ((message = validate_name_of(r, meta->name, false)))
-        err_invalid(e, AT(at, "name"), meta->name, message);
-    if (namespaced && !*meta->namespace_)
-        err_required(e, AT(at, "namespace"), "");
-    else if (namespaced)
-        check_string(e, AT(at, "namespace"), meta->namespace_, validate_dns1123_label);
-    else if (*meta->namespace_)
-        err_forbidden(e, AT(at, "namespace"), "not allowed on this type");
-    if (meta->generation < 0)
-        err_invalid_int(e, AT(at, "generation"), meta->generation, NON_NEGATIVE);
-    check_labels(e, AT(at, "labels"), meta->labels, meta->n_labels);
-    check_annotations(e, AT(at, "annotations"), meta->annotations, meta->n_annotations);
-    check_owners(e, AT(at, "ownerReferences"), meta);
-    check_finalizers(e, AT(at, "finalizers"), meta);
-}
-
-void validate_object_meta(const Meta__V1__ObjectMeta *meta, bool namespaced, const char *path,
-                          struct field_errors *e)
-{
-    check_meta(meta, NULL, namespaced, AT(NULL, path), e);
-}
-
-static void check_meta_update(const Meta__V1__ObjectMeta *meta, const Meta__V1__ObjectMeta *old,
-                              struct field_errors *e)
-{
-    const struct path *at = AT(NULL, "metadata");
-    if (!cstr_eq(meta->name, old->name))
-        err_invalid(e, AT(at, "name"), meta->name, IMMUTABLE);
-    if (!cstr_eq(meta->namespace_, old->namespace_))
-        err_invalid(e, AT(at, "namespace"), meta->namespace_, IMMUTABLE);
-    if (!cstr_eq(meta->uid, old->uid))
-        err_invalid(e, AT(at, "uid"), meta->uid, IMMUTABLE);
-    if (time_ns(meta->creation_timestamp) != time_ns(old->creation_timestamp))
-        err_invalid(e, AT(at, "creationTimestamp"), time_text(e->arena, meta->creation_timestamp),
-                    IMMUTABLE);
-    if (time_ns(meta->deletion_timestamp) != time_ns(old->deletion_timestamp))
-        err_invalid(e, AT(at, "deletionTimestamp"), time_text(e->arena, meta->deletion_timestamp),
-                    IMMUTABLE);
-    if (meta->generation < old->generation)
-        err_invalid_int(e, AT(at, "generation"), meta->generation, "must not be decremented");
-    if (time_is_zero(old->deletion_timestamp))
-        return;
-    for (size_t i = 0; i < meta->n_finalizers; i++) {
-        if (!has_finalizer(old, meta->finalizers[i]))
-            err_forbidden(e, AT(at, "finalizers"),
-                          "no new finalizers can be added if the object is being deleted");
-    }
-}
-
-/* --- the table ------------------------------------------------------------------------------------ */
-
-struct kind_rules {
-    int message;
-    void (*create)(const void *object, struct field_errors *e);
-    void (*update)(const void *object, const void *old, struct field_errors *e);
-    void (*status)(const void *object, const void *old, struct field_errors *e);
-};
-
-static const struct kind_rules kinds[] = {
-    {Core__V1__Pod__SCHEMA, validate_pod, validate_pod_update, validate_pod_status_update},
-    {Apps__V1__Deployment__SCHEMA, validate_deployment, validate_deployment_update, NULL},
-    {Apps__V1__ReplicaSet__SCHEMA, validate_replica_set, validate_replica_set_update, NULL},
-    {Apps__V1__DaemonSet__SCHEMA, validate_daemon_set, validate_daemon_set_update, NULL},
-    {Apps__V1__StatefulSet__SCHEMA, validate_stateful_set, validate_stateful_set_update, NULL},
-    {Batch__V1__Job__SCHEMA, validate_job, validate_job_update, NULL},
-    {Batch__V1__CronJob__SCHEMA, validate_cron_job, NULL, NULL},
-    {Autoscaling__V1__Scale__SCHEMA, validate_scale, NULL, NULL},
-    {Core__V1__Service__SCHEMA, validate_service, validate_service_update, NULL},
-    {Core__V1__ConfigMap__SCHEMA, validate_config_map, validate_config_map_update, NULL},
-    {Core__V1__Secret__SCHEMA, validate_secret, validate_secret_update, NULL},
-    {Core__V1__Node__SCHEMA, validate_node, validate_node_update, NULL},
-    {Core__V1__Event__SCHEMA, validate_event, NULL, NULL},
-    {Core__V1__Binding__SCHEMA, validate_binding, NULL, NULL},
-    {Discovery__V1__EndpointSlice__SCHEMA, validate_endpoint_slice, validate_endpoint_slice_update,
-     NULL},
-    {Coordination__V1__Lease__SCHEMA, validate_lease, NULL, NULL},
-    {Rbac__V1__Role__SCHEMA, validate_role, NULL, NULL},
-    {Rbac__V1__ClusterRole__SCHEMA, validate_cluster_role, NULL, NULL},
-    {Rbac__V1__RoleBinding__SCHEMA, validate_role_binding, validate_role_binding_update, NULL},
-    {Rbac__V1__ClusterRoleBinding__SCHEMA, validate_cluster_role_binding,
-     validate_cluster_role_binding_update, NULL},
-};
-
-static const struct kind_rules *rules_of(const void *object)
-{
-    int id = schema_of(object)->id;
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        if (kinds[i].message == id)
-            return &kinds[i];
-    }
-    return NULL;
-}
-
-/* Names of bindings, reviews and scales are the business of what they are about. */
-static bool has_own_name(const struct resource *r, const void *object)
-{
-    return r && schema_of(object)->id == r->message && *r->storage_prefix;
-}
-
-void validate_create(const struct resource *r, const void *object, struct field_errors *e)
-{
-    const struct kind_rules *rules = rules_of(object);
-    const Meta__V1__ObjectMeta *meta = object_meta(object);
-    if (meta && has_own_name(r, object))
-        check_meta(meta, r, r->namespaced, AT(NULL, "metadata"), e);
-    if (rules && rules->create)
-        rules->create(object, e);
-}
-
-void validate_update(const struct resource *r, const void *object, const void *old,
-                     struct field_errors *e)
-{
-    const struct kind_rules *rules = rules_of(object);
-    const Meta__V1__ObjectMeta *meta = object_meta(object);
-    if (meta && has_own_name(r, object)) {
-        check_meta(meta, r, r->namespaced, AT(NULL, "metadata"), e);
-        check_meta_update(meta, object_meta(old), e);
-    }
-    if (rules && rules->create)
-        rules->create(object, e);
-    if (rules && rules->update)
-        rules->update(object, old, e);
-}
-
-void validate_update_status(const struct resource *r, const void *object, const void *old,
-                            struct field_errors *e)
-{
-    const struct kind_rules *rules = rules_of(object);
-    const Meta__V1__ObjectMeta *meta = object_meta(object);
-    if (meta && has_own_name(r, object)) {
-        check_meta(meta, r, r->namespaced, AT(NULL, "metadata"), e);
-        check_meta_update(meta, object_meta(old), e);
-    }
-    if (rules && rules->status)
-        rules->status(object, old, e);
 }

@@ -1,0 +1,60 @@
+/*
+ * What is checked for which kind.
+ */
+#include "api/validation/internal.h"
+
+static const struct rule_table *const tables[] = {
+    &pod_rules, &workload_rules, &batch_rules, &service_rules, &core_rules, &rbac_rules,
+};
+
+static const struct kind_rules *rules_of(const void *object)
+{
+    int id = schema_of(object)->id;
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++) {
+        for (size_t i = 0; i < tables[t]->len; i++) {
+            if (tables[t]->rows[i].message == id)
+                return &tables[t]->rows[i];
+        }
+    }
+    return NULL;
+}
+
+/* Names of bindings, reviews and scales are the business of what they are about. */
+static bool has_own_name(const struct resource *r, const void *object)
+{
+    return r && schema_of(object)->id == r->message && *r->storage_prefix;
+}
+
+void validate_create(const struct resource *r, const void *object, struct field_errors *e)
+{
+    const struct kind_rules *rules = rules_of(object);
+    const Meta__V1__ObjectMeta *meta = object_meta(object);
+    if (meta && has_own_name(r, object))
+        check_object_meta(meta, r, r->namespaced, AT(NULL, "metadata"), e);
+    if (rules && rules->create)
+        rules->create(object, e);
+}
+
+void validate_update(const struct resource *r, const void *object, const void *old,
+                     struct field_errors *e)
+{
+    const struct kind_rules *rules = rules_of(object);
+    const Meta__V1__ObjectMeta *meta = object_meta(object);
+    if (meta && has_own_name(r, object))
+        check_object_meta_update(meta, object_meta(old), r, e);
+    if (rules && rules->create && !rules->update_alone)
+        rules->create(object, e);
+    if (rules && rules->update)
+        rules->update(object, old, e);
+}
+
+void validate_update_status(const struct resource *r, const void *object, const void *old,
+                            struct field_errors *e)
+{
+    const struct kind_rules *rules = rules_of(object);
+    const Meta__V1__ObjectMeta *meta = object_meta(object);
+    if (meta && has_own_name(r, object))
+        check_object_meta_update(meta, object_meta(old), r, e);
+    if (rules && rules->status)
+        rules->status(object, old, e);
+}
