@@ -7,11 +7,21 @@
 #include <stdio.h>
 #include <time.h>
 
-uint64_t clock_mono_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+uint64_t clock_mono_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+uint64_t clock_boot_ns(void)
+{
+    return clock_ns(CLOCK_BOOTTIME);
 }
 
 int64_t clock_wall_ns(void)

@@ -15,6 +15,7 @@
 #define NS_PER_S 1000000000ull
 
 uint64_t clock_mono_ns(void); /* CLOCK_MONOTONIC */
+uint64_t clock_boot_ns(void); /* the same, and goes on while the machine is suspended */
 int64_t clock_wall_ns(void);  /* since 1970, CLOCK_REALTIME */
 int64_t clock_wall_s(void);
 

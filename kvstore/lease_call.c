@@ -10,7 +10,9 @@
  * Why a renewal that was answered is never lost: the leader was confirmed after the request came, and has
  * applied what came before, a revocation included. Whoever leads next gives every lease its full TTL (or
  * what its last checkpoint left; a renewal takes a checkpoint back, through the log, before it is answered)
- * from its election on. A revocation for expiry names the term of the leader who found it due and does
+ * and an election timeout from its election on. Whoever is told counts from when he hears it: so what was
+ * asked longer ago than an election timeout is not told any more (the process was stopped or the machine
+ * suspended in between, or a disk stood still): another may lead since, and the lease be gone. A revocation for expiry names the term of the leader who found it due and does
  * nothing in an entry of another term, so a leader of the past, woken up, revokes nothing.
  *
  *     question = kind:1 id:8                answer = −code:4 ttl:8 remaining:8      (big-endian)
@@ -35,7 +37,9 @@ struct lease_call {
     enum lease_call_kind kind;
     int64_t id;
     uint64_t deadline_ns;
-    uint64_t term;    /* ours, when we lead */
+    uint64_t tried_ns; /* clock_boot_ns of the question that is answered */
+    uint64_t fresh_ns; /* for how long the answer is worth something */
+    uint64_t term;     /* ours, when we lead */
     struct list link; /* kv->lease_calls, until it is tried again */
     /* Who asked: a caller here, or another member. */
     struct loop *loop;
@@ -50,9 +54,12 @@ static void try_call(struct lease_call *c);
 
 /* ---- ends ---- */
 
+/* There may be no store any more, only the call. */
 static void call_done(struct loop_task *task)
 {
     struct lease_call *c = container_of(task, struct lease_call, task);
+    if (c->result.code == 0 && clock_boot_ns() - c->tried_ns > c->fresh_ns)
+        c->result.code = ERR_TIMEOUT;
     c->cb(c->ctx, &c->result);
     mem_free(c);
 }
@@ -203,6 +210,7 @@ static void try_call(struct lease_call *c)
 {
     struct kv *kv = c->kv;
     c->term = atomic_load(&kv->leader_term);
+    c->tried_ns = clock_boot_ns();
     if (atomic_load(&kv->failed)) {
         call_end(c, ERR_IO);
     } else if (c->term) {
@@ -225,6 +233,7 @@ static struct lease_call *call_new(struct kv *kv, enum lease_call_kind kind, int
     /* The header must not be newer than the moment the renewal was true. */
     c->result.rev = kv_current_revision(kv);
     c->deadline_ns = host_mono_ns(kv->host) + kv->o.request_timeout_ms * NS_PER_MS;
+    c->fresh_ns = kv->o.election_ms * NS_PER_MS;
     list_init(&c->link);
     return c;
 }

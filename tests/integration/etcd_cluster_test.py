@@ -2,7 +2,7 @@
 """Three members, seen by etcd v3 clients: what clients that want a leader are told when there is none, and what becomes of
 leases when leaders stop, die and come back.
 
-Usage: etcd_cluster_test.py BIN_DIR
+Usage: etcd_cluster_test.py BIN_DIR [PART…]
 """
 import base64
 import os
@@ -58,6 +58,12 @@ class Member:
 
     def signal(self, which):
         self.process.send_signal(which)
+
+    def stopped(self):
+        """After SIGSTOP: threads go on for a moment."""
+        tasks = f"/proc/{self.process.pid}/task"
+        eventually(lambda: all(open(f"{tasks}/{t}/stat").read().rpartition(")")[2].split()[0] == "T" for t in os.listdir(tasks)),
+                   f"{self.name} stops")
 
     def status(self, timeout=2):
         status, _, r = self.client.call("Status", M.StatusRequest(), timeout)
@@ -186,26 +192,42 @@ def leases_outlive_leaders(c):
 
 
 def a_stopped_leader_renews_nothing(c):
-    """A leader is stopped (SIGSTOP) with a keep-alive in its socket, and goes on when its lease has expired elsewhere."""
+    """
+    A leader is stopped (SIGSTOP) with keep-alives in its socket and others anywhere on their way through it, and goes on when
+    their leases have expired elsewhere: whatever it says then, it says no longer that they live.
+    """
     leader = c.leader()
     a = c.others(leader)[0]
-    ok(a.client.call("LeaseGrant", M.LeaseGrantRequest(ID=31, TTL=3)))
-    ok(a.client.call("Put", M.PutRequest(key=b"stopped", lease=31)))
-    stale = leader.client.keep_alive()
-    stale.send(ID=31)
-    assert stale.wait(lambda x: len(x) == 1, "renewed")[0].TTL == 3
+    leases = range(31, 51)
+    streams = []
+    for i in leases:
+        ok(a.client.call("LeaseGrant", M.LeaseGrantRequest(ID=i, TTL=3)))
+        ok(a.client.call("Put", M.PutRequest(key=b"stopped/%d" % i, lease=i)))
+        streams.append(leader.client.keep_alive())
+        streams[-1].send(ID=i)
+        assert streams[-1].wait(lambda x: len(x) == 1, "renewed")[0].TTL == 3
+    for round in range(20):
+        for s, i in zip(streams, leases):
+            s.send(ID=i)
     leader.signal(signal.SIGSTOP)
     try:
-        stale.send(ID=31)
+        leader.stopped()
+        for s, i in zip(streams, leases):
+            s.send(ID=i)
         c.leader(c.others(leader))
-        eventually(lambda: ok(a.client.call("Range", M.RangeRequest(key=b"stopped"))).count == 0, "the lease expires without it")
+        eventually(lambda: ok(a.client.call("Range", M.RangeRequest(key=b"stopped/", range_end=b"stopped0"))).count == 0,
+                   "the leases expire without it")
+        before = [len(s.seen) for s in streams]
     finally:
         leader.signal(signal.SIGCONT)
-    stale.wait(lambda x: len(x) == 2, "an answer")
-    assert stale.end or stale.seen[1].TTL <= 0, f"a lease that is gone was renewed: {stale.seen[1]}"
+    for s, seen in zip(streams, before):
+        s.wait(lambda x: len(x) == 22, "answers")
+        assert s.end or len(s.seen) == 22
+        assert all(r.TTL <= 0 for r in s.seen[seen:]), f"a lease that is gone was renewed: {[r.TTL for r in s.seen[seen:]]}"
     answer = eventually(lambda: leader.client.call("LeaseTimeToLive", M.LeaseTimeToLiveRequest(ID=31), 5)[2], "the time to live")
     assert answer.TTL == -1, answer
-    stale.cancel()
+    for s in streams:
+        s.cancel()
 
 
 def large_answers_as_json(c):

@@ -46,6 +46,7 @@
 
 #define clock_gettime fiber_clock_gettime
 #define clock_mono_ns fiber_mono_ns
+#define clock_boot_ns fiber_mono_ns
 #define clock_wall_ns fiber_wall_ns
 #define clock_wall_s fiber_wall_s
 #define nanosleep fiber_nanosleep
