@@ -2,7 +2,6 @@
  * Discovery documents: see discovery.h.
  */
 #include "apiserver/discovery.h"
-#include "api/openapi.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include <openssl/sha.h>
@@ -284,8 +283,8 @@ static const struct document *document(struct discovery *d, const char *key, mak
     return doc;
 }
 
-/* ETag and 304. `immutable`: the URL carries the hash. */
-static void answer(struct rest *rq, const struct document *doc, const char *type, bool immutable)
+/* ETag and 304. */
+static void answer(struct rest *rq, const struct document *doc, const char *type)
 {
     if (!doc) {
         rest_status(rq, status_path_not_found(rq->a));
@@ -296,10 +295,9 @@ static void answer(struct rest *rq, const struct document *doc, const char *type
         {STR("content-type"), str_from(type)},
         {STR("etag"), str_from(etag)},
         {STR("vary"), STR("Accept")},
-        {STR("cache-control"), immutable ? STR("public, immutable") : STR("public")},
-        {STR("expires"), STR("Fri, 31 Dec 2100 00:00:00 GMT")},
+        {STR("cache-control"), STR("public")},
     };
-    size_t n = immutable ? 5 : 4;
+    size_t n = ARRAY_LEN(h);
     if (str_eqz(http_header_get(rq->x, "if-none-match"), etag)) {
         rq->code = 304;
         http_respond(rq->x, 304, h, n, STR_NONE);
@@ -343,12 +341,11 @@ static void serve_roots(struct discovery *d, struct rest *rq, bool core)
         answer(rq, document(d, key, make_aggregated, flags),
                flags[1]
                    ? "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
-                   : "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
-               false);
+                   : "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
         return;
     }
     answer(rq, document(d, core ? "/api" : "/apis", core ? make_core_versions : make_groups, NULL),
-           "application/json", false);
+           "application/json");
 }
 
 struct gv_name {
@@ -366,33 +363,6 @@ static bool make_group(const void *arg, struct buf *out)
     return discovery_group(arg, out);
 }
 
-static bool make_openapi_index(const void *arg, struct buf *out)
-{
-    (void)arg;
-    openapi_v3_index(out);
-    return true;
-}
-
-static bool make_openapi(const void *arg, struct buf *out)
-{
-    return openapi_v3_document(str_from(arg), out);
-}
-
-static void serve_openapi(struct discovery *d, struct rest *rq, const char *rest)
-{
-    if (!*rest || strcmp(rest, "/") == 0) {
-        answer(rq, document(d, "/openapi/v3", make_openapi_index, NULL), "application/json", false);
-        return;
-    }
-    const char *gv = strncmp(rest, "/apis/", 6) == 0  ? rest + 6
-                     : strncmp(rest, "/api/", 5) == 0 ? rest + 5
-                                                      : NULL;
-    const char *key = arena_printf(rq->a, "openapi:%s", rest);
-    const struct document *doc = gv ? document(d, key, make_openapi, gv) : NULL;
-    const char *hash = query_get(rq->a, rq->info.query, "hash");
-    answer(rq, doc, "application/json", hash && *hash);
-}
-
 bool discovery_serve(struct discovery *d, struct rest *rq)
 {
     char *path = arena_strdup(rq->a, rq->info.path);
@@ -403,17 +373,13 @@ bool discovery_serve(struct discovery *d, struct rest *rq)
         serve_roots(d, rq, path[4] == 0);
         return true;
     }
-    if (strncmp(path, "/openapi/v3", 11) == 0 && (path[11] == 0 || path[11] == '/')) {
-        serve_openapi(d, rq, path + 11);
-        return true;
-    }
     struct gv_name gv = {"", ""};
     if (strncmp(path, "/api/", 5) == 0 && !strchr(path + 5, '/')) {
         gv.version = path + 5;
     } else if (strncmp(path, "/apis/", 6) == 0) {
         char *slash = strchr(path + 6, '/');
         if (!slash) {
-            answer(rq, document(d, path, make_group, path + 6), "application/json", false);
+            answer(rq, document(d, path, make_group, path + 6), "application/json");
             return true;
         }
         if (strchr(slash + 1, '/'))
@@ -423,6 +389,6 @@ bool discovery_serve(struct discovery *d, struct rest *rq)
     } else {
         return false;
     }
-    answer(rq, document(d, path, make_resources, &gv), "application/json", false);
+    answer(rq, document(d, path, make_resources, &gv), "application/json");
     return true;
 }

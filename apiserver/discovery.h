@@ -1,5 +1,5 @@
 /*
- * Discovery: what is served, as /api, /apis and their aggregated forms say it; OpenAPI v3; version.
+ * Discovery: what is served, as /api, /apis and their aggregated forms say it.
  *
  * Documents are made once, when first asked for, and shared by all threads.
  */

@@ -4,14 +4,9 @@
 #include "apiserver/negotiate.h"
 #include <stdlib.h>
 
-struct clause {
-    struct str type, as, version, group, stream;
-    double q;
-};
-
-static struct clause clause_parse(struct str text)
+static struct accept_clause clause_parse(struct str text)
 {
-    struct clause c = {.q = 1};
+    struct accept_clause c = {.q = 1};
     struct str part;
     if (!str_split(&text, ';', &part))
         return c;
@@ -38,6 +33,24 @@ static struct clause clause_parse(struct str text)
     return c;
 }
 
+bool accept_clause_next(struct str *rest, struct accept_clause *out)
+{
+    struct str part;
+    if (!rest->n || !str_split(rest, ',', &part))
+        return false;
+    *out = clause_parse(part);
+    return true;
+}
+
+bool negotiate_gzip(struct str header)
+{
+    struct accept_clause c;
+    while (accept_clause_next(&header, &c))
+        if (c.q > 0 && (str_ieq(c.type, STR("gzip")) || str_eqz(c.type, "*")))
+            return true;
+    return false;
+}
+
 static bool media_of(struct str type, enum media *out)
 {
     if (str_ieq(type, STR("application/json")) || str_eqz(type, "*/*") ||
@@ -52,7 +65,7 @@ static bool media_of(struct str type, enum media *out)
     return true;
 }
 
-static bool clause_serves(const struct clause *c, bool discovery, struct accept *out)
+static bool clause_serves(const struct accept_clause *c, bool discovery, struct accept *out)
 {
     *out = (struct accept){0};
     if (!media_of(c->type, &out->media))
@@ -87,11 +100,10 @@ bool negotiate_accept(struct str header, bool discovery, struct accept *out)
     *out = (struct accept){0};
     if (str_trim(header).n == 0)
         return true;
-    struct str part;
+    struct accept_clause c;
     double best = 0;
     bool found = false;
-    while (str_split(&header, ',', &part)) {
-        struct clause c = clause_parse(part);
+    while (accept_clause_next(&header, &c)) {
         struct accept candidate;
         if (c.q > best && clause_serves(&c, discovery, &candidate)) {
             best = c.q;

@@ -12,6 +12,16 @@
 enum transform { TRANSFORM_NONE, TRANSFORM_METADATA, TRANSFORM_TABLE };
 #define TRANSFORM_COUNT 3
 
+/* One clause of an Accept header: slices of it. */
+struct accept_clause {
+    struct str type, as, version, group, stream;
+    double q;
+};
+/* Take the next clause off *rest; false: none is left. */
+bool accept_clause_next(struct str *rest, struct accept_clause *out);
+/* Does an Accept-Encoding header want gzip? */
+bool negotiate_gzip(struct str header);
+
 struct accept {
     enum media media;
     enum transform transform;

@@ -7,6 +7,7 @@
 #include "apiserver/discovery.h"
 #include "apiserver/keeper.h"
 #include "apiserver/node_client.h"
+#include "apiserver/openapi_service.h"
 #include "apiserver/watch_hub.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -343,9 +344,10 @@ static void serve_path(struct rest *rq)
     else if (strcmp(path, "/") == 0)
         rest_respond(rq, 200, "application/json",
                      STR("{\"paths\":[\"/api\",\"/api/v1\",\"/apis\",\"/healthz\",\"/livez\",\"/"
-                         "metrics\",\"/openapi/v3\","
+                         "metrics\",\"/openapi/v2\",\"/openapi/v3\","
                          "\"/readyz\",\"/version\"]}\n"));
-    else if (!discovery_serve(rq->server->discovery, rq))
+    else if (!openapi_service_serve(rq->server->openapi, rq) &&
+             !discovery_serve(rq->server->discovery, rq))
         rest_status(rq, status_path_not_found(rq->a));
 }
 
@@ -495,6 +497,7 @@ static int setup(struct apiserver *s, struct error *err)
     if (!(s->node_stream_tls = tls_client_new(&node, err)))
         return error_wrap(err, "--kubelet-client-certificate");
     s->discovery = discovery_new();
+    s->openapi = openapi_service_new();
     s->metrics = metrics_make(c->metrics);
     if (c->metrics) {
         metrics_gauge_fn(c->metrics, "apiserver_current_inflight_requests", NULL,
@@ -565,6 +568,7 @@ static void free_all(struct apiserver *s)
     jwt_keys_free(s->sa_keys);
     jwt_signer_free(s->sa_signer);
     discovery_free(s->discovery);
+    openapi_service_free(s->openapi);
     mem_free(s->metrics);
     mem_free(s->service_net);
     mem_free(s->workers);

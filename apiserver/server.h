@@ -55,6 +55,7 @@ void apiserver_config_init(struct apiserver_config *c); /* the defaults above */
 struct apiserver;
 struct watch_hubs;
 struct rest;
+struct openapi_service;
 
 /* The lease that this minute's events hang on. */
 struct event_lease {
@@ -96,7 +97,8 @@ struct apiserver {
     struct jwt_signer *sa_signer;
     struct service_net *service_net; /* allocator.h */
     struct discovery *discovery;
-    struct keeper *keeper; /* self-maintained objects, compaction (keeper.h) */
+    struct openapi_service *openapi; /* openapi_service.h */
+    struct keeper *keeper;           /* self-maintained objects, compaction (keeper.h) */
     struct http_metrics *metrics;
     atomic_uint inflight, mutating_inflight, watchers;
     atomic_bool bootstrapped; /* the self-made objects are there: ready */

@@ -10,6 +10,7 @@ descriptions.
 import re
 import sys
 
+import describe
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 # protoc-c appends '_' to these.
@@ -102,7 +103,7 @@ class Message:
         self.file, self.index, self.desc = file, index, desc
         self.full_name = file.package + "." + desc.name
         self.c = c_type(self.full_name)
-        self.doc = comments[file.name].get((4, index), "")
+        self.doc = comments[file.name].get((4, index), "") or describe.message(desc.name)
 
 
 comments = {}
@@ -143,7 +144,20 @@ def field_label(opt, f):
             FD.LABEL_REPEATED: "SCHEMA_REPEATED"}[f.label]
 
 
-def field_row(opt, strings, ids, m, i, f):
+def field_doc(opt, docs, m, i, f):
+    """The comment of a field, or a sentence made from what is known of it."""
+    doc = comments[m.file.name].get((4, m.index, 2, i), "")
+    o = f.options
+    if doc or opt.get(o, "inline"):
+        return doc
+    values = [v for v in opt.get(o, "values").split(",") if v]
+    label = "map" if opt.get(o, "map") else "list" if f.label == FD.LABEL_REPEATED else "value"
+    target = docs[f.type_name[1:]] if f.type == FD.TYPE_MESSAGE and label != "map" else ""
+    return describe.field(f.json_name, label, f.type == FD.TYPE_BOOL, f.type in (FD.TYPE_INT32, FD.TYPE_INT64), values,
+                          opt.get(o, "default"), target)
+
+
+def field_row(opt, strings, ids, docs, m, i, f):
     member = c_member(f.name)
     if f.label == FD.LABEL_REPEATED:
         count = f"offsetof({m.c}, n_{member})"
@@ -153,7 +167,7 @@ def field_row(opt, strings, ids, m, i, f):
         count = "0"
     target = ids[f.type_name[1:]] if f.type == FD.TYPE_MESSAGE else 0
     o = f.options
-    doc = comments[m.file.name].get((4, m.index, 2, i), "")
+    doc = field_doc(opt, docs, m, i, f)
     json_name = "" if opt.get(o, "inline") else f.json_name
     lists = ["SCHEMA_LIST_NONE", "SCHEMA_LIST_ATOMIC", "SCHEMA_LIST_SET", "SCHEMA_LIST_MAP"]
     tag_len = 1 if f.number < 16 else 2 if f.number < 2048 else 3
@@ -232,6 +246,7 @@ def attention(opt, m, f):
 def write_tables(path, opt, files, messages):
     ids = {m.full_name: i for i, m in enumerate(messages)}
     by_name = {m.full_name: m for m in messages}
+    docs = {m.full_name: m.doc for m in messages}
     base, total = {}, 0
     for m in messages:
         base[m.full_name] = total
@@ -252,7 +267,7 @@ def write_tables(path, opt, files, messages):
             f"{filled_size(opt, by_name, m)}, {m.c}__SCHEMA, sizeof({m.c}), {start}, {start}, {len(member_rows)}, "
             f"{len(m.desc.field)}, {len(members)}, SCHEMA_{special[opt.get(o, 'special')]}, "
             f"{message_flags(opt, m)}}},")
-        rows += [field_row(opt, strings, ids, m, i, f) for i, f in enumerate(m.desc.field)]
+        rows += [field_row(opt, strings, ids, docs, m, i, f) for i, f in enumerate(m.desc.field)]
         order = sorted(range(len(m.desc.field)), key=lambda i: m.desc.field[i].number)
         numbers += [start + i for i in order]
         member_rows += [f"{{{field}, {via}}}," for _, field, via in members]

@@ -3,7 +3,6 @@
  */
 #include "api/kinds.h"
 #include "api/meta.h"
-#include "api/openapi.h"
 #include "proto/apps_v1.pb-c.h"
 #include "proto/core_v1.pb-c.h"
 #include "tests/unit/api_test.h"
@@ -244,81 +243,6 @@ static void test_kinds(void **state)
     }
 }
 
-/* --- OpenAPI ------------------------------------------------------------------------------------------- */
-
-static void check_refs(yyjson_val *v, yyjson_val *schemas)
-{
-    size_t i, max;
-    yyjson_val *key, *item;
-    if (yyjson_is_arr(v)) {
-        yyjson_arr_foreach (v, i, max, item) {
-            check_refs(item, schemas);
-        }
-        return;
-    }
-    if (!yyjson_is_obj(v))
-        return;
-    yyjson_obj_foreach (v, i, max, key, item) {
-        if (yyjson_equals_str(key, "$ref") && yyjson_is_str(item)) {
-            const char *name = yyjson_get_str(item) + strlen("#/components/schemas/");
-            if (!yyjson_obj_get(schemas, name))
-                fail_msg("no schema %s", name);
-        }
-        check_refs(item, schemas);
-    }
-}
-
-static bool has_parameter(yyjson_val *operation, const char *name)
-{
-    size_t i, max;
-    yyjson_val *item;
-    yyjson_arr_foreach (yyjson_obj_get(operation, "parameters"), i, max, item) {
-        if (yyjson_equals_str(yyjson_obj_get(item, "name"), name))
-            return true;
-    }
-    return false;
-}
-
-static void test_openapi(void **state)
-{
-    (void)state;
-    struct buf text;
-    buf_init(&text);
-    for (size_t i = 0; i < group_versions_len; i++) {
-        struct arena a;
-        struct error err = {0};
-        yyjson_val *root;
-        arena_init(&a);
-        buf_clear(&text);
-        assert_true(openapi_v3_document(str_from(group_versions[i].api_version), &text));
-        if (json_read(&a, buf_str(&text), &root, &err) < 0)
-            fail_msg("%s: %s", group_versions[i].api_version, err.message);
-        yyjson_val *schemas = yyjson_obj_get(yyjson_obj_get(root, "components"), "schemas");
-        check_refs(root, schemas);
-        if (strcmp(group_versions[i].api_version, "apps/v1") == 0) {
-            yyjson_val *path =
-                yyjson_obj_get(yyjson_obj_get(root, "paths"),
-                               "/apis/apps/v1/namespaces/{namespace}/deployments/{name}");
-            yyjson_val *patch = yyjson_obj_get(path, "patch");
-            for (const char **p =
-                     (const char *[]){"dryRun", "fieldManager", "force", "fieldValidation", NULL};
-                 *p; p++)
-                assert_true(has_parameter(patch, *p));
-            yyjson_val *gvk = yyjson_obj_get(patch, "x-kubernetes-group-version-kind");
-            assert_true(yyjson_equals_str(yyjson_obj_get(gvk, "kind"), "Deployment"));
-        }
-        arena_free(&a);
-    }
-    assert_false(openapi_v3_document(STR("nope/v1"), &text));
-    char one[65], two[65];
-    openapi_v3_hash(STR("v1"), one);
-    openapi_v3_hash(STR("v1"), two);
-    assert_string_equal(one, two);
-    openapi_v3_hash(STR("apps/v1"), two);
-    assert_string_not_equal(one, two);
-    buf_free(&text);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -326,7 +250,6 @@ int main(void)
         cmocka_unit_test(test_access),           cmocka_unit_test(test_ages),
         cmocka_unit_test(test_int_or_string),    cmocka_unit_test(test_owners),
         cmocka_unit_test(test_template_hash),    cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_openapi),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
