@@ -189,9 +189,9 @@ static void print_ingress_class(struct cells *c, const Networking__V1__IngressCl
 static void print_ip(struct cells *c, const Networking__V1__IPAddress *ip)
 {
     const Networking__V1__ParentReference *p = ip->spec->parent_ref;
-    name_text_age(c, ip->metadata,
-                  p ? arena_printf(c->a, "%s/%s/%s", p->resource, p->namespace_, p->name)
-                    : "<none>");
+    cell_string(c, ip->metadata->name);
+    cell_string(c,
+                p ? arena_printf(c->a, "%s/%s/%s", p->resource, p->namespace_, p->name) : "<none>");
 }
 
 bool table_print_other(struct cells *c, const void *object)
