@@ -81,12 +81,15 @@ def message(body, announced=None):
 class Raw:
     """A connection that says what it is told to; what comes back is read only when asked for."""
 
-    def __init__(self, port, settings=b"", h2=True, receive=None):
+    def __init__(self, port, settings=b"", h2=True, receive=None, tls=None):
+        """`tls`: an ssl.SSLContext that offers h2 or http/1.1 itself."""
         self.sock = socket.socket()
         if receive:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
         self.sock.settimeout(10)
         self.sock.connect(("127.0.0.1", port))
+        if tls:
+            self.sock = tls.wrap_socket(self.sock)
         self.buffer = b""
         if h2:
             self.send(PREFACE + frame(SETTINGS, 0, 0, settings) + frame(SETTINGS, ACK, 0))

@@ -1,0 +1,290 @@
+#!/usr/bin/env python3
+"""What nobody should send to an API server, over TLS: it stays responsive, and its memory bounded.
+
+    apiserver_abuse_test.py BINARY [NAME…]
+"""
+import gzip
+import json
+import os
+import ssl
+import struct
+import sys
+import time
+import traceback
+
+from apiserver_lib import Client, Server
+from limits_lib import (CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, HEADERS, PING, RST_STREAM, Raw, frame,
+                        literal)
+
+PATH = "/api/v1/namespaces/default/configmaps"
+
+
+class Target:
+    def __init__(self, server):
+        self.server, self.client = server, server.client()
+        self.sanitized = b"__asan" in open(server.binary, "rb").read()
+
+    def context(self, protocol, user="admin"):
+        c = ssl.create_default_context(cafile=self.server.pki.path("ca.crt"))
+        c.check_hostname = False
+        if user:
+            c.load_cert_chain(self.server.pki.path(user + ".crt"), self.server.pki.path(user + ".key"))
+        c.set_alpn_protocols([protocol])
+        return c
+
+    def h2(self, **kw):
+        return Raw(self.server.port, tls=self.context("h2"), **kw)
+
+    def h1(self, user="admin"):
+        return Raw(self.server.port, h2=False, tls=self.context("http/1.1", user))
+
+    def responsive(self, seconds=5):
+        began = time.monotonic()
+        answer = self.client.get(PATH)
+        took = time.monotonic() - began
+        assert answer.code == 200 and took < seconds, (answer, took)
+
+    def rss_mb(self):
+        with open("/proc/%d/status" % self.server.process.pid) as f:
+            return int(next(line for line in f if line.startswith("VmRSS")).split()[1]) / 1024
+
+    def bounded(self, before, most_mb):
+        if not self.sanitized:  # which keep what is freed
+            assert self.rss_mb() - before < most_mb, "%.0f MB, %.0f before" % (self.rss_mb(), before)
+
+
+def headers(path, method="GET", more=()):
+    pairs = [(":method", method), (":scheme", "https"), (":path", path), (":authority", "x")] + list(more)
+    return b"".join(literal(n, v) for n, v in pairs)
+
+
+def status(raw):
+    """The code of an HTTP/1.1 answer; None: closed without one."""
+    raw.sock.settimeout(30)
+    data = b""
+    try:
+        while b"\r\n" not in data:
+            piece = raw.sock.recv(4096)
+            if not piece:
+                return None
+            data += piece
+    except OSError:
+        return None
+    return int(data.split()[1])
+
+
+def test_slow_headers(t):
+    """Hundreds that never finish their headers are sent away in half a minute; nobody else waits."""
+    before, slow = t.rss_mb(), []
+    for _ in range(300):
+        c = t.h1(user=None)
+        c.send(b"GET /api HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        slow.append(c)
+    t.responsive()
+    t.bounded(before, 40)
+    deadline = time.monotonic() + 40
+    while slow and time.monotonic() < deadline:
+        for c in list(slow):
+            if not c.send(b"y"):
+                c.sock.close()
+                slow.remove(c)
+        time.sleep(0.5)
+    assert not slow, "%d are still there" % len(slow)
+    t.responsive()
+
+
+def test_slow_bodies(t):
+    before, slow = t.rss_mb(), []
+    for i in range(200):
+        c = t.h1()
+        c.send(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 3000000\r\n\r\n{" % PATH.encode())
+        c.send(b"x" * 10000)
+        slow.append(c)
+    t.responsive()
+    t.bounded(before, 60)
+    for c in slow:
+        c.sock.close()
+
+
+def test_long_bodies(t):
+    """Of 4 MB each, from many at once: refused by their announced length, or by what is buffered in all."""
+    before = t.rss_mb()
+    for length in (3 * 1024 * 1024 + 1, 1 << 40):
+        with t.h1() as c:
+            c.send(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (PATH.encode(), length))
+            assert status(c) == 413
+    with t.h1() as c:
+        c.send(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n" % PATH.encode())
+        for _ in range(400):
+            if not c.send(b"4000\r\n" + b"x" * 0x4000 + b"\r\n"):
+                break
+        assert status(c) in (413, None)
+    t.bounded(before, 40)
+    t.responsive()
+
+
+def test_rapid_reset(t):
+    with t.h2() as c:
+        for i in range(20000):
+            if not c.send(frame(HEADERS, END_HEADERS | END_STREAM, 2 * i + 1, headers(PATH)) +
+                          frame(RST_STREAM, 0, 2 * i + 1, struct.pack(">I", 8))):
+                break
+        assert c.sent_away()[1], "a rapid reset was let go on"
+    t.responsive()
+
+
+def test_many_streams(t):
+    """A hundred thousand requests on one connection, many at a time, are all answered."""
+    before, count, at_once = t.rss_mb(), 20000 if t.sanitized else 100000, 200
+    with t.h2() as c:
+        asked = answered = 0
+        while answered < count:
+            batch = b""
+            while asked < count and asked - answered < at_once:
+                batch += frame(HEADERS, END_HEADERS | END_STREAM, 2 * asked + 1, headers("/version"))
+                asked += 1
+            assert c.send(batch), "closed after %d" % answered
+            got = 0
+            window = 0
+            for f in c.frames(30):
+                assert f, "closed after %d" % answered
+                if f[0] == DATA:
+                    window += len(f[3])
+                if f[0] in (DATA, HEADERS) and f[1] & END_STREAM:
+                    got += 1
+                    if got >= at_once // 2 or answered + got == count:
+                        break
+            assert got, "no answer after %d" % answered
+            answered += got
+            c.send(frame(8, 0, 0, struct.pack(">I", window)))
+    t.bounded(before, 40)
+    t.responsive()
+
+
+def test_more_streams_than_allowed(t):
+    with t.h2() as c:
+        watch = headers(PATH + "?watch=1")
+        c.send(b"".join(frame(HEADERS, END_HEADERS | END_STREAM, 2 * i + 1, watch) for i in range(5000)))
+        refused = sum(1 for f in c.frames(5) if f and f[0] == RST_STREAM)
+        assert refused == 0 or refused >= 4000, refused  # refused one by one, or the connection as a whole
+    t.responsive()
+
+
+def test_huge_headers(t):
+    for text in (b"GET /api HTTP/1.1\r\nHost: x\r\nX-Large: " + b"y" * 200000 + b"\r\n\r\n",
+                 b"GET /api HTTP/1.1\r\nHost: x\r\n" + b"".join(b"x-%d: y\r\n" % i for i in range(5000)) + b"\r\n"):
+        with t.h1() as c:
+            c.send(text)
+            assert status(c) in (431, None)
+    with t.h1() as c:
+        c.send(b"GET /" + b"p" * 200000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert status(c) in (414, 431, None)
+    with t.h2() as c:
+        c.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, headers(PATH, more=[("x-%d" % i, "y") for i in range(1000)])))
+        assert c.answer(1) is not None
+    t.responsive()
+
+
+def test_continuation_flood(t):
+    for piece, times in ((literal("x-more", "y" * 16000), 2000), (b"", 200000)):
+        with t.h2() as c:
+            c.send(frame(HEADERS, 0, 1, headers(PATH)))
+            each = frame(CONTINUATION, 0, 1, piece)
+            block = each * max(1, 16000 // len(each))
+            for _ in range(times // max(1, 16000 // len(each)) + 1):
+                if not c.send(block):
+                    break
+            assert c.sent_away()[1], "an endless header block was taken"
+    t.responsive()
+
+
+def test_header_table_bomb(t):
+    """One long header in the table, then a byte each to say it thousands of times."""
+    before = t.rss_mb()
+    with t.h2() as c:
+        for i in range(20):
+            c.send(frame(HEADERS, END_HEADERS | END_STREAM, 2 * i + 1,
+                         headers(PATH) + b"\x40" + literal("x", "y" * 3900)[1:] + b"\xbe" * 12000))
+        c.answer(39)
+    t.bounded(before, 30)
+    t.responsive()
+
+
+def test_compressed_bombs(t):
+    before = t.rss_mb()
+    bomb = gzip.compress(b'{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"bomb"},"data":{"x":"' + b"y" * (200 << 20) + b'"}}')
+    answer = t.client.post(PATH, bomb, headers={"Content-Encoding": "gzip"})
+    assert answer.code in (400, 413, 415), answer
+    t.bounded(before, 40)
+    t.responsive()
+
+
+def test_json_bombs(t):
+    """Nested without end, wide without end: an error, not the end."""
+    for body in (b"[" * 1000000, b'{"a":' * 500000, b'{"metadata":{"name":"x","annotations":{' + b",".join(b'"k%d":"v"' % i for i in range(200000)) + b"}}}",
+                 b'{"spec":' * 2000 + b"1" + b"}" * 2000):
+        answer = t.client.post(PATH, body)
+        assert answer.code in (400, 413, 422), answer
+    alias = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join("%s: &%s [%s]\n" % (b, b, ",".join(["*" + a] * 9)) for a, b in zip("abcdefgh", "bcdefghi"))
+    answer = t.client.post(PATH, alias.encode(), content_type="application/yaml")
+    assert answer.code in (400, 413, 415, 422), answer
+    patch = [{"op": "copy", "from": "/data", "path": "/data/x%d" % i} for i in range(40)]
+    t.client.post(PATH, {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "grows"}, "data": {"a": "b" * 1000}})
+    answer = t.client.patch(PATH + "/grows", patch, kind="json-patch")
+    assert answer.code in (400, 413, 422), answer
+    t.responsive()
+
+
+def test_pings(t):
+    with t.h2() as c:
+        for _ in range(50):
+            if not c.send(frame(PING, 0, 0, b"12345678") * 1000):
+                break
+        error, ended = c.sent_away()
+        assert ended and error in (ENHANCE_YOUR_CALM, None), error
+    t.responsive()
+
+
+def test_garbage(t):
+    for text in (b"\0" * 100, b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", os.urandom(5000), b"\x16\x03\x01" + os.urandom(500)):
+        with t.h1() as c:
+            c.send(text)
+            assert status(c) in (400, 408, 505, None)
+    for path in ("/api/v1/%", "/api/v1/namespaces/%00/pods", "/api/v1/namespaces/default/pods/..%2f..", "/" + "a/" * 500,
+                 PATH + "?limit=-1", PATH + "?limit=x", PATH + "?continue=%7B", PATH + "?labelSelector=%28", PATH + "?timeoutSeconds=x&watch=1"):
+        answer = t.client.get(path)
+        assert 400 <= answer.code < 500 or answer.code == 200, (path, answer)
+    t.responsive()
+
+
+def main():
+    names = sys.argv[2:]
+    server, passed, failed = Server(os.path.abspath(sys.argv[1])), 0, 0
+    try:
+        server.start()
+        t = Target(server)
+        for name, test in list(globals().items()):
+            if not name.startswith("test_") or names and not any(n in name for n in names):
+                continue
+            began = time.monotonic()
+            try:
+                test(t)
+                passed += 1
+                print("ok   %s (%.1f s, %.0f MB)" % (name, time.monotonic() - began, t.rss_mb()), flush=True)
+            except Exception:
+                failed += 1
+                print("FAIL %s\n%s" % (name, traceback.format_exc()[-1500:]), flush=True)
+            if server.process.poll() is not None:
+                raise AssertionError("the server ended with %d:\n%s" % (server.process.poll(), server.log_tail()))
+        code = server.stop()
+        if code:
+            failed += 1
+            print("FAIL the server ended with %d:\n%s" % (code, server.log_tail()))
+    finally:
+        server.remove()
+    print("%d passed, %d failed" % (passed, failed))
+    sys.exit(1 if failed or not passed else 0)
+
+
+if __name__ == "__main__":
+    main()
