@@ -1,0 +1,317 @@
+/*
+ * NodeRestriction: a node agent changes its own node, the status of its own pods, its own lease and
+ * CSINode, and nothing else.
+ */
+#include "apiserver/admission/admission.h"
+#include "apiserver/node_identity.h"
+#include "apiserver/pod_refs.h"
+#include "proto/authentication_v1.pb-c.h"
+#include "proto/coordination_v1.pb-c.h"
+#include "proto/core_v1.pb-c.h"
+#include "proto/resource_v1.pb-c.h"
+#include "proto/storage_v1.pb-c.h"
+
+static const char *operation_name(const struct admission *ad)
+{
+    return ad->op == ADMIT_CREATE ? "CREATE" : ad->op == ADMIT_UPDATE ? "UPDATE" : "DELETE";
+}
+
+/* ---- pods ---- */
+
+static struct status *check_mirror_owner(struct admission *ad, const char *node,
+                                         const Core__V1__Pod *pod)
+{
+    if (pod->metadata->n_owner_references > 1)
+        return admission_forbidden(
+            ad, "node \"%s\" can only create pods with a single owner reference set to itself",
+            node);
+    const Meta__V1__OwnerReference *o =
+        pod->metadata->n_owner_references ? pod->metadata->owner_references[0] : NULL;
+    if (!o || strcmp(o->api_version, "v1") != 0 || strcmp(o->kind, "Node") != 0 ||
+        strcmp(o->name, node) != 0)
+        return admission_forbidden(
+            ad, "node \"%s\" can only create pods with an owner reference set to itself", node);
+    if (!api_get(o, controller, false))
+        return admission_forbidden(
+            ad, "node \"%s\" can only create pods with a controller owner reference set to itself",
+            node);
+    if (api_get(o, block_owner_deletion, false))
+        return admission_forbidden(
+            ad, "node \"%s\" must not set blockOwnerDeletion on an owner reference", node);
+    void *object;
+    struct error err;
+    const struct resource *r = resource_of_message(Core__V1__Node__SCHEMA);
+    int rc = rest_load(ad->rq->server, ad->a, r, "", node, &object, &err);
+    struct status_about about = {"", "nodes", "Node", node};
+    if (rc <= 0)
+        return rc < 0 ? status_from_error(ad->a, &err) : status_not_found(ad->a, &about);
+    if (strcmp(object_meta(object)->uid, o->uid) != 0)
+        return admission_forbidden(ad, "node %s UID mismatch: expected %s got %s", node, o->uid,
+                                   object_meta(object)->uid);
+    return NULL;
+}
+
+static struct status *create_pod(struct admission *ad, const char *node)
+{
+    const Core__V1__Pod *pod = ad->object;
+    if (!annotations_get(pod->metadata, "kubernetes.io/config.mirror"))
+        return admission_forbidden(ad,
+                                   "pod does not have \"kubernetes.io/config.mirror\" annotation, "
+                                   "node \"%s\" can only create mirror pods",
+                                   node);
+    if (strcmp(pod->spec->node_name, node) != 0)
+        return admission_forbidden(
+            ad, "node \"%s\" can only create pods with spec.nodeName set to itself", node);
+    struct status *s = check_mirror_owner(ad, node, pod);
+    if (s)
+        return s;
+    static const struct {
+        enum pod_ref kind;
+        const char *what;
+    } refs[] = {{POD_REF_SERVICE_ACCOUNT, "a service account"},
+                {POD_REF_SECRET, "secrets"},
+                {POD_REF_CONFIG_MAP, "configmaps"},
+                {POD_REF_CLAIM, "persistentvolumeclaims"}};
+    for (size_t i = 0; i < ARRAY_LEN(refs); i++)
+        if (pod_refers_any(pod, refs[i].kind))
+            return admission_forbidden(ad, "node \"%s\" can not create pods that reference %s",
+                                       node, refs[i].what);
+    return NULL;
+}
+
+static const char *node_of(const void *pod)
+{
+    return ((const Core__V1__Pod *)pod)->spec->node_name;
+}
+
+static struct status *admit_pod(struct admission *ad, const char *node)
+{
+    if (strcmp(ad->sub, "status") == 0) {
+        const Meta__V1__ObjectMeta *old = object_meta(ad->old), *meta = object_meta(ad->object);
+        if (strcmp(node_of(ad->old), node) != 0)
+            return admission_forbidden(
+                ad,
+                "node \"%s\" can only update pod status for pods with spec.nodeName set to itself",
+                node);
+        if (meta->n_labels != old->n_labels ||
+            !string_map_contains(meta->labels, meta->n_labels, old->labels, old->n_labels))
+            return admission_forbidden(ad, "node \"%s\" cannot update labels through pod status",
+                                       node);
+        return NULL;
+    }
+    if (strcmp(ad->sub, "eviction") == 0)
+        return strcmp(node_of(ad->old), node) == 0
+                   ? NULL
+                   : admission_forbidden(
+                         ad, "node %s can only evict pods with spec.nodeName set to itself", node);
+    if (*ad->sub)
+        return admission_forbidden(
+            ad, "unexpected pod subresource \"%s\", only 'status' and 'eviction' are allowed",
+            ad->sub);
+    if (ad->op == ADMIT_CREATE)
+        return create_pod(ad, node);
+    if (ad->op == ADMIT_DELETE)
+        return strcmp(node_of(ad->old), node) == 0
+                   ? NULL
+                   : admission_forbidden(
+                         ad, "node \"%s\" can only delete pods with spec.nodeName set to itself",
+                         node);
+    return admission_forbidden(
+        ad, "unexpected operation \"%s\", node \"%s\" can only create and delete mirror pods",
+        operation_name(ad), node);
+}
+
+/* ---- nodes ---- */
+
+bool node_may_set_label(const char *key)
+{
+    static const char *const own[] = {
+        "kubernetes.io/hostname",
+        "topology.kubernetes.io/zone",
+        "topology.kubernetes.io/region",
+        "failure-domain.beta.kubernetes.io/zone",
+        "failure-domain.beta.kubernetes.io/region",
+        "beta.kubernetes.io/instance-type",
+        "node.kubernetes.io/instance-type",
+        "kubernetes.io/os",
+        "kubernetes.io/arch",
+        "beta.kubernetes.io/os",
+        "beta.kubernetes.io/arch",
+    };
+    static const char *const own_spaces[] = {"kubelet.kubernetes.io", "node.kubernetes.io"};
+    const char *slash = strchr(key, '/');
+    if (!slash)
+        return true;
+    struct str space = str_make(key, (size_t)(slash - key));
+    if (str_eqz(space, "node-restriction.kubernetes.io") ||
+        str_has_suffix(space, STR(".node-restriction.kubernetes.io")))
+        return false;
+    if (!str_eqz(space, "kubernetes.io") && !str_has_suffix(space, STR(".kubernetes.io")) &&
+        !str_eqz(space, "k8s.io") && !str_has_suffix(space, STR(".k8s.io")))
+        return true;
+    for (size_t i = 0; i < ARRAY_LEN(own); i++)
+        if (strcmp(own[i], key) == 0)
+            return true;
+    for (size_t i = 0; i < ARRAY_LEN(own_spaces); i++) {
+        struct str s = str_from(own_spaces[i]);
+        if (str_eq(space, s) ||
+            (str_has_suffix(space, s) && space.p[space.n - s.n - 1] == '.'))
+            return true;
+    }
+    return false;
+}
+
+static int by_text(const void *x, const void *y)
+{
+    return strcmp(*(const char *const *)x, *(const char *const *)y);
+}
+
+/* Labels that differ and that a node may not set, comma-separated; "" for none. */
+static const char *forbidden_labels(struct arena *a, const Meta__V1__ObjectMeta *meta,
+                                    const Meta__V1__ObjectMeta *old)
+{
+    size_t max = meta->n_labels + (old ? old->n_labels : 0), n = 0;
+    const char **bad = arena_array(a, const char *, max + 1);
+    for (size_t i = 0; i < meta->n_labels; i++) {
+        const char *was = old ? labels_get(old, meta->labels[i]->key) : NULL;
+        if ((!was || strcmp(was, meta->labels[i]->value) != 0) &&
+            !node_may_set_label(meta->labels[i]->key))
+            bad[n++] = meta->labels[i]->key;
+    }
+    for (size_t i = 0; old && i < old->n_labels; i++)
+        if (!labels_get(meta, old->labels[i]->key) && !node_may_set_label(old->labels[i]->key))
+            bad[n++] = old->labels[i]->key;
+    qsort(bad, n, sizeof *bad, by_text);
+    const char *text = "";
+    for (size_t i = 0; i < n; i++)
+        text = arena_printf(a, "%s%s%s", text, i ? ", " : "", bad[i]);
+    return text;
+}
+
+static struct status *admit_node(struct admission *ad, const char *node)
+{
+    if (strcmp(ad->name, node) != 0)
+        return admission_forbidden(ad, "node \"%s\" is not allowed to modify node \"%s\"", node,
+                                   ad->name);
+    if (ad->op == ADMIT_DELETE)
+        return NULL;
+    const Core__V1__Node *n = ad->object, *old = ad->old;
+    const char *bad = forbidden_labels(ad->a, n->metadata, old ? old->metadata : NULL);
+    if (ad->op == ADMIT_CREATE)
+        return *bad ? admission_forbidden(
+                          ad, "node \"%s\" is not allowed to set the following labels: %s", node,
+                          bad)
+                    : NULL;
+    bool same = n->spec->n_taints == old->spec->n_taints;
+    for (size_t i = 0; same && i < n->spec->n_taints; i++)
+        same = object_equal(n->spec->taints[i], old->spec->taints[i]);
+    if (!same)
+        return admission_forbidden(ad, "node \"%s\" is not allowed to modify taints", node);
+    if (*bad)
+        return admission_forbidden(ad, "is not allowed to modify labels: %s", bad);
+    if (n->metadata->n_owner_references || old->metadata->n_owner_references) {
+        bool owners = n->metadata->n_owner_references == old->metadata->n_owner_references;
+        for (size_t i = 0; owners && i < n->metadata->n_owner_references; i++)
+            owners = object_equal(n->metadata->owner_references[i],
+                                  old->metadata->owner_references[i]);
+        if (!owners)
+            return admission_forbidden(
+                ad, "node \"%s\" is not allowed to modify ownerReferences", node);
+    }
+    return NULL;
+}
+
+/* ---- the rest ---- */
+
+static struct status *admit_claim(struct admission *ad, const char *node)
+{
+    if (strcmp(ad->sub, "status") != 0)
+        return admission_forbidden(ad, "may only update PVC status");
+    Core__V1__PersistentVolumeClaim *claim = object_clone(ad->a, ad->object);
+    const Core__V1__PersistentVolumeClaim *old = ad->old;
+    /* What a node reports: how large the volume is now. */
+    claim->status->capacity = old->status->capacity;
+    claim->status->n_capacity = old->status->n_capacity;
+    claim->status->conditions = old->status->conditions;
+    claim->status->n_conditions = old->status->n_conditions;
+    claim->status->allocated_resources = old->status->allocated_resources;
+    claim->status->n_allocated_resources = old->status->n_allocated_resources;
+    claim->status->allocated_resource_statuses = old->status->allocated_resource_statuses;
+    claim->status->n_allocated_resource_statuses = old->status->n_allocated_resource_statuses;
+    if (object_equal_except(claim, old, "metadata"))
+        return NULL;
+    return admission_forbidden(
+        ad,
+        "node \"%s\" is not allowed to update fields other than status.quantity and "
+        "status.conditions",
+        node);
+}
+
+static struct status *admit_token(struct admission *ad, const char *node)
+{
+    if (ad->op != ADMIT_CREATE || strcmp(ad->sub, "token") != 0)
+        return NULL;
+    const Authentication__V1__BoundObjectReference *ref =
+        ((const Authentication__V1__TokenRequest *)ad->object)->spec->bound_object_ref;
+    if (!ref || strcmp(ref->api_version, "v1") != 0 || strcmp(ref->kind, "Pod") != 0 || !*ref->name)
+        return admission_forbidden(ad, "node requested token not bound to a pod");
+    if (!*ref->uid)
+        return admission_forbidden(ad, "node requested token with a pod binding without a uid");
+    void *object;
+    struct error err;
+    int rc = rest_load(ad->rq->server, ad->a, resource_of_message(Core__V1__Pod__SCHEMA), ad->ns,
+                       ref->name, &object, &err);
+    struct status_about about = {"", "pods", "Pod", ref->name};
+    if (rc <= 0)
+        return rc < 0 ? status_from_error(ad->a, &err) : status_not_found(ad->a, &about);
+    const Core__V1__Pod *pod = object;
+    if (strcmp(ref->uid, pod->metadata->uid) != 0)
+        return admission_forbidden(
+            ad,
+            "the UID in the bound object reference (%s) does not match the UID in record (%s). The "
+            "object might have been deleted and then recreated",
+            ref->uid, pod->metadata->uid);
+    if (strcmp(pod->spec->node_name, node) != 0)
+        return admission_forbidden(
+            ad, "node requested token bound to a pod scheduled on a different node");
+    return NULL;
+}
+
+static struct status *admit(struct admission *ad)
+{
+    const char *node;
+    if (!node_identity(ad->user, &node))
+        return NULL;
+    if (!*node)
+        return admission_forbidden(ad, "could not determine node from user \"%s\"",
+                                   ad->user->name);
+    switch (ad->r->stored_as) {
+    case Core__V1__Pod__SCHEMA:
+        return admit_pod(ad, node);
+    case Core__V1__Node__SCHEMA:
+        return admit_node(ad, node);
+    case Core__V1__PersistentVolumeClaim__SCHEMA:
+        return admit_claim(ad, node);
+    case Core__V1__ServiceAccount__SCHEMA:
+        return admit_token(ad, node);
+    case Coordination__V1__Lease__SCHEMA:
+        if (strcmp(ad->ns, "kube-node-lease") != 0)
+            return admission_forbidden(
+                ad, "can only access leases in the \"kube-node-lease\" system namespace");
+        return strcmp(ad->name, node) == 0
+                   ? NULL
+                   : admission_forbidden(ad, "can only access node lease with the same name as the "
+                                             "requesting node");
+    case Storage__V1__CSINode__SCHEMA:
+        return strcmp(ad->name, node) == 0
+                   ? NULL
+                   : admission_forbidden(
+                         ad, "can only access CSINode with the same name as the requesting node");
+    default:
+        return NULL;
+    }
+}
+
+/* Mirror pods and labels are judged as they will be stored. */
+const struct admission_plugin admission_node_restriction = {.name = "NodeRestriction",
+                                                            .mutate = admit};

@@ -1,0 +1,323 @@
+/*
+ * PodSecurity: pods are refused, or warned of, by the labels of their namespace; workloads are warned
+ * of for the pods they will make; a namespace whose level is raised tells which of its pods break it.
+ * Exempt users, namespaces and runtime classes come from the configuration.
+ */
+#include "apiserver/admission/pod_security.h"
+#include "apiserver/admission/admission.h"
+#include "api/meta.h"
+#include "proto/apps_v1.pb-c.h"
+#include "proto/batch_v1.pb-c.h"
+
+#define PODS_CHECKED_MAX 3000
+
+static bool listed(const char *const *list, const char *name)
+{
+    for (; list && name && *name && *list; list++)
+        if (strcmp(*list, name) == 0)
+            return true;
+    return false;
+}
+
+static bool is_exempt(const struct admission *ad, const char *runtime_class)
+{
+    const struct apiserver_config *c = &ad->rq->server->config;
+    return listed(c->pod_security_exempt_namespaces, ad->ns) ||
+           listed(c->pod_security_exempt_users, ad->user->name) ||
+           listed(c->pod_security_exempt_runtime_classes, runtime_class);
+}
+
+static struct status *policy_of(struct admission *ad, struct pod_security_labels *out)
+{
+    void *ns;
+    struct error err;
+    int rc = admission_load(ad, CACHED_NAMESPACES, "", ad->ns, &ns, NULL, &err);
+    if (rc < 0)
+        return status_from_error(ad->a, &err);
+    if (rc == 0)
+        return status_internal(ad->a, "failed to lookup namespace \"%s\"", ad->ns);
+    pod_security_labels_of(object_meta(ns), out);
+    return NULL;
+}
+
+/* ---- pods ---- */
+
+static void warn(struct admission *ad, const struct pod_security_policy *p,
+                 const Meta__V1__ObjectMeta *meta, const Core__V1__PodSpec *spec)
+{
+    struct pod_security_violation v[POD_SECURITY_CHECKS_MAX];
+    size_t n = pod_security_evaluate(ad->a, p, meta, spec, v);
+    if (n)
+        rest_warn(ad->rq, arena_printf(ad->a, "would violate PodSecurity \"%s\": %s",
+                                       pod_security_policy_text(ad->a, p),
+                                       pod_security_details(ad->a, v, n)));
+}
+
+static bool image_changed(Core__V1__Container *const *now, size_t n,
+                          Core__V1__Container *const *was, size_t was_len)
+{
+    if (n != was_len)
+        return true;
+    for (size_t i = 0; i < n; i++)
+        if (!cstr_eq(now[i]->image, was[i]->image))
+            return true;
+    return false;
+}
+
+static const char *ephemeral_image(const Core__V1__PodSpec *spec, const char *name)
+{
+    for (size_t i = 0; i < spec->n_ephemeral_containers; i++)
+        if (cstr_eq(spec->ephemeral_containers[i]->ephemeral_container_common->name, name))
+            return spec->ephemeral_containers[i]->ephemeral_container_common->image;
+    return NULL;
+}
+
+/* Of what can change in a running pod only new programs matter. */
+static bool is_significant(const Core__V1__PodSpec *now, const Core__V1__PodSpec *was)
+{
+    if (image_changed(now->containers, now->n_containers, was->containers, was->n_containers) ||
+        image_changed(now->init_containers, now->n_init_containers, was->init_containers,
+                      was->n_init_containers))
+        return true;
+    for (size_t i = 0; i < now->n_ephemeral_containers; i++) {
+        const Core__V1__EphemeralContainerCommon *c =
+            now->ephemeral_containers[i]->ephemeral_container_common;
+        const char *image = ephemeral_image(was, c->name);
+        if (!image || !cstr_eq(image, c->image))
+            return true;
+    }
+    return false;
+}
+
+static struct status *check_pod(struct admission *ad)
+{
+    struct pod_security_labels labels;
+    const Core__V1__Pod *pod = ad->object;
+    if (*ad->sub && strcmp(ad->sub, "ephemeralcontainers") != 0 && strcmp(ad->sub, "resize") != 0)
+        return NULL;
+    struct status *s = policy_of(ad, &labels);
+    if (s || is_exempt(ad, pod->spec->runtime_class_name))
+        return s;
+    if (ad->op == ADMIT_UPDATE &&
+        !is_significant(pod->spec, ((const Core__V1__Pod *)ad->old)->spec))
+        return NULL;
+    struct pod_security_violation v[POD_SECURITY_CHECKS_MAX];
+    size_t n = pod_security_evaluate(ad->a, &labels.enforce, pod->metadata, pod->spec, v);
+    if (n)
+        return admission_forbidden(ad, "violates PodSecurity \"%s\": %s",
+                                   pod_security_policy_text(ad->a, &labels.enforce),
+                                   pod_security_details(ad->a, v, n));
+    warn(ad, &labels.warn, pod->metadata, pod->spec);
+    return NULL;
+}
+
+/* ---- what makes pods ---- */
+
+static const Core__V1__PodTemplateSpec *template_of(const void *object)
+{
+    switch (schema_of(object)->id) {
+    case Core__V1__PodTemplate__SCHEMA:
+        return ((const Core__V1__PodTemplate *)object)->template_;
+    case Core__V1__ReplicationController__SCHEMA:
+        return ((const Core__V1__ReplicationController *)object)->spec->template_;
+    case Apps__V1__ReplicaSet__SCHEMA:
+        return ((const Apps__V1__ReplicaSet *)object)->spec->template_;
+    case Apps__V1__Deployment__SCHEMA:
+        return ((const Apps__V1__Deployment *)object)->spec->template_;
+    case Apps__V1__StatefulSet__SCHEMA:
+        return ((const Apps__V1__StatefulSet *)object)->spec->template_;
+    case Apps__V1__DaemonSet__SCHEMA:
+        return ((const Apps__V1__DaemonSet *)object)->spec->template_;
+    case Batch__V1__Job__SCHEMA:
+        return ((const Batch__V1__Job *)object)->spec->template_;
+    case Batch__V1__CronJob__SCHEMA:
+        return ((const Batch__V1__CronJob *)object)->spec->job_template->spec->template_;
+    default:
+        return NULL;
+    }
+}
+
+static struct status *check_template(struct admission *ad)
+{
+    struct pod_security_labels labels;
+    const Core__V1__PodTemplateSpec *t = *ad->sub ? NULL : template_of(ad->object);
+    if (!t || !t->spec)
+        return NULL;
+    struct status *s = policy_of(ad, &labels);
+    if (s || is_exempt(ad, t->spec->runtime_class_name))
+        return s;
+    warn(ad, &labels.warn, t->metadata, t->spec);
+    return NULL;
+}
+
+/* ---- namespaces ---- */
+
+struct broken {
+    const char *reasons, *pod;
+    size_t count;
+};
+
+struct pod_check {
+    struct admission *ad;
+    const struct pod_security_policy *policy;
+    struct arena scratch; /* of one pod */
+    struct broken *kinds;
+    size_t len, cap, checked;
+};
+
+static void note(struct pod_check *c, const char *reasons, const char *pod)
+{
+    struct arena *a = c->ad->a;
+    for (size_t i = 0; i < c->len; i++) {
+        struct broken *b = &c->kinds[i];
+        if (strcmp(b->reasons, reasons) != 0)
+            continue;
+        b->count++;
+        if (strcmp(pod, b->pod) < 0)
+            b->pod = arena_strdup(a, pod);
+        return;
+    }
+    if (c->len == c->cap) {
+        size_t cap = c->cap ? c->cap * 2 : 8;
+        c->kinds = arena_grow(a, c->kinds, c->cap * sizeof *c->kinds, cap * sizeof *c->kinds);
+        c->cap = cap;
+    }
+    c->kinds[c->len++] = (struct broken){arena_strdup(a, reasons), arena_strdup(a, pod), 1};
+}
+
+static int check_existing(void *ctx, const struct kv_pair *pair)
+{
+    struct pod_check *c = ctx;
+    struct pod_security_violation v[POD_SECURITY_CHECKS_MAX];
+    void *object;
+    struct error err;
+    if (c->checked++ == PODS_CHECKED_MAX)
+        return 1;
+    if (stored_decode(&c->scratch, pair->value, pair->mod_rev, NULL, &object, &err) < 0)
+        return err.code;
+    const Core__V1__Pod *pod = object;
+    size_t n = pod_security_evaluate(&c->scratch, c->policy, pod->metadata, pod->spec, v);
+    if (n)
+        note(c, pod_security_reasons(&c->scratch, v, n), pod->metadata->name);
+    arena_reset(&c->scratch);
+    return 0;
+}
+
+static int by_text(const void *x, const void *y)
+{
+    return strcmp(*(const char *const *)x, *(const char *const *)y);
+}
+
+static void warn_of_broken(struct pod_check *c, const char *ns)
+{
+    struct admission *ad = c->ad;
+    const char **lines = arena_array(ad->a, const char *, c->len + 1);
+    if (c->len)
+        rest_warn(ad->rq,
+                  arena_printf(ad->a,
+                               "existing pods in namespace \"%s\" violate the new PodSecurity "
+                               "enforce level \"%s\"",
+                               ns, pod_security_policy_text(ad->a, c->policy)));
+    for (size_t i = 0; i < c->len; i++) {
+        const struct broken *b = &c->kinds[i];
+        const char *others = b->count == 1   ? ""
+                             : b->count == 2 ? " (and 1 other pod)"
+                                             : arena_printf(ad->a, " (and %zu other pods)",
+                                                            b->count - 1);
+        lines[i] = arena_printf(ad->a, "%s%s: %s", b->pod, others, b->reasons);
+    }
+    qsort(lines, c->len, sizeof *lines, by_text);
+    for (size_t i = 0; i < c->len; i++)
+        rest_warn(ad->rq, lines[i]);
+}
+
+static struct status *check_pods_of(struct admission *ad, const struct pod_security_policy *p)
+{
+    struct pod_check c = {.ad = ad, .policy = p};
+    struct kv_range_result out;
+    struct error err;
+    struct str prefix = rest_prefix(ad->a, resource_of_message(Core__V1__Pod__SCHEMA), ad->name);
+    struct kv_range_request rq = {
+        .key = prefix, .end = kv_prefix_end(ad->a, prefix), .no_count = true};
+    arena_init(&c.scratch);
+    int rc = kv_scan(ad->rq->server->kv, &rq, check_existing, &c, ad->a, &out, &err);
+    arena_free(&c.scratch);
+    if (rc < 0)
+        rest_warn(ad->rq, "failed to list pods while checking new PodSecurity enforce level");
+    else
+        warn_of_broken(&c, ad->name);
+    return NULL;
+}
+
+static struct status *bad_labels(struct admission *ad, const struct pod_security_labels *l)
+{
+    struct status_about about = {ad->r->group, ad->r->plural, ad->r->kind, ad->name};
+    struct status *s = status_invalid(ad->a, &about);
+    for (size_t i = 0; i < l->errors_len; i++)
+        status_cause_add(ad->a, s, "FieldValueInvalid",
+                         arena_printf(ad->a, "metadata.labels[%s]", l->errors[i].label),
+                         "Invalid value: \"%s\": %s", l->errors[i].value, l->errors[i].reason);
+    status_invalid_finish(ad->a, s);
+    return s;
+}
+
+static bool same_errors(const struct pod_security_labels *x, const struct pod_security_labels *y)
+{
+    bool same = x->errors_len == y->errors_len;
+    for (size_t i = 0; same && i < x->errors_len; i++)
+        same = strcmp(x->errors[i].label, y->errors[i].label) == 0 &&
+               strcmp(x->errors[i].value, y->errors[i].value) == 0;
+    return same;
+}
+
+static bool same_version(const struct pod_security_policy *x, const struct pod_security_policy *y)
+{
+    return x->latest == y->latest && (x->latest || x->minor == y->minor);
+}
+
+static struct status *check_namespace(struct admission *ad)
+{
+    struct pod_security_labels now, was;
+    if (*ad->sub)
+        return NULL;
+    pod_security_labels_of(object_meta(ad->object), &now);
+    if (ad->op == ADMIT_CREATE)
+        return now.errors_len ? bad_labels(ad, &now) : NULL;
+    pod_security_labels_of(object_meta(ad->old), &was);
+    if (now.errors_len && !same_errors(&now, &was))
+        return bad_labels(ad, &now);
+    bool same = same_version(&now.enforce, &was.enforce);
+    if (now.enforce.level == POD_SECURITY_PRIVILEGED ||
+        (same && now.enforce.level <= was.enforce.level) ||
+        listed(ad->rq->server->config.pod_security_exempt_namespaces, ad->name))
+        return NULL;
+    return check_pods_of(ad, &now.enforce);
+}
+
+/* ---- the plugin ---- */
+
+static struct status *validate(struct admission *ad)
+{
+    if (ad->op == ADMIT_DELETE)
+        return NULL;
+    switch (ad->r->stored_as) {
+    case Core__V1__Pod__SCHEMA:
+        return check_pod(ad);
+    case Core__V1__Namespace__SCHEMA:
+        return check_namespace(ad);
+    case Core__V1__PodTemplate__SCHEMA:
+    case Core__V1__ReplicationController__SCHEMA:
+    case Apps__V1__ReplicaSet__SCHEMA:
+    case Apps__V1__Deployment__SCHEMA:
+    case Apps__V1__StatefulSet__SCHEMA:
+    case Apps__V1__DaemonSet__SCHEMA:
+    case Batch__V1__Job__SCHEMA:
+    case Batch__V1__CronJob__SCHEMA:
+        return check_template(ad);
+    default:
+        return NULL;
+    }
+}
+
+const struct admission_plugin admission_pod_security = {.name = "PodSecurity",
+                                                        .validate = validate};
