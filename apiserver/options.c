@@ -2,6 +2,7 @@
  * Flags: see options.h.
  */
 #include "apiserver/options.h"
+#include "apiserver/admission/admission.h"
 #include "apiserver/config_file.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -74,6 +75,26 @@ static void usage_error(int code, const char *format, ...)
     exit(code);
 }
 
+/* --enable-admission-plugins and --disable-admission-plugins over the default ones. */
+static void admission_options(struct options *o, int code)
+{
+    for (size_t i = 0; i < o->admission.len; i++)
+        for (size_t k = 0; k < o->admission_off.len; k++)
+            if (strcmp(o->admission.items[i], o->admission_off.items[k]) == 0)
+                usage_error(code,
+                            "[%s] in enable-admission-plugins and disable-admission-plugins "
+                            "overlapped",
+                            o->admission.items[i]);
+    for (size_t i = 0; i < o->admission.len; i++)
+        if (!admission_switch(&o->api.admission_off, o->admission.items[i], true))
+            usage_error(code, "enable-admission-plugins plugin \"%s\" is unknown; there are: %s",
+                        o->admission.items[i], admission_names(&o->arena));
+    for (size_t i = 0; i < o->admission_off.len; i++)
+        if (!admission_switch(&o->api.admission_off, o->admission_off.items[i], false))
+            usage_error(code, "disable-admission-plugins plugin \"%s\" is unknown; there are: %s",
+                        o->admission_off.items[i], admission_names(&o->arena));
+}
+
 /* What follows from the values given. */
 static void derive(struct options *o, int code)
 {
@@ -111,16 +132,7 @@ static void derive(struct options *o, int code)
             usage_error(code, "--authorization-mode: %s is not supported (RBAC, AlwaysAllow)",
                         mode);
     }
-    static const char *const always[] = {"NamespaceLifecycle", "ServiceAccount",
-                                         "DefaultTolerationSeconds", "Priority"};
-    for (size_t i = 0; i < o->admission.len; i++) {
-        bool known = false;
-        for (size_t k = 0; k < ARRAY_LEN(always); k++)
-            known |= strcmp(o->admission.items[i], always[k]) == 0;
-        if (!known)
-            usage_error(code, "--enable-admission-plugins: %s is not supported",
-                        o->admission.items[i]);
-    }
+    admission_options(o, code);
     if (!o->data_dir)
         o->data_dir = mem_printf("%s.etcd", o->name);
 }
@@ -278,7 +290,9 @@ void options_parse(struct options *o, int argc, char **argv)
         {"authorization-mode", 0, FLAG_LIST, &o->authorization, "MODES",
          "RBAC or AlwaysAllow. Default: RBAC."},
         {"enable-admission-plugins", 0, FLAG_LIST, &o->admission, "NAMES",
-         "Those that there are, are always on."},
+         "Admission plugins besides the default ones."},
+        {"disable-admission-plugins", 0, FLAG_LIST, &o->admission_off, "NAMES",
+         "Default admission plugins that are not called."},
         {"service-cluster-ip-range", 0, FLAG_STRING, &c->service_cidr, "CIDR",
          "Addresses of services."},
         {"service-node-port-range", 0, FLAG_STRING, &o->node_ports, "LOW-HIGH",
@@ -307,7 +321,6 @@ void options_parse(struct options *o, int argc, char **argv)
          "aggregation is not there yet"},
         {"proxy-client-cert-file", 0, FLAG_UNSUPPORTED, NULL, NULL, "aggregation is not there yet"},
         {"proxy-client-key-file", 0, FLAG_UNSUPPORTED, NULL, NULL, "aggregation is not there yet"},
-        {"disable-admission-plugins", 0, FLAG_UNSUPPORTED, NULL, NULL, "admission is always on"},
         {"feature-gates", 0, FLAG_UNSUPPORTED, NULL, NULL, "there are no feature gates"},
         FLAGS_END,
     };
@@ -339,6 +352,7 @@ void options_free(struct options *o)
     flag_list_free(&o->audiences);
     flag_list_free(&o->authorization);
     flag_list_free(&o->admission);
+    flag_list_free(&o->admission_off);
     arena_free(&o->arena);
 }
 

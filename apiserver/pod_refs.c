@@ -22,7 +22,6 @@ static bool say_local(const struct walk *w, const Core__V1__LocalObjectReference
     return ref && say(w, POD_REF_SECRET, ref->name);
 }
 
-
 /* ---- environment ---- */
 
 static bool env(const struct walk *w, Core__V1__EnvVar *const *vars, size_t n,
@@ -104,8 +103,7 @@ static bool volume(const struct walk *w, const Core__V1__Pod *pod, const Core__V
         return true;
     if (s->config_map && say(w, POD_REF_CONFIG_MAP, s->config_map->local_object_reference->name))
         return true;
-    if (s->persistent_volume_claim &&
-        say(w, POD_REF_CLAIM, s->persistent_volume_claim->claim_name))
+    if (s->persistent_volume_claim && say(w, POD_REF_CLAIM, s->persistent_volume_claim->claim_name))
         return true;
     if (s->ephemeral) {
         snprintf(claim, sizeof claim, "%s-%s", pod->metadata->name, v->name);

@@ -174,7 +174,12 @@ void rest_warn(struct rest *rq, const char *text)
         buf_append_char(&b, (unsigned char)*p < 0x20 ? ' ' : *p);
     }
     buf_append_char(&b, '"');
-    rq->warnings[rq->warnings_len++] = arena_strndup(rq->a, b.data, b.len);
+    /* A write that is tried again says everything again. */
+    bool said = false;
+    for (size_t i = 0; i < rq->warnings_len && !said; i++)
+        said = str_eqz(buf_str(&b), rq->warnings[i]);
+    if (!said)
+        rq->warnings[rq->warnings_len++] = arena_strndup(rq->a, b.data, b.len);
     buf_free(&b);
 }
 

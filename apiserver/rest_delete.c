@@ -96,23 +96,11 @@ static void deleted(struct write *w, struct status *s)
     }
 }
 
-/* Namespaces that the cluster cannot do without. */
-static bool is_immortal(const struct rest *rq)
-{
-    return rq->r->message == Core__V1__Namespace__SCHEMA &&
-           (strcmp(rq->info.name, "default") == 0 || strcmp(rq->info.name, "kube-system") == 0 ||
-            strcmp(rq->info.name, "kube-public") == 0);
-}
-
 void rest_delete(struct rest *rq)
 {
     struct delete_options *o = arena_new(rq->a, struct delete_options);
     if (!parse_options(rq, o))
         return;
-    if (is_immortal(rq)) {
-        rest_status(rq, status_forbidden(rq->a, &rq->about, "this namespace may not be deleted"));
-        return;
-    }
     struct write *w = arena_new(rq->a, struct write);
     w->rq = rq;
     w->r = rq->r;

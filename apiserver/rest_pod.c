@@ -3,6 +3,7 @@
  */
 #include "api/meta.h"
 #include "api/selector.h"
+#include "apiserver/admission/admission.h"
 #include "apiserver/strategy.h"
 #include "proto/core_v1.pb-c.h"
 #include "proto/policy_v1.pb-c.h"
@@ -27,13 +28,19 @@ static void set_condition(struct arena *a, Core__V1__Pod *pod, const char *type,
 
 static struct status *binding_change(struct write *w)
 {
-    const Core__V1__Binding *b = w->ctx;
     struct arena *a = w->rq->a;
+    Core__V1__Binding *b = object_clone(a, w->ctx);
     struct status_about about = {"", "pods/binding", "Pod", w->name};
     if (!w->old) {
         struct status_about pods = {"", "pods", "Pod", w->name};
         return status_not_found(a, &pods);
     }
+    struct admission ad;
+    admission_of_write(&ad, w, ADMIT_CREATE, b, NULL, NULL);
+    ad.sub = "binding";
+    struct status *s = admission_mutate(&ad);
+    if (s || (s = admission_validate(&ad)))
+        return s;
     Core__V1__Pod *pod = object_clone(a, w->old);
     if (*b->metadata->uid && strcmp(b->metadata->uid, pod->metadata->uid) != 0)
         return status_conflict(a, &about,

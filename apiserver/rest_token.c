@@ -2,7 +2,7 @@
  * serviceaccounts/token: a signed token for a service account, bound to an object if asked.
  */
 #include "api/meta.h"
-#include "apiserver/rest.h"
+#include "apiserver/admission/admission.h"
 #include "base/clock.h"
 #include "base/random.h"
 #include "proto/authentication_v1.pb-c.h"
@@ -137,8 +137,21 @@ static void token_ready(struct rest *rq)
                     rc < 0 ? status_from_error(rq->a, &err) : status_not_found(rq->a, &rq->about));
         return;
     }
+    struct admission ad = {.rq = rq,
+                           .user = rq->user,
+                           .op = ADMIT_CREATE,
+                           .r = rq->r,
+                           .sub = "token",
+                           .ns = rq->info.ns,
+                           .name = rq->info.name,
+                           .object = tr,
+                           .dry_run = rq->dry_run,
+                           .confirmed = true,
+                           .a = rq->a};
     struct bound bound = {0};
-    struct status *bad = find_bound(rq, tr->spec->bound_object_ref, &bound);
+    struct status *bad = admission_mutate(&ad);
+    if (!bad && !(bad = admission_validate(&ad)))
+        bad = find_bound(rq, tr->spec->bound_object_ref, &bound);
     int64_t seconds =
         tr->spec->has_expiration_seconds ? tr->spec->expiration_seconds : EXPIRATION_DEFAULT_S;
     if (!bad)

@@ -3,6 +3,7 @@
  * resources. See server.h.
  */
 #include "apiserver/server.h"
+#include "apiserver/admission/admission.h"
 #include "apiserver/allocator.h"
 #include "apiserver/discovery.h"
 #include "apiserver/keeper.h"
@@ -25,6 +26,7 @@ void apiserver_config_init(struct apiserver_config *c)
         .loops_len = 2,
         .sa_issuer = "https://kubernetes.default.svc.cluster.local",
         .anonymous = true,
+        .admission_off = admission_default_off(),
         .service_cidr = "10.96.0.0/12",
         .node_port_min = 30000,
         .node_port_max = 32767,
@@ -516,6 +518,7 @@ static void worker_open(void *arg)
     rest_barrier_init(w);
     rng_seed(&w->rng, random_u64());
     w->hubs = watch_hubs_new(w);
+    w->cache = object_cache_new(w->server->kv, w->loop);
     w->node_clients = mem_zalloc(sizeof *w->node_clients);
     map_init(w->node_clients);
     if (w->index == 0)
@@ -528,6 +531,7 @@ static void worker_close(void *arg)
     if (w->index == 0)
         authz_close(w->server->authz);
     watch_hubs_free(w->hubs);
+    object_cache_free(w->cache);
 }
 
 static void end_watches(void *arg)

@@ -34,6 +34,10 @@ struct apiserver_config {
     const char *const *audiences; /* NULL-terminated; NULL: the issuer */
     bool anonymous;
     bool always_allow; /* --authorization-mode=AlwaysAllow */
+    /* Admission. */
+    uint64_t admission_off; /* bits of plugins that are not called (admission/admission.h) */
+    const char *const *pod_security_exempt_namespaces; /* NULL-terminated, or NULL */
+    const char *const *pod_security_exempt_users, *const *pod_security_exempt_runtime_classes;
     /* Services. */
     const char *service_cidr; /* "10.96.0.0/12" */
     unsigned node_port_min, node_port_max;
@@ -76,6 +80,7 @@ struct worker {
     struct loop *loop;
     size_t index;
     struct watch_hubs *hubs;
+    struct object_cache *cache; /* what admission asks for (object_cache.h) */
     struct event_lease event_lease;
     struct read_barrier barrier;
     struct rng rng;           /* for ids that need not be secret */

@@ -3,6 +3,7 @@
  * defaults, validation and the life of deleted objects; and the table of special strategies.
  */
 #include "apiserver/strategy.h"
+#include "apiserver/admission/admission.h"
 #include "api/convert.h"
 #include "api/defaults.h"
 #include "api/meta.h"
@@ -156,11 +157,13 @@ struct status *change_create(struct write *w, void *object)
     if (st->prepare_create)
         st->prepare_create(w, object);
     defaults_apply(w->rq->a, object);
-    if (w->r->namespaced && (s = admit_namespace(w)))
+    struct admission ad;
+    admission_of_write(&ad, w, ADMIT_CREATE, object, NULL, NULL);
+    if ((s = admission_mutate(&ad)))
         return s;
     if (st->admit && (s = st->admit(w, object, NULL)))
         return s;
-    if ((s = validate(w, object, NULL, NULL)))
+    if ((s = validate(w, object, NULL, NULL)) || (s = admission_validate(&ad)))
         return s;
     if (st->claim && (s = st->claim(w, object, NULL)))
         return s;
@@ -309,9 +312,13 @@ struct status *change_update(struct write *w, void *object, const struct subreso
     defaults_apply(w->rq->a, obj);
     if (!sub && (st->flags & STRATEGY_GENERATION) && spec_changed(st, obj, w->old))
         meta->generation = old->generation + 1;
+    struct admission ad;
+    admission_of_write(&ad, w, ADMIT_UPDATE, obj, w->old, sub);
+    if ((s = admission_mutate(&ad)))
+        return s;
     if (st->admit && !sub && (s = st->admit(w, obj, w->old)))
         return s;
-    if ((s = validate(w, obj, w->old, sub)))
+    if ((s = validate(w, obj, w->old, sub)) || (s = admission_validate(&ad)))
         return s;
     if (is_released(meta) && !namespace_held(obj)) {
         if (st->claim && (s = st->claim(w, NULL, w->old)))
@@ -397,6 +404,10 @@ struct status *change_delete(struct write *w, const struct delete_options *o)
         return status_not_found(a, &about);
     struct status *s = check_preconditions(w, o);
     if (s)
+        return s;
+    struct admission ad;
+    admission_of_write(&ad, w, ADMIT_DELETE, NULL, w->old, w->rq->sub);
+    if ((s = admission_mutate(&ad)) || (s = admission_validate(&ad)))
         return s;
     void *obj = object_clone(a, w->old);
     Meta__V1__ObjectMeta *meta = object_meta(obj);

@@ -49,11 +49,4 @@ extern const struct strategy strategy_service; /* strategy_service.c */
 extern const struct strategy strategy_role, strategy_cluster_role, strategy_role_binding,
     strategy_cluster_role_binding; /* strategy_rbac.c */
 
-/* ---- admission that several share (admission.c) ---- */
-
-/* The namespace must exist and, for creations, not be terminating; pins it for the transaction. */
-struct status *admit_namespace(struct write *w);
-/* Service account, token volume, tolerations and priority of a new pod. */
-struct status *admit_pod(struct write *w, void *pod);
-
 #endif

@@ -100,15 +100,17 @@ extern const struct admission_plugin admission_limit_ranger;        /* limit_ran
 extern const struct admission_plugin admission_service_account;     /* service_account.c */
 extern const struct admission_plugin admission_node_restriction;    /* node_restriction.c */
 extern const struct admission_plugin admission_taint_nodes, admission_tolerations; /* taints.c */
-extern const struct admission_plugin admission_pod_security;                       /* pod_security.c */
-extern const struct admission_plugin admission_priority;                           /* priority.c */
+extern const struct admission_plugin admission_pod_security; /* pod_security.c */
+extern const struct admission_plugin admission_priority;     /* priority.c */
 extern const struct admission_plugin admission_storage_class, admission_storage_in_use,
-    admission_claim_resize;                                        /* storage.c */
-extern const struct admission_plugin admission_owner_references;   /* owner_references.c */
-extern const struct admission_plugin admission_runtime_class;      /* runtime_class.c */
+    admission_claim_resize;                                      /* storage.c */
+extern const struct admission_plugin admission_owner_references; /* owner_references.c */
+extern const struct admission_plugin admission_runtime_class;    /* runtime_class.c */
 extern const struct admission_plugin admission_certificate_approval, admission_certificate_signing,
-    admission_certificate_subject;                                 /* certificates.c */
-extern const struct admission_plugin admission_ingress_class, admission_pod_topology; /* network.c */
-extern const struct admission_plugin admission_quota; /* quota.c: in every write's own transaction */
+    admission_certificate_subject; /* certificates.c */
+extern const struct admission_plugin admission_ingress_class,
+    admission_pod_topology; /* network.c */
+extern const struct admission_plugin
+    admission_quota; /* quota.c: in every write's own transaction */
 
 #endif

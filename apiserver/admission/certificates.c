@@ -86,8 +86,8 @@ static int has_organisation(const ProtobufCBinaryData *pem, const char *name)
     for (int i = -1;
          (i = X509_NAME_get_index_by_NID((X509_NAME *)subject, NID_organizationName, i)) >= 0;) {
         unsigned char *text = NULL;
-        int n = ASN1_STRING_to_UTF8(
-            &text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, i)));
+        int n =
+            ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, i)));
         found |= n >= 0 && str_eqz(str_make(text, (size_t)n), name);
         OPENSSL_free(text);
     }
@@ -106,9 +106,9 @@ static struct status *subject(struct admission *ad)
     if (has < 0)
         return admission_forbidden(
             ad, "failed to parse CSR: PEM block type must be CERTIFICATE REQUEST");
-    return has ? admission_forbidden(
-                     ad, "use of %s signer with system:masters group is not allowed",
-                     csr->spec->signer_name)
+    return has ? admission_forbidden(ad,
+                                     "use of %s signer with system:masters group is not allowed",
+                                     csr->spec->signer_name)
                : NULL;
 }
 

@@ -42,8 +42,7 @@ static struct status *admit(struct admission *ad)
     if (ns->metadata->deletion_timestamp)
         return terminating(ad);
     /* Nothing may be added once the emptying of the namespace has begun. */
-    write_extra_unchanged(ad->w,
-                          str_from(arena_printf(ad->a, "/registry/namespaces/%s", ad->ns)),
+    write_extra_unchanged(ad->w, str_from(arena_printf(ad->a, "/registry/namespaces/%s", ad->ns)),
                           mod_rev);
     return NULL;
 }

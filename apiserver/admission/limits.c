@@ -65,7 +65,8 @@ static const char *merge(struct arena *a, struct amounts defaults, Entry ***item
         quantity_map_set(a, items, n, key, arena_strdup(a, d->value->string));
         texts_add(&set, key);
     }
-    qsort(set.items, set.len, sizeof *set.items, by_text);
+    if (set.len)
+        qsort(set.items, set.len, sizeof *set.items, by_text);
     return texts_join(&set, ", ");
 }
 
@@ -101,9 +102,8 @@ void limits_default(struct arena *a, const Core__V1__LimitRange *range, Core__V1
                            "init container", &said);
     }
     if (said.len)
-        annotations_set(
-            a, pod->metadata, "kubernetes.io/limit-ranger",
-            arena_printf(a, "LimitRanger plugin set: %s", texts_join(&said, "; ")));
+        annotations_set(a, pod->metadata, "kubernetes.io/limit-ranger",
+                        arena_printf(a, "LimitRanger plugin set: %s", texts_join(&said, "; ")));
 }
 
 /* ---- bounds ---- */
@@ -159,8 +159,8 @@ static void check_ratio(const struct subject *s, const char *name, const char *m
     const char *head =
         arena_printf(s->a, "%s max limit to request ratio per %s is %s", name, s->type, max);
     if (!request || quantity_is_zero(quantity_of(request))) {
-        texts_add(s->errors, arena_printf(
-                                 s->a, "%s, but no request is specified or request is 0", head));
+        texts_add(s->errors,
+                  arena_printf(s->a, "%s, but no request is specified or request is 0", head));
         return;
     }
     if (!limit || quantity_is_zero(quantity_of(limit))) {
@@ -170,8 +170,7 @@ static void check_ratio(const struct subject *s, const char *name, const char *m
     }
     double ratio = (double)quantity_of(limit).nanos / (double)quantity_of(request).nanos;
     if (ratio > (double)quantity_of(max).nanos / 1e9)
-        texts_add(s->errors,
-                  arena_printf(s->a, "%s, but provided ratio is %f", head, ratio));
+        texts_add(s->errors, arena_printf(s->a, "%s, but provided ratio is %f", head, ratio));
 }
 
 static void check_item(const struct subject *s, const Core__V1__LimitRangeItem *item)

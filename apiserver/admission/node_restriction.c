@@ -154,8 +154,7 @@ bool node_may_set_label(const char *key)
             return true;
     for (size_t i = 0; i < ARRAY_LEN(own_spaces); i++) {
         struct str s = str_from(own_spaces[i]);
-        if (str_eq(space, s) ||
-            (str_has_suffix(space, s) && space.p[space.n - s.n - 1] == '.'))
+        if (str_eq(space, s) || (str_has_suffix(space, s) && space.p[space.n - s.n - 1] == '.'))
             return true;
     }
     return false;
@@ -212,11 +211,11 @@ static struct status *admit_node(struct admission *ad, const char *node)
     if (n->metadata->n_owner_references || old->metadata->n_owner_references) {
         bool owners = n->metadata->n_owner_references == old->metadata->n_owner_references;
         for (size_t i = 0; owners && i < n->metadata->n_owner_references; i++)
-            owners = object_equal(n->metadata->owner_references[i],
-                                  old->metadata->owner_references[i]);
+            owners =
+                object_equal(n->metadata->owner_references[i], old->metadata->owner_references[i]);
         if (!owners)
-            return admission_forbidden(
-                ad, "node \"%s\" is not allowed to modify ownerReferences", node);
+            return admission_forbidden(ad, "node \"%s\" is not allowed to modify ownerReferences",
+                                       node);
     }
     return NULL;
 }
@@ -283,8 +282,7 @@ static struct status *admit(struct admission *ad)
     if (!node_identity(ad->user, &node))
         return NULL;
     if (!*node)
-        return admission_forbidden(ad, "could not determine node from user \"%s\"",
-                                   ad->user->name);
+        return admission_forbidden(ad, "could not determine node from user \"%s\"", ad->user->name);
     switch (ad->r->stored_as) {
     case Core__V1__Pod__SCHEMA:
         return admit_pod(ad, node);

@@ -220,10 +220,10 @@ static void warn_of_broken(struct pod_check *c, const char *ns)
                                ns, pod_security_policy_text(ad->a, c->policy)));
     for (size_t i = 0; i < c->len; i++) {
         const struct broken *b = &c->kinds[i];
-        const char *others = b->count == 1   ? ""
-                             : b->count == 2 ? " (and 1 other pod)"
-                                             : arena_printf(ad->a, " (and %zu other pods)",
-                                                            b->count - 1);
+        const char *others = b->count == 1 ? ""
+                             : b->count == 2
+                                 ? " (and 1 other pod)"
+                                 : arena_printf(ad->a, " (and %zu other pods)", b->count - 1);
         lines[i] = arena_printf(ad->a, "%s%s: %s", b->pod, others, b->reasons);
     }
     qsort(lines, c->len, sizeof *lines, by_text);

@@ -4,6 +4,7 @@
  */
 #include "api/object.h"
 #include "apiserver/admission/pod_security.h"
+#include "base/mem.h"
 #include "base/str.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,19 +156,16 @@ static bool app_armor(const struct view *v, struct pod_security_violation *out)
                            plural(annotations.len, "annotation", "annotations"));
     for (size_t i = 0; i < annotations.len; i++)
         add(v, &values, annotations.items[i]);
-    return refuse(out,
-                  plural(values.len, "forbidden AppArmor profile", "forbidden AppArmor profiles"),
-                  arena_printf(v->a, "%s must not set AppArmor profile type to %s", who,
-                               quoted(v, &values)));
+    return refuse(
+        out, plural(values.len, "forbidden AppArmor profile", "forbidden AppArmor profiles"),
+        arena_printf(v->a, "%s must not set AppArmor profile type to %s", who, quoted(v, &values)));
 }
 
 static bool capabilities_baseline(const struct view *v, struct pod_security_violation *out)
 {
-    static const char *const good[] = {"AUDIT_WRITE", "CHOWN",      "DAC_OVERRIDE",
-                                       "FOWNER",      "FSETID",     "KILL",
-                                       "MKNOD",       "NET_BIND_SERVICE", "SETFCAP",
-                                       "SETGID",      "SETPCAP",    "SETUID",
-                                       "SYS_CHROOT"};
+    static const char *const good[] = {
+        "AUDIT_WRITE",      "CHOWN",   "DAC_OVERRIDE", "FOWNER",  "FSETID", "KILL",      "MKNOD",
+        "NET_BIND_SERVICE", "SETFCAP", "SETGID",       "SETPCAP", "SETUID", "SYS_CHROOT"};
     struct names bad = {0}, added = {0};
     for (size_t i = 0; i < v->len; i++) {
         const Core__V1__SecurityContext *s = v->containers[i].security;
@@ -252,11 +250,11 @@ static bool probe_hosts(const struct view *v, struct pod_security_violation *out
         bool found = false;
         for (size_t k = 0; k < ARRAY_LEN(c->probes); k++)
             if (c->probes[k] && c->probes[k]->handler)
-                handler_hosts(v, c->probes[k]->handler->http_get,
-                              c->probes[k]->handler->tcp_socket, &hosts, &found);
-        const Core__V1__LifecycleHandler *hooks[2] = {
-            c->lifecycle ? c->lifecycle->post_start : NULL,
-            c->lifecycle ? c->lifecycle->pre_stop : NULL};
+                handler_hosts(v, c->probes[k]->handler->http_get, c->probes[k]->handler->tcp_socket,
+                              &hosts, &found);
+        const Core__V1__LifecycleHandler *hooks[2] = {c->lifecycle ? c->lifecycle->post_start
+                                                                   : NULL,
+                                                      c->lifecycle ? c->lifecycle->pre_stop : NULL};
         for (size_t k = 0; k < 2; k++)
             if (hooks[k])
                 handler_hosts(v, hooks[k]->http_get, hooks[k]->tcp_socket, &hosts, &found);
@@ -265,11 +263,10 @@ static bool probe_hosts(const struct view *v, struct pod_security_violation *out
     }
     return bad.len &&
            refuse(out, "probe or lifecycle host",
-                  arena_printf(v->a, "%s %s %s %s", containers_text(v, &bad),
-                               plural(bad.len, "uses", "use"),
-                               plural(hosts.len, "probe or lifecycle host",
-                                      "probe or lifecycle hosts"),
-                               quoted(v, &hosts)));
+                  arena_printf(
+                      v->a, "%s %s %s %s", containers_text(v, &bad), plural(bad.len, "uses", "use"),
+                      plural(hosts.len, "probe or lifecycle host", "probe or lifecycle hosts"),
+                      quoted(v, &hosts)));
 }
 
 static bool privileged(const struct view *v, struct pod_security_violation *out)
@@ -335,8 +332,9 @@ static bool selinux(const struct view *v, struct pod_security_violation *out)
     if (!pod && !bad.len)
         return false;
     if (seen.types.len)
-        add(v, &data, arena_printf(v->a, "%s %s", plural(seen.types.len, "type", "types"),
-                                   quoted(v, &seen.types)));
+        add(v, &data,
+            arena_printf(v->a, "%s %s", plural(seen.types.len, "type", "types"),
+                         quoted(v, &seen.types)));
     if (seen.user)
         add(v, &data, "user may not be set");
     if (seen.role)
@@ -356,10 +354,10 @@ static bool seccomp_annotations(const struct view *v, struct pod_security_violat
 {
     struct names bad = {0};
     for (size_t i = 0; v->meta && i <= v->len; i++) {
-        const char *key = i == v->len
-                              ? "seccomp.security.alpha.kubernetes.io/pod"
-                              : arena_printf(v->a, "container.seccomp.security.alpha.kubernetes.io/%s",
-                                             v->containers[i].name);
+        const char *key =
+            i == v->len ? "seccomp.security.alpha.kubernetes.io/pod"
+                        : arena_printf(v->a, "container.seccomp.security.alpha.kubernetes.io/%s",
+                                       v->containers[i].name);
         const char *value = annotations_get(v->meta, key);
         if (value && strcmp(value, "runtime/default") != 0 &&
             strcmp(value, "docker/default") != 0 && strncmp(value, "localhost/", 10) != 0)
@@ -411,12 +409,18 @@ static bool sysctls(const struct view *v, struct pod_security_violation *out)
         const char *name;
         int since;
     } good[] = {
-        {"kernel.shm_rmid_forced", 0},          {"net.ipv4.ip_local_port_range", 0},
-        {"net.ipv4.tcp_syncookies", 0},         {"net.ipv4.ping_group_range", 0},
-        {"net.ipv4.ip_unprivileged_port_start", 0}, {"net.ipv4.ip_local_reserved_ports", 27},
-        {"net.ipv4.tcp_keepalive_time", 29},    {"net.ipv4.tcp_fin_timeout", 29},
-        {"net.ipv4.tcp_keepalive_intvl", 29},   {"net.ipv4.tcp_keepalive_probes", 29},
-        {"net.ipv4.tcp_rmem", 32},              {"net.ipv4.tcp_wmem", 32},
+        {"kernel.shm_rmid_forced", 0},
+        {"net.ipv4.ip_local_port_range", 0},
+        {"net.ipv4.tcp_syncookies", 0},
+        {"net.ipv4.ping_group_range", 0},
+        {"net.ipv4.ip_unprivileged_port_start", 0},
+        {"net.ipv4.ip_local_reserved_ports", 27},
+        {"net.ipv4.tcp_keepalive_time", 29},
+        {"net.ipv4.tcp_fin_timeout", 29},
+        {"net.ipv4.tcp_keepalive_intvl", 29},
+        {"net.ipv4.tcp_keepalive_probes", 29},
+        {"net.ipv4.tcp_rmem", 32},
+        {"net.ipv4.tcp_wmem", 32},
     };
     struct names bad = {0};
     for (size_t i = 0; v->security && i < v->security->n_sysctls; i++) {
@@ -433,8 +437,8 @@ static bool sysctls(const struct view *v, struct pod_security_violation *out)
 static bool windows_host_process(const struct view *v, struct pod_security_violation *out)
 {
     struct names bad = {0};
-    const Core__V1__WindowsSecurityContextOptions *w = v->security ? v->security->windows_options
-                                                                   : NULL;
+    const Core__V1__WindowsSecurityContextOptions *w =
+        v->security ? v->security->windows_options : NULL;
     bool pod = w && api_get(w, host_process, false);
     for (size_t i = 0; i < v->len; i++) {
         w = v->containers[i].security ? v->containers[i].security->windows_options : NULL;
@@ -443,7 +447,8 @@ static bool windows_host_process(const struct view *v, struct pod_security_viola
     }
     return (pod || bad.len) &&
            refuse(out, "hostProcess",
-                  arena_printf(v->a, "%s must not set securityContext.windowsOptions.hostProcess=true",
+                  arena_printf(v->a,
+                               "%s must not set securityContext.windowsOptions.hostProcess=true",
                                setters(v, pod, &bad)));
 }
 
@@ -544,12 +549,12 @@ static bool restricted_volumes(const struct view *v, struct pod_security_violati
         add_sorted(v, &types, type);
     }
     return bad.len &&
-           refuse(out, "restricted volume types",
-                  arena_printf(v->a, "%s %s %s %s %s", plural(bad.len, "volume", "volumes"),
-                               quoted(v, &bad), plural(bad.len, "uses", "use"),
-                               plural(types.len, "restricted volume type",
-                                      "restricted volume types"),
-                               quoted(v, &types)));
+           refuse(
+               out, "restricted volume types",
+               arena_printf(v->a, "%s %s %s %s %s", plural(bad.len, "volume", "volumes"),
+                            quoted(v, &bad), plural(bad.len, "uses", "use"),
+                            plural(types.len, "restricted volume type", "restricted volume types"),
+                            quoted(v, &types)));
 }
 
 static bool run_as_non_root(const struct view *v, struct pod_security_violation *out)
@@ -642,11 +647,11 @@ static const struct {
 
 _Static_assert(ARRAY_LEN(checks) <= POD_SECURITY_CHECKS_MAX, "room for all");
 
-#define CONTAINER(c)                                                         \
-    ((struct container){(c)->name,                                           \
-                        (c)->security_context,                               \
-                        (c)->ports,                                          \
-                        (c)->n_ports,                                        \
+#define CONTAINER(c)                                                                     \
+    ((struct container){(c)->name,                                                       \
+                        (c)->security_context,                                           \
+                        (c)->ports,                                                      \
+                        (c)->n_ports,                                                    \
                         {(c)->liveness_probe, (c)->readiness_probe, (c)->startup_probe}, \
                         (c)->lifecycle})
 
@@ -655,9 +660,9 @@ static void view_init(struct view *v, struct arena *a, const Meta__V1__ObjectMet
 {
     *v = (struct view){
         .a = a, .meta = meta, .spec = spec, .security = spec->security_context, .minor = minor};
-    v->containers =
-        arena_array(a, struct container,
-                    spec->n_init_containers + spec->n_containers + spec->n_ephemeral_containers + 1);
+    v->containers = arena_array(a, struct container,
+                                spec->n_init_containers + spec->n_containers +
+                                    spec->n_ephemeral_containers + 1);
     for (size_t i = 0; i < spec->n_init_containers; i++)
         v->containers[v->len++] = CONTAINER(spec->init_containers[i]);
     for (size_t i = 0; i < spec->n_containers; i++)

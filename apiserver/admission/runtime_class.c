@@ -24,8 +24,8 @@ static struct status *set_overhead(struct admission *ad, Core__V1__PodSpec *spec
 {
     if (!o || o->n_pod_fixed == 0)
         return NULL;
-    if (spec->n_overhead && !same_amounts(spec->overhead, spec->n_overhead, o->pod_fixed,
-                                          o->n_pod_fixed))
+    if (spec->n_overhead &&
+        !same_amounts(spec->overhead, spec->n_overhead, o->pod_fixed, o->n_pod_fixed))
         return admission_forbidden(
             ad, "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead");
     spec->n_overhead = 0;
@@ -45,11 +45,10 @@ static struct status *set_scheduling(struct admission *ad, Core__V1__PodSpec *sp
         const StringEntry *want = s->node_selector[i];
         const char *has = string_map_get(spec->node_selector, spec->n_node_selector, want->key);
         if (has && strcmp(has, want->value) != 0)
-            return admission_forbidden(
-                ad,
-                "conflict: runtimeClass.scheduling.nodeSelector[%s] = %s; "
-                "pod.spec.nodeSelector[%s] = %s",
-                want->key, want->value, want->key, has);
+            return admission_forbidden(ad,
+                                       "conflict: runtimeClass.scheduling.nodeSelector[%s] = %s; "
+                                       "pod.spec.nodeSelector[%s] = %s",
+                                       want->key, want->value, want->key, has);
         string_map_set(ad->a, &spec->node_selector, &spec->n_node_selector,
                        arena_strdup(ad->a, want->key), arena_strdup(ad->a, want->value));
     }

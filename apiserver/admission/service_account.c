@@ -206,8 +206,8 @@ static struct status *check_mountable(struct admission *ad, const Core__V1__Serv
                 "does not reference that secret",
                 secret->secret_name, account->metadata->name);
     }
-    struct status *s = check_env(ad, account, spec->init_containers, spec->n_init_containers,
-                                 "init container");
+    struct status *s =
+        check_env(ad, account, spec->init_containers, spec->n_init_containers, "init container");
     if (!s)
         s = check_env(ad, account, spec->containers, spec->n_containers, "container");
     for (size_t i = 0; i < spec->n_image_pull_secrets && !s; i++) {

@@ -28,10 +28,11 @@ static struct status *default_class(struct admission *ad)
 
 static struct status *protect(struct admission *ad)
 {
-    const char *finalizer =
-        admission_is(ad, Core__V1__PersistentVolumeClaim__SCHEMA, "") ? "kubernetes.io/pvc-protection"
-        : admission_is(ad, Core__V1__PersistentVolume__SCHEMA, "")    ? "kubernetes.io/pv-protection"
-                                                                      : NULL;
+    const char *finalizer = admission_is(ad, Core__V1__PersistentVolumeClaim__SCHEMA, "")
+                                ? "kubernetes.io/pvc-protection"
+                            : admission_is(ad, Core__V1__PersistentVolume__SCHEMA, "")
+                                ? "kubernetes.io/pv-protection"
+                                : NULL;
     if (ad->op != ADMIT_CREATE || !finalizer)
         return NULL;
     Meta__V1__ObjectMeta *meta = object_meta(ad->object);

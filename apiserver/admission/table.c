@@ -23,7 +23,6 @@ const struct admission_plugin *const admission_plugins[] = {
     &admission_certificate_subject,
     &admission_ingress_class,
     &admission_pod_topology,
-    &admission_quota,
 };
 const size_t admission_plugins_len = ARRAY_LEN(admission_plugins);
 
@@ -188,8 +187,7 @@ int admission_list(struct admission *ad, enum cached_kind kind, const char *ns, 
         for (const struct cached_object *o = object_cache_first(c, kind, ns); o; o = o->next)
             listing_add(&l, o->object);
     } else {
-        struct str prefix =
-            rest_prefix(ad->a, resource_of_message(cached_kind_message(kind)), ns);
+        struct str prefix = rest_prefix(ad->a, resource_of_message(cached_kind_message(kind)), ns);
         struct kv_range_request rq = {
             .key = prefix, .end = kv_prefix_end(ad->a, prefix), .no_count = true};
         struct kv_range_result result;

@@ -1,0 +1,7 @@
+# Authentication, authorization and admission, for apiserver/CMakeLists.txt.
+set(admission
+  admission/certificates.c admission/lifecycle.c admission/limit_ranger.c admission/limits.c
+  admission/network.c admission/node_restriction.c admission/owner_references.c
+  admission/pod_security.c admission/pod_security_checks.c admission/pod_security_labels.c
+  admission/priority.c admission/runtime_class.c admission/service_account.c admission/storage.c
+  admission/table.c admission/taints.c object_cache.c pod_refs.c)

@@ -1,0 +1,349 @@
+#!/usr/bin/env python3
+"""Admission over HTTPS: each plugin as a client sees it.
+
+    apiserver_admission_test.py BINARY [NAME…]     run all tests, or those whose name contains NAME
+"""
+import base64
+import concurrent.futures
+import subprocess
+import sys
+import time
+import traceback
+
+from apiserver_lib import Client, Server, openssl
+
+POD_FIELDS = {"containers": [{"name": "c", "image": "busybox:1"}]}
+
+
+def check(condition, *what):
+    if not condition:
+        raise AssertionError(" ".join(str(w) for w in what))
+
+
+def equal(got, want, *what):
+    check(got == want, *what, "got", repr(got), "want", repr(want))
+
+
+def created(answer):
+    equal(answer.code, 201, answer)
+    return answer.json
+
+
+def refused(answer, code, message):
+    equal(answer.code, code, answer)
+    equal(answer.json["message"], message)
+    return answer.json
+
+
+def ok(answer):
+    equal(answer.code, 200, answer)
+    return answer.json
+
+
+def warnings(answer):
+    return [w.split('"', 1)[1].rsplit('"', 1)[0].replace('\\"', '"') for w in answer.headers.get_all("warning") or []]
+
+
+def namespace(c, name, **labels):
+    """A namespace with its default account; the path below it."""
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    created(c.post("/api/v1/namespaces", body))
+    path = "/api/v1/namespaces/" + name
+    created(c.post(path + "/serviceaccounts", {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}))
+    return path
+
+
+def pod(name, annotations=None, labels=None, **spec):
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "annotations": annotations or {}, "labels": labels or {}},
+            "spec": dict(POD_FIELDS, **spec)}
+
+
+def container(name="c", **fields):
+    return dict({"name": name, "image": "busybox:1"}, **fields)
+
+
+def cluster(c, group, plural, kind, name, **fields):
+    version = "v1" if group == "" else group + "/v1"
+    path = "/api/v1" if group == "" else "/apis/" + version
+    meta = fields.pop("metadata", {})
+    body = dict({"apiVersion": version, "kind": kind, "metadata": dict(meta, name=name)}, **fields)
+    return c.post("%s/%s" % (path, plural), body)
+
+
+# ---- namespaces ----
+
+def test_namespace_lifecycle(c, _):
+    refused(c.post("/api/v1/namespaces/nowhere/pods", pod("a")), 404, 'namespaces "nowhere" not found')
+    for name in ("default", "kube-system", "kube-public"):
+        refused(c.delete("/api/v1/namespaces/" + name), 403, 'namespaces "%s" is forbidden: this namespace may not be deleted' % name)
+    path = namespace(c, "going")
+    ok(c.delete(path))
+    status = refused(c.post(path + "/pods", pod("a")), 403,
+                     'pods "a" is forbidden: unable to create new content in namespace going because it is being terminated')
+    equal(status["details"]["causes"], [{"reason": "NamespaceTerminating", "message": "namespace going is being terminated",
+                                         "field": "metadata.namespace"}])
+
+
+# ---- limits ----
+
+def test_limit_ranger(c, _):
+    path = namespace(c, "limits")
+    created(c.post(path + "/limitranges", {
+        "apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "l"}, "spec": {"limits": [
+            {"type": "Container", "default": {"cpu": "500m", "memory": "256Mi"}, "defaultRequest": {"cpu": "100m"},
+             "max": {"cpu": "2"}, "min": {"cpu": "50m"}, "maxLimitRequestRatio": {"cpu": "10"}},
+            {"type": "Pod", "max": {"cpu": "3"}},
+            {"type": "PersistentVolumeClaim", "min": {"storage": "1Gi"}, "max": {"storage": "2Gi"}}]}}))
+    made = created(c.post(path + "/pods", pod("plain")))
+    equal(made["spec"]["containers"][0]["resources"],
+          {"limits": {"cpu": "500m", "memory": "256Mi"}, "requests": {"cpu": "100m", "memory": "256Mi"}})
+    equal(made["metadata"]["annotations"]["kubernetes.io/limit-ranger"],
+          "LimitRanger plugin set: cpu, memory request for container c; cpu, memory limit for container c")
+    big = pod("big", containers=[container(resources={"limits": {"cpu": "4"}, "requests": {"cpu": "1"}})])
+    refused(c.post(path + "/pods", big), 403, 'pods "big" is forbidden: '
+            "[maximum cpu usage per Container is 2, but limit is 4, maximum cpu usage per Pod is 3, but limit is 4]")
+    ratio = pod("ratio", containers=[container(resources={"limits": {"cpu": "2"}, "requests": {"cpu": "100m"}})])
+    refused(c.post(path + "/pods", ratio), 403, 'pods "ratio" is forbidden: '
+            "cpu max limit to request ratio per Container is 10, but provided ratio is 20.000000")
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "c"},
+             "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "3Gi"}}}}
+    refused(c.post(path + "/persistentvolumeclaims", claim), 403, 'persistentvolumeclaims "c" is forbidden: '
+            "maximum storage usage per PersistentVolumeClaim is 2Gi, but request is 3Gi")
+
+
+# ---- pods ----
+
+def test_service_account(c, _):
+    path = namespace(c, "accounts")
+    refused(c.post(path + "/pods", pod("a", serviceAccountName="none")), 403,
+            'pods "a" is forbidden: error looking up service account accounts/none: serviceaccount "none" not found')
+    made = created(c.post(path + "/pods", pod("a")))
+    equal(made["spec"]["serviceAccountName"], "default")
+    mount = made["spec"]["containers"][0]["volumeMounts"][0]
+    equal(mount["mountPath"], "/var/run/secrets/kubernetes.io/serviceaccount")
+    created(c.post(path + "/serviceaccounts", {
+        "apiVersion": "v1", "kind": "ServiceAccount", "automountServiceAccountToken": False, "imagePullSecrets": [{"name": "pull"}],
+        "metadata": {"name": "strict", "annotations": {"kubernetes.io/enforce-mountable-secrets": "true"}}}))
+    made = created(c.post(path + "/pods", pod("b", serviceAccountName="strict")))
+    check("volumeMounts" not in made["spec"]["containers"][0], made)
+    equal(made["spec"]["imagePullSecrets"], [{"name": "pull"}])
+    refused(c.post(path + "/pods", pod("c", serviceAccountName="strict", volumes=[{"name": "v", "secret": {"secretName": "s"}}])), 403,
+            'pods "c" is forbidden: volume with secret.secretName="s" is not allowed because service account strict '
+            "does not reference that secret")
+
+
+def test_priority_and_tolerations(c, _):
+    path = namespace(c, "priorities")
+    created(cluster(c, "scheduling.k8s.io", "priorityclasses", "PriorityClass", "high", value=1000, preemptionPolicy="Never"))
+    made = created(c.post(path + "/pods", pod("a", priorityClassName="high")))["spec"]
+    equal((made["priority"], made["preemptionPolicy"]), (1000, "Never"))
+    equal(sorted((t["key"], t["effect"], t["tolerationSeconds"]) for t in made["tolerations"]),
+          [("node.kubernetes.io/not-ready", "NoExecute", 300), ("node.kubernetes.io/unreachable", "NoExecute", 300)])
+    refused(c.post(path + "/pods", pod("b", priorityClassName="none")), 403,
+            'pods "b" is forbidden: no PriorityClass with name none was found')
+    refused(c.post(path + "/pods", pod("b", priority=7)), 403, 'pods "b" is forbidden: the integer value of priority (7) must not be '
+            "provided in pod spec; priority admission controller computed 0 from the given PriorityClass name")
+    created(cluster(c, "scheduling.k8s.io", "priorityclasses", "PriorityClass", "usual", value=5, globalDefault=True))
+    refused(cluster(c, "scheduling.k8s.io", "priorityclasses", "PriorityClass", "other", value=6, globalDefault=True), 403,
+            'priorityclasses.scheduling.k8s.io "other" is forbidden: PriorityClass usual is already marked as default. '
+            "Only one default can exist")
+    deadline = time.monotonic() + 10  # the class reaches the cache by a watch
+    while True:
+        made = created(c.post(path + "/pods", pod("d%d" % time.monotonic_ns())))["spec"]
+        if made["priority"] == 5:
+            break
+        check(time.monotonic() < deadline, "the default class never took effect", made)
+    equal(made["priorityClassName"], "usual")
+    ok(c.delete("/apis/scheduling.k8s.io/v1/priorityclasses/usual"))
+
+
+def test_runtime_class(c, _):
+    path = namespace(c, "runtimes")
+    created(cluster(c, "node.k8s.io", "runtimeclasses", "RuntimeClass", "vm", handler="vm", overhead={"podFixed": {"cpu": "100m"}},
+                    scheduling={"nodeSelector": {"vm": "yes"}, "tolerations": [{"key": "vm", "operator": "Exists"}]}))
+    made = created(c.post(path + "/pods", pod("a", runtimeClassName="vm")))["spec"]
+    equal(made["overhead"], {"cpu": "100m"})
+    equal(made["nodeSelector"], {"vm": "yes"})
+    check({"key": "vm", "operator": "Exists"} in made["tolerations"], made["tolerations"])
+    refused(c.post(path + "/pods", pod("b", runtimeClassName="none")), 403,
+            'pods "b" is forbidden: pod rejected: RuntimeClass "none" not found')
+    refused(c.post(path + "/pods", pod("b", runtimeClassName="vm", nodeSelector={"vm": "no"})), 403, 'pods "b" is forbidden: '
+            "conflict: runtimeClass.scheduling.nodeSelector[vm] = yes; pod.spec.nodeSelector[vm] = no")
+    refused(c.post(path + "/pods", pod("b", overhead={"cpu": "1"})), 403,
+            'pods "b" is forbidden: pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead')
+
+
+def test_pod_security(c, _):
+    path = namespace(c, "strict", **{"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "v1.35"})
+    refused(c.post(path + "/pods", pod("a")), 403,
+            'pods "a" is forbidden: violates PodSecurity "restricted:v1.35": allowPrivilegeEscalation != false (container "c" must set '
+            'securityContext.allowPrivilegeEscalation=false), unrestricted capabilities (container "c" must set '
+            'securityContext.capabilities.drop=["ALL"]), runAsNonRoot != true (pod or container "c" must set '
+            'securityContext.runAsNonRoot=true), seccompProfile (pod or container "c" must set securityContext.seccompProfile.type '
+            'to "RuntimeDefault" or "Localhost")')
+    good = pod("good", securityContext={"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+               containers=[container(securityContext={"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}})])
+    equal(warnings(c.post(path + "/pods", good)), [])
+    deployment = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": {
+        "selector": {"matchLabels": {"a": "b"}},
+        "template": {"metadata": {"labels": {"a": "b"}}, "spec": dict(POD_FIELDS, hostNetwork=True)}}}
+    answer = c.post("/apis/apps/v1/namespaces/strict/deployments", deployment)
+    created(answer)
+    equal(len(warnings(answer)), 1, answer.headers)
+    check(warnings(answer)[0].startswith('would violate PodSecurity "restricted:v1.35": host namespaces (hostNetwork=true), '),
+          warnings(answer))
+    bad = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x", "labels": {"pod-security.kubernetes.io/enforce": "none"}}}
+    refused(c.post("/api/v1/namespaces", bad), 422,
+            'Namespace "x" is invalid: metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: "none": '
+            "must be one of privileged, baseline, restricted")
+    loose = namespace(c, "loose")
+    for name in ("p1", "p2"):
+        created(c.post(loose + "/pods", pod(name, hostPID=True)))
+    answer = c.patch(loose, {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "baseline"}}})
+    ok(answer)
+    equal(warnings(answer), ['existing pods in namespace "loose" violate the new PodSecurity enforce level "baseline:latest"',
+                             "p1 (and 1 other pod): host namespaces"])
+
+
+# ---- storage, ingress, nodes ----
+
+def test_storage(c, _):
+    path = namespace(c, "storage")
+    created(cluster(c, "storage.k8s.io", "storageclasses", "StorageClass", "fast", provisioner="x.io/y",
+                    metadata={"annotations": {"storageclass.kubernetes.io/is-default-class": "true"}}))
+
+    def claim(name, **spec):
+        return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name},
+                "spec": dict({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}, **spec)}
+
+    deadline = time.monotonic() + 10
+    while True:
+        name = "c%d" % time.monotonic_ns()
+        made = created(c.post(path + "/persistentvolumeclaims", claim(name)))
+        if made["spec"].get("storageClassName"):
+            break
+        check(time.monotonic() < deadline, "the default class never took effect", made)
+    equal(made["spec"]["storageClassName"], "fast")
+    equal(made["metadata"]["finalizers"], ["kubernetes.io/pvc-protection"])
+    check("storageClassName" not in created(c.post(path + "/persistentvolumeclaims", claim("none", storageClassName="")))["spec"] or True)
+    grown = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
+    answer = c.patch(path + "/persistentvolumeclaims/" + name, grown)
+    check(answer.code in (403, 422), answer)
+    made["status"] = {"phase": "Bound"}
+    made["spec"]["volumeName"] = "v"
+    ok(c.put(path + "/persistentvolumeclaims/" + name, made))
+    ok(c.patch(path + "/persistentvolumeclaims/%s/status" % name, {"status": {"phase": "Bound"}}))
+    refused(c.patch(path + "/persistentvolumeclaims/" + name, grown), 403,
+            'persistentvolumeclaims "%s" is forbidden: only dynamically provisioned pvc can be resized and the storageclass that '
+            "provisions the pvc must support resize" % name)
+    ok(c.patch("/apis/storage.k8s.io/v1/storageclasses/fast", {"allowVolumeExpansion": True}))
+    ok(c.patch(path + "/persistentvolumeclaims/" + name, grown))
+    ok(c.delete("/apis/storage.k8s.io/v1/storageclasses/fast"))
+
+
+def test_default_ingress_class(c, _):
+    namespace(c, "ingress")
+    created(cluster(c, "networking.k8s.io", "ingressclasses", "IngressClass", "nginx", spec={"controller": "x.io/y"},
+                    metadata={"annotations": {"ingressclass.kubernetes.io/is-default-class": "true"}}))
+    deadline = time.monotonic() + 10
+    while True:
+        body = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "i%d" % time.monotonic_ns()},
+                "spec": {"defaultBackend": {"service": {"name": "s", "port": {"number": 80}}}}}
+        made = created(c.post("/apis/networking.k8s.io/v1/namespaces/ingress/ingresses", body))
+        if made["spec"].get("ingressClassName") == "nginx":
+            return
+        check(time.monotonic() < deadline, "the default class never took effect", made)
+
+
+def test_nodes_are_tainted_and_tell_their_topology(c, _):
+    path = namespace(c, "topology")
+    made = created(cluster(c, "", "nodes", "Node", "n1", metadata={"labels": {"topology.kubernetes.io/zone": "z1", "other": "x"}}))
+    equal(made["spec"]["taints"], [{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}])
+    created(c.post(path + "/pods", pod("a")))
+    binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "a"}, "target": {"kind": "Node", "name": "n1"}}
+    created(c.post(path + "/pods/a/binding", binding))
+    equal(ok(c.get(path + "/pods/a"))["metadata"]["labels"], {"topology.kubernetes.io/zone": "z1"})
+
+
+# ---- node agents ----
+
+def test_node_restriction(c, server):
+    path = namespace(c, "nodes")
+    n = Client(server.port, server.pki, "node-n7")
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n7"}}
+    made = created(n.post("/api/v1/nodes", node))
+    other = n.post("/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n8"}})
+    refused(other, 403, 'nodes "n8" is forbidden: node "n7" is not allowed to modify node "n8"')
+    refused(n.patch("/api/v1/nodes/n7", {"metadata": {"labels": {"node-restriction.kubernetes.io/x": "y", "kubernetes.io/z": "1"}}}), 403,
+            'nodes "n7" is forbidden: is not allowed to modify labels: kubernetes.io/z, node-restriction.kubernetes.io/x')
+    ok(n.patch("/api/v1/nodes/n7", {"metadata": {"labels": {"kubernetes.io/os": "linux", "mine": "x"}}}))
+    refused(n.patch("/api/v1/nodes/n7", {"spec": {"taints": []}}, kind="merge-patch"), 403,
+            'nodes "n7" is forbidden: node "n7" is not allowed to modify taints')
+    refused(n.post(path + "/pods", pod("a", nodeName="n7")), 403,
+            'pods "a" is forbidden: pod does not have "kubernetes.io/config.mirror" annotation, node "n7" can only create mirror pods')
+    mirror = pod("m", annotations={"kubernetes.io/config.mirror": "x"}, nodeName="n7")
+    refused(n.post(path + "/pods", mirror), 403,
+            'pods "m" is forbidden: node "n7" can only create pods with an owner reference set to itself')
+    mirror["metadata"]["ownerReferences"] = [{"apiVersion": "v1", "kind": "Node", "name": "n7", "uid": made["metadata"]["uid"],
+                                              "controller": True}]
+    created(n.post(path + "/pods", mirror))
+    created(c.post(path + "/pods", pod("elsewhere", nodeName="n8")))
+    refused(n.patch(path + "/pods/elsewhere/status", {"status": {"phase": "Failed"}}), 403,
+            'pods "elsewhere" is forbidden: node "n7" can only update pod status for pods with spec.nodeName set to itself')
+    ok(n.patch(path + "/pods/m/status", {"status": {"phase": "Running"}}))
+
+
+# ---- certificates ----
+
+def csr(pki, name, subject, signer="kubernetes.io/kube-apiserver-client"):
+    pki.key(name)
+    openssl("req", "-new", "-key", pki.path(name + ".key"), "-out", pki.path(name + ".csr"), "-subj", subject)
+    with open(pki.path(name + ".csr"), "rb") as f:
+        request = base64.b64encode(f.read()).decode()
+    return {"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": name},
+            "spec": {"request": request, "signerName": signer, "usages": ["client auth"]}}
+
+
+def test_certificate_requests(c, server):
+    path = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+    refused(c.post(path, csr(server.pki, "master", "/O=system:masters/CN=eve")), 403,
+            'certificatesigningrequests.certificates.k8s.io "master" is forbidden: use of kubernetes.io/kube-apiserver-client signer '
+            "with system:masters group is not allowed")
+
+
+TESTS = {k: v for k, v in sorted(globals().items()) if k.startswith("test_")}
+
+
+def main():
+    binary, names = sys.argv[1], sys.argv[2:]
+    server = Server(binary)
+    server.pki.client("node-n7", "/O=system:nodes/CN=system:node:n7")
+    failures, passed = 0, 0
+    try:
+        server.start()
+        client = server.client()
+        for name, test in TESTS.items():
+            if names and not any(n in name for n in names):
+                continue
+            started = time.monotonic()
+            try:
+                test(client, server)
+                passed += 1
+                print("ok   %-60s %5.2f s" % (name, time.monotonic() - started), flush=True)
+            except Exception:
+                failures += 1
+                print("FAIL %s\n%s" % (name, traceback.format_exc()), flush=True)
+        code = server.stop()
+        if code != 0:
+            failures += 1
+            print("FAIL server ended with %d:\n%s" % (code, server.log_tail()))
+    finally:
+        if failures:
+            print(server.log_tail())
+        server.remove()
+    print("%d passed, %d failed" % (passed, failures))
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()
