@@ -4,84 +4,19 @@
 #include "apiserver/bootstrap.h"
 #include "api/defaults.h"
 #include "api/meta.h"
-#include "apiserver/allocator.h"
-#include "apiserver/rest.h"
+#include "api/codec.h"
+#include "apiserver/kept_objects.h"
+#include "apiserver/kept_write.h"
+#include "apiserver/service_cidrs.h"
+#include "apiserver/service_upkeep.h"
 #include "base/mem.h"
-#include "base/random.h"
 #include "proto/core_v1.pb-c.h"
 #include "proto/discovery_v1.pb-c.h"
 #include "proto/networking_v1.pb-c.h"
 #include "proto/rbac_v1.pb-c.h"
 #include "proto/scheduling_v1.pb-c.h"
 #include <stdlib.h>
-
-/* ---- writing ---- */
-
-static void stamp(struct arena *a, void *object)
-{
-    Meta__V1__ObjectMeta *meta = object_meta(object);
-    char uid[37];
-    random_uuid(uid);
-    meta->uid = arena_strdup(a, uid);
-    meta->creation_timestamp = time_now(a);
-}
-
-static struct str encoded(struct arena *a, const void *object)
-{
-    struct buf b;
-    buf_init(&b);
-    stored_encode(object, &b);
-    struct str s = str_make(arena_dup(a, b.data, b.len), b.len);
-    buf_free(&b);
-    return s;
-}
-
-static struct str key_of(struct arena *a, const void *object)
-{
-    const Meta__V1__ObjectMeta *meta = object_meta(object);
-    return rest_key(a, resource_of_message(schema_of(object)->id), meta->namespace_, meta->name);
-}
-
-static bool exists(struct apiserver *s, struct arena *a, struct str key)
-{
-    struct kv_range_request rq = {.key = key, .keys_only = true};
-    struct kv_range_result out;
-    struct error err;
-    return kv_range(s->kv, &rq, a, &out, &err) == 0 && out.pairs_len > 0;
-}
-
-/* Put objects in one transaction, each only if absent; all or none. ERR_EXISTS: one was there. */
-static int put_absent(struct apiserver *s, const struct str *keys, const struct str *values,
-                      size_t n, struct error *err)
-{
-    struct kv_compare compares[4];
-    struct kv_op ops[4];
-    for (size_t i = 0; i < n; i++) {
-        compares[i] = (struct kv_compare){
-            .target = KV_COMPARE_MOD, .result = KV_EQUAL, .key = keys[i], .number = 0};
-        ops[i] = (struct kv_op){.type = KV_OP_PUT, .put = {.key = keys[i], .value = values[i]}};
-    }
-    struct kv_txn_request txn = {
-        .compares = compares, .compares_len = n, .then = ops, .then_len = n};
-    struct kv_txn_result *r = kv_txn_wait(s->kv, &txn);
-    int rc = r->code < 0    ? error_set(err, r->code, "%s", r->message)
-             : r->succeeded ? 0
-                            : ERR_EXISTS;
-    kv_txn_result_free(r);
-    return rc;
-}
-
-static int create_absent(struct apiserver *s, struct arena *a, void *object, struct error *err)
-{
-    struct str key = key_of(a, object);
-    if (exists(s, a, key))
-        return 0;
-    stamp(a, object);
-    defaults_apply(a, object);
-    struct str value = encoded(a, object);
-    int rc = put_absent(s, &key, &value, 1, err);
-    return rc == ERR_EXISTS ? 0 : rc;
-}
+#include <yyjson.h>
 
 /* ---- the objects ---- */
 
@@ -94,7 +29,7 @@ static int create_namespaces(struct apiserver *s, struct arena *a, struct error 
         labels_set(a, ns->metadata, "kubernetes.io/metadata.name", names[i]);
         api_append(a, ns->spec, finalizers, (char *)"kubernetes");
         ns->status->phase = (char *)"Active";
-        if (create_absent(s, a, ns, err) < 0)
+        if (kept_create(s, a, ns, err) < 0)
             return error_wrap(err, "namespace %s", names[i]);
     }
     return 0;
@@ -120,7 +55,7 @@ static int create_priority_classes(struct apiserver *s, struct arena *a, struct 
         c->value = classes[i].value;
         c->description = (char *)classes[i].description;
         c->preemption_policy = (char *)"PreemptLowerPriority";
-        if (create_absent(s, a, c, err) < 0)
+        if (kept_create(s, a, c, err) < 0)
             return error_wrap(err, "priority class %s", classes[i].name);
     }
     return 0;
@@ -134,7 +69,7 @@ static int create_roles(struct apiserver *s, struct arena *a, yyjson_val *list, 
     yyjson_arr_foreach (list, i, n, v) {
         void *object;
         if (json_decode_value(a, schema_get(message), v, NULL, &object, err) < 0 ||
-            create_absent(s, a, object, err) < 0)
+            kept_create(s, a, object, err) < 0)
             return error_wrap(err, "bootstrap role %zu", i);
     }
     return 0;
@@ -158,20 +93,6 @@ static int create_rbac(struct apiserver *s, struct arena *a, struct error *err)
     return 0;
 }
 
-static Networking__V1__IPAddress *address_object(struct arena *a, const char *ip)
-{
-    Networking__V1__IPAddress *o = api_new(a, Networking__V1__IPAddress);
-    o->metadata->name = (char *)ip;
-    labels_set(a, o->metadata, "ipaddress.kubernetes.io/ip-family", "IPv4");
-    labels_set(a, o->metadata, "ipaddress.kubernetes.io/managed-by", "ipallocator.k8s.io");
-    o->spec->parent_ref = api_new(a, Networking__V1__ParentReference);
-    o->spec->parent_ref->resource = (char *)"services";
-    o->spec->parent_ref->namespace_ = (char *)"default";
-    o->spec->parent_ref->name = (char *)"kubernetes";
-    stamp(a, o);
-    return o;
-}
-
 static Core__V1__Service *service_object(struct apiserver *s, struct arena *a, const char *ip)
 {
     Core__V1__Service *o = api_new(a, Core__V1__Service);
@@ -188,80 +109,81 @@ static Core__V1__Service *service_object(struct apiserver *s, struct arena *a, c
     o->spec->type = (char *)"ClusterIP";
     o->spec->cluster_ip = (char *)ip;
     api_append(a, o->spec, cluster_ips, (char *)ip);
-    api_append(a, o->spec, ip_families, (char *)"IPv4");
+    api_append(a, o->spec, ip_families, (char *)ip_family(strchr(ip, ':')));
     o->spec->ip_family_policy = (char *)"SingleStack";
-    stamp(a, o);
+    kept_stamp(a, o);
     defaults_apply(a, o);
     return o;
 }
 
 static int create_service(struct apiserver *s, struct arena *a, struct error *err)
 {
-    char first[INET_ADDRSTRLEN];
-    service_net_first(s->service_net, first);
+    char first[INET6_ADDRSTRLEN];
+    ip_range_first(&s->service_net->ranges[0], first);
     const char *ip = arena_strdup(a, first);
     Core__V1__Service *service = service_object(s, a, ip);
-    Networking__V1__IPAddress *address = address_object(a, ip);
-    struct str keys[2] = {key_of(a, service), key_of(a, address)};
-    if (exists(s, a, keys[0]))
+    struct str keys[2] = {kept_key(a, service), service_ip_key(a, ip)};
+    if (kept_exists(s, a, keys[0]))
         return 0;
-    struct str values[2] = {encoded(a, service), encoded(a, address)};
-    int rc = put_absent(s, keys, values, 2, err);
-    if (rc == ERR_EXISTS && !exists(s, a, keys[0]))
-        return error_set(err, ERR_EXISTS, "address %s of service kubernetes is taken", ip);
+    struct str values[2] = {kept_encode(a, service),
+                            service_ip_object(a, ip, "default", "kubernetes")};
+    int rc = kept_put_absent(s, keys, values, 2, err);
+    if (rc == ERR_EXISTS && !kept_exists(s, a, keys[0])) {
+        /* Left over from when the service was deleted? Then it is free the next time. */
+        struct service_repairs repairs;
+        rc = service_repair(s, &repairs, err);
+        return rc < 0 ? rc
+               : repairs.leaked
+                   ? error_set(err, ERR_CONFLICT, "address %s is being freed", ip)
+                   : error_set(err, ERR_EXISTS, "address %s of service kubernetes is taken", ip);
+    }
     return rc == ERR_EXISTS ? 0 : rc;
 }
 
-int bootstrap_objects(struct apiserver *s, struct error *err)
+static int create_service_cidr(struct apiserver *s, struct arena *a, struct error *err)
+{
+    Networking__V1__ServiceCIDR *o = api_new(a, Networking__V1__ServiceCIDR);
+    char text[INET6_ADDRSTRLEN + 4];
+    o->metadata->name = (char *)"kubernetes";
+    o->metadata->generation = 1;
+    api_append(a, o->metadata, finalizers, (char *)SERVICE_CIDR_FINALIZER);
+    for (size_t i = 0; i < s->service_net->ranges_len; i++) {
+        ip_range_format(&s->service_net->ranges[i], text);
+        api_append(a, o->spec, cidrs, arena_strdup(a, text));
+    }
+    void *old;
+    int64_t mod_rev;
+    int rc = kept_load(s, a, kept_key(a, o), &old, &mod_rev, err);
+    const Networking__V1__ServiceCIDR *now = rc > 0 ? old : NULL;
+    if (rc == 0)
+        return kept_create(s, a, o, err);
+    /* From one family to two the flags are followed; anything else is for people to change. */
+    if (rc > 0 && now->spec->n_cidrs == 1 && o->spec->n_cidrs == 2 &&
+        strcmp(now->spec->cidrs[0], o->spec->cidrs[0]) == 0)
+        return kept_converge_spec(s, a, o, err);
+    return MIN(rc, 0);
+}
+
+int bootstrap_objects(struct apiserver *s, bool first, struct error *err)
 {
     struct arena a;
     arena_init(&a);
     int rc = create_namespaces(s, &a, err);
-    if (rc == 0)
+    if (rc == 0 && first)
         rc = create_rbac(s, &a, err);
     if (rc == 0)
         rc = create_priority_classes(s, &a, err);
     if (rc == 0)
+        rc = create_service_cidr(s, &a, err);
+    if (rc == 0)
         rc = create_service(s, &a, err);
+    if (rc == 0)
+        rc = kept_objects(s, &a, err);
     arena_free(&a);
     return rc;
 }
 
 /* ---- endpoints of the members ---- */
-
-/* Write `object` over what is stored under its key, if that is different or absent. */
-static int converge(struct apiserver *s, struct arena *a, void *object, struct error *err)
-{
-    const Meta__V1__ObjectMeta *meta = object_meta(object);
-    const struct resource *r = resource_of_message(schema_of(object)->id);
-    struct kv_range_request rq = {.key = rest_key(a, r, meta->namespace_, meta->name)};
-    struct kv_range_result out;
-    if (kv_range(s->kv, &rq, a, &out, err) < 0)
-        return err->code;
-    int64_t mod_rev = 0;
-    defaults_apply(a, object);
-    if (out.pairs_len) {
-        void *old;
-        if (stored_decode(a, out.pairs[0].value, out.pairs[0].mod_rev, NULL, &old, err) < 0)
-            return err->code;
-        if (object_equal_except(object, old, "metadata"))
-            return 0;
-        mod_rev = out.pairs[0].mod_rev;
-        object_share_member(object, old, "metadata");
-    } else {
-        stamp(a, object);
-    }
-    struct kv_compare same = {
-        .target = KV_COMPARE_MOD, .result = KV_EQUAL, .key = rq.key, .number = mod_rev};
-    struct kv_op put = {.type = KV_OP_PUT, .put = {.key = rq.key, .value = encoded(a, object)}};
-    struct kv_txn_request txn = {.compares = &same, .compares_len = 1, .then = &put, .then_len = 1};
-    struct kv_txn_result *result = kv_txn_wait(s->kv, &txn);
-    int rc = result->code < 0    ? error_set(err, result->code, "%s", result->message)
-             : result->succeeded ? 0
-                                 : ERR_CONFLICT;
-    kv_txn_result_free(result);
-    return rc;
-}
 
 static Core__V1__Endpoints *endpoints_object(struct arena *a, const char *const *ips, size_t n,
                                              int port)
@@ -293,7 +215,7 @@ static Discovery__V1__EndpointSlice *slice_object(struct arena *a, const char *c
     e->metadata->name = (char *)"kubernetes";
     e->metadata->namespace_ = (char *)"default";
     labels_set(a, e->metadata, "kubernetes.io/service-name", "kubernetes");
-    e->address_type = (char *)"IPv4";
+    e->address_type = (char *)ip_family(n && strchr(ips[0], ':'));
     for (size_t i = 0; i < n; i++) {
         Discovery__V1__Endpoint *endpoint = api_new(a, Discovery__V1__Endpoint);
         api_append(a, endpoint, addresses, (char *)ips[i]);
@@ -314,8 +236,8 @@ int bootstrap_endpoints(struct apiserver *s, struct arena *a, const char *const 
                         size_t ips_len, struct error *err)
 {
     int port = apiserver_port(s);
-    int rc = converge(s, a, endpoints_object(a, ips, ips_len, port), err);
+    int rc = kept_converge(s, a, endpoints_object(a, ips, ips_len, port), err);
     if (rc == 0 || rc == ERR_CONFLICT)
-        rc = converge(s, a, slice_object(a, ips, ips_len, port), err);
+        rc = kept_converge(s, a, slice_object(a, ips, ips_len, port), err);
     return rc;
 }

@@ -6,8 +6,9 @@
 
 #include "apiserver/server.h"
 
-/* Create what is missing: namespaces, priority classes, RBAC, Service kubernetes. What exists stays. */
-int bootstrap_objects(struct apiserver *s, struct error *err);
+/* Create what is missing: namespaces, priority classes, ServiceCIDR and Service kubernetes, the objects of
+ * kept_objects.h; with `first` RBAC too (what people delete of that stays deleted until the server starts again). */
+int bootstrap_objects(struct apiserver *s, bool first, struct error *err);
 /* Make Endpoints and EndpointSlice `kubernetes` name these addresses (sorted). ERR_CONFLICT: somebody
  * else was writing them. */
 int bootstrap_endpoints(struct apiserver *s, struct arena *a, const char *const *ips,
@@ -16,5 +17,8 @@ int bootstrap_endpoints(struct apiserver *s, struct arena *a, const char *const 
 /* bootstrap_rbac.json, embedded. */
 extern const char bootstrap_rbac_json[];
 extern const unsigned long bootstrap_rbac_json_len;
+/* bootstrap_flowcontrol.json */
+extern const char bootstrap_flowcontrol_json[];
+extern const unsigned long bootstrap_flowcontrol_json_len;
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "apiserver/keeper.h"
 #include "apiserver/bootstrap.h"
+#include "apiserver/service_upkeep.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -22,6 +23,8 @@ struct keeper {
     bool stop;
     int64_t lease; /* this member's; 0: none */
     int64_t compact_next_ns, compact_rev;
+    int64_t repair_next_ns; /* 0: not yet done */
+    int64_t restored_rev;   /* nothing was written since the kept objects were looked at */
 };
 
 /* ---- waiting ---- */
@@ -200,6 +203,48 @@ static void compact(struct keeper *k)
 
 /* ---- the thread ---- */
 
+#define UPKEEP_MS 1000             /* between looks at ServiceCIDRs */
+#define REPAIR_NS (180 * NS_PER_S) /* between looks at all claims, on the leader */
+
+/* What is small and soon wanted: ranges that are new or going. */
+static void upkeep(struct keeper *k)
+{
+    struct error err = {0};
+    if (service_cidrs_upkeep(k->s, &err) < 0)
+        log_warn("keeper", "ServiceCIDRs were not looked after → again soon error=\"%s\"",
+                 err.message);
+}
+
+/* Claims that nobody has, and services without: the leader looks every few minutes, everybody at the start. */
+static void repair(struct keeper *k)
+{
+    struct service_repairs done;
+    struct error err = {0};
+    struct kv_status st;
+    int64_t now = (int64_t)clock_mono_ns();
+    kv_status(k->s->kv, &st);
+    if (k->repair_next_ns && (now < k->repair_next_ns || st.leader_id != st.member_id))
+        return;
+    k->repair_next_ns = now + (int64_t)REPAIR_NS;
+    if (service_repair(k->s, &done, &err) < 0)
+        log_warn("keeper", "claims of services were not checked → again later error=\"%s\"",
+                 err.message);
+}
+
+/* Deleted or changed objects come back. */
+static void restore(struct keeper *k)
+{
+    struct error err = {0};
+    int64_t rev = kv_current_revision(k->s->kv);
+    if (rev == k->restored_rev)
+        return;
+    if (bootstrap_objects(k->s, false, &err) == 0)
+        k->restored_rev = rev;
+    else if (err.code != ERR_UNAVAILABLE && err.code != ERR_TIMEOUT)
+        log_warn("keeper", "kept objects are not as they should be → again soon error=\"%s\"",
+                 err.message);
+}
+
 static bool bootstrap(struct keeper *k)
 {
     struct error err = {0};
@@ -207,7 +252,7 @@ static bool bootstrap(struct keeper *k)
         struct answer a;
         answer_init(&a);
         kv_read_index(k->s->kv, NULL, on_revision, &a);
-        if (answer_wait(&a, NULL) == 0 && bootstrap_objects(k->s, &err) == 0) {
+        if (answer_wait(&a, NULL) == 0 && bootstrap_objects(k->s, true, &err) == 0) {
             atomic_store(&k->s->bootstrapped, true);
             log_info("keeper", "bootstrap objects are in place → ready rev=%lld",
                      (long long)kv_current_revision(k->s->kv));
@@ -234,7 +279,16 @@ static void *keeper_run(void *arg)
         if (rc == 0)
             rc = publish(k);
         compact(k);
-        if (pause_ms(k, rc == 0 ? period_ms : RETRY_MS))
+        restore(k);
+        repair(k);
+        upkeep(k);
+        bool stop = false;
+        for (uint64_t ms = 0; rc == 0 && !stop && ms < period_ms; ms += UPKEEP_MS) {
+            stop = pause_ms(k, MIN(period_ms - ms, (uint64_t)UPKEEP_MS));
+            if (!stop)
+                upkeep(k);
+        }
+        if (stop || (rc < 0 && pause_ms(k, RETRY_MS)))
             break;
     }
     if (member)

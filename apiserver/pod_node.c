@@ -61,6 +61,29 @@ const char *pod_node_container(struct rest *rq, const Core__V1__Pod *pod, struct
     return NULL;
 }
 
+const char *node_host(struct rest *rq, const char *name, int32_t *port, struct status **bad)
+{
+    void *object;
+    struct error err;
+    int rc = rest_load(rq->server, rq->a, resource_of_message(Core__V1__Node__SCHEMA), "", name,
+                       &object, &err);
+    if (rc <= 0) {
+        struct status_about about = {"", "nodes", "Node", name};
+        *bad = rc < 0 ? status_from_error(rq->a, &err) : status_not_found(rq->a, &about);
+        return NULL;
+    }
+    const Core__V1__Node *node = object;
+    static const char *const order[] = {"InternalIP", "ExternalIP", "Hostname"};
+    int32_t own = node->status->daemon_endpoints->kubelet_endpoint->port;
+    *port = own ? own : KUBELET_PORT;
+    for (size_t t = 0; t < ARRAY_LEN(order); t++)
+        for (size_t i = 0; i < node->status->n_addresses; i++)
+            if (strcmp(node->status->addresses[i]->type, order[t]) == 0)
+                return node->status->addresses[i]->address;
+    *bad = status_internal(rq->a, "node %s has no address", name);
+    return NULL;
+}
+
 const char *pod_node_address(struct rest *rq, const Core__V1__Pod *pod, struct status **bad)
 {
     if (!*pod->spec->node_name) {
@@ -68,24 +91,7 @@ const char *pod_node_address(struct rest *rq, const Core__V1__Pod *pod, struct s
             status_bad_request(rq->a, "pod %s does not have a host assigned", pod->metadata->name);
         return NULL;
     }
-    void *object;
-    struct error err;
-    int rc = rest_load(rq->server, rq->a, resource_of_message(Core__V1__Node__SCHEMA), "",
-                       pod->spec->node_name, &object, &err);
-    if (rc <= 0) {
-        struct status_about about = {"", "nodes", "Node", pod->spec->node_name};
-        *bad = rc < 0 ? status_from_error(rq->a, &err) : status_not_found(rq->a, &about);
-        return NULL;
-    }
-    const Core__V1__Node *node = object;
-    static const char *const order[] = {"InternalIP", "ExternalIP", "Hostname"};
-    int32_t port = node->status->daemon_endpoints->kubelet_endpoint->port;
-    for (size_t t = 0; t < ARRAY_LEN(order); t++)
-        for (size_t i = 0; i < node->status->n_addresses; i++)
-            if (strcmp(node->status->addresses[i]->type, order[t]) == 0)
-                return arena_printf(
-                    rq->a, strchr(node->status->addresses[i]->address, ':') ? "[%s]:%d" : "%s:%d",
-                    node->status->addresses[i]->address, port ? port : KUBELET_PORT);
-    *bad = status_internal(rq->a, "node %s has no address", pod->spec->node_name);
-    return NULL;
+    int32_t port;
+    const char *host = node_host(rq, pod->spec->node_name, &port, bad);
+    return host ? arena_printf(rq->a, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, port) : NULL;
 }

@@ -18,4 +18,7 @@ const char *pod_node_container(struct rest *rq, const Core__V1__Pod *pod, struct
 /* "host:port" of the agent of the pod's node. NULL with *bad set. */
 const char *pod_node_address(struct rest *rq, const Core__V1__Pod *pod, struct status **bad);
 
+/* A node's address and its agent's port. NULL with *bad set. */
+const char *node_host(struct rest *rq, const char *name, int32_t *port, struct status **bad);
+
 #endif

@@ -69,6 +69,8 @@ static void dispatch_sub(struct rest *rq)
         rest_eviction(rq);
     } else if (strcmp(sub, "log") == 0) {
         rest_log(rq);
+    } else if (strcmp(sub, "proxy") == 0) {
+        rest_proxy(rq);
     } else if (request_is_connect(&rq->info)) {
         rest_connect(rq);
     } else if (strcmp(sub, "token") == 0) {
@@ -121,7 +123,8 @@ static bool resolve(struct rest *rq)
     rq->r = resource_find(str_from(i->group), str_from(i->version), str_from(i->resource));
     bool bad_scope =
         rq->r && !rq->r->namespaced && *i->ns && strcmp(i->resource, "namespaces") != 0;
-    if (!rq->r || bad_scope || *i->rest) {
+    bool proxied = strcmp(i->subresource, "proxy") == 0;
+    if (!rq->r || bad_scope || (*i->rest && !proxied)) {
         rest_status(rq, status_path_not_found(rq->a));
         return false;
     }
@@ -134,6 +137,8 @@ static bool resolve(struct rest *rq)
             return false;
         }
         verbs = rq->sub->verbs;
+        if (proxied && !i->verb)
+            return true; /* any method */
     }
     bool needs_ns = rq->r->namespaced && !*i->ns && (i->verb == VERB_CREATE || *i->subresource);
     if (!(verbs & i->verb) || needs_ns ||
@@ -149,6 +154,10 @@ void rest_dispatch(struct rest *rq)
 {
     if (!resolve(rq))
         return;
+    if (rq->sub && strcmp(rq->sub->name, "proxy") == 0) {
+        dispatch(rq); /* what is acceptable is for whoever answers to say */
+        return;
+    }
     if (!negotiate_accept(http_header_get(rq->x, "accept"), false, &rq->accept)) {
         rq->accept = (struct accept){0};
         rest_status(rq, status_not_acceptable(rq->a, ACCEPTED_MEDIA));

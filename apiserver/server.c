@@ -95,7 +95,7 @@ static double watchers_now(void *ctx)
 static bool is_long_running(const struct rest *rq)
 {
     return rq->info.verb == VERB_WATCH || strcmp(rq->info.subresource, "log") == 0 ||
-           request_is_connect(&rq->info);
+           strcmp(rq->info.subresource, "proxy") == 0 || request_is_connect(&rq->info);
 }
 
 /* Take a place among the requests in flight; false: answered 429. */
@@ -413,9 +413,14 @@ static void on_request(void *ctx, struct http_exchange *x)
         rest_dispatch(rq);
 }
 
-/* Too long a body is refused before it is read. */
+/* Too long a body is refused before it is read; that of a proxied request is passed on as it comes. */
 static void on_headers(void *ctx, struct http_exchange *x)
 {
+    if (rest_proxy_streams(x)) {
+        http_body_stream(x, rest_proxy_body);
+        on_request(ctx, x);
+        return;
+    }
     if (x->content_length <= (int64_t)BODY_MAX)
         return;
     struct rest *rq = rest_new(ctx, x);
@@ -498,6 +503,9 @@ static int setup(struct apiserver *s, struct error *err)
     node.alpn = (const char *const[]){"http/1.1", NULL};
     if (!(s->node_stream_tls = tls_client_new(&node, err)))
         return error_wrap(err, "--kubelet-client-certificate");
+    if (!(s->proxy_tls = tls_client_new(
+              &(struct tls_options){.insecure_skip_verify = true, .alpn = node.alpn}, err)))
+        return err->code;
     s->discovery = discovery_new();
     s->openapi = openapi_service_new();
     s->metrics = metrics_make(c->metrics);
@@ -568,6 +576,7 @@ static void free_all(struct apiserver *s)
     tls_context_unref(s->tls);
     tls_context_unref(s->node_tls);
     tls_context_unref(s->node_stream_tls);
+    tls_context_unref(s->proxy_tls);
     authn_free(s->authn);
     jwt_keys_free(s->sa_keys);
     jwt_signer_free(s->sa_signer);

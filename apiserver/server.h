@@ -96,6 +96,8 @@ struct apiserver {
     struct tls_context *tls;
     struct tls_context *node_tls;
     struct tls_context *node_stream_tls; /* the same for HTTP/1.1, which is what upgrades are of */
+    struct tls_context
+        *proxy_tls; /* of proxied requests: any certificate will do, and none is shown */
     struct authn *authn;
     struct authz *authz;
     struct jwt_keys *sa_keys;

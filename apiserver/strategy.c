@@ -50,6 +50,7 @@ static const struct strategy *const special[] = {
     &strategy_namespace,
     &strategy_secret,
     &strategy_service,
+    &strategy_service_cidr,
     &strategy_service_account,
     &strategy_event,
     &strategy_role,

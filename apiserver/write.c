@@ -84,8 +84,9 @@ static void applied(void *ctx, struct kv_txn_result *result)
 
 static void commit(struct write *w)
 {
-    struct kv_compare compares[WRITE_EXTRAS_MAX + 1];
-    struct kv_op ops[WRITE_EXTRAS_MAX + 1];
+    struct arena *a = w->rq->a;
+    struct kv_compare *compares = arena_array(a, struct kv_compare, w->compares_len + 1);
+    struct kv_op *ops = arena_array(a, struct kv_op, w->ops_len + 1);
     compares[0] = (struct kv_compare){.target = KV_COMPARE_MOD,
                                       .result = KV_EQUAL,
                                       .key = w->key,
@@ -95,8 +96,10 @@ static void commit(struct write *w)
     else
         ops[0] = (struct kv_op){.type = KV_OP_PUT,
                                 .put = {.key = w->key, .value = w->stored, .lease = w->lease}};
-    memcpy(compares + 1, w->compares, w->compares_len * sizeof *compares);
-    memcpy(ops + 1, w->ops, w->ops_len * sizeof *ops);
+    for (size_t i = 0; i < w->compares_len; i++)
+        compares[i + 1] = w->compares[i];
+    for (size_t i = 0; i < w->ops_len; i++)
+        ops[i + 1] = w->ops[i];
     struct kv_txn_request txn = {.compares = compares,
                                  .compares_len = w->compares_len + 1,
                                  .then = ops,
@@ -134,8 +137,11 @@ static void attempt(struct write *w)
     w->obj = NULL;
     w->remove = w->unchanged = w->created = false;
     w->compares_len = w->ops_len = 0;
+    w->overflow = false;
     w->lease = w->old_pair.lease;
     struct status *s = w->change(w);
+    if (!s && w->overflow)
+        s = status_internal(w->rq->a, "the change takes more than %d keys", WRITE_EXTRAS_MAX);
     if (s) {
         fail(w, s);
         return;
@@ -168,25 +174,55 @@ void write_run(struct write *w)
     attempt(w);
 }
 
+/* Room for one more of `size` bytes each; NULL past the maximum. */
+static void *grow(struct write *w, void *items, size_t len, size_t *cap, size_t size)
+{
+    if (len == WRITE_EXTRAS_MAX) {
+        w->overflow = true;
+        return NULL;
+    }
+    if (len < *cap)
+        return items;
+    size_t wider = *cap ? 2 * *cap : 8;
+    items = arena_grow(w->rq->a, items, *cap * size, wider * size);
+    *cap = wider;
+    return items;
+}
+
+static void add_compare(struct write *w, struct str key, int64_t mod_rev)
+{
+    struct kv_compare *c =
+        grow(w, w->compares, w->compares_len, &w->compares_cap, sizeof *w->compares);
+    if (!c)
+        return;
+    w->compares = c;
+    c[w->compares_len++] = (struct kv_compare){
+        .target = KV_COMPARE_MOD, .result = KV_EQUAL, .key = key, .number = mod_rev};
+}
+
+static void add_op(struct write *w, const struct kv_op *op)
+{
+    struct kv_op *ops = grow(w, w->ops, w->ops_len, &w->ops_cap, sizeof *w->ops);
+    if (!ops)
+        return;
+    w->ops = ops;
+    ops[w->ops_len++] = *op;
+}
+
 void write_extra_unchanged(struct write *w, struct str key, int64_t mod_rev)
 {
-    if (w->compares_len < WRITE_EXTRAS_MAX)
-        w->compares[w->compares_len++] = (struct kv_compare){
-            .target = KV_COMPARE_MOD, .result = KV_EQUAL, .key = key, .number = mod_rev};
+    add_compare(w, key, mod_rev);
 }
 
 void write_extra_create(struct write *w, struct str key, struct str value)
 {
-    write_extra_unchanged(w, key, 0);
-    if (w->ops_len < WRITE_EXTRAS_MAX)
-        w->ops[w->ops_len++] =
-            (struct kv_op){.type = KV_OP_PUT, .put = {.key = key, .value = value}};
+    add_compare(w, key, 0);
+    add_op(w, &(struct kv_op){.type = KV_OP_PUT, .put = {.key = key, .value = value}});
 }
 
 void write_extra_delete(struct write *w, struct str key)
 {
-    if (w->ops_len < WRITE_EXTRAS_MAX)
-        w->ops[w->ops_len++] = (struct kv_op){.type = KV_OP_DELETE, .del = {.key = key}};
+    add_op(w, &(struct kv_op){.type = KV_OP_DELETE, .del = {.key = key}});
 }
 
 void write_answer(struct write *w, struct status *s)

@@ -15,7 +15,7 @@
 
 #include "apiserver/rest.h"
 
-#define WRITE_EXTRAS_MAX 24
+#define WRITE_EXTRAS_MAX 120 /* with the object's own, what one transaction may hold */
 #define WRITE_ATTEMPTS_MAX 12
 
 struct write {
@@ -44,10 +44,11 @@ struct write {
     int64_t lease;
     /* More that must hold, and more that is done, in the same transaction (allocations). Slices must
      * live until the callback (the request's arena). */
-    struct kv_compare compares[WRITE_EXTRAS_MAX];
-    size_t compares_len;
-    struct kv_op ops[WRITE_EXTRAS_MAX];
-    size_t ops_len;
+    struct kv_compare *compares;
+    size_t compares_len, compares_cap;
+    struct kv_op *ops;
+    size_t ops_len, ops_cap;
+    bool overflow; /* more than WRITE_EXTRAS_MAX: the write is refused */
 
     /* Result. */
     struct str stored;

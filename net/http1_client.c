@@ -193,7 +193,7 @@ static void h1_submit(struct client_conn *c, struct http_call *call)
     h->call = call;
     h->head = str_eq(call->method, STR("HEAD"));
     h->request_ended = false;
-    h->chunked_upload = call->upload;
+    h->chunked_upload = call->upload && !call->upload_bytes;
     stream_write(s, call->method.p, call->method.n);
     stream_write(s, " ", 1);
     stream_write(s, call->path.p, call->path.n);
@@ -206,10 +206,10 @@ static void h1_submit(struct client_conn *c, struct http_call *call)
     char length[48];
     if (h->chunked_upload)
         stream_write(s, "transfer-encoding: chunked\r\n", 28);
-    else if (!bodiless)
-        stream_write(
-            s, length,
-            (size_t)snprintf(length, sizeof length, "content-length: %zu\r\n", call->body.n));
+    else if (call->upload || !bodiless)
+        stream_write(s, length,
+                     (size_t)snprintf(length, sizeof length, "content-length: %zu\r\n",
+                                      call->upload ? (size_t)call->upload_bytes : call->body.n));
     stream_write(s, "\r\n", 2);
     call->request_sent = true;
     if (call->body_blob)

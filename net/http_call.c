@@ -51,6 +51,7 @@ static void copy_request(struct http_call *call, const struct http_request *r)
     call->body_blob = blob_ref(r->body_blob);
     call->body = r->body_blob ? blob_str(r->body_blob) : copy(a, r->body);
     call->upload = r->upload;
+    call->upload_bytes = r->upload_bytes;
     call->stream = r->stream;
     call->header_timeout_ms = r->header_timeout_ms;
     call->body_bytes_max = r->body_bytes_max ? r->body_bytes_max : 256u * 1024 * 1024;

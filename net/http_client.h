@@ -61,6 +61,7 @@ struct http_request {
     struct str body;            /* copied */
     struct blob *body_blob;     /* instead of body; shared */
     bool upload;                /* the body follows by http_call_write / http_call_end */
+    int64_t upload_bytes;       /* as many of them; 0: unknown (HTTP/1.1: chunked) */
     uint64_t timeout_ms;        /* until the answer is complete; 0: none */
     uint64_t header_timeout_ms; /* until its headers are here; 0: none */
     bool stream;                /* on_data gets the body in pieces; else it is buffered */

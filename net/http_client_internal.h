@@ -105,6 +105,7 @@ struct http_call {
     struct str body;
     struct blob *body_blob;
     bool upload, upload_ended;
+    int64_t upload_bytes;
     bool stream; /* body in pieces */
     uint64_t header_timeout_ms;
     size_t body_bytes_max;

@@ -875,14 +875,15 @@ def test_large_lists_are_the_same_in_every_form(c, _):
     c.delete("/api/v1/namespaces/forms")
 
 
-def main():
-    binary, wanted = sys.argv[1], sys.argv[2:]
-    tests = sorted((n, f) for n, f in globals().items() if n.startswith("test_"))
+def run_tests(server, names, wanted, before=None):
+    """Start the server, run every test_… of `names`, stop it; also what other test files' main does."""
+    tests = sorted((n, f) for n, f in names.items() if n.startswith("test_"))
     tests = [(n, f) for n, f in tests if not wanted or any(w in n for w in wanted)]
-    server = Server(binary)
     bad = 0
     try:
         server.start()
+        if before:
+            before()
         for name, run in tests:
             started = time.monotonic()
             try:
@@ -902,6 +903,10 @@ def main():
         server.remove()
     print("%d passed, %d failed" % (len(tests) - bad, bad))
     return 1 if bad else 0
+
+
+def main():
+    return run_tests(Server(sys.argv[1]), globals(), sys.argv[2:])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
-/* RBAC rules, allocator candidates, continue tokens, negotiation, Status texts: the pure pieces. */
-#include "apiserver/allocator.h"
+/* RBAC rules, continue tokens, negotiation, Status texts: the pure pieces. */
 #include "apiserver/authz.h"
 #include "apiserver/continue_token.h"
 #include "apiserver/negotiate.h"
@@ -67,67 +66,6 @@ static void rules_match_requests(void **state)
         if (rbac_rule_allows(&r->rule, &at) != r->allowed)
             fail_msg("row %zu", i);
     }
-}
-
-/* ---- allocators ---- */
-
-static void ranges_are_checked(void **state)
-{
-    (void)state;
-    struct service_net n;
-    struct error err = {0};
-    const char *bad[] = {"10.96.0.0", "10.96.0.0/8", "10.96.0.0/31",
-                         "x/16",      "fd00::/112",  "10.96.0.0/16x"};
-    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-        assert_int_equal(service_net_parse(bad[i], 30000, 32767, &n, &err), ERR_INVALID);
-    assert_int_equal(service_net_parse("10.96.0.0/12", 0, 5, &n, &err), ERR_INVALID);
-    assert_int_equal(service_net_parse("10.96.0.0/12", 30000, 32767, &n, &err), 0);
-    char first[INET_ADDRSTRLEN];
-    service_net_first(&n, first);
-    assert_string_equal(first, "10.96.0.1");
-    assert_true(service_net_contains(&n, "10.111.255.254"));
-    assert_false(service_net_contains(&n, "10.111.255.255")); /* broadcast */
-    assert_false(service_net_contains(&n, "10.96.0.0"));      /* network */
-    assert_false(service_net_contains(&n, "10.95.0.1"));
-    assert_false(service_net_contains(&n, "10.112.0.1"));
-    assert_false(service_net_contains(&n, "nonsense"));
-}
-
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
-
-/* A search that never finds a free one visits every usable address once, the static part last. */
-static void candidates_cover_the_range(void **state)
-{
-    (void)state;
-    struct service_net n;
-    assert_int_equal(service_net_parse("192.168.4.0/24", 30000, 30009, &n, NULL), 0);
-    static char seen[256][INET_ADDRSTRLEN];
-    uint32_t count = 0;
-    while (count < 256 && service_net_candidate(&n, 12345, count, seen[count])) {
-        assert_true(service_net_contains(&n, seen[count]));
-        count++;
-    }
-    assert_int_equal(count, 254);
-    assert_int_equal(n.low, 16);
-    for (uint32_t i = 0; i < 254; i++) /* 192.168.4.1 to .15 come last */
-        assert_int_equal(atoi(strrchr(seen[i], '.') + 1) < 16, i >= 254 - 15);
-    qsort(seen, count, sizeof seen[0], by_text);
-    for (uint32_t i = 1; i < count; i++)
-        assert_string_not_equal(seen[i - 1], seen[i]);
-    int32_t port;
-    unsigned ports = 0;
-    for (uint32_t i = 0; service_port_candidate(&n, 7, i, &port); i++) {
-        assert_true(service_port_contains(&n, port));
-        ports |= 1u << (port - 30000);
-    }
-    assert_int_equal(ports, 0x3ff);
-    /* The smallest range has two. */
-    assert_int_equal(service_net_parse("192.168.4.0/30", 1, 2, &n, NULL), 0);
-    assert_true(service_net_candidate(&n, 99, 1, seen[0]));
-    assert_false(service_net_candidate(&n, 99, 2, seen[0]));
 }
 
 /* ---- continue tokens ---- */
@@ -263,8 +201,7 @@ static void statuses_read_as_published(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rules_match_requests),       cmocka_unit_test(ranges_are_checked),
-        cmocka_unit_test(candidates_cover_the_range), cmocka_unit_test(tokens_round_trip),
+        cmocka_unit_test(rules_match_requests),       cmocka_unit_test(tokens_round_trip),
         cmocka_unit_test(bad_tokens_are_refused),     cmocka_unit_test(accept_headers),
         cmocka_unit_test(statuses_read_as_published),
     };
