@@ -95,9 +95,9 @@ int ip_range_parse(struct str cidr, struct ip_range *out, struct error *err)
     out->bits = (unsigned)bits;
     mask(&out->base, out->bits);
     unsigned host_bits = (v6 ? 128 : 32) - out->bits;
-    uint64_t size = host_bits == 64 ? UINT64_MAX : 1ull << host_bits;
-    out->last = v6 ? size - 1 : size - 2; /* IPv4: the last one is the broadcast address */
-    out->low = band_size(&address_band, size);
+    uint64_t most = UINT64_MAX >> (64 - host_bits); /* the highest offset */
+    out->last = v6 ? most : most - 1;               /* IPv4: that is the broadcast address */
+    out->low = band_size(&address_band, MIN(most, UINT64_MAX - 1) + 1);
     return 0;
 }
 

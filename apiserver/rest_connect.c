@@ -2,13 +2,15 @@
  * pods/exec, attach and portforward: the connection is passed on, as it is, to the agent of the pod's node,
  * which passes it on to the container runtime.
  *
- * SPDY/3.1 and the WebSocket protocols up to v4 go through as bytes, since the runtime speaks them. For others
- * (v5.channel.k8s.io, SPDY in WebSocket) the upgrade is refused, upon which kubectl asks again with SPDY.
+ * SPDY/3.1 and the WebSocket protocols up to v4 go through as bytes, since the runtime speaks them. Later ones
+ * (v5.channel.k8s.io, SPDY in WebSocket) are translated (stream_translate.h).
  */
 #include "apiserver/pod_node.h"
+#include "apiserver/stream_translate.h"
 #include "base/encode.h"
 #include "base/mem.h"
 #include "net/http_pass.h"
+#include "net/websocket.h"
 
 static void failed(struct http_exchange *x, const char *why)
 {
@@ -69,14 +71,32 @@ static bool runtime_speaks(const struct http_exchange *x)
                                         "channel.k8s.io", "base64.channel.k8s.io"};
     if (str_ieq(http_header_get(x, "upgrade"), STR("SPDY/3.1")))
         return true;
-    struct str offered = http_header_get(x, "sec-websocket-protocol"), one;
-    if (!str_ieq(http_header_get(x, "upgrade"), STR("websocket")) || !offered.n)
-        return false;
-    while (offered.n && str_split(&offered, ',', &one))
-        for (size_t i = 0; i < ARRAY_LEN(known); i++)
-            if (str_eqz(str_trim(one), known[i]))
-                return true;
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (str_ieq(http_header_get(x, "upgrade"), STR("websocket")) &&
+            websocket_offers(x, known[i]))
+            return true;
     return false;
+}
+
+/* One that is translated? */
+static bool is_translated(const struct rest *rq)
+{
+    bool forward = strcmp(rq->sub->name, "portforward") == 0;
+    return websocket_wanted(rq->x) &&
+           websocket_offers(rq->x, forward ? PROTOCOL_TUNNEL : PROTOCOL_V5);
+}
+
+static void translate(struct rest *rq, const struct http_pass_target *target)
+{
+    struct str query = rq->info.query;
+    struct translate_streams streams = {.in = query_bool(rq->a, query, "stdin"),
+                                        .out = query_bool(rq->a, query, "stdout"),
+                                        .err = query_bool(rq->a, query, "stderr"),
+                                        .tty = query_bool(rq->a, query, "tty")};
+    if (strcmp(rq->sub->name, "portforward") == 0)
+        translate_tunnel(rq, target);
+    else
+        translate_exec(rq, target, &streams);
 }
 
 static void connect_ready(struct rest *rq)
@@ -93,6 +113,8 @@ static void connect_ready(struct rest *rq)
         rest_status(rq, bad);
     else if (http_closed(rq->x))
         failed(rq->x, "the client has gone");
+    else if (is_translated(rq))
+        translate(rq, &target);
     else
         http_pass(rq->x, &target, failed);
 }
@@ -101,10 +123,10 @@ void rest_connect(struct rest *rq)
 {
     if (!http_tunnel_wanted(rq->x))
         rest_status(rq, status_bad_request(rq->a, "Upgrade request required"));
-    else if (!runtime_speaks(rq->x))
+    else if (!is_translated(rq) && !runtime_speaks(rq->x))
         rest_status(rq,
                     status_bad_request(rq->a, "unable to upgrade: want SPDY/3.1 or WebSocket with "
-                                              "v4.channel.k8s.io"));
+                                              "v4.channel.k8s.io or v5.channel.k8s.io"));
     else
         rest_await(rq, "", connect_ready);
 }
