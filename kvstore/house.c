@@ -83,13 +83,26 @@ static void compaction_done(struct kv *kv, int64_t done, int code)
     pthread_mutex_unlock(&kv->house_lock);
 }
 
-/* One slice. True when there is more to do now. */
-static bool compaction_step(struct kv *kv, struct error *err)
+/* What of `compacted` has been worked on: all that could be of `tried`, all there is of `done`. */
+struct compaction_state {
+    int64_t tried, done;
+};
+
+/* house_lock held. */
+static bool compaction_wanted(struct kv *kv, const struct compaction_state *c)
+{
+    int64_t compacted = kv_compacted_revision(kv);
+    if (c->tried == compacted && pins_hold_compaction(kv))
+        return false; /* until a pin goes */
+    return c->done != compacted || kv->compact_waiters.len > 0;
+}
+
+/* One slice, up to `target`. True when there is more to do now. */
+static bool compaction_step(struct kv *kv, int64_t target, struct error *err)
 {
     struct mvcc_compaction c;
     struct logdb_txn txn;
     bool finished = false;
-    int64_t target = pin_limit(kv, kv_compacted_revision(kv));
     int rc = logdb_begin(kv->db, &txn, err);
     if (rc == 0) {
         rc = mvcc_compaction_load(kv->db, txn.mdb, &c, err);
@@ -119,18 +132,20 @@ static bool compaction_step(struct kv *kv, struct error *err)
     return rc == 0;
 }
 
-static void compaction_run(struct kv *kv, int64_t *done)
+static void compaction_run(struct kv *kv, struct compaction_state *c)
 {
     struct error err;
-    int64_t target = kv_compacted_revision(kv);
     pthread_mutex_lock(&kv->house_lock);
-    bool wanted = target != *done || kv->compact_waiters.len > 0;
+    bool wanted = compaction_wanted(kv, c);
     pthread_mutex_unlock(&kv->house_lock);
     if (!wanted || atomic_load(&kv->failed))
         return;
+    int64_t compacted = kv_compacted_revision(kv), limit = pin_limit(kv, compacted);
+    if (!compaction_step(kv, limit, &err)) {
+        c->tried = compacted;
+        c->done = limit;
+    }
     /* Between two slices whoever applies goes first. */
-    if (!compaction_step(kv, &err))
-        *done = target;
     struct timespec pause = {0, COMPACT_PAUSE_NS};
     nanosleep(&pause, NULL);
     for (int i = 0; i < 20 && atomic_load(&kv->apply_busy); i++)
@@ -182,7 +197,7 @@ static void announce_step(struct kv *kv)
 static void *house_main(void *arg)
 {
     struct kv *kv = arg;
-    int64_t compacted = -1;
+    struct compaction_state compaction = {-1, -1};
     uint64_t last = 0, quota = 0, progress = clock_mono_ns();
     struct logdb_info info;
     while (!atomic_load(&kv->stopping)) {
@@ -210,11 +225,10 @@ static void *house_main(void *arg)
             progress = now;
             watch_hub_progress(kv->hub);
         }
-        compaction_run(kv, &compacted);
+        compaction_run(kv, &compaction);
         bool again = integrity_step(kv, clock_mono_ns(), atomic_load(&kv->leader_term) != 0);
         pthread_mutex_lock(&kv->house_lock);
-        bool idle =
-            !again && compacted == kv_compacted_revision(kv) && kv->compact_waiters.len == 0;
+        bool idle = !again && !compaction_wanted(kv, &compaction);
         if (!atomic_load(&kv->stopping) && (idle || atomic_load(&kv->failed)))
             timed_wait(&kv->house_wake, &kv->house_lock, HOUSE_MS * NS_PER_MS);
         pthread_mutex_unlock(&kv->house_lock);

@@ -40,7 +40,7 @@ struct lease_call {
     uint64_t tried_ns; /* clock_boot_ns of the question that is answered */
     uint64_t fresh_ns; /* for how long the answer is worth something */
     uint64_t term;     /* ours, when we lead */
-    struct list link; /* kv->lease_calls, until it is tried again */
+    struct list link;  /* kv->lease_calls, until it is tried again */
     /* Who asked: a caller here, or another member. */
     struct loop *loop;
     kv_lease_fn *cb;

@@ -129,7 +129,8 @@ int range_request_check(const struct kv_range_request *r, struct error *err);
 
 /* ---- writing ---- */
 
-/* Called before each change is written, while `prev` (NULL: none, or deleted) can still be read. */
+/* Called before each change is written, while `prev` (as of the revision before; NULL: none, or deleted) can still be
+ * read. */
 typedef void mvcc_change_fn(void *ctx, struct str key, const struct kv_record *now,
                             const struct kv_record *prev);
 

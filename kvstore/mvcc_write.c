@@ -207,6 +207,20 @@ int mvcc_put(struct mvcc_write *w, struct str key, struct str value, int64_t lea
     return rc;
 }
 
+/* What this revision itself put (nested transactions can) was not there before it. */
+static int tell_deleted(struct mvcc_write *w, struct str key, const struct kv_record *r,
+                        const struct kv_record *prev, struct error *err)
+{
+    struct kv_record before = *prev;
+    struct mvcc_view v = mvcc_write_view(w);
+    v.rev = w->rev - 1;
+    int rc = mvcc_resolve(&v, &before, err);
+    if (rc < 0 && rc != ERR_NOT_FOUND)
+        return rc;
+    w->on_change(w->ctx, key, r, rc == 0 && !before.tombstone ? &before : NULL);
+    return 0;
+}
+
 int mvcc_delete(struct mvcc_write *w, struct str key, struct error *err)
 {
     struct kv_record prev, r = {.id = {w->rev, w->sub}, .tombstone = true};
@@ -217,10 +231,10 @@ int mvcc_delete(struct mvcc_write *w, struct str key, struct error *err)
     if (!have || prev.tombstone)
         return ERR_NOT_FOUND;
     rc = links_make(w, &r, &prev, err);
+    if (rc == 0 && w->on_change)
+        rc = tell_deleted(w, key, &r, &prev, err);
     if (rc < 0)
         return rc;
-    if (w->on_change)
-        w->on_change(w->ctx, key, &r, &prev);
     digest_change(&w->state.digest, key, &prev, NULL);
     int64_t old_lease = prev.lease;
     rc = store_current(w, key, &r, err);

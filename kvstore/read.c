@@ -51,18 +51,32 @@ void pin_drop(struct kv *kv, int slot)
         return;
     pthread_mutex_lock(&kv->pin_lock);
     kv->pins[slot].rev = 0;
+    bool held_back = kv->pins_hold;
+    kv->pins_hold = false;
     pthread_mutex_unlock(&kv->pin_lock);
+    if (held_back)
+        house_wake(kv); /* compaction goes on */
 }
 
 int64_t pin_limit(struct kv *kv, int64_t target)
 {
+    int64_t limit = target;
     pthread_mutex_lock(&kv->pin_lock);
     for (int i = 0; i < PINS_MAX; i++)
-        if (kv->pins[i].rev && kv->pins[i].rev < target)
-            target = kv->pins[i].rev;
-    kv->compacting = MAX(kv->compacting, target);
+        if (kv->pins[i].rev && kv->pins[i].rev < limit)
+            limit = kv->pins[i].rev;
+    kv->pins_hold = limit < target;
+    kv->compacting = MAX(kv->compacting, limit);
     pthread_mutex_unlock(&kv->pin_lock);
-    return target;
+    return limit;
+}
+
+bool pins_hold_compaction(struct kv *kv)
+{
+    pthread_mutex_lock(&kv->pin_lock);
+    bool hold = kv->pins_hold;
+    pthread_mutex_unlock(&kv->pin_lock);
+    return hold;
 }
 
 /* ---- ranges ---- */

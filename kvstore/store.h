@@ -123,6 +123,7 @@ struct kv {
     pthread_mutex_t pin_lock;
     struct pin pins[PINS_MAX];
     int64_t compacting; /* physical compaction removes up to here; 0: none under way */
+    bool pins_hold;     /* and would go further without a pin */
 
     /* ---- house (leases, timeouts, compaction) and checkpoint threads ---- */
     pthread_mutex_t house_lock;
@@ -217,6 +218,8 @@ bool pin_take(struct kv *kv, int64_t rev, int *slot);
 void pin_drop(struct kv *kv, int slot);
 /* How far compaction may go now, at most to `target`; remembers it. */
 int64_t pin_limit(struct kv *kv, int64_t target);
+/* It went no further than a pin that is still there; the house thread is woken when one goes. */
+bool pins_hold_compaction(struct kv *kv);
 
 /* ---- lease_call.c ---- */
 

@@ -1,56 +1,14 @@
 /*
  * What a transaction must satisfy before it is proposed (kvstore/proposal.h).
  *
- * Duplicate keys, as etcd defines them: among the operations that may run together, no key is put
- * twice, and none is put and deleted. The two branches of a transaction exclude each other, so they
- * are checked apart; an outer transaction's operations run together with either branch of an inner.
+ * Duplicate keys, as etcd defines them. Among the operations that may run together no key is put twice, and
+ * none is put that this level, or a nested transaction before it, deletes. The two branches of a
+ * transaction exclude each other. What a nested transaction puts and a later one beside it deletes is fine:
+ * they run in that order.
  */
 #include "kvstore/mvcc.h"
 #include "kvstore/proposal.h"
 #include "base/vec.h"
-
-struct writes {
-    VEC(struct str) puts;
-    VEC(struct key_range) dels;
-};
-
-static void writes_free(struct writes *w)
-{
-    vec_free(&w->puts);
-    vec_free(&w->dels);
-}
-
-static int duplicate(struct error *err, struct str key)
-{
-    return error_set(err, KV_ERR_DUPLICATE_KEY, "duplicate key given in txn request: %.*s",
-                     (int)MIN(key.n, 200), key.p);
-}
-
-/* Do `a` and `b` write one key? */
-static int writes_disjoint(const struct writes *a, const struct writes *b, struct error *err)
-{
-    for (size_t i = 0; i < a->puts.len; i++) {
-        for (size_t k = 0; k < b->puts.len; k++)
-            if (str_eq(a->puts.items[i], b->puts.items[k]))
-                return duplicate(err, a->puts.items[i]);
-        for (size_t k = 0; k < b->dels.len; k++)
-            if (key_range_has(&b->dels.items[k], a->puts.items[i]))
-                return duplicate(err, a->puts.items[i]);
-    }
-    for (size_t i = 0; i < b->puts.len; i++)
-        for (size_t k = 0; k < a->dels.len; k++)
-            if (key_range_has(&a->dels.items[k], b->puts.items[i]))
-                return duplicate(err, b->puts.items[i]);
-    return 0;
-}
-
-static void writes_merge(struct writes *to, const struct writes *from)
-{
-    for (size_t i = 0; i < from->puts.len; i++)
-        vec_push(&to->puts, from->puts.items[i]);
-    for (size_t i = 0; i < from->dels.len; i++)
-        vec_push(&to->dels, from->dels.items[i]);
-}
 
 #define OPS_TOTAL_FACTOR \
     16 /* all operations, nested ones included, in multiples of what one level may have */
@@ -61,7 +19,7 @@ struct check {
 };
 
 static int check_txn(struct check *c, const struct kv_txn_request *t, size_t ops_max,
-                     unsigned depth, struct writes *out);
+                     unsigned depth);
 
 static int too_many(struct error *err)
 {
@@ -73,9 +31,7 @@ static int no_key(struct error *err)
     return error_set(err, ERR_INVALID, "key is not provided");
 }
 
-/* One operation; what it writes goes to *out. */
-static int check_op(struct check *c, const struct kv_op *op, size_t ops_max, unsigned depth,
-                    struct writes *out)
+static int check_op(struct check *c, const struct kv_op *op, size_t ops_max, unsigned depth)
 {
     if (c->ops_left-- == 0)
         return too_many(c->err);
@@ -89,38 +45,28 @@ static int check_op(struct check *c, const struct kv_op *op, size_t ops_max, uns
             return error_set(c->err, ERR_INVALID, "value is provided");
         if (op->put.ignore_lease && op->put.lease)
             return error_set(c->err, ERR_INVALID, "lease is provided");
-        vec_push(&out->puts, op->put.key);
         return 0;
     case KV_OP_DELETE:
-        if (op->del.key.n == 0)
-            return no_key(c->err);
-        vec_push(&out->dels, key_range_make(op->del.key, op->del.end));
-        return 0;
+        return op->del.key.n == 0 ? no_key(c->err) : 0;
     case KV_OP_TXN:
         if (depth + 1 > KV_TXN_DEPTH_MAX)
             return too_many(c->err);
-        return check_txn(c, op->txn, ops_max, depth + 1, out);
+        return check_txn(c, op->txn, ops_max, depth + 1);
     }
     return error_set(c->err, ERR_INVALID, "unknown operation");
 }
 
 static int check_branch(struct check *c, const struct kv_op *ops, size_t n, size_t ops_max,
-                        unsigned depth, struct writes *out)
+                        unsigned depth)
 {
     int rc = 0;
-    for (size_t i = 0; i < n && rc == 0; i++) {
-        struct writes one = {0};
-        rc = check_op(c, &ops[i], ops_max, depth, &one);
-        if (rc == 0)
-            rc = writes_disjoint(out, &one, c->err);
-        writes_merge(out, &one);
-        writes_free(&one);
-    }
+    for (size_t i = 0; i < n && rc == 0; i++)
+        rc = check_op(c, &ops[i], ops_max, depth);
     return rc;
 }
 
 static int check_txn(struct check *c, const struct kv_txn_request *t, size_t ops_max,
-                     unsigned depth, struct writes *out)
+                     unsigned depth)
 {
     size_t ops = MAX(t->compares_len, MAX(t->then_len, t->otherwise_len));
     if (ops > ops_max)
@@ -128,21 +74,87 @@ static int check_txn(struct check *c, const struct kv_txn_request *t, size_t ops
     for (size_t i = 0; i < t->compares_len; i++)
         if (t->compares[i].key.n == 0)
             return no_key(c->err);
-    struct writes otherwise = {0};
-    int rc = check_branch(c, t->then, t->then_len, ops_max - ops, depth, out);
+    int rc = check_branch(c, t->then, t->then_len, ops_max - ops, depth);
+    return rc ? rc : check_branch(c, t->otherwise, t->otherwise_len, ops_max - ops, depth);
+}
+
+/* ---- duplicate keys ---- */
+
+struct writes {
+    VEC(struct str) puts;
+    VEC(struct key_range) dels;
+};
+
+static void writes_free(struct writes *w)
+{
+    vec_free(&w->puts);
+    vec_free(&w->dels);
+}
+
+/* May `key` be put besides the first `puts` puts of `w` and all its deletions? */
+static int put_check(const struct writes *w, size_t puts, struct str key, struct error *err)
+{
+    bool again = false;
+    for (size_t i = 0; i < puts && !again; i++)
+        again = str_eq(w->puts.items[i], key);
+    for (size_t i = 0; i < w->dels.len && !again; i++)
+        again = key_range_has(&w->dels.items[i], key);
+    return again ? error_set(err, KV_ERR_DUPLICATE_KEY, "duplicate key given in txn request: %.*s",
+                             (int)MIN(key.n, 200), key.p)
+                 : 0;
+}
+
+static int branch_writes(const struct kv_op *ops, size_t n, struct writes *out, struct error *err);
+
+/* Add what a nested transaction writes, whichever branch it takes. */
+static int nested_writes(const struct kv_txn_request *t, struct writes *out, struct error *err)
+{
+    struct writes branches[2] = {0};
+    size_t before = out->puts.len;
+    int rc = branch_writes(t->then, t->then_len, &branches[0], err);
     if (rc == 0)
-        rc = check_branch(c, t->otherwise, t->otherwise_len, ops_max - ops, depth, &otherwise);
-    writes_merge(out, &otherwise);
-    writes_free(&otherwise);
+        rc = branch_writes(t->otherwise, t->otherwise_len, &branches[1], err);
+    for (int b = 0; b < 2; b++)
+        for (size_t i = 0; i < branches[b].puts.len && rc == 0; i++) {
+            rc = put_check(out, before, branches[b].puts.items[i], err);
+            vec_push(&out->puts, branches[b].puts.items[i]);
+        }
+    for (int b = 0; b < 2; b++) {
+        for (size_t i = 0; i < branches[b].dels.len; i++)
+            vec_push(&out->dels, branches[b].dels.items[i]);
+        writes_free(&branches[b]);
+    }
+    return rc;
+}
+
+static int branch_writes(const struct kv_op *ops, size_t n, struct writes *out, struct error *err)
+{
+    int rc = 0;
+    for (size_t i = 0; i < n; i++)
+        if (ops[i].type == KV_OP_DELETE)
+            vec_push(&out->dels, key_range_make(ops[i].del.key, ops[i].del.end));
+    for (size_t i = 0; i < n && rc == 0; i++)
+        if (ops[i].type == KV_OP_TXN)
+            rc = nested_writes(ops[i].txn, out, err);
+    for (size_t i = 0; i < n && rc == 0; i++)
+        if (ops[i].type == KV_OP_PUT) {
+            rc = put_check(out, out->puts.len, ops[i].put.key, err);
+            vec_push(&out->puts, ops[i].put.key);
+        }
     return rc;
 }
 
 int txn_request_check(const struct kv_txn_request *t, size_t ops_max, struct error *err)
 {
     struct check c = {.ops_left = OPS_TOTAL_FACTOR * ops_max, .err = err};
-    struct writes w = {0};
-    int rc = check_txn(&c, t, ops_max, 0, &w);
-    writes_free(&w);
+    struct writes then = {0}, otherwise = {0};
+    int rc = check_txn(&c, t, ops_max, 0);
+    if (rc == 0)
+        rc = branch_writes(t->then, t->then_len, &then, err);
+    if (rc == 0)
+        rc = branch_writes(t->otherwise, t->otherwise_len, &otherwise, err);
+    writes_free(&then);
+    writes_free(&otherwise);
     return rc;
 }
 

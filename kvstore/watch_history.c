@@ -100,10 +100,11 @@ static int visit(void *ctx, const struct kv_record *r)
     if (!key_range_has(&w->range, r->key) ||
         (r->tombstone ? w->request.no_delete : w->request.no_put))
         return 0;
-    struct kv_record prev;
+    struct kv_record prev = *r;
     const struct kv_record *have = NULL;
     if (w->request.prev_kv && r->prev.rev) {
-        int rc = mvcc_get_version(&q->view, r->prev, &prev, &q->err);
+        struct mvcc_view before = {q->view.trees, q->view.txn, r->id.rev - 1};
+        int rc = mvcc_resolve(&before, &prev, &q->err);
         if (rc < 0 && rc != ERR_NOT_FOUND)
             return rc;
         if (rc == 0 && !prev.tombstone)

@@ -203,6 +203,44 @@ def kv_writes():
     same("DeleteRange", key=b"large")
 
 
+def nested(depth):
+    def branch():
+        ops = [lambda: put(random.choice(KEYS), b"%d" % random.randrange(9)), lambda: get(random.choice(KEYS)),
+               lambda: delete(random.choice(KEYS), prev_kv=random.random() < 0.5),
+               lambda: delete(*sorted(random.sample(KEYS, 2)))] + [lambda: nested(depth - 1)] * (4 if depth else 0)
+        return [random.choice(ops)() for _ in range(random.randrange(4))]
+    return txn([dict(target="VERSION", key=random.choice(KEYS), version=0)] * random.randrange(2), branch(), branch())
+
+
+KEYS = [b"%02d" % i for i in range(16)]
+
+
+def nested_txns():
+    """Which keys a transaction may write twice in transactions within it, and what comes of it, events included."""
+    random.seed(1)
+    clean()
+    watches = [s.watch() for s in both]
+    rev = revision()
+    for w in watches:
+        w.send(create_request=dict(key=b"\0", range_end=b"\0", start_revision=rev + 1, prev_kv=True))
+    accepted = sum(same("Txn", success=[nested(2), nested(2)])[0] == "OK" for _ in range(200))
+    assert 30 < accepted < 170, accepted
+    same("Range", key=b"\0", range_end=b"\0")
+    same("Put", key=b"end")
+    late = [s.watch() for s in both]
+    for w in late:
+        w.send(create_request=dict(key=b"\0", range_end=b"\0", start_revision=rev + 1, prev_kv=True))
+    seen = []
+    for w in watches + late:
+        w.wait(lambda x: any(e.kv.key == b"end" for r in x for e in r.events), "the last event")
+        seen.append([str(e) for r in w.seen for e in r.events])
+        w.cancel()
+    for k, what in ((1, "as they came"), (3, "from history")):
+        if seen[k] != seen[0]:
+            at = next(i for i in range(len(seen[0]) + 1) if seen[0][i:i + 1] != seen[k][i:i + 1])
+            fail(f"events of nested transactions {what}, number {at}", seen[0][at:at + 1], seen[k][at:at + 1])
+
+
 def kv_txns():
     clean()
     for k in (b"a", b"b", b"c"):
@@ -233,6 +271,13 @@ def kv_txns():
     same("Txn", success=[txn(success=[put(b"p", b"2")], failure=[put(b"p", b"3")]), get(b"p")])
     same("Txn", success=[txn(success=[put(b"p", b"2")]), txn(success=[put(b"p", b"3")])])
     same("Txn", success=[delete(b"p"), txn(failure=[put(b"p", b"2")])])
+    same("Txn", success=[txn(success=[put(b"p", b"4")]), txn(success=[delete(b"p")])])
+    same("Txn", success=[txn(success=[delete(b"p")]), txn(success=[put(b"p", b"5")])])
+    same("Txn", success=[txn(success=[put(b"p", b"4")]), txn(success=[txn(success=[delete(b"o", b"q", prev_kv=True)])]), get(b"p")])
+    same("Txn", success=[put(b"p", b"4"), txn(success=[delete(b"p")])])
+    same("Txn", success=[txn(success=[put(b"p", b"4")]), delete(b"p")])
+    same("Txn", success=[txn(success=[put(b"p", b"4")], failure=[delete(b"p")])])
+    same("Txn", success=[put(b"p"), put(b"p"), put(b"")])
     same("Txn", success=[put(b"n", b"1"), txn([dict(target="VERSION", key=b"n", version=0)], [get(b"n"), put(b"m", b"in")], [get(b"m")]),
                          txn(success=[txn(success=[get(b"n", b"o"), delete(b"z")])]), get(b"m")])
     same("Txn", success=[txn(success=[get(b"n")])])
@@ -764,7 +809,7 @@ def main():
         try:
             for s in both:
                 s.wait_ready()
-            parts = (kv_ranges, kv_writes, kv_txns, compactions, leases, locks, elections, watches, watch_compacted, watch_bulk, gateway, health)
+            parts = (kv_ranges, kv_writes, kv_txns, nested_txns, compactions, leases, locks, elections, watches, watch_compacted, watch_bulk, gateway, health)
             for part in parts if scripted else ():
                 began = time.monotonic()
                 before = len(failures)

@@ -2,6 +2,7 @@
  * The store through its public header, single member: the first things a reader wants to see work.
  */
 #include "kvstore/kv.h"
+#include "kvstore/store.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/vec.h"
@@ -296,6 +297,73 @@ static void compaction(void **state)
     assert_int_equal(get(f, "k", "", 0).pairs[0].version, 21);
 }
 
+static int64_t compacted_for_good(struct fixture *f)
+{
+    struct mvcc_compaction c;
+    MDB_txn *txn;
+    assert_int_equal(logdb_read_begin(f->kv->db, &txn, NULL), 0);
+    assert_int_equal(mvcc_compaction_load(f->kv->db, txn, &c, NULL), 0);
+    logdb_read_end(f->kv->db, txn);
+    return c.done.rev;
+}
+
+static void wait_until_compacted(struct fixture *f, int64_t rev)
+{
+    for (int i = 0; i < 30000 && compacted_for_good(f) < rev; i++)
+        usleep(1000);
+    assert_int_equal(compacted_for_good(f), rev);
+}
+
+/* Who reads at a revision keeps it, and compaction goes on when he has done, without waiting for the next one. */
+static void compaction_held_back(void **state)
+{
+    struct fixture *f = *state;
+    int slot, later;
+    int64_t first = put(f->kv, "k", "v"), rev = first;
+    for (int i = 0; i < 20; i++)
+        rev = put(f->kv, "k", "v");
+    assert_true(pin_take(f->kv, first + 5, &slot));
+    assert_true(pin_take(f->kv, first + 9, &later));
+    static atomic_int done;
+    kv_compact(f->kv, rev, false, NULL, count_compacted, &done);
+    wait_until_compacted(f, first + 5);
+    pin_drop(f->kv, slot);
+    wait_until_compacted(f, first + 9);
+    pin_drop(f->kv, later);
+    wait_until_compacted(f, rev);
+}
+
+/* What one nested transaction puts the next may delete; nothing else twice. */
+static void nested_writes(void **state)
+{
+    struct fixture *f = *state;
+    struct kv_op put_k = {.type = KV_OP_PUT, .put = {.key = STR("k"), .value = STR("v")}};
+    struct kv_op del_k = {.type = KV_OP_DELETE, .del = {.key = STR("a"), .end = STR("z")}};
+    struct kv_txn_request puts = {.then = &put_k, .then_len = 1};
+    struct kv_txn_request dels = {.then = &del_k, .then_len = 1};
+    struct kv_op putter = {.type = KV_OP_TXN, .txn = &puts};
+    struct kv_op deleter = {.type = KV_OP_TXN, .txn = &dels};
+    const struct {
+        struct kv_op ops[2];
+        int code;
+    } cases[] = {
+        {{putter, deleter}, 0},
+        {{deleter, putter}, KV_ERR_DUPLICATE_KEY},
+        {{putter, putter}, KV_ERR_DUPLICATE_KEY},
+        {{deleter, deleter}, 0},
+        {{put_k, deleter}, KV_ERR_DUPLICATE_KEY},
+        {{putter, del_k}, KV_ERR_DUPLICATE_KEY},
+        {{putter, put_k}, KV_ERR_DUPLICATE_KEY},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct kv_txn_request t = {.then = (struct kv_op *)cases[i].ops, .then_len = 2};
+        struct kv_txn_result *r = kv_txn_wait(f->kv, &t);
+        assert_int_equal(r->code, cases[i].code);
+        kv_txn_result_free(r);
+        assert_int_equal(get(f, "k", "", 0).count, 0);
+    }
+}
+
 static void leases(void **state)
 {
     struct fixture *f = *state;
@@ -553,6 +621,8 @@ int main(void)
         T(txn_compare_and_swap),
         T(refused_requests),
         T(compaction),
+        T(compaction_held_back),
+        T(nested_writes),
         T(leases),
         T(watch_live_and_history),
         T(watch_after_restart_and_compaction),
