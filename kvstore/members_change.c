@@ -260,6 +260,16 @@ static void call_finish(struct member_call *c, int code)
         call_ends(&c->task);
 }
 
+/* A peer has said that this member is removed, before it could apply so itself. */
+static bool is_own_removal(struct member_call *c)
+{
+    struct members *m = &c->kv->members;
+    pthread_mutex_lock(&m->lock);
+    bool removed = m->self_removed;
+    pthread_mutex_unlock(&m->lock);
+    return removed && c->id == c->kv->member_id && c->change.ops[0].kind == RAFT_REMOVE;
+}
+
 /* The end of a proposal. One that met another change, or a leader too new to take any, waits. */
 static void proposed(void *ctx, enum raft_outcome outcome, int code, uint64_t index)
 {
@@ -268,6 +278,8 @@ static void proposed(void *ctx, enum raft_outcome outcome, int code, uint64_t in
     (void)index;
     if (outcome == RAFT_APPLIED) {
         assert(c->applied);
+        call_finish(c, 0);
+    } else if (outcome == RAFT_UNKNOWN && is_own_removal(c)) {
         call_finish(c, 0);
     } else if (outcome == RAFT_UNKNOWN) {
         call_finish(c, code == ERR_CANCELLED ? code : ERR_TIMEOUT);
