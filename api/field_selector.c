@@ -58,6 +58,25 @@ static bool is_selectable(const struct resource *r, const char *path)
     return false;
 }
 
+/* The published words, which differ by kind. */
+static int not_selectable(const struct resource *r, const char *path, struct error *err)
+{
+    bool special = false;
+    for (size_t i = 0; i < sizeof selectable / sizeof *selectable; i++)
+        special |= selectable[i].message == r->message;
+    if (r->message == Batch__V1__Job__SCHEMA)
+        return error_set(err, ERR_INVALID, "field label \"%.100s\" not supported for Job", path);
+    if (r->message == Apps__V1__ReplicaSet__SCHEMA)
+        return error_set(err, ERR_INVALID,
+                         "field label \"%.100s\" not supported for appsv1.ReplicaSet", path);
+    if (special)
+        return error_set(err, ERR_INVALID, "field label not supported: %.100s", path);
+    return error_set(err, ERR_INVALID,
+                     "\"%.100s\" is not a known field selector: only \"metadata.name\", "
+                     "\"metadata.namespace\"",
+                     path);
+}
+
 /* The JSON path in message `m` that a published label stands for. */
 static const char *selectable_path(const struct schema_message *m, const char *label,
                                    char text[256])
@@ -142,7 +161,7 @@ int field_selector_parse(struct arena *a, const struct resource *r, struct str t
         struct field_requirement f;
         rc = parse_term(a, term, &f, err);
         if (rc == 0 && r && !is_selectable(r, f.path))
-            rc = error_set(err, ERR_INVALID, "field label not supported: %.100s", f.path);
+            rc = not_selectable(r, f.path, err);
         if (rc == 0)
             vec_push(&items, f);
         if (items.len > REQUIREMENTS_MAX)

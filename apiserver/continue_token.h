@@ -10,10 +10,19 @@
 #include "base/error.h"
 #include "base/str.h"
 
-/* `start`: the key after the resource's prefix. NUL-terminated, in the arena. */
-char *continue_token_make(struct arena *a, int64_t revision, struct str start);
+/* Go on from here at whatever revision is the newest: the rest of a list whose revision is gone. */
+#define CONTINUE_NEWEST (-1)
+
+struct continue_token {
+    int64_t revision;  /* or CONTINUE_NEWEST */
+    struct str start;  /* the key after the resource's prefix */
+    int64_t remaining; /* keys from `start` on, counted once per list; -1: not counted */
+};
+
+/* NUL-terminated, in the arena. */
+char *continue_token_make(struct arena *a, const struct continue_token *token);
 /* ERR_INVALID: "continue key is not valid: …". */
-int continue_token_parse(struct arena *a, const char *token, int64_t *revision, struct str *start,
+int continue_token_parse(struct arena *a, const char *text, struct continue_token *out,
                          struct error *err);
 
 #endif

@@ -3,6 +3,15 @@
  */
 #include "apiserver/list_options.h"
 
+struct status *query_number(struct rest *rq, const char *name, int64_t *out)
+{
+    *out = 0;
+    if (query_i64(rq->a, rq->info.query, name, out) >= 0)
+        return NULL;
+    return status_bad_request(rq->a, "strconv.ParseInt: parsing \"%s\": invalid syntax",
+                              query_get(rq->a, rq->info.query, name));
+}
+
 struct status *selection_parse(struct rest *rq, struct selection *out)
 {
     *out = (struct selection){.r = rq->r};
@@ -21,6 +30,8 @@ struct status *selection_parse(struct rest *rq, struct selection *out)
     }
     out->ns = ns;
     out->name = field_selector_exact(&out->fields, "metadata.name");
+    if (!out->name && rq->info.verb == VERB_WATCH && *rq->info.name)
+        out->name = rq->info.name; /* /watch/…/NAME */
     out->node = rq->r->stored_as == Core__V1__Pod__SCHEMA
                     ? field_selector_exact(&out->fields, "spec.nodeName")
                     : NULL;

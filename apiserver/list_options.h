@@ -21,6 +21,8 @@ struct selection {
 
 /* Parse labelSelector and fieldSelector. NULL, or the 400. */
 struct status *selection_parse(struct rest *rq, struct selection *out);
+/* A number of the query, 0 when absent: NULL, or the 400. */
+struct status *query_number(struct rest *rq, const char *name, int64_t *out);
 /* Does a stored object match? */
 bool selection_matches(const struct selection *s, struct str stored);
 /* Nothing can match (metadata.namespace differs from the path's). */

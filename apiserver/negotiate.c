@@ -70,7 +70,7 @@ static bool clause_serves(const struct accept_clause *c, bool discovery, struct 
     *out = (struct accept){0};
     if (!media_of(c->type, &out->media))
         return false;
-    out->stream_watch = str_eqz(c->stream, "watch");
+    out->known_type = true;
     if (c->as.n == 0)
         return true;
     if (discovery) {
@@ -86,13 +86,19 @@ static bool clause_serves(const struct accept_clause *c, bool discovery, struct 
     out->v1beta1 = str_eqz(c->version, "v1beta1");
     if (!out->v1beta1 && !str_eqz(c->version, "v1"))
         return false;
-    if (str_eqz(c->as, "Table") && out->media == MEDIA_JSON)
+    out->as_list = str_eqz(c->as, "PartialObjectMetadataList");
+    if (str_eqz(c->as, "Table") && out->media != MEDIA_PROTOBUF)
         out->transform = TRANSFORM_TABLE;
-    else if (str_eqz(c->as, "PartialObjectMetadata") || str_eqz(c->as, "PartialObjectMetadataList"))
+    else if (str_eqz(c->as, "PartialObjectMetadata") || out->as_list)
         out->transform = TRANSFORM_METADATA;
     else
         return false;
     return true;
+}
+
+static int specificity(struct str type)
+{
+    return str_eqz(type, "*/*") ? 0 : str_has_suffix(type, STR("/*")) ? 1 : 2;
 }
 
 bool negotiate_accept(struct str header, bool discovery, struct accept *out)
@@ -102,15 +108,21 @@ bool negotiate_accept(struct str header, bool discovery, struct accept *out)
         return true;
     struct accept_clause c;
     double best = 0;
-    bool found = false;
+    int how = 0;
+    bool found = false, known = false;
     while (accept_clause_next(&header, &c)) {
         struct accept candidate;
-        if (c.q > best && clause_serves(&c, discovery, &candidate)) {
-            best = c.q;
-            *out = candidate;
-            found = true;
-        }
+        bool serves = clause_serves(&c, discovery, &candidate);
+        known |= candidate.known_type;
+        if (!serves || c.q <= 0 || c.q < best ||
+            (c.q == best && found && specificity(c.type) <= how))
+            continue;
+        best = c.q;
+        how = specificity(c.type);
+        *out = candidate;
+        found = true;
     }
+    out->known_type = known;
     return found;
 }
 

@@ -25,15 +25,17 @@ bool negotiate_gzip(struct str header);
 struct accept {
     enum media media;
     enum transform transform;
-    bool stream_watch;  /* the clause carried stream=watch, which the answer's type repeats */
+    bool as_list;       /* PartialObjectMetadataList was asked for, not PartialObjectMetadata */
+    bool known_type;    /* some clause named a media type we speak, whatever form it wants */
     bool v1beta1;       /* tables and metadata of meta.k8s.io/v1beta1 */
     bool aggregated_v2; /* as=APIGroupDiscoveryList;v=v2;g=apidiscovery.k8s.io */
     bool aggregated_v2beta1;
 };
 
 /*
- * Pick the most wanted clause that can be served. False: none (406). An empty header takes JSON.
- * `discovery` allows the aggregated forms and forbids tables.
+ * Pick the most wanted clause that can be served: by q, then the more specific type, then order. False:
+ * none (406; only known_type is set then). An empty header takes JSON. `discovery` allows the aggregated
+ * forms and forbids tables.
  */
 bool negotiate_accept(struct str header, bool discovery, struct accept *out);
 /* Media of a request body; an empty type is JSON. False: 415. */
@@ -41,5 +43,7 @@ bool negotiate_content_type(struct str header, enum media *out);
 const char *media_type(enum media media);
 /* What a 406 or 415 lists. */
 #define ACCEPTED_MEDIA "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+#define ACCEPTED_STREAMS \
+    "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
 
 #endif

@@ -3,12 +3,15 @@
  */
 #include "apiserver/rest.h"
 #include "apiserver/table.h"
+#include "base/gzip.h"
 #include "base/mem.h"
 #include "base/random.h"
 #include <stdio.h>
 #include <yyjson.h>
 
-#define HEADERS_MAX (6 + REST_WARNINGS_MAX)
+#define HEADERS_MAX (8 + REST_WARNINGS_MAX)
+/* Longer answers are compressed for whoever takes that. */
+#define GZIP_MIN (128u << 10)
 
 /* ---- answering ---- */
 
@@ -44,20 +47,67 @@ static size_t common_headers(struct rest *rq, const char *content_type, struct h
     return n;
 }
 
+static size_t gzip_headers(struct http_header *h, size_t n)
+{
+    h[n++] = (struct http_header){STR("content-encoding"), STR("gzip")};
+    h[n++] = (struct http_header){STR("vary"), STR("Accept-Encoding")};
+    return n;
+}
+
 void rest_respond(struct rest *rq, int code, const char *content_type, struct str body)
 {
     struct http_header h[HEADERS_MAX];
     size_t n = common_headers(rq, content_type, h);
+    struct buf small;
     rq->code = code;
-    http_respond(rq->x, code, h, n, body);
+    if (body.n <= GZIP_MIN || !(rq->info.verb & (VERB_GET | VERB_LIST)) ||
+        !negotiate_gzip(http_header_get(rq->x, "accept-encoding"))) {
+        http_respond(rq->x, code, h, n, body);
+        return;
+    }
+    buf_init(&small);
+    gzip_compress(body, GZIP_FAST, &small);
+    n = gzip_headers(h, n);
+    http_respond(rq->x, code, h, n, buf_str(&small));
+    buf_free(&small);
+}
+
+void rest_stream_start_coded(struct rest *rq, const char *content_type, bool gzip)
+{
+    struct http_header h[HEADERS_MAX];
+    size_t n = common_headers(rq, content_type, h);
+    if (gzip)
+        n = gzip_headers(h, n);
+    rq->code = 200;
+    http_stream_start(rq->x, 200, h, n);
 }
 
 void rest_stream_start(struct rest *rq, const char *content_type)
 {
-    struct http_header h[HEADERS_MAX];
-    size_t n = common_headers(rq, content_type, h);
-    rq->code = 200;
-    http_stream_start(rq->x, 200, h, n);
+    rest_stream_start_coded(rq, content_type, false);
+}
+
+struct status *status_wrong_form(struct rest *rq, bool list)
+{
+    return status_new(
+        rq->a, 406, "NotAcceptable",
+        list ? "you requested PartialObjectMetadata, but the requested object is a list "
+               "(*%s.%s)"
+             : "you requested PartialObjectMetadataList, but the requested object is not "
+               "a list (*%s.%s)",
+        *rq->r->group ? rq->r->group : "core", list ? rq->r->list_kind : rq->r->kind);
+}
+
+static void json_to_yaml(struct arena *a, struct buf *b)
+{
+    yyjson_val *v;
+    struct error err;
+    struct buf y;
+    buf_init(&y);
+    if (json_read(a, buf_str(b), &v, &err) == 0)
+        yaml_write(v, &y);
+    buf_free(b);
+    *b = y;
 }
 
 void rest_status(struct rest *rq, const struct status *s)
@@ -73,9 +123,11 @@ void rest_status(struct rest *rq, const struct status *s)
         buf_free(&raw);
     } else {
         status_encode_json(s, &b);
+        if (rq->accept.media == MEDIA_YAML)
+            json_to_yaml(rq->a, &b);
     }
     struct http_header h[HEADERS_MAX];
-    size_t n = common_headers(rq, media_type(protobuf ? MEDIA_PROTOBUF : MEDIA_JSON), h);
+    size_t n = common_headers(rq, media_type(rq->accept.media), h);
     if (s->retry_after_s)
         h[n++] = (struct http_header){STR("retry-after"),
                                       str_from(arena_printf(rq->a, "%d", s->retry_after_s))};
@@ -102,14 +154,8 @@ static void prettify(struct buf *b)
 static void respond_json(struct rest *rq, int code, struct buf *b)
 {
     if (rq->accept.media == MEDIA_YAML) {
-        yyjson_val *v;
-        struct error err;
-        struct buf y;
-        buf_init(&y);
-        if (json_read(rq->a, buf_str(b), &v, &err) == 0)
-            yaml_write(v, &y);
-        rest_respond(rq, code, media_type(MEDIA_YAML), buf_str(&y));
-        buf_free(&y);
+        json_to_yaml(rq->a, b);
+        rest_respond(rq, code, media_type(MEDIA_YAML), buf_str(b));
         return;
     }
     if (rq->pretty)
@@ -145,6 +191,10 @@ void rest_stored(struct rest *rq, int code, struct str stored, int64_t revision)
     struct buf b;
     struct error err;
     int rc;
+    if (rq->accept.transform == TRANSFORM_METADATA && rq->accept.as_list) {
+        rest_status(rq, status_wrong_form(rq, false));
+        return;
+    }
     buf_init(&b);
     enum media media = rq->accept.media == MEDIA_PROTOBUF ? MEDIA_PROTOBUF : MEDIA_JSON;
     if (rq->accept.transform == TRANSFORM_TABLE)

@@ -55,6 +55,10 @@ void rest_stored(struct rest *rq, int code, struct str stored, int64_t revision)
 void rest_json_or_wire(struct rest *rq, int code, struct buf *b);
 /* Headers of a streamed answer; writes what content_type says. */
 void rest_stream_start(struct rest *rq, const char *content_type);
+/* The same; gzip: the pieces are compressed. */
+void rest_stream_start_coded(struct rest *rq, const char *content_type, bool gzip);
+/* 406: PartialObjectMetadata of a list, or PartialObjectMetadataList of one object. */
+struct status *status_wrong_form(struct rest *rq, bool list);
 void rest_warn(struct rest *rq, const char *text); /* past the maximum: dropped */
 
 /*

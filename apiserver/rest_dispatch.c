@@ -140,11 +140,12 @@ static bool resolve(struct rest *rq)
         if (proxied && !i->verb)
             return true; /* any method */
     }
+    bool head = str_eqz(rq->x->method, "HEAD") && strcmp(i->subresource, "proxy") != 0;
     bool needs_ns = rq->r->namespaced && !*i->ns && (i->verb == VERB_CREATE || *i->subresource);
-    if (!(verbs & i->verb) || needs_ns ||
+    bool nameless = (i->verb & (VERB_UPDATE | VERB_PATCH)) && !*i->name;
+    if (!(verbs & i->verb) || needs_ns || head || nameless ||
         (i->verb == VERB_CREATE && *i->name && !*i->subresource)) {
-        rest_status(rq, status_method_not_allowed(rq->a, &rq->about,
-                                                  i->verb ? verb_name(i->verb) : i->verb_str));
+        rest_status(rq, status_no_method(rq->a));
         return false;
     }
     return true;
@@ -159,8 +160,10 @@ void rest_dispatch(struct rest *rq)
         return;
     }
     if (!negotiate_accept(http_header_get(rq->x, "accept"), false, &rq->accept)) {
+        bool known = rq->accept.known_type;
         rq->accept = (struct accept){0};
-        rest_status(rq, status_not_acceptable(rq->a, ACCEPTED_MEDIA));
+        rest_status(rq,
+                    known ? status_not_acceptable(rq->a, ACCEPTED_MEDIA) : status_no_media(rq->a));
         return;
     }
     rq->pretty = query_bool(rq->a, rq->info.query, "pretty");

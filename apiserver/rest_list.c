@@ -9,7 +9,9 @@
  */
 #include "apiserver/continue_token.h"
 #include "apiserver/list_options.h"
+#include "apiserver/list_version.h"
 #include "apiserver/table.h"
+#include "base/gzip.h"
 
 #define FIRST_PAGE_BYTES (64u << 10) /* of stored objects: without a share of the budget */
 #define PAGE_BYTES (256u << 10)
@@ -35,9 +37,13 @@ struct lister {
         ONE_PASS,
         MEASURING,
         MEASURED
-    } pass;                 /* protobuf goes on to the others when it is large */
-    size_t items;           /* bytes of protobuf items: seen so far, then of the whole answer */
-    size_t sent;            /* of those */
+    } pass;                     /* protobuf goes on to the others when it is large */
+    size_t items;               /* bytes of protobuf items: seen so far, then of the whole answer */
+    size_t sent;                /* of those */
+    struct gzip *gzip;          /* of a streamed answer that is compressed */
+    struct continue_token from; /* the one that we go on from */
+    bool continued;
+    int64_t remaining;      /* objects after the answer; -1: not known */
     const char *token;      /* of a measured answer */
     struct loop_task go_on; /* lets others have the loop between pages that nobody waits for */
     bool streaming, begun, more;
@@ -81,20 +87,36 @@ static void begin(struct lister *l)
                    rq->accept.transform == TRANSFORM_METADATA ? FORM_METADATA : FORM_FULL, &l->out);
 }
 
+/* The revision is gone. A list that was being continued may go on at the newest one, with a token for
+ * it, if its client can bear that what it gets does not hang together. */
+static struct status *expired(struct lister *l)
+{
+    struct rest *rq = l->rq;
+    if (!l->continued)
+        return status_expired(rq->a, "The resourceVersion for the provided list is too old.");
+    struct status *s = status_expired(
+        rq->a,
+        "The provided continue parameter is too old to display a consistent list result. You can "
+        "start a new list without the continue parameter, or use the continue token in this "
+        "response to retrieve the remainder of the results. Continuing with the provided token "
+        "results in an inconsistent list - objects that were created, modified, or deleted between "
+        "the time the first chunk was returned and now may show up in the list.");
+    struct continue_token next = {CONTINUE_NEWEST, l->from.start, -1};
+    s->next = continue_token_make(rq->a, &next);
+    return s;
+}
+
 static void fail(struct lister *l, const struct error *err)
 {
     struct rest *rq = l->rq;
     if (l->streaming) {
+        gzip_free(l->gzip);
         http_abort(rq->x);
         buf_free(&l->out);
         return;
     }
     struct status *s =
-        err->code == ERR_COMPACTED
-            ? status_expired(rq->a,
-                             "The provided continue parameter is too old to display a consistent "
-                             "list result. You must start a new list without the continue "
-                             "parameter.")
+        err->code == ERR_COMPACTED ? expired(l)
         : err->code == KV_ERR_FUTURE_REV
             ? status_too_large_version(rq->a, l->rev, kv_current_revision(rq->server->kv))
             : status_internal(rq->a, "%s", err->message);
@@ -102,9 +124,29 @@ static void fail(struct lister *l, const struct error *err)
     rest_status(rq, s);
 }
 
+/* How many objects follow the answer: counted at the list's first page, then told by its token. Unknown
+ * where a selector picks among them. */
+static int64_t count_remaining(struct lister *l)
+{
+    struct rest *rq = l->rq;
+    struct error err;
+    struct kv_range_result result;
+    if (!l->more || !selection_is_all(&l->select))
+        return -1;
+    if (l->continued && l->from.remaining >= l->found)
+        return l->from.remaining - l->found;
+    struct kv_range_request range = {
+        .key = l->last, .end = l->end, .rev = l->rev, .count_only = true};
+    if (kv_range(rq->server->kv, &range, rq->a, &result, &err) < 0)
+        return -1;
+    return result.count - 1; /* the last one is in the answer */
+}
+
+/* Also finds l->remaining. */
 static const char *continue_token(struct lister *l)
 {
     struct rest *rq = l->rq;
+    l->remaining = count_remaining(l);
     if (!l->more)
         return "";
     size_t base = strlen(rq->r->storage_prefix) + 1;
@@ -112,7 +154,8 @@ static const char *continue_token(struct lister *l)
     buf_init(&b);
     buf_append(&b, l->last.p + base, l->last.n - base);
     buf_append_char(&b, 0);
-    const char *token = continue_token_make(rq->a, l->rev, buf_str(&b));
+    struct continue_token next = {l->rev, buf_str(&b), l->remaining};
+    const char *token = continue_token_make(rq->a, &next);
     buf_free(&b);
     return token;
 }
@@ -120,22 +163,42 @@ static const char *continue_token(struct lister *l)
 /* Close the answer: metadata with revision and continue token. */
 static void finish(struct lister *l)
 {
-    if (l->pass == MEASURED)
+    if (l->pass == MEASURED) {
         list_tail(&l->plain); /* the token stands in front */
-    else if (l->rq->accept.transform == TRANSFORM_TABLE)
-        table_end(&l->table, l->rev, continue_token(l), -1);
+        return;
+    }
+    const char *token = continue_token(l);
+    if (l->rq->accept.transform == TRANSFORM_TABLE)
+        table_end(&l->table, l->rev, token, l->remaining);
     else
-        list_end(&l->plain, l->rev, continue_token(l), -1);
+        list_end(&l->plain, l->rev, token, l->remaining);
 }
 
 /* Nobody listens any more. */
 static void abandon(struct lister *l)
 {
     buf_free(&l->out);
+    gzip_free(l->gzip);
     if (l->streaming)
         http_stream_end(l->rq->x, NULL, 0);
     else
         http_abort(l->rq->x);
+}
+
+/* A piece of a streamed answer, compressed where that was agreed. */
+static void stream_write(struct rest *rq, struct gzip *gzip, struct str piece, bool last)
+{
+    if (!gzip) {
+        http_stream_write(rq->x, piece);
+        return;
+    }
+    struct buf small;
+    buf_init(&small);
+    gzip_write(gzip, piece, !last, &small);
+    if (last)
+        gzip_end(gzip, &small);
+    http_stream_write(rq->x, buf_str(&small));
+    buf_free(&small);
 }
 
 static void respond(struct lister *l)
@@ -145,7 +208,9 @@ static void respond(struct lister *l)
     if (rq->accept.media != MEDIA_PROTOBUF)
         buf_append_char(&out, '\n');
     if (l->streaming) {
-        http_stream_write(rq->x, buf_str(&out));
+        struct gzip *gzip = l->gzip;
+        stream_write(rq, gzip, buf_str(&out), true);
+        gzip_free(gzip);
         http_stream_end(rq->x, NULL, 0);
     } else {
         rest_json_or_wire(rq, 200, &out);
@@ -219,12 +284,14 @@ static bool flush(struct lister *l)
     struct rest *rq = l->rq;
     if (!l->streaming) {
         l->streaming = true;
-        rest_stream_start(
-            rq, media_type(rq->accept.media == MEDIA_PROTOBUF ? MEDIA_PROTOBUF : MEDIA_JSON));
+        if (negotiate_gzip(http_header_get(rq->x, "accept-encoding")))
+            l->gzip = gzip_new(GZIP_FAST);
+        /* A long list as YAML is JSON, which is YAML. */
+        rest_stream_start_coded(rq, media_type(rq->accept.media), l->gzip != NULL);
         rq->x->on_drain = on_drain;
         rq->x->on_close = on_close;
     }
-    http_stream_write(rq->x, buf_str(&l->out));
+    stream_write(rq, l->gzip, buf_str(&l->out), false);
     buf_free(&l->out);
     buf_init(&l->out);
     return http_stream_queued(rq->x) < LOW_WATER;
@@ -267,7 +334,7 @@ static void measured(struct lister *l)
     l->next = l->start;
     l->found = 0;
     l->more = false;
-    list_head(&l->plain, l->rev, l->token, -1, l->items);
+    list_head(&l->plain, l->rev, l->token, l->remaining, l->items);
     l->sent = 0;
 }
 
@@ -330,28 +397,25 @@ static void advance(struct lister *l)
     }
 }
 
-static bool parse_continue(struct lister *l, const char *token)
+static struct status *parse_continue(struct lister *l, const char *token)
 {
     struct rest *rq = l->rq;
-    struct str start;
     struct error err;
-    if (continue_token_parse(rq->a, token, &l->rev, &start, &err) < 0) {
-        rest_status(rq, status_bad_request(rq->a, "%s", err.message));
-        return false;
-    }
+    if (continue_token_parse(rq->a, token, &l->from, &err) < 0)
+        return status_bad_request(rq->a, "invalid continue token: %s", err.message);
     struct buf b;
     buf_init(&b);
     buf_printf(&b, "%s/", rq->r->storage_prefix);
-    buf_append_str(&b, start);
+    buf_append_str(&b, l->from.start);
     struct str key = str_make(arena_dup(rq->a, b.data, b.len), b.len);
     buf_free(&b);
-    if (!str_has_prefix(key, l->select.prefix)) {
-        rest_status(rq,
-                    status_bad_request(rq->a, "continue key is not valid: it is of another list"));
-        return false;
-    }
+    if (!str_has_prefix(key, l->select.prefix))
+        return status_bad_request(
+            rq->a, "invalid continue token: continue key is not valid: it is of another list");
+    l->rev = l->from.revision == CONTINUE_NEWEST ? 0 : l->from.revision;
+    l->continued = true;
     l->next = l->start = key;
-    return true;
+    return NULL;
 }
 
 static void list_ready(struct rest *rq)
@@ -359,62 +423,55 @@ static void list_ready(struct rest *rq)
     advance(rq->op);
 }
 
-/* resourceVersion and resourceVersionMatch, as the API's table of their combinations has it. */
-static bool parse_version(struct lister *l, const char *token, const char **await)
+static const char *query_text(struct rest *rq, const char *name)
+{
+    const char *v = query_get(rq->a, rq->info.query, name);
+    return v ? v : "";
+}
+
+static struct status *parse(struct lister *l, const char **await)
 {
     struct rest *rq = l->rq;
-    const char *rv = query_get(rq->a, rq->info.query, "resourceVersion");
-    const char *match = query_get(rq->a, rq->info.query, "resourceVersionMatch");
-    *await = rv ? rv : "";
-    struct status *bad = NULL;
-    if (match && *match && strcmp(match, "Exact") != 0 && strcmp(match, "NotOlderThan") != 0)
-        bad = status_bad_request(rq->a, "resourceVersionMatch: Unsupported value: \"%s\"", match);
-    else if (match && *match && !**await)
-        bad = status_bad_request(
-            rq->a, "resourceVersionMatch is forbidden unless resourceVersion is provided");
-    else if (match && strcmp(match, "Exact") == 0 && strcmp(*await, "0") == 0)
-        bad = status_bad_request(
-            rq->a, "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"");
-    else if (token && *token && **await && strcmp(*await, "0") != 0)
-        bad = status_bad_request(rq->a,
-                                 "specifying resource version is not allowed when using continue");
-    if (bad) {
-        rest_status(rq, bad);
-        return false;
-    }
-    int64_t n;
-    if (match && strcmp(match, "Exact") == 0 && str_to_i64(str_from(*await), &n))
-        l->rev = n;
-    return true;
+    struct list_query q = {.version = query_text(rq, "resourceVersion"),
+                           .match = query_text(rq, "resourceVersionMatch"),
+                           .token = query_text(rq, "continue"),
+                           .send = query_get(rq->a, rq->info.query, "sendInitialEvents")};
+    struct list_version version;
+    struct status *bad = selection_parse(rq, &l->select);
+    if (!bad)
+        bad = table_options_check(rq);
+    if (!bad)
+        bad = query_number(rq, "limit", &l->limit);
+    l->limit = MAX(0, MIN(l->limit, LIMIT_MAX));
+    q.limit = l->limit;
+    if (!bad)
+        bad = list_version_of(rq->a, &q, &version);
+    if (bad)
+        return bad;
+    *await = version.await;
+    l->rev = version.exact;
+    l->next = l->start = l->select.prefix;
+    l->end = l->select.exact ? STR_NONE : kv_prefix_end(rq->a, l->select.prefix);
+    if (*q.token)
+        bad = parse_continue(l, q.token);
+    /* Another member may have given the token: this one must have come as far. */
+    if (l->continued)
+        *await = l->rev ? arena_printf(rq->a, "%lld", (long long)l->rev) : "";
+    return bad;
 }
 
 void rest_list(struct rest *rq)
 {
     struct lister *l = arena_new(rq->a, struct lister);
+    const char *await = "";
     l->rq = rq;
     rq->op = l;
     buf_init(&l->out);
-    struct status *bad = selection_parse(rq, &l->select);
-    if (bad) {
+    struct status *bad = rq->accept.transform == TRANSFORM_METADATA && !rq->accept.as_list
+                             ? status_wrong_form(rq, true)
+                             : parse(l, &await);
+    if (bad)
         rest_status(rq, bad);
-        return;
-    }
-    if (query_i64(rq->a, rq->info.query, "limit", &l->limit) < 0 || l->limit < 0) {
-        rest_status(
-            rq, status_bad_request(rq->a, "limit: Invalid value: must be a non-negative number"));
-        return;
-    }
-    l->limit = MIN(l->limit, LIMIT_MAX);
-    const char *token = query_get(rq->a, rq->info.query, "continue");
-    const char *await;
-    if (!parse_version(l, token, &await))
-        return;
-    l->next = l->start = l->select.prefix;
-    l->end = l->select.exact ? STR_NONE : kv_prefix_end(rq->a, l->select.prefix);
-    if (token && *token) {
-        if (!parse_continue(l, token))
-            return;
-        await = "0";
-    }
-    rest_await(rq, await, list_ready);
+    else
+        rest_await(rq, await, list_ready);
 }

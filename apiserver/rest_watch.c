@@ -6,6 +6,7 @@
  * events past WATCH_QUEUE_MAX end its stream; it starts again from the last version it saw.
  */
 #include "api/meta.h"
+#include "apiserver/list_version.h"
 #include "apiserver/table.h"
 #include "apiserver/watch_hub.h"
 #include "base/random.h"
@@ -26,7 +27,8 @@ struct watch {
     bool initial;        /* objects first */
     bool initial_marked; /* …and the annotated bookmark after them */
     bool finished;
-    int64_t start; /* deliver what comes after this revision */
+    struct table_options table; /* no_headers once the columns have been sent */
+    int64_t start;              /* deliver what comes after this revision */
     /* While the initial objects are sent. */
     bool listing;
     int64_t rev;
@@ -58,9 +60,15 @@ static void end(struct watch *w, bool abort)
         http_stream_end(rq->x, NULL, 0);
 }
 
+static void send_bookmark(struct watch *w, int64_t rev, bool initial_end);
+
+/* The last word says how far the stream has come, so that its client need not begin further back. */
 static void on_deadline(struct loop_timer *timer)
 {
-    end(container_of(timer, struct watch, deadline), false);
+    struct watch *w = container_of(timer, struct watch, deadline);
+    if (w->bookmarks && !w->listing && w->watcher.hub)
+        send_bookmark(w, watcher_revision(&w->watcher), false);
+    end(w, false);
 }
 
 static void on_close(struct http_exchange *x)
@@ -97,21 +105,46 @@ static void send_error(struct watch *w, const struct status *s)
 
 /* ---- events ---- */
 
+/* A table with columns, or with whole objects or none, is this client's alone. */
+static int send_table(struct watch *w, enum watch_type type, struct str stored, int64_t rev,
+                      struct error *err)
+{
+    struct buf event;
+    buf_init(&event);
+    int rc = watch_event_table(w->rq->r, type, stored, rev, &w->table, &event, err);
+    w->table.no_headers = true;
+    if (rc == 0)
+        http_stream_write(w->rq->x, buf_str(&event));
+    buf_free(&event);
+    return rc;
+}
+
+static int send_event(struct watch *w, enum watch_type type, struct kv_event *event,
+                      struct str stored, int64_t rev, struct error *err)
+{
+    struct rest *rq = w->rq;
+    if (rq->accept.transform == TRANSFORM_TABLE && !watch_table_shared(&w->table))
+        return send_table(w, type, stored, rev, err);
+    struct blob *b =
+        watch_event_blob(rq->r, event, type, stored, rev, w->media, rq->accept.transform, err);
+    if (!b)
+        return -1;
+    http_stream_write_blob(rq->x, b);
+    blob_unref(b);
+    return 0;
+}
+
 static void on_event(struct watcher *watcher, enum watch_type type, struct kv_event *event,
                      struct str stored, int64_t rev)
 {
     struct watch *w = watch_of(watcher);
     struct rest *rq = w->rq;
     struct error err;
-    struct blob *b =
-        watch_event_blob(rq->r, event, type, stored, rev, w->media, rq->accept.transform, &err);
-    if (!b) {
+    if (send_event(w, type, event, stored, rev, &err) < 0) {
         send_error(w, status_internal(rq->a, "%s", err.message));
         end(w, false);
         return;
     }
-    http_stream_write_blob(rq->x, b);
-    blob_unref(b);
     if (http_stream_queued(rq->x) > WATCH_QUEUE_MAX)
         end(w, true);
 }
@@ -124,8 +157,9 @@ static void bookmark_object(struct watch *w, int64_t rev, bool initial_end, stru
     arena_init(&a);
     if (rq->accept.transform == TRANSFORM_TABLE) {
         struct table_writer t;
-        table_begin(&t, rq->r, table_options(rq), out);
+        table_begin(&t, rq->r, w->table, out);
         table_end(&t, rev, "", -1);
+        w->table.no_headers = true;
     } else {
         void *object = rq->accept.transform == TRANSFORM_METADATA
                            ? object_new(&a, schema_get(Meta__V1__PartialObjectMetadata__SCHEMA))
@@ -195,15 +229,12 @@ static int send_initial(void *ctx, const struct kv_pair *pair)
     struct rest *rq = w->rq;
     if (!selection_matches(&w->select, pair->value))
         return 0;
+    if (rq->accept.transform == TRANSFORM_TABLE)
+        return send_table(w, WATCH_ADDED, pair->value, pair->mod_rev, &w->err);
     struct buf object, event;
     buf_init(&object);
     buf_init(&event);
-    int rc;
-    if (rq->accept.transform == TRANSFORM_TABLE)
-        rc = table_write_object(rq->r, pair->value, pair->mod_rev, table_options(rq), &object,
-                                &w->err);
-    else
-        rc = stored_answer(rq->r, pair->value, pair->mod_rev, w->media,
+    int rc = stored_answer(rq->r, pair->value, pair->mod_rev, w->media,
                            rq->accept.transform == TRANSFORM_METADATA ? FORM_METADATA : FORM_FULL,
                            false, &object, &w->err);
     if (rc == 0) {
@@ -267,8 +298,7 @@ static void stream(struct watch *w)
     loop_timer_start(&w->deadline, w->timeout_ms);
     rest_stream_start(rq, w->media == MEDIA_PROTOBUF
                               ? "application/vnd.kubernetes.protobuf;stream=watch"
-                          : rq->accept.stream_watch ? "application/json;stream=watch"
-                                                    : "application/json");
+                              : "application/json");
     atomic_fetch_add(&rq->server->watchers, 1);
     rq->x->on_close = on_close;
     rq->x->on_drain = on_drain;
@@ -293,41 +323,36 @@ static void watch_ready(struct rest *rq)
     list_on(w);
 }
 
-/* Which of the documented combinations is it? NULL or the error. */
-static struct status *parse_mode(struct watch *w, const char **await)
+static const char *query_text(struct rest *rq, const char *name)
+{
+    const char *v = query_get(rq->a, rq->info.query, name);
+    return v ? v : "";
+}
+
+static struct status *parse(struct watch *w, int64_t *seconds, const char **await)
 {
     struct rest *rq = w->rq;
-    struct str q = rq->info.query;
-    const char *rv = query_get(rq->a, q, "resourceVersion");
-    const char *match = query_get(rq->a, q, "resourceVersionMatch");
-    const char *send = query_get(rq->a, q, "sendInitialEvents");
-    bool send_value = query_bool(rq->a, q, "sendInitialEvents");
-    struct status_about about = {"meta.k8s.io", "", "ListOptions", ""};
-    struct status *s = status_invalid(rq->a, &about);
-    if (send && (!match || strcmp(match, "NotOlderThan") != 0))
-        status_cause_add(
-            rq->a, s, "FieldValueForbidden", "resourceVersionMatch",
-            "Forbidden: sendInitialEvents requires setting resourceVersionMatch to NotOlderThan");
-    else if (!send && match && *match)
-        status_cause_add(rq->a, s, "FieldValueForbidden", "resourceVersionMatch",
-                         "Forbidden: resourceVersionMatch is forbidden for watch unless "
-                         "sendInitialEvents is provided");
-    if (s->causes) {
-        status_invalid_finish(rq->a, s);
-        return s;
-    }
-    int64_t n = 0;
-    if (rv && *rv && (!str_to_i64(str_from(rv), &n) || n < 0))
-        return status_bad_request(rq->a, "resourceVersion: Invalid value: \"%s\": must be a number",
-                                  rv);
-    w->initial_marked = send && send_value && w->bookmarks;
-    w->initial = (send && send_value) || (!send && n == 0);
-    if (w->initial) {
-        *await = rv ? rv : "";
-    } else {
-        w->start = n;
-        *await = n == 0 && !(rv && *rv) ? "" : "0";
-    }
+    struct list_query q = {.version = query_text(rq, "resourceVersion"),
+                           .match = query_text(rq, "resourceVersionMatch"),
+                           .token = query_text(rq, "continue"),
+                           .send = query_get(rq->a, rq->info.query, "sendInitialEvents"),
+                           .watch = true};
+    struct list_version version;
+    if (rq->accept.media == MEDIA_YAML)
+        return status_not_acceptable(rq->a, ACCEPTED_STREAMS);
+    struct status *bad = selection_parse(rq, &w->select);
+    if (!bad)
+        bad = query_number(rq, "timeoutSeconds", seconds);
+    if (!bad)
+        bad = table_options_check(rq);
+    if (!bad)
+        bad = list_version_of(rq->a, &q, &version);
+    if (bad)
+        return bad;
+    w->initial = version.initial;
+    w->initial_marked = version.initial_end && w->bookmarks;
+    w->start = version.from;
+    *await = version.await;
     return NULL;
 }
 
@@ -346,13 +371,10 @@ void rest_watch(struct rest *rq)
     rq->op = w;
     w->media = rq->accept.media == MEDIA_PROTOBUF ? MEDIA_PROTOBUF : MEDIA_JSON;
     w->bookmarks = query_bool(rq->a, rq->info.query, "allowWatchBookmarks");
+    w->table = table_options(rq);
     int64_t seconds = 0;
     const char *await = "0";
-    struct status *bad = selection_parse(rq, &w->select);
-    if (!bad)
-        bad = parse_mode(w, &await);
-    if (!bad && query_i64(rq->a, rq->info.query, "timeoutSeconds", &seconds) < 0)
-        bad = status_bad_request(rq->a, "timeoutSeconds: Invalid value: must be a number");
+    struct status *bad = parse(w, &seconds, &await);
     if (!bad && atomic_load(&rq->server->watchers) >= rq->server->config.watchers_max)
         bad = status_too_many_requests(rq->a, 1);
     if (bad) {

@@ -229,6 +229,22 @@ struct status *status_method_not_allowed(struct arena *a, const struct status_ab
     return s;
 }
 
+struct status *status_no_method(struct arena *a)
+{
+    struct status *s =
+        status_new(a, 405, "MethodNotAllowed",
+                   "the server does not allow this method on the requested resource");
+    s->has_details = true;
+    return s;
+}
+
+struct status *status_no_media(struct arena *a)
+{
+    struct status *s = status_new(a, 406, "NotAcceptable", "406: Not Acceptable");
+    s->has_details = true;
+    return s;
+}
+
 struct status *status_path_not_found(struct arena *a)
 {
     struct status *s =
@@ -323,8 +339,10 @@ static void json_details(const struct status *s, struct buf *b)
 void status_encode_json(const struct status *s, struct buf *b)
 {
     bool first = false;
-    buf_printf(b, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"%s\"",
-               s->success ? "Success" : "Failure");
+    buf_append_cstr(b, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{");
+    if (s->next)
+        buf_printf(b, "\"continue\":\"%s\"", s->next);
+    buf_printf(b, "},\"status\":\"%s\"", s->success ? "Success" : "Failure");
     json_member(b, "message", s->message, &first);
     json_member(b, "reason", s->reason, &first);
     if (s->has_details)
@@ -377,7 +395,7 @@ void status_encode_wire(const struct status *s, struct buf *b)
     buf_init(&sub);
     wire_string(&sub, 1, "");
     wire_string(&sub, 2, "");
-    wire_string(&sub, 3, "");
+    wire_string(&sub, 3, s->next);
     wire_message(b, 1, &sub);
     wire_string(b, 2, s->success ? "Success" : "Failure");
     wire_string(b, 3, s->message);

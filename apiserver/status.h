@@ -28,6 +28,7 @@ struct status {
     const char *name, *group, *kind, *uid;
     struct status_cause *causes;
     int retry_after_s;
+    const char *next; /* metadata.continue: how to go on with a list that expired; NULL: none */
 };
 
 /* What the error is about: the resource (plural) and group that details.kind and details.group carry. */
@@ -69,9 +70,13 @@ struct status *status_timeout(struct arena *a, const char *message);            
 struct status *status_too_many_requests(struct arena *a, int retry_after_s);              /* 429 */
 struct status *status_method_not_allowed(struct arena *a, const struct status_about *o,
                                          const char *verb);
+/* The same for a method that the path has no use for at all. */
+struct status *status_no_method(struct arena *a);
 struct status *status_path_not_found(struct arena *a); /* the plain 404 for unknown resources */
 struct status *status_unsupported_media(struct arena *a, const char *accepted); /* 415 */
 struct status *status_not_acceptable(struct arena *a, const char *accepted);    /* 406 */
+struct status *
+status_no_media(struct arena *a); /* 406: nothing of what the client takes is known */
 /* kv failures: unavailable and timeouts 503/504, quota 500, … */
 struct status *status_from_error(struct arena *a, const struct error *err);
 /* A deletion's answer {"status":"Success","details":{…}}. */

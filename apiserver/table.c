@@ -18,6 +18,19 @@ struct table_options table_options(const struct rest *rq)
     return o;
 }
 
+struct status *table_options_check(const struct rest *rq)
+{
+    const char *include = query_get(rq->a, rq->info.query, "includeObject");
+    if (rq->accept.transform != TRANSFORM_TABLE || !include || !*include ||
+        strcmp(include, "Object") == 0 || strcmp(include, "Metadata") == 0 ||
+        strcmp(include, "None") == 0)
+        return NULL;
+    return status_bad_request(rq->a,
+                              "Unable to convert to Table as requested: includeObject: Invalid "
+                              "value: \"%s\": must be 'Metadata', 'Object', 'None', or empty",
+                              include);
+}
+
 /* ---- cells ---- */
 
 static void separate(struct cells *c)
@@ -105,8 +118,8 @@ static int write_row(const struct resource *r, struct str stored, int64_t revisi
         buf_append_cstr(out, "{\"cells\":[");
         write_cells(r, object, &c);
         buf_append_char(out, ']');
+        buf_append_cstr(out, o.include == TABLE_NONE ? ",\"object\":null" : ",\"object\":");
         if (o.include != TABLE_NONE) {
-            buf_append_cstr(out, ",\"object\":");
             rc = stored_answer(r, stored, revision, MEDIA_JSON,
                                o.include == TABLE_OBJECT ? FORM_FULL : FORM_METADATA, false, out,
                                err);
@@ -150,7 +163,10 @@ void table_begin(struct table_writer *w, const struct resource *r, struct table_
     *w = (struct table_writer){.r = r, .options = options, .out = out};
     buf_printf(out, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/%s\",",
                options.v1beta1 ? "v1beta1" : "v1");
-    write_columns(r, out);
+    if (options.no_headers)
+        buf_append_cstr(out, "\"columnDefinitions\":null,");
+    else
+        write_columns(r, out);
     buf_append_cstr(out, "\"rows\":[");
 }
 

@@ -8,18 +8,21 @@
 #include "api/codec.h"
 
 struct rest;
+struct status;
 
 enum table_include { TABLE_METADATA, TABLE_OBJECT, TABLE_NONE };
 
 struct table_options {
     enum table_include include;
     bool v1beta1;
-    bool no_headers; /* leave columnDefinitions out */
+    bool no_headers; /* leave columnDefinitions out: a watch has them in its first event only */
     int64_t now_s;
 };
 
 /* includeObject from the query, version from Accept. */
 struct table_options table_options(const struct rest *rq);
+/* NULL, or the 400 for an includeObject that is none. */
+struct status *table_options_check(const struct rest *rq);
 
 /* A table of one object. JSON without a final newline. */
 int table_write_object(const struct resource *r, struct str stored, int64_t revision,

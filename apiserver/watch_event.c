@@ -48,6 +48,26 @@ static struct encoded *cache_of(const struct resource *r, struct kv_event *event
     return first;
 }
 
+bool watch_table_shared(const struct table_options *o)
+{
+    return o->include == TABLE_METADATA && o->no_headers && !o->v1beta1;
+}
+
+int watch_event_table(const struct resource *r, enum watch_type type, struct str stored,
+                      int64_t rev, const struct table_options *options, struct buf *out,
+                      struct error *err)
+{
+    struct buf object;
+    buf_init(&object);
+    struct table_options now = *options;
+    now.now_s = clock_wall_s();
+    int rc = table_write_object(r, stored, rev, now, &object, err);
+    if (rc == 0)
+        watch_event_write(out, MEDIA_JSON, watch_type_name(type), buf_str(&object));
+    buf_free(&object);
+    return rc;
+}
+
 static struct blob *encode(const struct resource *r, enum watch_type type, struct str stored,
                            int64_t rev, enum media media, enum transform transform,
                            struct error *err)
@@ -57,7 +77,8 @@ static struct blob *encode(const struct resource *r, enum watch_type type, struc
     buf_init(&event);
     int rc;
     if (transform == TRANSFORM_TABLE)
-        rc = table_write_object(r, stored, rev, (struct table_options){.now_s = clock_wall_s()},
+        rc = table_write_object(r, stored, rev,
+                                (struct table_options){.no_headers = true, .now_s = clock_wall_s()},
                                 &object, err);
     else
         rc = stored_answer(r, stored, rev, media,

@@ -345,6 +345,11 @@ void watcher_stop(struct watcher *w)
     hub_release(h);
 }
 
+int64_t watcher_revision(const struct watcher *w)
+{
+    return w->hub && w->bucket ? MAX(w->seen, w->hub->rev) : w->seen;
+}
+
 static void ask_progress(struct loop_timer *timer)
 {
     struct watch_hubs *hubs = container_of(timer, struct watch_hubs, timer);

@@ -55,13 +55,23 @@ void watch_hubs_free(struct watch_hubs *h);
 /* Deliver what happens after `seen`. `select->prefix` and the strings stay with the owner. */
 void watcher_start(struct watch_hubs *h, struct watcher *w, int64_t seen);
 void watcher_stop(struct watcher *w); /* harmless when stopped */
+/* Everything up to here has been delivered. */
+int64_t watcher_revision(const struct watcher *w);
 /* Visit every watcher, which may be stopped meanwhile: for shutting down. */
 void watch_hubs_each(struct watch_hubs *h, void (*fn)(struct watcher *w));
 
-/* The event's bytes in one form, from its cache or made now; NULL with *err. One reference. */
+/* The event's bytes in one form, from its cache or made now; NULL with *err. One reference. Tables are of
+ * the shared kind (watch_table_shared); others are made one by one (watch_event_table). */
 struct blob *watch_event_blob(const struct resource *r, struct kv_event *event,
                               enum watch_type type, struct str stored, int64_t rev,
                               enum media media, enum transform transform, struct error *err);
+/* A table event's bytes with any options; 0, or negative with *err. */
+struct table_options;
+int watch_event_table(const struct resource *r, enum watch_type type, struct str stored,
+                      int64_t rev, const struct table_options *options, struct buf *out,
+                      struct error *err);
+/* Are these the options of the tables that are shared: metadata, v1, no columns? */
+bool watch_table_shared(const struct table_options *options);
 /* For kv_options.event_cache_free. */
 void watch_event_cache_free(void *cached);
 const char *watch_type_name(enum watch_type type);

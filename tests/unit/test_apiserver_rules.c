@@ -76,13 +76,16 @@ static void tokens_round_trip(void **state)
     struct arena a;
     arena_init(&a);
     const char start[] = "ns/na\"me\0";
-    char *token = continue_token_make(&a, 1234567890123, str_make(start, 9));
-    int64_t rev;
-    struct str key;
-    assert_int_equal(continue_token_parse(&a, token, &rev, &key, NULL), 0);
-    assert_int_equal(rev, 1234567890123);
-    assert_int_equal(key.n, 9);
-    assert_memory_equal(key.p, start, 9);
+    struct continue_token t = {1234567890123, str_make(start, 9), 42}, got;
+    assert_int_equal(continue_token_parse(&a, continue_token_make(&a, &t), &got, NULL), 0);
+    assert_int_equal(got.revision, 1234567890123);
+    assert_int_equal(got.start.n, 9);
+    assert_memory_equal(got.start.p, start, 9);
+    assert_int_equal(got.remaining, 42);
+    t = (struct continue_token){CONTINUE_NEWEST, STR("a"), -1};
+    assert_int_equal(continue_token_parse(&a, continue_token_make(&a, &t), &got, NULL), 0);
+    assert_int_equal(got.revision, CONTINUE_NEWEST);
+    assert_int_equal(got.remaining, -1);
     arena_free(&a);
 }
 
@@ -93,6 +96,7 @@ static void bad_tokens_are_refused(void **state)
                             "x",
                             "{}",
                             "{\"v\":\"v1\",\"rv\":1,\"start\":\"a\"}",
+                            "{\"v\":\"meta.k8s.io/v1\",\"rv\":-2,\"start\":\"a\"}",
                             "{\"v\":\"meta.k8s.io/v1\",\"rv\":0,\"start\":\"a\"}",
                             "{\"v\":\"meta.k8s.io/v1\",\"rv\":1,\"start\":\"\"}",
                             "{\"v\":\"meta.k8s.io/v1\",\"rv\":1,\"start\":\"../x\"}",
@@ -103,12 +107,11 @@ static void bad_tokens_are_refused(void **state)
     for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
         struct buf b;
         struct error err = {0};
-        int64_t rev;
-        struct str key;
+        struct continue_token got;
         buf_init(&b);
         base64url_encode(&b, str_from(bodies[i]));
         buf_append_char(&b, 0);
-        assert_int_equal(continue_token_parse(&a, b.data, &rev, &key, &err), ERR_INVALID);
+        assert_int_equal(continue_token_parse(&a, b.data, &got, &err), ERR_INVALID);
         assert_non_null(strstr(err.message, "continue key is not valid"));
         buf_free(&b);
     }
@@ -139,6 +142,18 @@ static void accept_headers(void **state)
          TRANSFORM_NONE},
         {"application/json;q=0.5, application/yaml", false, true, MEDIA_YAML, TRANSFORM_NONE},
         {"text/html", false, false, MEDIA_JSON, TRANSFORM_NONE},
+        {"text/html;q=0.9, application/yaml;q=0.5", false, true, MEDIA_YAML, TRANSFORM_NONE},
+        {"*/*, application/yaml", false, true, MEDIA_YAML, TRANSFORM_NONE}, /* the more specific */
+        {"application/*;q=0.3,application/vnd.kubernetes.protobuf;q=0.2", false, true, MEDIA_JSON,
+         TRANSFORM_NONE},
+        {"application/json;q=0", false, false, MEDIA_JSON, TRANSFORM_NONE},
+        {"application/json;q=0,*/*;q=0.1", false, true, MEDIA_JSON, TRANSFORM_NONE},
+        {"application/yaml;as=Table;v=v1;g=meta.k8s.io", false, true, MEDIA_YAML, TRANSFORM_TABLE},
+        {"application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s.io", false, false,
+         MEDIA_JSON, TRANSFORM_NONE},
+        {"application/json;as=PartialObjectMetadata;v=v1beta1;g=meta.k8s.io", false, true,
+         MEDIA_JSON, TRANSFORM_METADATA},
+        {"application/json;as=Table;v=v1", false, false, MEDIA_JSON, TRANSFORM_NONE},
         {"application/json;as=Table;v=v9;g=meta.k8s.io", false, false, MEDIA_JSON, TRANSFORM_NONE},
         {"application/json;as=Table;v=v1;g=meta.k8s.io", true, false, MEDIA_JSON, TRANSFORM_NONE},
         {"application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList", true, true,
