@@ -53,15 +53,16 @@ void validate_create(const struct resource *r, const void *object, struct field_
 /* Rules for a change: the new object's own, and what may not change. */
 void validate_update(const struct resource *r, const void *object, const void *old,
                      struct field_errors *e);
-/* The same for subresource "status" (spec is the old one's already), "scale", "binding", …. */
-void validate_update_status(const struct resource *r, const void *object, const void *old,
-                            struct field_errors *e);
+/* The same for subresource "status" (spec is the old one's already), "finalize", "approval",
+ * "resize", "ephemeralcontainers". */
+void validate_update_subresource(const struct resource *r, const char *name, const void *object,
+                                 const void *old, struct field_errors *e);
 /* Only metadata (custom resources use it too): names, labels, annotations, owner references,
  * finalizers, namespace presence. */
 void validate_object_meta(const Meta__V1__ObjectMeta *meta, bool namespaced, const char *path,
                           struct field_errors *e);
 
-/* --- syntax rules; NULL when good, else upstream's message ------------------------------------ */
+/* --- syntax rules: NULL when good, else upstream's messages, one a line -------------------------- */
 
 const char *validate_dns1123_label(const char *s);     /* ≤ 63: lower case, digits, '-' */
 const char *validate_dns1123_subdomain(const char *s); /* ≤ 253: labels joined by '.' */

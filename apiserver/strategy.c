@@ -126,7 +126,7 @@ static struct status *validate(struct write *w, void *obj, const void *old,
     if (!old)
         validate_create(w->r, obj, &e);
     else if (sub)
-        validate_update_status(w->r, obj, old, &e);
+        validate_update_subresource(w->r, sub->name, obj, old, &e);
     else
         validate_update(w->r, obj, old, &e);
     return validated(w, &e);

@@ -155,17 +155,28 @@ void err_invalid_raw(struct field_errors *e, const struct path *at, const char *
     add(e, FIELD_INVALID, at, value, detail);
 }
 
+static const char *object_text(struct arena *a, const void *object)
+{
+    struct buf json;
+    if (!object)
+        return "null";
+    buf_init(&json);
+    json_encode(object, JSON_NO_TYPE_META, &json);
+    const char *text = arena_strndup(a, json.data, MIN(json.len, 2000));
+    buf_free(&json);
+    return text;
+}
+
 void err_invalid_object(struct field_errors *e, const struct path *at, const void *object,
                         const char *detail)
 {
-    struct buf json;
-    buf_init(&json);
-    if (object)
-        json_encode(object, JSON_NO_TYPE_META, &json);
-    else
-        buf_append_cstr(&json, "null");
-    add(e, FIELD_INVALID, at, arena_strndup(e->arena, json.data, MIN(json.len, 2000)), detail);
-    buf_free(&json);
+    add(e, FIELD_INVALID, at, object_text(e->arena, object), detail);
+}
+
+void err_duplicate_object(struct field_errors *e, const struct path *at, const void *object,
+                          const char *detail)
+{
+    add(e, FIELD_DUPLICATE, at, object_text(e->arena, object), detail);
 }
 
 void err_invalid_list(struct field_errors *e, const struct path *at, char *const *items, size_t n,
@@ -220,6 +231,12 @@ void err_not_found(struct field_errors *e, const struct path *at, const char *va
     add(e, FIELD_NOT_FOUND, at, field_quote(e->arena, value), "");
 }
 
+void err_not_found_because(struct field_errors *e, const struct path *at, const char *value,
+                           const char *detail)
+{
+    add(e, FIELD_NOT_FOUND, at, field_quote(e->arena, value), detail);
+}
+
 void err_too_long(struct field_errors *e, const struct path *at, size_t max)
 {
     add(e, FIELD_TOO_LONG, at, NULL, arena_printf(e->arena, "may not be more than %zu bytes", max));
@@ -231,27 +248,44 @@ void err_too_many(struct field_errors *e, const struct path *at, size_t n, size_
         arena_printf(e->arena, "must have at most %zu items", max));
 }
 
-void err_not_supported(struct field_errors *e, const struct path *at, const char *value,
-                       const char *const *allowed)
+void err_not_supported_raw(struct field_errors *e, const struct path *at, const char *value,
+                           const char *const *allowed)
 {
     struct buf list;
     buf_init(&list);
     buf_append_cstr(&list, "supported values: ");
     for (size_t i = 0; allowed[i]; i++)
         buf_printf(&list, "%s\"%s\"", i ? ", " : "", allowed[i]);
-    add(e, FIELD_NOT_SUPPORTED, at, field_quote(e->arena, value ? value : ""), buf_cstr(&list));
+    add(e, FIELD_NOT_SUPPORTED, at, value, buf_cstr(&list));
     buf_free(&list);
+}
+
+void err_not_supported(struct field_errors *e, const struct path *at, const char *value,
+                       const char *const *allowed)
+{
+    err_not_supported_raw(e, at, field_quote(e->arena, value ? value : ""), allowed);
 }
 
 /* --- common checks -------------------------------------------------------------------------------- */
 
+/* A rule's messages, one a line. */
+void err_invalid_messages(struct field_errors *e, const struct path *at, const char *value,
+                          const char *messages)
+{
+    struct str rest = str_from(messages), line;
+    while (str_split(&rest, '\n', &line)) {
+        if (line.n)
+            err_invalid(e, at, value, arena_strndup(e->arena, line.p, line.n));
+    }
+}
+
 bool check_string(struct field_errors *e, const struct path *at, const char *value,
                   const char *(*rule)(const char *))
 {
-    const char *message = rule(value);
-    if (message)
-        err_invalid(e, at, value, message);
-    return !message;
+    const char *messages = rule(value);
+    if (messages)
+        err_invalid_messages(e, at, value, messages);
+    return !messages;
 }
 
 bool check_optional(struct field_errors *e, const struct path *at, const char *value,
@@ -376,7 +410,7 @@ void check_annotations(struct field_errors *e, const struct path *at, StringEntr
         lower[sizeof lower - 1] = 0;
         const char *message = validate_qualified_name(lower);
         if (message)
-            err_invalid(e, at, items[i]->key, message);
+            err_invalid_messages(e, at, items[i]->key, message);
     }
     if (total > ANNOTATIONS_SIZE_MAX)
         err_too_long(e, at, ANNOTATIONS_SIZE_MAX);

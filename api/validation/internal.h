@@ -27,6 +27,12 @@ struct path {
 
 /* ---- the rules of kinds ---- */
 
+/* A subresource other than status ("finalize", "approval", "resize"); ends with a NULL name. */
+struct sub_rule {
+    const char *name;
+    void (*check)(const void *object, const void *old, struct field_errors *e);
+};
+
 struct kind_rules {
     int message;
     void (*create)(const void *object, struct field_errors *e);
@@ -34,8 +40,9 @@ struct kind_rules {
     void (*update)(const void *object, const void *old, struct field_errors *e);
     /* Of status updates, after metadata. */
     void (*status)(const void *object, const void *old, struct field_errors *e);
-    /* Only `update` is run for updates: it checks what may change itself. */
+    /* Only `update` is run for updates: it checks the rest itself. */
     bool update_alone;
+    const struct sub_rule *subs; /* of other subresources; NULL: none */
 };
 
 struct rule_table {
@@ -47,14 +54,17 @@ struct rule_table {
         (rows_), sizeof(rows_) / sizeof *(rows_) \
     }
 
-extern const struct rule_table pod_rules, workload_rules, batch_rules, core_rules, service_rules,
-    rbac_rules;
+extern const struct rule_table pod_rules, resource_rules, volume_rules, workload_rules, batch_rules,
+    core_rules, service_rules, rbac_rules;
 
 /* ---- errors at a path; strings are quoted here ---- */
 
 void err_required(struct field_errors *e, const struct path *at, const char *detail);
 void err_invalid(struct field_errors *e, const struct path *at, const char *value,
                  const char *detail);
+/* For what a syntax rule said. */
+void err_invalid_messages(struct field_errors *e, const struct path *at, const char *value,
+                          const char *messages);
 void err_invalid_int(struct field_errors *e, const struct path *at, int64_t value,
                      const char *detail);
 /* `value` is shown as it is (JSON of a struct, a boolean). */
@@ -70,13 +80,22 @@ void err_invalid_map(struct field_errors *e, const struct path *at, StringEntry 
                      size_t n, const char *detail);
 void err_duplicate(struct field_errors *e, const struct path *at, const char *value);
 void err_duplicate_raw(struct field_errors *e, const struct path *at, const char *value);
+/* The object as JSON. */
+void err_duplicate_object(struct field_errors *e, const struct path *at, const void *object,
+                          const char *detail);
 void err_forbidden(struct field_errors *e, const struct path *at, const char *detail);
 void err_not_found(struct field_errors *e, const struct path *at, const char *value);
+void err_not_found_because(struct field_errors *e, const struct path *at, const char *value,
+                           const char *detail);
 void err_too_long(struct field_errors *e, const struct path *at, size_t max);
 void err_too_many(struct field_errors *e, const struct path *at, size_t n, size_t max);
 /* `allowed`: NULL-terminated, sorted. */
 void err_not_supported(struct field_errors *e, const struct path *at, const char *value,
                        const char *const *allowed);
+
+/* `value` is shown as it is. */
+void err_not_supported_raw(struct field_errors *e, const struct path *at, const char *value,
+                           const char *const *allowed);
 
 #define IMMUTABLE "field is immutable"
 #define NON_NEGATIVE "must be greater than or equal to 0"
@@ -138,14 +157,17 @@ void check_template_meta(struct field_errors *e, const struct path *at,
                          const Meta__V1__ObjectMeta *meta, bool strict);
 
 /* pod.c */
-void check_pod_spec(struct field_errors *e, const struct path *at, const Core__V1__PodSpec *spec);
 void check_pod_template(struct field_errors *e, const struct path *at,
                         const Core__V1__PodTemplateSpec *t);
 
-/* volume.c */
-void check_volumes(struct field_errors *e, const struct path *at, Core__V1__Volume *const *volumes,
-                   size_t n);
-void check_resources(struct field_errors *e, const struct path *at,
-                     const Core__V1__ResourceRequirements *r);
+/* scheduling.c */
+void check_node_selector(struct field_errors *e, const struct path *at,
+                         const Core__V1__NodeSelector *s);
+void check_taints(struct field_errors *e, const struct path *at, Core__V1__Taint *const *taints,
+                  size_t n);
+
+/* resources.c: non-negative, whole for what is counted. */
+void check_resource_amount(struct field_errors *e, const struct path *at, const char *name,
+                           const char *text);
 
 #endif

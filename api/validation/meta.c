@@ -127,11 +127,11 @@ void check_object_meta(const Meta__V1__ObjectMeta *meta, const struct resource *
 {
     const char *message;
     if (*meta->generate_name && (message = validate_name_of(r, meta->generate_name, true)))
-        err_invalid(e, AT(at, "generateName"), meta->generate_name, message);
+        err_invalid_messages(e, AT(at, "generateName"), meta->generate_name, message);
     if (!*meta->name)
         err_required(e, AT(at, "name"), "name or generateName is required");
     else if ((message = validate_name_of(r, meta->name, false)))
-        err_invalid(e, AT(at, "name"), meta->name, message);
+        err_invalid_messages(e, AT(at, "name"), meta->name, message);
     if (namespaced && !*meta->namespace_)
         err_required(e, AT(at, "namespace"), "");
     else if (namespaced)

@@ -42,12 +42,29 @@ static bool matches(const char *s, size_t n, bool (*outer)(char), const char *in
     "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "      \
     "validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
 
+#define TOO_LONG_63 "must be no more than 63 bytes"
+#define TOO_LONG_253 "must be no more than 253 bytes"
+
+/* None, one or both of two messages. */
+#define MESSAGES(is_first, first, is_second, second) \
+    ((is_first) ? (is_second) ? first "\n" second : first : (is_second) ? second : NULL)
+
+#define LABEL_1035_MESSAGE                                                                       \
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an " \
+    "alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or "         \
+    "'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
+#define LABEL_VALUE_MESSAGE                                                                       \
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or "   \
+    "'.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value'," \
+    "  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+#define CONFIG_KEY_MESSAGE                                                               \
+    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. " \
+    "'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+
 const char *validate_dns1123_label(const char *s)
 {
     size_t n = strlen(s);
-    if (n > LABEL_MAX)
-        return "must be no more than 63 bytes";
-    return matches(s, n, is_lower, "-") ? NULL : LABEL_MESSAGE;
+    return MESSAGES(n > LABEL_MAX, TOO_LONG_63, !matches(s, n, is_lower, "-"), LABEL_MESSAGE);
 }
 
 static bool subdomain_syntax(const char *s, size_t n)
@@ -63,23 +80,30 @@ static bool subdomain_syntax(const char *s, size_t n)
 const char *validate_dns1123_subdomain(const char *s)
 {
     size_t n = strlen(s);
-    if (n > SUBDOMAIN_MAX)
-        return "must be no more than 253 bytes";
-    return subdomain_syntax(s, n) ? NULL : SUBDOMAIN_MESSAGE;
+    return MESSAGES(n > SUBDOMAIN_MAX, TOO_LONG_253, !subdomain_syntax(s, n), SUBDOMAIN_MESSAGE);
 }
 
 const char *validate_dns1035_label(const char *s)
 {
     size_t n = strlen(s);
-    if (n > LABEL_MAX)
-        return "must be no more than 63 bytes";
-    if (matches(s, n, is_lower, "-") && s[0] >= 'a')
-        return NULL;
-    return "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with "
-           "an "
-           "alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or "
-           "'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
+    return MESSAGES(n > LABEL_MAX, TOO_LONG_63, !matches(s, n, is_lower, "-") || s[0] < 'a',
+                    LABEL_1035_MESSAGE);
 }
+
+/* The part before the slash. */
+static const char *check_prefix(const char *s, size_t n)
+{
+    if (n == 0)
+        return "prefix part must be non-empty";
+    return MESSAGES(n > SUBDOMAIN_MAX, "prefix part " TOO_LONG_253, !subdomain_syntax(s, n),
+                    "prefix part " SUBDOMAIN_MESSAGE);
+}
+
+/* The part after it, in a prefixed name whose prefix is wrong in the way `PREFIX` says. */
+#define NAME_PART(prefix)                                                        \
+    (n == 0 ? prefix "name part must be non-empty\nname part " QUALIFIED_MESSAGE \
+            : MESSAGES(n > LABEL_MAX, prefix "name part " TOO_LONG_63, !good,    \
+                       prefix "name part " QUALIFIED_MESSAGE))
 
 const char *validate_qualified_name(const char *s)
 {
@@ -87,54 +111,40 @@ const char *validate_qualified_name(const char *s)
     if (slash && strchr(name, '/'))
         return "a valid label key " QUALIFIED_MESSAGE
                " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
-    if (slash == s)
-        return "prefix part must be non-empty";
-    if (slash && slash - s > SUBDOMAIN_MAX)
-        return "prefix part must be no more than 253 bytes";
-    if (slash && !subdomain_syntax(s, (size_t)(slash - s)))
-        return "prefix part " SUBDOMAIN_MESSAGE;
+    const char *prefix = slash ? check_prefix(s, (size_t)(slash - s)) : NULL;
     size_t n = strlen(name);
-    if (n == 0)
-        return "name part must be non-empty";
-    if (n > LABEL_MAX)
-        return "name part must be no more than 63 bytes";
-    return matches(name, n, is_alnum, "-_.") ? NULL : "name part " QUALIFIED_MESSAGE;
+    bool good = matches(name, n, is_alnum, "-_.");
+    const char *part = NAME_PART("");
+    if (!prefix || !part)
+        return prefix ? prefix : part;
+    /* Both parts are wrong: the name's message follows the commonest of the prefix's. */
+    if (slash == s)
+        return NAME_PART("prefix part must be non-empty\n");
+    return NAME_PART("prefix part " SUBDOMAIN_MESSAGE "\n");
 }
 
 const char *validate_label_value(const char *s)
 {
     size_t n = strlen(s);
-    if (n > LABEL_MAX)
-        return "must be no more than 63 bytes";
-    if (n == 0 || matches(s, n, is_alnum, "-_."))
-        return NULL;
-    return "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' "
-           "or "
-           "'.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or "
-           "'my_value',  or '12345', regex used for validation is "
-           "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
+    return MESSAGES(n > LABEL_MAX, TOO_LONG_63, n > 0 && !matches(s, n, is_alnum, "-_."),
+                    LABEL_VALUE_MESSAGE);
 }
 
 const char *validate_config_map_key(const char *s)
 {
     size_t n = strlen(s);
-    if (n > SUBDOMAIN_MAX)
-        return "must be no more than 253 bytes";
+    bool good = n > 0;
+    for (size_t i = 0; i < n; i++)
+        good = good && (is_alnum(s[i]) || strchr("-._", s[i]));
     if (strcmp(s, ".") == 0)
         return "must not be '.'";
     if (strcmp(s, "..") == 0)
         return "must not be '..'";
+    if (good && strncmp(s, "..", 2) == 0)
+        return MESSAGES(n > SUBDOMAIN_MAX, TOO_LONG_253, true, "must not start with '..'");
     if (strncmp(s, "..", 2) == 0)
-        return "must not start with '..'";
-    for (size_t i = 0; i < n; i++) {
-        if (!is_alnum(s[i]) && !strchr("-._", s[i]))
-            n = 0;
-    }
-    if (n > 0)
-        return NULL;
-    return "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. "
-           "'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is "
-           "'[-._a-zA-Z0-9]+')";
+        return CONFIG_KEY_MESSAGE "\nmust not start with '..'";
+    return MESSAGES(n > SUBDOMAIN_MAX, TOO_LONG_253, !good, CONFIG_KEY_MESSAGE);
 }
 
 /* Any printable ASCII but '=' (the relaxed rule, on since v1.34). */
@@ -145,25 +155,37 @@ const char *validate_env_var_name(const char *s)
     for (; *s; s++) {
         if (*s < ' ' || *s > '~' || *s == '=')
             return "a valid environment variable name must consist only of printable ASCII "
-                   "characters "
-                   "other than '='";
+                   "characters other than '='";
     }
     return NULL;
 }
 
+#define PORT_LONG "must be no more than 15 bytes"
+#define PORT_CHARS "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"
+#define PORT_LETTER "must contain at least one letter (a-z)"
+#define PORT_DOUBLE "must not contain consecutive hyphens"
+#define PORT_EDGE "must not begin or end with a hyphen"
+
+/* Every set of the five faults, by its bits: long, characters, letter, double hyphen, edge. */
+#define P(l, c, t, d, e) l c t d e
+#define P1(l, c, t, d) P(l, c, t, d, ""), P(l, c, t, d, PORT_EDGE "\n")
+#define P2(l, c, t) P1(l, c, t, ""), P1(l, c, t, PORT_DOUBLE "\n")
+#define P3(l, c) P2(l, c, ""), P2(l, c, PORT_LETTER "\n")
+#define P4(l) P3(l, ""), P3(l, PORT_CHARS "\n")
+
 const char *validate_port_name(const char *s)
 {
+    static const char *const faults[32] = {P4(""), P4(PORT_LONG "\n")};
     size_t n = strlen(s);
-    bool letter = false;
-    if (n > 15)
-        return "must be no more than 15 bytes";
-    if (!matches(s, n, is_lower, "-"))
-        return "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)";
-    for (size_t i = 0; i < n; i++)
+    bool letter = false, characters = n > 0;
+    for (size_t i = 0; i < n; i++) {
         letter |= s[i] >= 'a' && s[i] <= 'z';
-    if (!letter)
-        return "must contain at least one letter (a-z)";
-    return strstr(s, "--") ? "must not contain consecutive hyphens" : NULL;
+        characters = characters && (is_lower(s[i]) || s[i] == '-');
+    }
+    bool edge = n > 0 && (s[0] == '-' || s[n - 1] == '-');
+    unsigned set = (n > 15 ? 16u : 0) | (characters ? 0 : 8u) | (letter ? 0 : 4u) |
+                   (strstr(s, "--") ? 2u : 0) | (edge ? 1u : 0);
+    return set ? faults[set] : NULL;
 }
 
 const char *validate_port_number(int64_t port)
@@ -185,9 +207,7 @@ const char *validate_path_segment(const char *s)
         return "may not be '.'";
     if (strcmp(s, "..") == 0)
         return "may not be '..'";
-    if (strchr(s, '/'))
-        return "may not contain '/'";
-    return strchr(s, '%') ? "may not contain '%'" : NULL;
+    return MESSAGES(strchr(s, '/'), "may not contain '/'", strchr(s, '%'), "may not contain '%'");
 }
 
 /* --- by kind ------------------------------------------------------------------------------------
@@ -228,18 +248,17 @@ const char *validate_name_of(const struct resource *r, const char *name, bool pr
     if (prefix) { /* what is appended makes a trailing hyphen or dot good */
         size_t n = strlen(name);
         if (n >= sizeof shortened)
-            return "must be no more than 253 bytes";
+            return TOO_LONG_253;
         memcpy(shortened, name, n + 1);
         while (n > 1 && (shortened[n - 1] == '-'))
             shortened[--n] = 0;
         name = shortened;
     }
-    const char *segment = validate_path_segment(name);
-    if (segment)
-        return segment;
+    const char *(*rule)(const char *) = validate_dns1123_subdomain;
     for (size_t i = 0; r && i < sizeof rules / sizeof *rules; i++) {
         if (rules[i].message == r->message)
-            return rules[i].rule(name);
+            rule = rules[i].rule;
     }
-    return validate_dns1123_subdomain(name);
+    const char *message = rule(name);
+    return message ? message : validate_path_segment(name);
 }

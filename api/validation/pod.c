@@ -1,529 +1,404 @@
 /*
- * Validation of pods: containers, probes, ports, mounts, scheduling, and what an update may change.
+ * Validation of pods and pod templates: the spec as a whole, status. (What an update may change:
+ * pod_update.c.)
  */
+#include "api/validation/pod.h"
 #include "api/meta.h"
-#include "api/quantity.h"
-#include "api/validation/internal.h"
-#include "base/map.h"
+#include <arpa/inet.h>
 
-static const char *const protocols[] = {"SCTP", "TCP", "UDP", NULL};
-static const char *const pull_policies[] = {"Always", "IfNotPresent", "Never", NULL};
+#define NAMESERVERS_MAX 3
+#define SEARCHES_MAX 32
+#define SEARCH_LIST_MAX 2048
 
-/* --- probes and hooks ------------------------------------------------------------------------------- */
+/* --- names ----------------------------------------------------------------------------------- */
 
-static void check_http_get(struct field_errors *e, const struct path *at,
-                           const Core__V1__HTTPGetAction *get)
+static const char *subdomain_with_underscores(const char *s)
 {
-    static const char *const schemes[] = {"HTTP", "HTTPS", NULL};
-    check_required(e, AT(at, "path"), get->path);
-    check_port_ref(e, AT(at, "port"), get->port);
-    check_one_of(e, AT(at, "scheme"), get->scheme, schemes);
+    char plain[256];
+    size_t n = strlen(s);
+    if (n > 253)
+        return "must be no more than 253 bytes";
+    for (size_t i = 0; i <= n; i++)
+        plain[i] = s[i] == '_' ? '0' : s[i];
+    if (!validate_dns1123_subdomain(plain))
+        return NULL;
+    return "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, "
+           "'_', '-' or '.', and must start and end with an alphanumeric character (e.g. "
+           "'example.com', regex used for validation is "
+           "'[a-z0-9_]([-_a-z0-9]*[a-z0-9_])?(\\.[a-z0-9_]([-_a-z0-9]*[a-z0-9_])?)*')";
 }
 
-static void check_handler(struct field_errors *e, const struct path *at,
-                          const Core__V1__ProbeHandler *h)
+static void check_searches(struct field_errors *e, const struct path *at,
+                           const Core__V1__PodDNSConfig *dns)
 {
-    int count = !!h->exec + !!h->http_get + !!h->tcp_socket + !!h->grpc;
-    if (count == 0)
-        err_required(e, at, "must specify a handler type");
-    if (count > 1)
-        err_forbidden(e, at, "may not specify more than 1 handler type");
-    if (h->exec && h->exec->n_command == 0)
-        err_required(e, AT(AT(at, "exec"), "command"), "");
-    if (h->http_get)
-        check_http_get(e, AT(at, "httpGet"), h->http_get);
-    if (h->tcp_socket)
-        check_port_ref(e, AT(AT(at, "tcpSocket"), "port"), h->tcp_socket->port);
-    if (h->grpc)
-        check_port_number(e, AT(AT(at, "grpc"), "port"), h->grpc->port);
-}
-
-static void check_probe(struct field_errors *e, const struct path *at, const Core__V1__Probe *p,
-                        bool success_must_be_1)
-{
-    if (!p)
-        return;
-    check_handler(e, at, p->handler);
-    check_non_negative(e, AT(at, "initialDelaySeconds"), p->initial_delay_seconds);
-    check_non_negative(e, AT(at, "timeoutSeconds"), p->timeout_seconds);
-    check_non_negative(e, AT(at, "periodSeconds"), p->period_seconds);
-    check_non_negative(e, AT(at, "successThreshold"), p->success_threshold);
-    check_non_negative(e, AT(at, "failureThreshold"), p->failure_threshold);
-    if (success_must_be_1 && p->success_threshold != 1)
-        err_invalid_int(e, AT(at, "successThreshold"), p->success_threshold, "must be 1");
-    if (p->has_termination_grace_period_seconds && p->termination_grace_period_seconds <= 0)
-        err_invalid_int(e, AT(at, "terminationGracePeriodSeconds"),
-                        p->termination_grace_period_seconds, "must be greater than 0");
-}
-
-static void check_lifecycle_handler(struct field_errors *e, const struct path *at,
-                                    const Core__V1__LifecycleHandler *h)
-{
-    if (!h)
-        return;
-    int count = !!h->exec + !!h->http_get + !!h->tcp_socket + !!h->sleep;
-    if (count == 0)
-        err_required(e, at, "must specify a handler type");
-    if (count > 1)
-        err_forbidden(e, at, "may not specify more than 1 handler type");
-    if (h->exec && h->exec->n_command == 0)
-        err_required(e, AT(AT(at, "exec"), "command"), "");
-    if (h->http_get)
-        check_http_get(e, AT(at, "httpGet"), h->http_get);
-}
-
-/* --- containers -------------------------------------------------------------------------------------- */
-
-static void check_ports(struct field_errors *e, const struct path *at,
-                        Core__V1__ContainerPort *const *ports, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        const struct path *item = ITEM(at, i);
-        const Core__V1__ContainerPort *p = ports[i];
-        if (*p->name && check_string(e, AT(item, "name"), p->name, validate_port_name)) {
-            for (size_t k = 0; k < i; k++) {
-                if (cstr_eq(ports[k]->name, p->name)) {
-                    err_duplicate(e, AT(item, "name"), p->name);
-                    break;
-                }
-            }
-        }
-        if (p->container_port == 0)
-            err_required(e, AT(item, "containerPort"), "");
-        else
-            check_port_number(e, AT(item, "containerPort"), p->container_port);
-        if (p->host_port != 0)
-            check_port_number(e, AT(item, "hostPort"), p->host_port);
-        check_required_one_of(e, AT(item, "protocol"), p->protocol, protocols);
+    size_t total = dns->n_searches ? dns->n_searches - 1 : 0; /* the spaces between them */
+    for (size_t i = 0; i < dns->n_searches; i++)
+        total += strlen(dns->searches[i]);
+    if (dns->n_searches > SEARCHES_MAX)
+        err_invalid_list(e, at, dns->searches, dns->n_searches,
+                         "must not have more than 32 search paths");
+    if (total > SEARCH_LIST_MAX)
+        err_invalid_list(e, at, dns->searches, dns->n_searches,
+                         "must not have more than 2048 characters (including spaces) in the "
+                         "search list");
+    for (size_t i = 0; i < dns->n_searches; i++) {
+        size_t n = strlen(dns->searches[i]);
+        if (strcmp(dns->searches[i], ".") == 0)
+            continue;
+        const char *name = n && dns->searches[i][n - 1] == '.'
+                               ? arena_strndup(e->arena, dns->searches[i], n - 1)
+                               : dns->searches[i];
+        check_string(e, ITEM(at, i), name, subdomain_with_underscores);
     }
-}
-
-static void check_env_source(struct field_errors *e, const struct path *at,
-                             const Core__V1__EnvVar *var)
-{
-    const Core__V1__EnvVarSource *s = var->value_from;
-    int count = !!s->field_ref + !!s->resource_field_ref + !!s->config_map_key_ref +
-                !!s->secret_key_ref + !!s->file_key_ref;
-    if (count == 0)
-        err_invalid(e, at, "",
-                    "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or "
-                    "`secretKeyRef`");
-    else if (*var->value)
-        err_invalid(e, at, "", "may not be specified when `value` is not empty");
-    else if (count > 1)
-        err_invalid(e, at, "", "may not have more than one field specified at a time");
-    if (s->field_ref)
-        check_required(e, AT(AT(at, "fieldRef"), "fieldPath"), s->field_ref->field_path);
-    if (s->resource_field_ref)
-        check_required(e, AT(AT(at, "resourceFieldRef"), "resource"),
-                       s->resource_field_ref->resource);
-    if (s->config_map_key_ref) {
-        const struct path *ref = AT(at, "configMapKeyRef");
-        check_required(e, AT(ref, "name"), s->config_map_key_ref->local_object_reference->name);
-        if (check_required(e, AT(ref, "key"), s->config_map_key_ref->key))
-            check_string(e, AT(ref, "key"), s->config_map_key_ref->key, validate_config_map_key);
-    }
-    if (s->secret_key_ref) {
-        const struct path *ref = AT(at, "secretKeyRef");
-        check_required(e, AT(ref, "name"), s->secret_key_ref->local_object_reference->name);
-        if (check_required(e, AT(ref, "key"), s->secret_key_ref->key))
-            check_string(e, AT(ref, "key"), s->secret_key_ref->key, validate_config_map_key);
-    }
-}
-
-static void check_env(struct field_errors *e, const struct path *at, Core__V1__EnvVar *const *vars,
-                      size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        const struct path *item = ITEM(at, i);
-        if (check_required(e, AT(item, "name"), vars[i]->name))
-            check_string(e, AT(item, "name"), vars[i]->name, validate_env_var_name);
-        if (vars[i]->value_from)
-            check_env_source(e, AT(item, "valueFrom"), vars[i]);
-    }
-}
-
-static void check_mounts(struct field_errors *e, const struct path *at,
-                         Core__V1__VolumeMount *const *mounts, size_t n, const struct map *volumes)
-{
-    for (size_t i = 0; i < n; i++) {
-        const struct path *item = ITEM(at, i);
-        const Core__V1__VolumeMount *m = mounts[i];
-        if (check_required(e, AT(item, "name"), m->name) && !map_has(volumes, str_from(m->name)))
-            err_not_found(e, AT(item, "name"), m->name);
-        check_required(e, AT(item, "mountPath"), m->mount_path);
-        for (size_t k = 0; k < i; k++) {
-            if (cstr_eq(mounts[k]->mount_path, m->mount_path)) {
-                err_invalid(e, AT(item, "mountPath"), m->mount_path, "must be unique");
-                break;
-            }
-        }
-        if (*m->sub_path && m->sub_path[0] == '/')
-            err_invalid(e, AT(item, "subPath"), m->sub_path, "must be a relative path");
-        if (*m->sub_path && *m->sub_path_expr)
-            err_invalid(e, AT(item, "subPathExpr"), m->sub_path_expr,
-                        "subPathExpr and subPath are mutually exclusive");
-    }
-}
-
-static void check_image(struct field_errors *e, const struct path *at, const char *image)
-{
-    if (!check_required(e, at, image))
-        return;
-    struct str s = str_from(image);
-    if (str_trim(s).n != s.n)
-        err_invalid(e, at, image, "must not have leading or trailing whitespace");
-}
-
-static void check_security_context(struct field_errors *e, const struct path *at,
-                                   const Core__V1__SecurityContext *s)
-{
-    if (!s)
-        return;
-    if (s->has_run_as_user && s->run_as_user < 0)
-        err_invalid_int(e, AT(at, "runAsUser"), s->run_as_user,
-                        "must be between 0 and 2147483647, inclusive");
-    if (s->has_run_as_group && s->run_as_group < 0)
-        err_invalid_int(e, AT(at, "runAsGroup"), s->run_as_group,
-                        "must be between 0 and 2147483647, inclusive");
-    if (s->has_allow_privilege_escalation && !s->allow_privilege_escalation && s->has_privileged &&
-        s->privileged)
-        err_invalid_object(
-            e, at, s, "cannot set `allowPrivilegeEscalation` to false and `privileged` to true");
-}
-
-static void check_container(struct field_errors *e, const struct path *at,
-                            const Core__V1__Container *c, const struct map *volumes)
-{
-    static const char *const message_policies[] = {"FallbackToLogsOnError", "File", NULL};
-    if (check_required(e, AT(at, "name"), c->name))
-        check_string(e, AT(at, "name"), c->name, validate_dns1123_label);
-    check_image(e, AT(at, "image"), c->image);
-    check_one_of(e, AT(at, "imagePullPolicy"), c->image_pull_policy, pull_policies);
-    check_one_of(e, AT(at, "terminationMessagePolicy"), c->termination_message_policy,
-                 message_policies);
-    check_ports(e, AT(at, "ports"), c->ports, c->n_ports);
-    check_env(e, AT(at, "env"), c->env, c->n_env);
-    check_mounts(e, AT(at, "volumeMounts"), c->volume_mounts, c->n_volume_mounts, volumes);
-    check_resources(e, AT(at, "resources"), c->resources);
-    check_security_context(e, AT(at, "securityContext"), c->security_context);
-    check_probe(e, AT(at, "livenessProbe"), c->liveness_probe, true);
-    check_probe(e, AT(at, "readinessProbe"), c->readiness_probe, false);
-    check_probe(e, AT(at, "startupProbe"), c->startup_probe, true);
-    if (c->lifecycle) {
-        check_lifecycle_handler(e, AT(AT(at, "lifecycle"), "postStart"), c->lifecycle->post_start);
-        check_lifecycle_handler(e, AT(AT(at, "lifecycle"), "preStop"), c->lifecycle->pre_stop);
-    }
-}
-
-static void check_container_name(struct field_errors *e, const struct path *at, const char *name,
-                                 struct map *names)
-{
-    if (!*name)
-        return;
-    if (map_has(names, str_from(name)))
-        err_duplicate(e, AT(at, "name"), name);
-    map_put(names, str_from(name), names);
-}
-
-static void check_host_ports(struct field_errors *e, const struct path *at,
-                             const Core__V1__PodSpec *spec)
-{
-    struct map seen;
-    map_init(&seen);
-    for (size_t i = 0; i < spec->n_containers; i++) {
-        const Core__V1__Container *c = spec->containers[i];
-        const struct path *ports = AT(ITEM(AT(at, "containers"), i), "ports");
-        for (size_t k = 0; k < c->n_ports; k++) {
-            const Core__V1__ContainerPort *p = c->ports[k];
-            if (spec->host_network && p->host_port != p->container_port)
-                err_invalid_int(e, AT(ITEM(ports, k), "hostPort"), p->host_port,
-                                "must match `containerPort` when `hostNetwork` is true");
-            if (p->host_port == 0)
-                continue;
-            struct str key =
-                str_from(arena_printf(e->arena, "%s/%s/%d", p->protocol, p->host_ip, p->host_port));
-            if (map_has(&seen, key))
-                err_duplicate(e, AT(ITEM(ports, k), "hostPort"), key.p);
-            map_put(&seen, key, &seen);
-        }
-    }
-    map_free(&seen);
-}
-
-/* --- scheduling --------------------------------------------------------------------------------------- */
-
-static const char *const effects[] = {"NoExecute", "NoSchedule", "PreferNoSchedule", NULL};
-
-static void check_tolerations(struct field_errors *e, const struct path *at,
-                              Core__V1__Toleration *const *tolerations, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        const struct path *item = ITEM(at, i);
-        const Core__V1__Toleration *t = tolerations[i];
-        bool exists = cstr_eq(t->operator_, "Exists");
-        if (*t->key)
-            check_string(e, AT(item, "key"), t->key, validate_qualified_name);
-        else if (!exists)
-            err_invalid(
-                e, AT(item, "operator"), t->operator_,
-                "operator must be Exists when `key` is empty, which means \"match all values "
-                "and all keys\"");
-        if (t->has_toleration_seconds && !cstr_eq(t->effect, "NoExecute"))
-            err_invalid(e, AT(item, "effect"), t->effect,
-                        "effect must be 'NoExecute' when `tolerationSeconds` is set");
-        if (exists && *t->value)
-            err_invalid(e, AT(item, "operator"), t->value,
-                        "value must be empty when `operator` is 'Exists'");
-        else if (!exists && (!*t->operator_ || cstr_eq(t->operator_, "Equal")))
-            check_string(e, AT(item, "operator"), t->value, validate_label_value);
-        else if (!exists) {
-            static const char *const operators[] = {"Equal", "Exists", NULL};
-            err_not_supported(e, AT(item, "operator"), t->operator_, operators);
-        }
-        if (*t->effect)
-            check_one_of(e, AT(item, "effect"), t->effect, effects);
-    }
-}
-
-static void check_node_terms(struct field_errors *e, const struct path *at,
-                             const Core__V1__NodeSelector *s)
-{
-    static const char *const operators[] = {"DoesNotExist", "Exists", "Gt", "In",
-                                            "Lt",           "NotIn",  NULL};
-    if (s->n_node_selector_terms == 0)
-        err_required(e, AT(at, "nodeSelectorTerms"), "must have at least one node selector term");
-    for (size_t i = 0; i < s->n_node_selector_terms; i++) {
-        const Core__V1__NodeSelectorTerm *t = s->node_selector_terms[i];
-        for (size_t k = 0; k < t->n_match_expressions; k++) {
-            const struct path *r =
-                ITEM(AT(ITEM(AT(at, "nodeSelectorTerms"), i), "matchExpressions"), k);
-            check_string(e, AT(r, "key"), t->match_expressions[k]->key, validate_qualified_name);
-            check_one_of(e, AT(r, "operator"), t->match_expressions[k]->operator_, operators);
-        }
-    }
-}
-
-static void check_affinity(struct field_errors *e, const struct path *at,
-                           const Core__V1__Affinity *a)
-{
-    if (!a || !a->node_affinity)
-        return;
-    const Core__V1__NodeSelector *required =
-        a->node_affinity->required_during_scheduling_ignored_during_execution;
-    if (required)
-        check_node_terms(
-            e, AT(AT(at, "nodeAffinity"), "requiredDuringSchedulingIgnoredDuringExecution"),
-            required);
 }
 
 static void check_dns(struct field_errors *e, const struct path *at, const Core__V1__PodSpec *spec)
 {
-    static const char *const policies[] = {"ClusterFirst", "ClusterFirstWithHostNet", "Default",
-                                           "None", NULL};
-    check_one_of(e, AT(at, "dnsPolicy"), spec->dns_policy, policies);
+    const Core__V1__PodDNSConfig *dns = spec->dns_config;
     bool none = cstr_eq(spec->dns_policy, "None");
-    if (none && (!spec->dns_config || spec->dns_config->n_nameservers == 0))
-        err_required(e, AT(AT(at, "dnsConfig"), "nameservers"),
+    if (none && !dns) {
+        err_required(e, at, "must provide `dnsConfig` when `dnsPolicy` is None");
+    } else if (none && dns->n_nameservers == 0) {
+        err_required(e, AT(at, "nameservers"),
                      "must provide at least one DNS nameserver when `dnsPolicy` is None");
-    for (size_t i = 0; spec->dns_config && i < spec->dns_config->n_nameservers; i++)
-        check_string(e, ITEM(AT(AT(at, "dnsConfig"), "nameservers"), i),
-                     spec->dns_config->nameservers[i], validate_ip);
-}
-
-/* --- pod specs ---------------------------------------------------------------------------------------- */
-
-static void check_all_containers(struct field_errors *e, const struct path *at,
-                                 const Core__V1__PodSpec *spec)
-{
-    struct map volumes, names;
-    map_init(&volumes);
-    map_init(&names);
-    for (size_t i = 0; i < spec->n_volumes; i++)
-        map_put(&volumes, str_from(spec->volumes[i]->name), spec->volumes[i]);
-    if (spec->n_containers == 0)
-        err_required(e, AT(at, "containers"), "");
-    for (size_t i = 0; i < spec->n_containers; i++) {
-        const struct path *item = ITEM(AT(at, "containers"), i);
-        check_container(e, item, spec->containers[i], &volumes);
-        check_container_name(e, item, spec->containers[i]->name, &names);
+    } else if (dns) {
+        if (dns->n_nameservers > NAMESERVERS_MAX)
+            err_invalid_list(e, AT(at, "nameservers"), dns->nameservers, dns->n_nameservers,
+                             "must not have more than 3 nameservers");
+        for (size_t i = 0; i < dns->n_nameservers; i++)
+            check_string(e, ITEM(AT(at, "nameservers"), i), dns->nameservers[i], validate_ip);
+        check_searches(e, AT(at, "searches"), dns);
+        for (size_t i = 0; i < dns->n_options; i++) {
+            if (!dns->options[i]->name || !*dns->options[i]->name)
+                err_required(e, ITEM(AT(at, "options"), i), "must not be empty");
+        }
     }
-    for (size_t i = 0; i < spec->n_init_containers; i++) {
-        const struct path *item = ITEM(AT(at, "initContainers"), i);
-        check_container(e, item, spec->init_containers[i], &volumes);
-        check_container_name(e, item, spec->init_containers[i]->name, &names);
+}
+
+static void check_pod_claims(struct field_errors *e, const struct path *at,
+                             const Core__V1__PodSpec *spec)
+{
+    for (size_t i = 0; i < spec->n_resource_claims; i++) {
+        const struct path *item = ITEM(at, i);
+        const Core__V1__PodResourceClaim *c = spec->resource_claims[i];
+        bool seen = false;
+        for (size_t k = 0; k < i; k++)
+            seen |= *c->name && strcmp(spec->resource_claims[k]->name, c->name) == 0;
+        if (seen)
+            err_duplicate(e, AT(item, "name"), c->name);
+        else
+            check_required_string(e, AT(item, "name"), c->name, validate_dns1123_label);
+        if (c->resource_claim_name && c->resource_claim_template_name)
+            err_invalid_object(e, item, c,
+                               "at most one of `resourceClaimName` or `resourceClaimTemplateName` "
+                               "may be specified");
+        if (!c->resource_claim_name && !c->resource_claim_template_name)
+            err_invalid_object(e, item, c,
+                               "must specify one of: `resourceClaimName`, "
+                               "`resourceClaimTemplateName`");
+        if (c->resource_claim_name)
+            check_string(e, AT(item, "resourceClaimName"), c->resource_claim_name,
+                         validate_dns1123_subdomain);
+        if (c->resource_claim_template_name)
+            check_string(e, AT(item, "resourceClaimTemplateName"), c->resource_claim_template_name,
+                         validate_dns1123_subdomain);
     }
-    map_free(&volumes);
-    map_free(&names);
-    check_host_ports(e, at, spec);
 }
 
-static void check_pod_numbers(struct field_errors *e, const struct path *at,
-                              const Core__V1__PodSpec *spec)
+static void check_host_network_ports(struct pod_check *p, const struct path *at)
 {
-    if (spec->has_active_deadline_seconds &&
-        (spec->active_deadline_seconds < 1 || spec->active_deadline_seconds > INT32_MAX))
-        err_invalid_int(e, AT(at, "activeDeadlineSeconds"), spec->active_deadline_seconds,
-                        "must be between 1 and 2147483647, inclusive");
-    if (spec->has_termination_grace_period_seconds)
-        check_non_negative(e, AT(at, "terminationGracePeriodSeconds"),
-                           spec->termination_grace_period_seconds);
+    const Core__V1__PodSpec *spec = p->spec;
+    for (size_t i = 0; spec->host_network && i < spec->n_containers; i++) {
+        const Core__V1__Container *c = spec->containers[i];
+        for (size_t k = 0; k < c->n_ports; k++) {
+            const Core__V1__ContainerPort *port = c->ports[k];
+            /* Templates may leave it to the pod's defaults. */
+            if ((p->is_pod || port->host_port != 0) && port->host_port != port->container_port)
+                err_invalid_int(p->e, AT(ITEM(AT(ITEM(at, i), "ports"), k), "hostPort"),
+                                port->host_port,
+                                "must match `containerPort` when `hostNetwork` is true");
+        }
+    }
 }
 
-void check_pod_spec(struct field_errors *e, const struct path *at, const Core__V1__PodSpec *spec)
+static void check_gates(struct field_errors *e, const struct path *at,
+                        const Core__V1__PodSpec *spec)
 {
-    static const char *const restart_policies[] = {"Always", "Never", "OnFailure", NULL};
-    check_volumes(e, AT(at, "volumes"), spec->volumes, spec->n_volumes);
-    check_all_containers(e, at, spec);
-    check_required_one_of(e, AT(at, "restartPolicy"), spec->restart_policy, restart_policies);
-    check_dns(e, at, spec);
-    check_pod_numbers(e, at, spec);
-    check_labels(e, AT(at, "nodeSelector"), spec->node_selector, spec->n_node_selector);
+    for (size_t i = 0; i < spec->n_readiness_gates; i++)
+        check_string(e, AT(ITEM(AT(at, "readinessGates"), i), "conditionType"),
+                     spec->readiness_gates[i]->condition_type, validate_qualified_name);
+    for (size_t i = 0; i < spec->n_scheduling_gates; i++) {
+        const struct path *item = ITEM(AT(at, "schedulingGates"), i);
+        const char *name = spec->scheduling_gates[i]->name;
+        check_string(e, item, name, validate_qualified_name);
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(spec->scheduling_gates[k]->name, name) == 0) {
+                err_duplicate(e, item, name);
+                break;
+            }
+        }
+    }
+}
+
+static void check_host_aliases(struct field_errors *e, const struct path *at,
+                               const Core__V1__PodSpec *spec)
+{
+    for (size_t i = 0; i < spec->n_host_aliases; i++) {
+        const Core__V1__HostAlias *alias = spec->host_aliases[i];
+        check_string(e, AT(ITEM(at, i), "ip"), alias->ip, validate_ip);
+        for (size_t k = 0; k < alias->n_hostnames; k++)
+            check_string(e, ITEM(AT(ITEM(at, i), "hostnames"), k), alias->hostnames[k],
+                         validate_dns1123_subdomain);
+    }
+}
+
+/* --- the spec -------------------------------------------------------------------------------- */
+
+static void check_pod_names(struct field_errors *e, const struct path *at,
+                            const Core__V1__PodSpec *spec)
+{
+    check_optional(e, AT(at, "serviceAccountName"), spec->service_account_name,
+                   validate_dns1123_subdomain);
+    check_optional(e, AT(at, "nodeName"), spec->node_name, validate_dns1123_subdomain);
+    if (spec->has_active_deadline_seconds)
+        check_range(e, AT(at, "activeDeadlineSeconds"), spec->active_deadline_seconds, 1,
+                    INT32_MAX);
+    check_optional(e, AT(at, "hostname"), spec->hostname, validate_dns1123_label);
+    check_optional(e, AT(at, "subdomain"), spec->subdomain, validate_dns1123_label);
     check_tolerations(e, AT(at, "tolerations"), spec->tolerations, spec->n_tolerations);
+    check_host_aliases(e, AT(at, "hostAliases"), spec);
+    check_optional(e, AT(at, "priorityClassName"), spec->priority_class_name,
+                   validate_dns1123_subdomain);
+    if (spec->runtime_class_name)
+        check_string(e, AT(at, "runtimeClassName"), spec->runtime_class_name,
+                     validate_dns1123_subdomain);
+    if (spec->preemption_policy)
+        check_required_one_of(e, AT(at, "preemptionPolicy"), spec->preemption_policy,
+                              ONE_OF("PreemptLowerPriority", "Never"));
+    if (!spec->hostname_override)
+        return;
+    const struct path *override = AT(at, "hostnameOverride");
+    if (!*spec->hostname_override)
+        err_invalid(e, override, "", "must not be empty");
+    else if (strlen(spec->hostname_override) > 64)
+        err_too_long(e, override, 64);
+    else
+        check_string(e, override, spec->hostname_override, validate_dns1123_subdomain);
+    if (spec->has_set_hostname_as_fqdn && spec->set_hostname_as_fqdn)
+        err_forbidden(e, override, "may not be specified when setHostnameAsFQDN is true");
+    if (spec->host_network)
+        err_forbidden(e, override, "may not be specified when hostNetwork is true");
+}
+
+static void check_spec(struct pod_check *p, const struct path *at)
+{
+    struct field_errors *e = p->e;
+    const Core__V1__PodSpec *spec = p->spec;
+    if (!spec->has_termination_grace_period_seconds)
+        err_required(e, AT(at, "terminationGracePeriodSeconds"), "");
+    check_volumes(p, AT(at, "volumes"));
+    check_pod_claims(e, AT(at, "resourceClaims"), spec);
+    check_containers(p, AT(at, "containers"));
+    check_init_containers(p, AT(at, "initContainers"));
+    check_ephemeral_containers(p, AT(at, "ephemeralContainers"));
+    check_pod_resources(p, AT(at, "resources"));
+    check_host_network_ports(p, AT(at, "containers"));
+    check_required_one_of(e, AT(at, "restartPolicy"), spec->restart_policy,
+                          ONE_OF("Always", "OnFailure", "Never"));
+    check_required_one_of(e, AT(at, "dnsPolicy"), spec->dns_policy,
+                          ONE_OF("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"));
+    check_labels(e, AT(at, "nodeSelector"), spec->node_selector, spec->n_node_selector);
+    check_pod_security(p, AT(at, "securityContext"));
     check_affinity(e, AT(at, "affinity"), spec->affinity);
-    if (*spec->service_account_name)
-        check_string(e, AT(at, "serviceAccountName"), spec->service_account_name,
-                     validate_dns1123_subdomain);
-    if (*spec->node_name)
-        check_string(e, AT(at, "nodeName"), spec->node_name, validate_dns1123_subdomain);
-    if (*spec->hostname)
-        check_string(e, AT(at, "hostname"), spec->hostname, validate_dns1123_label);
-    if (*spec->subdomain)
-        check_string(e, AT(at, "subdomain"), spec->subdomain, validate_dns1123_label);
-    if (*spec->priority_class_name)
-        check_string(e, AT(at, "priorityClassName"), spec->priority_class_name,
-                     validate_dns1123_subdomain);
-    for (size_t i = 0; i < spec->n_image_pull_secrets; i++)
-        check_required(e, AT(ITEM(AT(at, "imagePullSecrets"), i), "name"),
-                       spec->image_pull_secrets[i]->name);
+    check_dns(e, AT(at, "dnsConfig"), spec);
+    check_gates(e, at, spec);
+    check_spread_constraints(e, AT(at, "topologySpreadConstraints"),
+                             spec->topology_spread_constraints,
+                             spec->n_topology_spread_constraints);
+    check_pod_os(p, at);
+    check_pod_names(e, at, spec);
+    check_overhead(p, AT(at, "overhead"));
 }
 
 void check_pod_template(struct field_errors *e, const struct path *at,
                         const Core__V1__PodTemplateSpec *t)
 {
-    const struct path *meta = AT(at, "metadata");
-    check_labels(e, AT(meta, "labels"), t->metadata->labels, t->metadata->n_labels);
-    check_annotations(e, AT(meta, "annotations"), t->metadata->annotations,
+    struct pod_check p = {.e = e, .spec = t->spec};
+    const struct path *spec = AT(at, "spec");
+    /* Upstream leaves "metadata" out here. */
+    check_labels(e, AT(at, "labels"), t->metadata->labels, t->metadata->n_labels);
+    check_annotations(e, AT(at, "annotations"), t->metadata->annotations,
                       t->metadata->n_annotations);
-    check_pod_spec(e, AT(at, "spec"), t->spec);
+    check_pod_annotations(&p, AT(at, "annotations"), t->metadata);
+    check_spec(&p, spec);
+    check_annotations_match_fields(&p, spec, t->metadata);
     if (t->spec->n_ephemeral_containers > 0)
-        err_forbidden(e, AT(AT(at, "spec"), "ephemeralContainers"),
+        err_forbidden(e, AT(spec, "ephemeralContainers"),
                       "ephemeral containers not allowed in pod template");
 }
 
-/* --- pods ---------------------------------------------------------------------------------------------- */
+/* --- pods ------------------------------------------------------------------------------------ */
+
+/* What holds for every write of a pod. */
+void check_pod(const Core__V1__Pod *pod, struct field_errors *e)
+{
+    const Core__V1__PodSpec *spec = pod->spec;
+    struct pod_check p = {.e = e, .spec = spec, .meta = pod->metadata, .is_pod = true};
+    check_pod_annotations(&p, AT(AT(NULL, "metadata"), "annotations"), pod->metadata);
+    check_spec(&p, SPEC);
+    for (size_t i = 0; !*spec->service_account_name && i < spec->n_volumes; i++) {
+        const Core__V1__ProjectedVolumeSource *v = spec->volumes[i]->volume_source->projected;
+        const struct path *sources = AT(AT(ITEM(AT(SPEC, "volumes"), i), "projected"), "sources");
+        for (size_t k = 0; v && k < v->n_sources; k++) {
+            if (v->sources[k]->service_account_token)
+                err_forbidden(e, AT(ITEM(sources, k), "serviceAccountToken"),
+                              "must not be specified when serviceAccountName is not set");
+        }
+    }
+    for (size_t i = 0; i < spec->n_containers; i++)
+        check_image_spaces(e, AT(ITEM(AT(SPEC, "containers"), i), "image"),
+                           spec->containers[i]->image);
+    for (size_t i = 0; i < spec->n_init_containers; i++)
+        check_image_spaces(e, AT(ITEM(AT(SPEC, "initContainers"), i), "image"),
+                           spec->init_containers[i]->image);
+}
 
 static void validate_pod(const void *object, struct field_errors *e)
 {
-    check_pod_spec(e, AT(NULL, "spec"), ((const Core__V1__Pod *)object)->spec);
+    const Core__V1__Pod *pod = object;
+    struct pod_check p = {.e = e, .spec = pod->spec, .meta = pod->metadata, .is_pod = true};
+    check_pod(pod, e);
+    if (pod->spec->n_ephemeral_containers > 0)
+        err_forbidden(e, AT(SPEC, "ephemeralContainers"), "cannot be set on create");
+    if (*pod->spec->node_name && pod->spec->n_scheduling_gates > 0)
+        err_forbidden(e, AT(SPEC, "nodeName"),
+                      "cannot be set until all schedulingGates have been cleared");
+    check_annotations_match_fields(&p, SPEC, pod->metadata);
 }
 
-static bool has_toleration(const Core__V1__PodSpec *spec, const Core__V1__Toleration *wanted)
+static void validate_pod_template(const void *object, struct field_errors *e)
 {
-    for (size_t i = 0; i < spec->n_tolerations; i++) {
-        const Core__V1__Toleration *t = spec->tolerations[i];
-        if (cstr_eq(t->key, wanted->key) && cstr_eq(t->operator_, wanted->operator_) &&
-            cstr_eq(t->value, wanted->value) && cstr_eq(t->effect, wanted->effect))
-            return true;
+    check_pod_template(e, AT(NULL, "template"), ((const Core__V1__PodTemplate *)object)->template_);
+}
+
+/* --- status ---------------------------------------------------------------------------------- */
+
+#define STATUS AT(NULL, "status")
+
+static bool is_v6(const char *ip)
+{
+    return strchr(ip, ':') != NULL;
+}
+
+/* At most one address of each family. */
+static void check_families(struct field_errors *e, const struct path *at, const char *const *ips,
+                           size_t n)
+{
+    if (n > 2 || (n == 2 && is_v6(ips[0]) == is_v6(ips[1])))
+        err_invalid_list(e, at, (char *const *)ips, n,
+                         "may specify no more than one IP for each IP family");
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(ips[k], ips[i]) == 0) {
+                err_duplicate(e, ITEM(at, i), ips[i]);
+                break;
+            }
+        }
+    }
+}
+
+static void check_pod_ips(struct field_errors *e, const Core__V1__PodStatus *s)
+{
+    const char **ips = arena_array(e->arena, const char *, s->n_pod_ips + s->n_host_ips + 1);
+    for (size_t i = 0; i < s->n_pod_ips; i++) {
+        ips[i] = s->pod_ips[i]->ip;
+        check_string(e, ITEM(AT(STATUS, "podIPs"), i), ips[i], validate_ip);
+    }
+    check_families(e, AT(STATUS, "podIPs"), ips, s->n_pod_ips);
+    if (s->n_host_ips && !cstr_eq(s->host_ip, s->host_ips[0]->ip))
+        err_invalid(e, AT(ITEM(AT(STATUS, "hostIPs"), 0), "ip"), s->host_ips[0]->ip,
+                    "must be equal to `hostIP`");
+    for (size_t i = 0; i < s->n_host_ips; i++) {
+        ips[i] = s->host_ips[i]->ip;
+        check_string(e, ITEM(AT(STATUS, "hostIPs"), i), ips[i], validate_ip);
+    }
+    check_families(e, AT(STATUS, "hostIPs"), ips, s->n_host_ips);
+}
+
+static bool stays(const Core__V1__PodSpec *spec, const char *name)
+{
+    for (size_t i = 0; i < spec->n_init_containers; i++) {
+        if (strcmp(spec->init_containers[i]->name, name) == 0)
+            return cstr_eq(spec->init_containers[i]->restart_policy, "Always");
     }
     return false;
 }
 
-static void check_container_set(struct field_errors *e, const struct path *at,
-                                Core__V1__Container *const *containers, size_t n, size_t old_n)
+/* Containers that ended for good stay ended. */
+static void check_transitions(struct field_errors *e, const struct path *at,
+                              const Core__V1__PodSpec *spec, const char *restart,
+                              Core__V1__ContainerStatus *const *new, size_t n,
+                              Core__V1__ContainerStatus *const *old, size_t m)
 {
-    if (n != old_n)
-        err_forbidden(e, at, "pod updates may not add or remove containers");
-    for (size_t i = 0; i < n; i++)
-        check_image(e, AT(ITEM(at, i), "image"), containers[i]->image);
-}
-
-static void copy_images(Core__V1__Container **to, size_t to_len, Core__V1__Container *const *from,
-                        size_t from_len)
-{
-    for (size_t i = 0; i < to_len && i < from_len; i++)
-        to[i]->image = from[i]->image;
-}
-
-/* Like the old spec in everything that an update may change. */
-static Core__V1__PodSpec *with_mutable_fields_of(struct arena *a, const Core__V1__PodSpec *spec,
-                                                 const Core__V1__PodSpec *old)
-{
-    Core__V1__PodSpec *munged = object_clone(a, spec);
-    copy_images(munged->containers, munged->n_containers, old->containers, old->n_containers);
-    copy_images(munged->init_containers, munged->n_init_containers, old->init_containers,
-                old->n_init_containers);
-    munged->has_active_deadline_seconds = old->has_active_deadline_seconds;
-    munged->active_deadline_seconds = old->active_deadline_seconds;
-    munged->tolerations = old->tolerations;
-    munged->n_tolerations = old->n_tolerations;
-    /* Gates may only be removed (checked apart). */
-    munged->scheduling_gates = old->scheduling_gates;
-    munged->n_scheduling_gates = old->n_scheduling_gates;
-    if (old->has_termination_grace_period_seconds && old->termination_grace_period_seconds < 0 &&
-        munged->termination_grace_period_seconds == 1)
-        munged->termination_grace_period_seconds = old->termination_grace_period_seconds;
-    return munged;
-}
-
-static void check_deadline_change(struct field_errors *e, const struct path *at,
-                                  const Core__V1__PodSpec *spec, const Core__V1__PodSpec *old)
-{
-    if (!old->has_active_deadline_seconds)
+    if (strcmp(restart, "Always") == 0)
         return;
-    if (!spec->has_active_deadline_seconds)
-        err_invalid_raw(e, at, "null", "must not update from a positive integer to nil value");
-    else if (spec->active_deadline_seconds > old->active_deadline_seconds)
-        err_invalid_int(e, at, spec->active_deadline_seconds,
-                        "must be less than or equal to previous value");
-}
-
-static void validate_pod_update(const void *object, const void *old_object, struct field_errors *e)
-{
-    const Core__V1__PodSpec *spec = ((const Core__V1__Pod *)object)->spec;
-    const Core__V1__PodSpec *old = ((const Core__V1__Pod *)old_object)->spec;
-    const struct path *at = AT(NULL, "spec");
-    check_container_set(e, AT(at, "containers"), spec->containers, spec->n_containers,
-                        old->n_containers);
-    check_container_set(e, AT(at, "initContainers"), spec->init_containers, spec->n_init_containers,
-                        old->n_init_containers);
-    if (e->len)
-        return;
-    check_deadline_change(e, AT(at, "activeDeadlineSeconds"), spec, old);
-    for (size_t i = 0; i < old->n_tolerations; i++) {
-        if (!has_toleration(spec, old->tolerations[i])) {
-            err_forbidden(e, AT(at, "tolerations"),
-                          "existing toleration can not be modified except its tolerationSeconds");
-            break;
+    for (size_t i = 0; i < m; i++) {
+        const Core__V1__ContainerStateTerminated *end = old[i]->state->terminated;
+        if (!end || (end->exit_code != 0 && strcmp(restart, "OnFailure") == 0) ||
+            stays(spec, old[i]->name))
+            continue;
+        for (size_t k = 0; k < spec->n_containers; k++) {
+            if (strcmp(spec->containers[k]->name, old[i]->name) == 0 &&
+                spec->containers[k]->restart_policy)
+                end = NULL; /* its own policy decides */
+        }
+        for (size_t k = 0; end && k < n; k++) {
+            if (strcmp(new[k]->name, old[i]->name) == 0 && !new[k]->state->terminated)
+                err_forbidden(e, AT(ITEM(at, i), "state"),
+                              "may not be transitioned to non-terminated state");
         }
     }
-    if (!object_equal(with_mutable_fields_of(e->arena, spec, old), old))
-        err_forbidden(
-            e, at,
-            "pod updates may not change fields other than `spec.containers[*].image`,"
-            "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` "
-            "(only additions to existing tolerations),`spec.terminationGracePeriodSeconds` "
-            "(allow it to be set to 1 if it was previously negative)");
 }
 
-static void validate_pod_status_update(const void *object, const void *old_object,
-                                       struct field_errors *e)
+static void validate_pod_status(const void *object, const void *old_object, struct field_errors *e)
 {
-    const Core__V1__Pod *pod = object, *old = old_object;
-    if (*pod->status->nominated_node_name)
-        check_string(e, AT(AT(NULL, "status"), "nominatedNodeName"),
-                     pod->status->nominated_node_name, validate_dns1123_subdomain);
-    if (!cstr_eq(pod->spec->node_name, old->spec->node_name))
-        err_forbidden(e, AT(AT(NULL, "spec"), "nodeName"), "may not be changed directly");
-    for (size_t i = 0; i < pod->status->n_pod_ips; i++)
-        check_string(e, ITEM(AT(AT(NULL, "status"), "podIPs"), i), pod->status->pod_ips[i]->ip,
-                     validate_ip);
+    const Core__V1__Pod *pod = object, *before = old_object;
+    const Core__V1__PodStatus *s = pod->status, *old = before->status;
+    const Core__V1__PodSpec *spec = before->spec;
+    for (size_t i = 0; i < s->n_conditions; i++)
+        check_string(e, AT(ITEM(AT(AT(NULL, "metadata"), "conditions"), i), "Type"),
+                     s->conditions[i]->type, validate_qualified_name);
+    if (!cstr_eq(pod->spec->node_name, spec->node_name))
+        err_forbidden(e, AT(STATUS, "nodeName"), "may not be changed directly");
+    if (!cstr_eq(s->nominated_node_name, old->nominated_node_name))
+        check_optional(e, AT(STATUS, "nominatedNodeName"), s->nominated_node_name,
+                       validate_dns1123_subdomain);
+    check_immutable_string(e, AT(STATUS, "qosClass"), s->qos_class, old->qos_class);
+    check_transitions(e, AT(STATUS, "containerStatuses"), spec, spec->restart_policy,
+                      s->container_statuses, s->n_container_statuses, old->container_statuses,
+                      old->n_container_statuses);
+    check_transitions(e, AT(STATUS, "initContainerStatuses"), spec, spec->restart_policy,
+                      s->init_container_statuses, s->n_init_container_statuses,
+                      old->init_container_statuses, old->n_init_container_statuses);
+    check_transitions(e, AT(STATUS, "ephemeralContainerStatuses"), spec, "Never",
+                      s->ephemeral_container_statuses, s->n_ephemeral_container_statuses,
+                      old->ephemeral_container_statuses, old->n_ephemeral_container_statuses);
+    check_pod_ips(e, s);
 }
+
+static const struct sub_rule pod_subs[] = {
+    {"ephemeralcontainers", validate_pod_ephemeral},
+    {"resize", validate_pod_resize},
+    {NULL, NULL},
+};
 
 static const struct kind_rules rows[] = {
     {.message = Core__V1__Pod__SCHEMA,
      .create = validate_pod,
      .update = validate_pod_update,
-     .status = validate_pod_status_update},
+     .update_alone = true,
+     .status = validate_pod_status,
+     .subs = pod_subs},
+    {.message = Core__V1__PodTemplate__SCHEMA, .create = validate_pod_template},
 };
 const struct rule_table pod_rules = RULE_TABLE(rows);

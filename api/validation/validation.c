@@ -4,7 +4,8 @@
 #include "api/validation/internal.h"
 
 static const struct rule_table *const tables[] = {
-    &pod_rules, &workload_rules, &batch_rules, &service_rules, &core_rules, &rbac_rules,
+    &pod_rules,   &resource_rules, &volume_rules, &workload_rules,
+    &batch_rules, &service_rules,  &core_rules,   &rbac_rules,
 };
 
 static const struct kind_rules *rules_of(const void *object)
@@ -48,13 +49,17 @@ void validate_update(const struct resource *r, const void *object, const void *o
         rules->update(object, old, e);
 }
 
-void validate_update_status(const struct resource *r, const void *object, const void *old,
-                            struct field_errors *e)
+void validate_update_subresource(const struct resource *r, const char *name, const void *object,
+                                 const void *old, struct field_errors *e)
 {
     const struct kind_rules *rules = rules_of(object);
     const Meta__V1__ObjectMeta *meta = object_meta(object);
     if (meta && has_own_name(r, object))
         check_object_meta_update(meta, object_meta(old), r, e);
-    if (rules && rules->status)
+    if (rules && rules->status && strcmp(name, "status") == 0)
         rules->status(object, old, e);
+    for (const struct sub_rule *sub = rules ? rules->subs : NULL; sub && sub->name; sub++) {
+        if (strcmp(sub->name, name) == 0)
+            sub->check(object, old, e);
+    }
 }

@@ -125,7 +125,7 @@ static void test_create(void **state)
          "\"IfNotPresent\", \"Never\""},
         {POD, "{\"spec\":{\"restartPolicy\":\"Sometimes\"}}",
          "spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", "
-         "\"Never\", \"OnFailure\""},
+         "\"OnFailure\", \"Never\""},
         {POD,
          "{\"spec\":{\"containers\":[{\"name\":\"a\",\"image\":\"x\",\"ports\":[{\"containerPort\":"
          "70000}]}]}}",
@@ -163,7 +163,7 @@ static void test_create(void **state)
          "spec.containers[0].env[0].name: Invalid value"},
         {POD, "{\"spec\":{\"tolerations\":[{\"operator\":\"Equal\"}]}}",
          "spec.tolerations[0].operator: Invalid value"},
-        {POD, "{\"spec\":{\"dnsPolicy\":\"None\"}}",
+        {POD, "{\"spec\":{\"dnsPolicy\":\"None\",\"dnsConfig\":{}}}",
          "spec.dnsConfig.nameservers: Required value: must provide at least one DNS nameserver"},
         {POD, "{\"spec\":{\"activeDeadlineSeconds\":0}}",
          "spec.activeDeadlineSeconds: Invalid value: 0: must be between 1 and 2147483647, "
