@@ -23,7 +23,6 @@ static const struct strategy counted[] = {
     {.message = Apps__V1__ReplicaSet__SCHEMA, .flags = STRATEGY_GENERATION},
     {.message = Apps__V1__StatefulSet__SCHEMA, .flags = STRATEGY_GENERATION},
     {.message = Apps__V1__DaemonSet__SCHEMA, .flags = STRATEGY_GENERATION},
-    {.message = Batch__V1__Job__SCHEMA, .flags = STRATEGY_GENERATION},
     {.message = Batch__V1__CronJob__SCHEMA, .flags = STRATEGY_GENERATION},
     {.message = Core__V1__ReplicationController__SCHEMA, .flags = STRATEGY_GENERATION},
     {.message = Policy__V1__PodDisruptionBudget__SCHEMA, .flags = STRATEGY_GENERATION},
@@ -57,6 +56,7 @@ static const struct strategy *const special[] = {
     &strategy_cluster_role,
     &strategy_role_binding,
     &strategy_cluster_role_binding,
+    &strategy_job,
 };
 
 const struct strategy *strategy_of(const struct resource *r)

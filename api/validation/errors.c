@@ -456,7 +456,7 @@ void check_int_or_percent(struct field_errors *e, const struct path *at,
     struct str s = str_from(v->str_val);
     if (!str_has_suffix(s, STR("%")) || !str_to_u64(str_slice(s, 0, s.n - 1), &(uint64_t){0}) ||
         !str_to_i64(str_slice(s, 0, s.n - 1), &number))
-        err_invalid(
+        err_invalid_raw(
             e, at, v->str_val,
             "a valid percent string must be a numeric string followed by an ending '%' (e.g. "
             "'1%',  or '93%', regex used for validation is '[0-9]+%')");
@@ -537,4 +537,40 @@ void check_conditions(struct field_errors *e, const struct path *at,
         }
         check_condition(e, ITEM(at, i), conditions[i]);
     }
+}
+
+void check_domain_path(struct field_errors *e, const struct path *at, const char *value)
+{
+    const char *slash = strchr(value, '/');
+    if (!check_required(e, at, value))
+        return;
+    if (!slash || slash == value || !slash[1]) {
+        err_invalid(e, at, value, "must be a domain-prefixed path (such as \"acme.io/foo\")");
+        return;
+    }
+    check_string(e, at, arena_strndup(e->arena, value, (size_t)(slash - value)),
+                 validate_dns1123_subdomain);
+    for (const char *c = slash + 1; *c; c++) {
+        if (!isalnum((unsigned char)*c) && !strchr("/-._~%!$&'()*+,;=:", *c)) {
+            err_invalid(e, at, slash + 1,
+                        "Invalid path (regex used for validation is "
+                        "'[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')");
+            return;
+        }
+    }
+}
+
+void check_string_joined(struct field_errors *e, const struct path *at, const char *value,
+                         const char *(*rule)(const char *), const char *separator)
+{
+    const char *messages = rule(value);
+    struct buf joined;
+    if (!messages)
+        return;
+    struct str rest = str_from(messages), line;
+    buf_init(&joined);
+    while (str_split(&rest, '\n', &line))
+        buf_printf(&joined, "%s%.*s", joined.len ? separator : "", STR_ARG(line));
+    err_invalid(e, at, value, buf_cstr(&joined));
+    buf_free(&joined);
 }

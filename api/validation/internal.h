@@ -147,6 +147,28 @@ void check_conditions(struct field_errors *e, const struct path *at,
 bool string_list_has(char *const *items, size_t n, const char *value);
 bool string_lists_equal(char *const *a, size_t n, char *const *b, size_t m);
 
+/* "example.com/name" */
+void check_domain_path(struct field_errors *e, const struct path *at, const char *value);
+/* A rule's messages become one, joined by `separator`. */
+void check_string_joined(struct field_errors *e, const struct path *at, const char *value,
+                         const char *(*rule)(const char *), const char *separator);
+
+/* address.c */
+struct ip_prefix {
+    unsigned char address[16]; /* IPv4 mapped into IPv6 */
+    bool v6;
+    int bits; /* of the family */
+};
+bool parse_prefix(const char *s, struct ip_prefix *out);
+bool prefix_contains(const struct ip_prefix *outer, const struct ip_prefix *inner);
+bool ip_is_v6(const char *s); /* of a valid address or prefix */
+const char *validate_cidr(const char *s);
+/* Not unspecified, loopback, link-local. */
+void check_non_special_ip(struct field_errors *e, const struct path *at, const char *s);
+/* `message` when a family stands there twice. */
+void check_one_per_family(struct field_errors *e, const struct path *at, char *const *ips, size_t n,
+                          const char *message);
+
 /* meta.c; r NULL: any kind. */
 void check_object_meta(const Meta__V1__ObjectMeta *meta, const struct resource *r, bool namespaced,
                        const struct path *at, struct field_errors *e);
@@ -165,6 +187,9 @@ void check_node_selector(struct field_errors *e, const struct path *at,
                          const Core__V1__NodeSelector *s);
 void check_taints(struct field_errors *e, const struct path *at, Core__V1__Taint *const *taints,
                   size_t n);
+
+/* cron.c: what is wrong with a schedule, or NULL */
+const char *cron_problem(struct arena *a, const char *schedule);
 
 /* resources.c: non-negative, whole for what is counted. */
 void check_resource_amount(struct field_errors *e, const struct path *at, const char *name,

@@ -4,7 +4,6 @@
  */
 #include "api/validation/pod.h"
 #include "api/meta.h"
-#include <arpa/inet.h>
 
 #define NAMESERVERS_MAX 3
 #define SEARCHES_MAX 32
@@ -285,17 +284,11 @@ static void validate_pod_template(const void *object, struct field_errors *e)
 
 #define STATUS AT(NULL, "status")
 
-static bool is_v6(const char *ip)
-{
-    return strchr(ip, ':') != NULL;
-}
-
 /* At most one address of each family. */
 static void check_families(struct field_errors *e, const struct path *at, const char *const *ips,
                            size_t n)
 {
-    if (n > 2 || (n == 2 && is_v6(ips[0]) == is_v6(ips[1])))
-        err_invalid_list(e, at, (char *const *)ips, n,
+    check_one_per_family(e, at, (char *const *)ips, n,
                          "may specify no more than one IP for each IP family");
     for (size_t i = 0; i < n; i++) {
         for (size_t k = 0; k < i; k++) {

@@ -20,10 +20,11 @@
 #define SERVICE                                                                                 \
     "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"web\",\"namespace\":" \
     "\"d\"},\"spec\":{\"selector\":{\"app\":\"web\"},\"ports\":[{\"port\":80}]}}"
-#define JOB                                                                                     \
-    "{\"apiVersion\":\"batch/v1\",\"kind\":\"Job\",\"metadata\":{\"name\":\"j\",\"namespace\":" \
-    "\"d\"},\"spec\":{\"template\":{\"spec\":{\"restartPolicy\":\"Never\",\"containers\":["     \
-    "{\"name\":\"main\",\"image\":\"x\"}]}}}}"
+#define JOB                                                                                        \
+    "{\"apiVersion\":\"batch/v1\",\"kind\":\"Job\",\"metadata\":{\"name\":\"j\",\"namespace\":"    \
+    "\"d\"},\"spec\":{\"manualSelector\":true,\"selector\":{\"matchLabels\":{\"a\":\"b\"}},"       \
+    "\"template\":{\"metadata\":{\"labels\":{\"a\":\"b\"}},\"spec\":{\"restartPolicy\":\"Never\"," \
+    "\"containers\":[{\"name\":\"main\",\"image\":\"x\"}]}}}}"
 #define ROLE_BINDING                                                                          \
     "{\"apiVersion\":\"rbac.authorization.k8s.io/v1\",\"kind\":\"RoleBinding\",\"metadata\":" \
     "{\"name\":\"b\",\"namespace\":\"d\"},\"roleRef\":{\"kind\":\"Role\",\"name\":\"r\"},"    \
@@ -177,10 +178,10 @@ static void test_create(void **state)
          "match template `labels`"},
         {DEPLOYMENT,
          "{\"spec\":{\"strategy\":{\"rollingUpdate\":{\"maxSurge\":0,\"maxUnavailable\":0}}}}",
-         "spec.strategy.rollingUpdate.maxUnavailable: Invalid value: \"0\": may not be 0 when "
+         "spec.strategy.rollingUpdate.maxUnavailable: Invalid value: 0: may not be 0 when "
          "`maxSurge` is 0"},
         {DEPLOYMENT, "{\"spec\":{\"strategy\":{\"rollingUpdate\":{\"maxSurge\":\"x%\"}}}}",
-         "spec.strategy.rollingUpdate.maxSurge: Invalid value: \"x%\""},
+         "spec.strategy.rollingUpdate.maxSurge: Invalid value: x%: a valid"},
         {DEPLOYMENT, "{\"spec\":{\"strategy\":{\"type\":\"Recreate\",\"rollingUpdate\":{}}}}",
          "spec.strategy.rollingUpdate: Forbidden: may not be specified when strategy `type` is "
          "'Recreate'"},
@@ -190,12 +191,12 @@ static void test_create(void **state)
         {DEPLOYMENT, "{\"spec\":{\"progressDeadlineSeconds\":5,\"minReadySeconds\":10}}",
          "spec.progressDeadlineSeconds: Invalid value: 5: must be greater than minReadySeconds"},
         {JOB, "{\"spec\":{\"template\":{\"spec\":{\"restartPolicy\":\"Always\"}}}}",
-         "spec.template.spec.restartPolicy: Unsupported value: \"Always\": supported values: "
-         "\"Never\", \"OnFailure\""},
+         "spec.template.spec.restartPolicy: Required value: valid values: \"OnFailure\", "
+         "\"Never\""},
         {JOB, "{\"spec\":{\"parallelism\":-1}}", "spec.parallelism: Invalid value: -1"},
         /* services and the rest */
         {SERVICE, "{\"spec\":{\"ports\":[]}}", "spec.ports: Required value"},
-        {SERVICE, "{\"spec\":{\"clusterIP\":\"None\",\"ports\":[]}}", ""},
+        {SERVICE, "{\"spec\":{\"clusterIP\":\"None\",\"clusterIPs\":[\"None\"],\"ports\":[]}}", ""},
         {SERVICE, "{\"spec\":{\"ports\":[{\"port\":0}]}}",
          "spec.ports[0].port: Invalid value: 0: must be between 1 and 65535, inclusive"},
         {SERVICE, "{\"spec\":{\"ports\":[{\"port\":80},{\"port\":81}]}}",
