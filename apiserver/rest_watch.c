@@ -1,5 +1,5 @@
 /*
- * WATCH: the stream of one client. Optionally the current objects first (as ADDED events, and a bookmark
+ * WATCH: the stream of one client, as lines or frames of an HTTP answer or as messages of a WebSocket. Optionally the current objects first (as ADDED events, and a bookmark
  * that says where they end), then what changes.
  *
  * A client that does not take its events is bounded: initial objects wait for it (on_drain), and live
@@ -10,6 +10,7 @@
 #include "apiserver/table.h"
 #include "apiserver/watch_hub.h"
 #include "base/random.h"
+#include "net/websocket.h"
 
 #define WATCH_QUEUE_MAX (4u << 20)
 #define INITIAL_QUEUE_MAX (1u << 20)
@@ -19,6 +20,7 @@
 struct watch {
     struct watcher watcher; /* first: callbacks get it */
     struct rest *rq;
+    struct websocket *ws; /* NULL: a plain answer */
     struct selection select;
     struct loop_timer deadline;
     uint64_t timeout_ms;
@@ -41,6 +43,31 @@ static struct watch *watch_of(struct watcher *w)
     return container_of(w, struct watch, watcher);
 }
 
+/* ---- writing ---- */
+
+static size_t queued(const struct watch *w)
+{
+    return w->ws ? websocket_queued(w->ws) : http_stream_queued(w->rq->x);
+}
+
+/* An event; a message has its length itself, without the four bytes that stand before a frame of protobuf. */
+static void put(struct watch *w, struct str event)
+{
+    bool wire = w->media == MEDIA_PROTOBUF;
+    if (w->ws)
+        websocket_send(w->ws, !wire, STR(""), wire ? str_slice(event, 4, event.n) : event);
+    else
+        http_stream_write(w->rq->x, event);
+}
+
+static void put_shared(struct watch *w, struct blob *event)
+{
+    if (w->ws)
+        put(w, blob_str(event));
+    else
+        http_stream_write_blob(w->rq->x, event);
+}
+
 /* ---- the end ---- */
 
 static void end(struct watch *w, bool abort)
@@ -52,6 +79,10 @@ static void end(struct watch *w, bool abort)
     watcher_stop(&w->watcher);
     loop_timer_stop(&w->deadline);
     atomic_fetch_sub(&rq->server->watchers, 1);
+    if (w->ws) {
+        websocket_close(w->ws, abort ? WEBSOCKET_INTERNAL : WEBSOCKET_NORMAL, "");
+        return;
+    }
     rq->x->on_close = NULL;
     rq->x->on_drain = NULL;
     if (abort)
@@ -98,7 +129,7 @@ static void send_error(struct watch *w, const struct status *s)
         object.len--; /* the newline */
     }
     watch_event_write(&event, w->media, "ERROR", buf_str(&object));
-    http_stream_write(w->rq->x, buf_str(&event));
+    put(w, buf_str(&event));
     buf_free(&object);
     buf_free(&event);
 }
@@ -114,7 +145,7 @@ static int send_table(struct watch *w, enum watch_type type, struct str stored, 
     int rc = watch_event_table(w->rq->r, type, stored, rev, &w->table, &event, err);
     w->table.no_headers = true;
     if (rc == 0)
-        http_stream_write(w->rq->x, buf_str(&event));
+        put(w, buf_str(&event));
     buf_free(&event);
     return rc;
 }
@@ -129,7 +160,7 @@ static int send_event(struct watch *w, enum watch_type type, struct kv_event *ev
         watch_event_blob(rq->r, event, type, stored, rev, w->media, rq->accept.transform, err);
     if (!b)
         return -1;
-    http_stream_write_blob(rq->x, b);
+    put_shared(w, b);
     blob_unref(b);
     return 0;
 }
@@ -145,7 +176,7 @@ static void on_event(struct watcher *watcher, enum watch_type type, struct kv_ev
         end(w, false);
         return;
     }
-    if (http_stream_queued(rq->x) > WATCH_QUEUE_MAX)
+    if (queued(w) > WATCH_QUEUE_MAX)
         end(w, true);
 }
 
@@ -183,7 +214,7 @@ static void send_bookmark(struct watch *w, int64_t rev, bool initial_end)
     buf_init(&event);
     bookmark_object(w, rev, initial_end, &object);
     watch_event_write(&event, w->media, "BOOKMARK", buf_str(&object));
-    http_stream_write(w->rq->x, buf_str(&event));
+    put(w, buf_str(&event));
     buf_free(&object);
     buf_free(&event);
 }
@@ -239,7 +270,7 @@ static int send_initial(void *ctx, const struct kv_pair *pair)
                            false, &object, &w->err);
     if (rc == 0) {
         watch_event_write(&event, w->media, "ADDED", buf_str(&object));
-        http_stream_write(rq->x, buf_str(&event));
+        put(w, buf_str(&event));
     }
     buf_free(&object);
     buf_free(&event);
@@ -250,7 +281,7 @@ static int send_initial(void *ctx, const struct kv_pair *pair)
 static void list_on(struct watch *w)
 {
     struct rest *rq = w->rq;
-    while (w->listing && http_stream_queued(rq->x) < INITIAL_QUEUE_MAX) {
+    while (w->listing && !w->finished && queued(w) < INITIAL_QUEUE_MAX) {
         struct kv_range_request range = {.key = w->next,
                                          .end = w->end,
                                          .rev = w->rev,
@@ -274,7 +305,7 @@ static void list_on(struct watch *w)
             return;
         }
     }
-    if (w->listing)
+    if (w->listing || w->finished)
         return;
     if (w->initial_marked)
         send_bookmark(w, w->rev, true);
@@ -291,24 +322,81 @@ static void on_drain(struct http_exchange *x)
 
 /* ---- the request ---- */
 
-static void stream(struct watch *w)
+/* What the client says is of no interest. */
+static void ws_message(struct websocket *ws, void *ctx, bool text, struct str data)
+{
+    (void)ws;
+    (void)ctx;
+    (void)text;
+    (void)data;
+}
+
+static void ws_drain(struct websocket *ws, void *ctx)
+{
+    struct watch *w = ctx;
+    (void)ws;
+    if (w->listing && !w->finished)
+        list_on(w);
+}
+
+/* The watch goes with its exchange when this returns. */
+static void ws_close(struct websocket *ws, void *ctx)
+{
+    struct watch *w = ctx;
+    (void)ws;
+    w->ws = NULL;
+    if (w->finished)
+        return;
+    w->finished = true;
+    watcher_stop(&w->watcher);
+    loop_timer_stop(&w->deadline);
+    atomic_fetch_sub(&w->rq->server->watchers, 1);
+}
+
+static const struct websocket_events ws_events = {ws_message, ws_drain, ws_close};
+
+/* The first subprotocol offered that is none for carrying a token; NULL: none is. */
+static const char *subprotocol(struct rest *rq)
+{
+    struct str offered = http_header_get(rq->x, "sec-websocket-protocol"), one;
+    while (offered.n && str_split(&offered, ',', &one)) {
+        one = str_trim(one);
+        if (one.n && !str_has_prefix(one, STR("base64url.bearer.authorization.k8s.io.")))
+            return arena_strndup(rq->a, one.p, one.n);
+    }
+    return NULL;
+}
+
+/* Begin the answer; false: the client has gone, and is answered. */
+static bool stream(struct watch *w)
 {
     struct rest *rq = w->rq;
+    if (websocket_wanted(rq->x)) {
+        rq->code = 101;
+        w->ws = websocket_accept(rq->x, subprotocol(rq), &ws_events, w);
+        if (!w->ws)
+            rest_status(rq, status_internal(rq->a, "the client has gone"));
+    } else {
+        rest_stream_start(rq, w->media == MEDIA_PROTOBUF
+                                  ? "application/vnd.kubernetes.protobuf;stream=watch"
+                                  : "application/json");
+        rq->x->on_close = on_close;
+        rq->x->on_drain = on_drain;
+    }
+    if (!w->ws && rq->code == 500)
+        return false;
     loop_timer_init(rq->x->loop, &w->deadline, on_deadline);
     loop_timer_start(&w->deadline, w->timeout_ms);
-    rest_stream_start(rq, w->media == MEDIA_PROTOBUF
-                              ? "application/vnd.kubernetes.protobuf;stream=watch"
-                              : "application/json");
     atomic_fetch_add(&rq->server->watchers, 1);
-    rq->x->on_close = on_close;
-    rq->x->on_drain = on_drain;
+    return true;
 }
 
 static void watch_ready(struct rest *rq)
 {
     struct watch *w = rq->op;
-    stream(w);
-    if (http_closed(rq->x)) {
+    if (!stream(w))
+        return;
+    if (!w->ws && http_closed(rq->x)) {
         end(w, false);
         return;
     }

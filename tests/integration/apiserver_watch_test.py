@@ -5,9 +5,13 @@
 
 `c8s` is taken from beside BINARY (it compacts the store).
 """
+import base64
 import gzip
+import hashlib
 import json
 import os
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -67,6 +71,50 @@ def compact(server, revision):
 
 def events(watch, n):
     return [watch.next() for _ in range(n)]
+
+
+class Socket:
+    """A WebSocket (RFC 6455), as little of it as a test needs."""
+
+    def __init__(self, client, path, headers=()):
+        key = base64.b64encode(os.urandom(16)).decode()
+        raw = socket.create_connection(("127.0.0.1", client.port), timeout=20)
+        self.s = client.context.wrap_socket(raw, server_hostname="127.0.0.1")
+        lines = ["GET %s HTTP/1.1" % path, "Host: 127.0.0.1", "Connection: Upgrade", "Upgrade: websocket",
+                 "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " + key, *headers]
+        self.s.sendall("".join(line + "\r\n" for line in lines + [""]).encode())
+        self.data = b""
+        while b"\r\n\r\n" not in self.data:
+            self.more()
+        head, self.data = self.data.split(b"\r\n\r\n", 1)
+        self.head = head.decode().split("\r\n")
+        want = base64.b64encode(hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()).decode()
+        if " 101 " in self.head[0]:
+            check(any(h.lower() == "sec-websocket-accept: " + want.lower() for h in self.head), self.head)
+
+    def more(self):
+        piece = self.s.recv(65536)
+        check(piece, "the connection ended")
+        self.data += piece
+
+    def take(self, n):
+        while len(self.data) < n:
+            self.more()
+        out, self.data = self.data[:n], self.data[n:]
+        return out
+
+    def next(self):
+        """(opcode, payload) of the next frame."""
+        first, n = self.take(2)
+        if n == 126:
+            n = struct.unpack(">H", self.take(2))[0]
+        elif n == 127:
+            n = struct.unpack(">Q", self.take(8))[0]
+        return first & 15, self.take(n)
+
+    def send(self, opcode, payload):
+        mask = os.urandom(4)
+        self.s.sendall(bytes([128 | opcode, 128 | len(payload)]) + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(payload)))
 
 
 # ---- lists ----
@@ -320,6 +368,30 @@ def test_old_watch_paths(c, _):
     with c.watch("/api/v1/watch/namespaces/default") as w:
         e = w.next()
         equal((e["object"]["kind"], e["object"]["metadata"]["name"]), ("Namespace", "default"))
+
+
+def test_watch_over_websocket(c, _):
+    made(c.post(CM, config_map("ws-1", {"ws": "y"})))
+    path = CM + "?watch=1&labelSelector=ws%3Dy"
+    w = Socket(c, path + "&timeoutSeconds=30")
+    check(" 101 " in w.head[0], w.head)
+    opcode, payload = w.next()
+    equal((opcode, json.loads(payload)["object"]["metadata"]["name"]), (1, "ws-1"))
+    w.send(9, b"hello")
+    equal(w.next(), (10, b"hello"), "a ping is answered")
+    c.patch(CM + "/ws-1", {"data": {"a": "b" * 70000}}, kind="merge-patch")
+    opcode, payload = w.next()
+    equal((opcode, json.loads(payload)["type"]), (1, "MODIFIED"))
+    w.send(8, struct.pack(">H", 1000))
+    equal(w.next()[0], 8)
+    wire = Socket(c, path, ["Accept: " + PROTOBUF, "Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.eA, x.y"])
+    check(any(h.lower() == "sec-websocket-protocol: x.y" for h in wire.head), wire.head)
+    opcode, payload = wire.next()
+    equal((opcode, payload[:7]), (2, b"\n\x05ADDED"), "an event without a length in front")
+    short = Socket(c, path + "&timeoutSeconds=1&resourceVersion=" + version(c))
+    equal(short.next()[0], 8, "the end is said")
+    equal(" 400 " in Socket(c, path + "&resourceVersion=x").head[0], True)
+    c.delete(CM + "/ws-1")
 
 
 def main():
