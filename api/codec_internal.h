@@ -50,6 +50,10 @@ static inline bool field_is_list(const struct schema_field *f)
     return f->label == SCHEMA_REPEATED || f->label == SCHEMA_MAP;
 }
 
+/* What a list member points to when the JSON said []: its length is 0 all the same, but a client that
+ * empties managedFields means something else than one that leaves it out. */
+extern const char empty_list[1];
+
 /* Size of one element in a repeated member's array. */
 size_t element_size(const struct schema_field *f);
 /* A struct with its descriptor set and nothing else. */
@@ -209,6 +213,10 @@ static inline void emit_field_name(struct buf *out, const struct schema_field *f
     p[n + 1] = ':';
     out->len = (size_t)(p + n + 2 - out->data);
 }
+/* Does the member have a value that JSON shows? (See field_always for those that it shows anyway.) */
+bool field_is_present(const struct schema_field *f, const void *object);
+/* Semantic equality of one member of two structs (object_equal). */
+bool member_equal(const struct schema_field *f, const void *a, const void *b);
 /* True when an absent or zero value of the field has a place in JSON. */
 static inline bool field_always(const struct schema_field *f)
 {

@@ -325,6 +325,8 @@ static int decode_list(struct decoder *d, const struct schema_message *m,
         return type_error(d, m, up, f, false, v);
     size_t n = yyjson_arr_size(v), size = element_size(f);
     int rc = spend(d, n * size);
+    if (n == 0)
+        MEMBER(object, f, const void *) = empty_list;
     if (rc < 0 || n == 0)
         return rc;
     char *items = arena_zalloc(d->arena, n * size);

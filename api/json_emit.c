@@ -400,7 +400,7 @@ static bool message_is_zero(const struct schema_field *f, const void *object)
            (schema_field_message(f)->special == SCHEMA_TIME && t->seconds == 0 && t->nanos == 0);
 }
 
-static bool is_present(const struct schema_field *f, const void *object)
+bool field_is_present(const struct schema_field *f, const void *object)
 {
     if (field_is_list(f))
         return member_count_get(object, f) > 0;
@@ -435,7 +435,7 @@ static void emit_members(struct buf *out, const struct schema_message *m, const 
         const struct schema_field *f = schema_field_at(m, i);
         if (f->flags & SCHEMA_INLINE) {
             emit_members(out, schema_field_message(f), MEMBER_CONST(object, f, void *), first);
-        } else if (is_present(f, object)) {
+        } else if (field_is_present(f, object)) {
             emit_field_name(out, f, first);
             if (field_is_list(f))
                 emit_list(out, f, object);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 const char zero_struct[ZERO_STRUCT_SIZE];
+const char empty_list[1];
 
 size_t element_size(const struct schema_field *f)
 {
@@ -222,7 +223,7 @@ static void list_clone(struct arena *a, const struct schema_field *f, const void
     const void *items = MEMBER_CONST(from, f, void *);
     *member_count(to, f) = n;
     if (n == 0) {
-        MEMBER(to, f, void *) = NULL;
+        MEMBER(to, f, const void *) = items == empty_list ? items : NULL;
         return;
     }
     void *copy = arena_dup(a, items, n * element_size(f));
@@ -311,7 +312,7 @@ static bool map_equal(const struct schema_field *f, void *const *a, void *const 
     return true;
 }
 
-static bool field_equal(const struct schema_field *f, const void *a, const void *b)
+bool member_equal(const struct schema_field *f, const void *a, const void *b)
 {
     if (field_is_list(f)) {
         size_t n = member_count_get(a, f);
@@ -367,7 +368,7 @@ static bool message_equal(const struct schema_message *m, const void *a, const v
     if (special_equal(m, a, b, &equal))
         return equal;
     for (unsigned i = 0; i < m->field_count; i++) {
-        if (!field_equal(schema_field_at(m, i), a, b))
+        if (!member_equal(schema_field_at(m, i), a, b))
             return false;
     }
     return true;
@@ -387,7 +388,7 @@ bool object_equal_except(const void *a, const void *b, const char *json_name)
     assert(m == schema_of(b));
     for (unsigned i = 0; i < m->field_count; i++) {
         const struct schema_field *f = schema_field_at(m, i);
-        if (strcmp(schema_string(f->json_name), json_name) != 0 && !field_equal(f, a, b))
+        if (strcmp(schema_string(f->json_name), json_name) != 0 && !member_equal(f, a, b))
             return false;
     }
     return true;

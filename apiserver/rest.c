@@ -235,40 +235,6 @@ void rest_warn(struct rest *rq, const char *text)
 
 /* ---- bodies ---- */
 
-bool rest_write_options(struct rest *rq)
-{
-    const char *dry = query_get(rq->a, rq->info.query, "dryRun");
-    if (dry && *dry) {
-        if (strcmp(dry, "All") != 0) {
-            struct status *s = status_new(
-                rq->a, 422, "Invalid",
-                " \"\" is invalid: dryRun: Unsupported value: \"%s\": supported values: \"All\"",
-                dry);
-            rest_status(rq, s);
-            return false;
-        }
-        rq->dry_run = true;
-    }
-    const char *v = query_get(rq->a, rq->info.query, "fieldValidation");
-    if (!v || !*v || strcmp(v, "Warn") == 0) {
-        rq->field_validation = FIELD_VALIDATION_WARN;
-    } else if (strcmp(v, "Strict") == 0) {
-        rq->field_validation = FIELD_VALIDATION_STRICT;
-    } else if (strcmp(v, "Ignore") == 0) {
-        rq->field_validation = FIELD_VALIDATION_IGNORE;
-    } else {
-        rest_status(
-            rq,
-            status_new(
-                rq->a, 422, "Invalid",
-                " \"\" is invalid: fieldValidation: Unsupported value: \"%s\": supported values: "
-                "\"Ignore\", \"Strict\", \"Warn\"",
-                v));
-        return false;
-    }
-    return true;
-}
-
 struct status *rest_field_problems(struct rest *rq, const struct field_problems *problems)
 {
     if (problems->len == 0 || rq->field_validation == FIELD_VALIDATION_IGNORE)

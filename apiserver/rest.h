@@ -30,6 +30,7 @@ struct rest {
     bool pretty;
     bool dry_run;
     enum field_validation field_validation;
+    const char *manager; /* of the fields written: fieldManager, else from the User-Agent */
     const char *warnings[REST_WARNINGS_MAX];
     size_t warnings_len;
     bool counted, counted_mutating; /* holds a place among the requests in flight */
@@ -68,8 +69,11 @@ void rest_warn(struct rest *rq, const char *text); /* past the maximum: dropped 
 void *rest_decode(struct rest *rq, const struct schema_message *m);
 /* Strict: a status; Warn: warnings are added and NULL returned. */
 struct status *rest_field_problems(struct rest *rq, const struct field_problems *problems);
-/* dryRun and fieldValidation from the query; false: answered with 400. */
+/* dryRun, fieldValidation and fieldManager from the query; false: answered with 422. write_options.c */
 bool rest_write_options(struct rest *rq);
+
+/* Is this the object that the path names? NULL, or 400. rest_update.c */
+struct status *rest_check_name(struct rest *rq, const Meta__V1__ObjectMeta *meta);
 
 /* Handlers, by file. */
 void rest_get(struct rest *rq);    /* rest_get.c */
@@ -78,6 +82,7 @@ void rest_watch(struct rest *rq);  /* rest_watch.c */
 void rest_create(struct rest *rq); /* rest_create.c */
 void rest_update(struct rest *rq); /* rest_update.c */
 void rest_patch(struct rest *rq);
+void rest_apply(struct rest *rq);  /* rest_apply.c */
 void rest_delete(struct rest *rq); /* rest_delete.c */
 void rest_delete_collection(struct rest *rq);
 void rest_binding(struct rest *rq); /* rest_pod.c */

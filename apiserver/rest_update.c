@@ -5,17 +5,12 @@
 #include "api/convert.h"
 #include "api/meta.h"
 #include "api/patch.h"
-#include "apiserver/apply.h"
 #include "apiserver/strategy.h"
-#include <stdlib.h>
 
 struct update {
     void *body;           /* PUT */
     enum patch_type type; /* PATCH */
     struct str patch;
-    yyjson_val *config; /* apply */
-    const char *manager;
-    bool force;
 };
 
 static struct status_about about_of(const struct write *w)
@@ -86,132 +81,9 @@ static struct status *patch_change(struct write *w)
     struct status *s = rest_field_problems(rq, &problems);
     if (s)
         return s;
-    const Meta__V1__ObjectMeta *meta = object_meta(patched);
-    if (strcmp(meta->name, w->name) != 0) {
-        struct status *bad = status_invalid(rq->a, &about);
-        status_cause_add(rq->a, bad, "FieldValueInvalid", "metadata.name",
-                         "Invalid value: \"%s\": field is immutable", meta->name);
-        status_invalid_finish(rq->a, bad);
-        return bad;
-    }
+    if ((s = rest_check_name(rq, object_meta(patched))))
+        return s;
     return change_update(w, patched, rq->sub);
-}
-
-/* ---- apply ---- */
-
-static struct status *apply_conflict(struct write *w, const struct apply *ap)
-{
-    struct arena *a = w->rq->a;
-    struct status_about about = about_of(w);
-    struct buf b;
-    buf_init(&b);
-    buf_printf(&b, "Apply failed with %zu conflict%s:", ap->conflicts_len,
-               ap->conflicts_len == 1 ? "" : "s");
-    for (size_t i = 0; i < ap->conflicts_len; i++)
-        buf_printf(&b, "%s conflict with \"%s\": %s", i ? "," : "", ap->conflicts[i].manager,
-                   ap->conflicts[i].field);
-    struct status *s = status_conflict(a, &about, "");
-    s->message = arena_strdup(a, buf_cstr(&b));
-    buf_free(&b);
-    for (size_t i = 0; i < ap->conflicts_len; i++)
-        status_cause_add(a, s, "FieldManagerConflict", ap->conflicts[i].field,
-                         "conflict with \"%s\"", ap->conflicts[i].manager);
-    return s;
-}
-
-/* Merge the configuration into what is there (an empty object when nothing is) and decode the result. */
-static struct status *apply_to(struct write *w, void *seen, void **result)
-{
-    const struct update *u = w->ctx;
-    struct arena *a = w->rq->a;
-    yyjson_mut_doc *doc = json_doc_new(a);
-    struct apply ap = {
-        .doc = doc, .a = a, .m = rest_message(w->r), .manager = u->manager, .force = u->force};
-    yyjson_mut_val *config = yyjson_val_mut_copy(doc, u->config);
-    yyjson_mut_val *live = seen ? json_tree(a, doc, seen) : yyjson_mut_obj(doc);
-    Meta__V1__ManagedFieldsEntry **entries = NULL;
-    size_t n = 0;
-    if (seen) {
-        Meta__V1__ObjectMeta *meta = object_meta(object_clone(a, seen));
-        entries = meta->managed_fields;
-        n = meta->n_managed_fields;
-    }
-    apply_merge(&ap, live, config, &entries, &n, w->r->api_version);
-    struct status *s = NULL;
-    struct error err;
-    if (ap.conflicts_len && !ap.force) {
-        s = apply_conflict(w, &ap);
-    } else {
-        size_t len;
-        char *text = yyjson_mut_val_write(live, 0, &len);
-        if (json_decode(a, rest_message(w->r), str_make(text, len), NULL, result, &err) < 0)
-            s = status_bad_request(a, "%s", err.message);
-        free(text);
-    }
-    if (s)
-        return s;
-    object_meta(*result)->managed_fields = entries;
-    object_meta(*result)->n_managed_fields = n;
-    return NULL;
-}
-
-static struct status *apply_change(struct write *w)
-{
-    struct arena *a = w->rq->a;
-    void *seen = w->old, *result;
-    struct error err;
-    if (seen && w->r->stored_as != w->r->message &&
-        object_convert(a, w->old, rest_message(w->r), &seen, &err) < 0)
-        return status_internal(a, "%s", err.message);
-    struct status_about about = about_of(w);
-    if (!seen && w->rq->sub)
-        return status_not_found(a, &about);
-    struct status *s = apply_to(w, seen, &result);
-    if (s)
-        return s;
-    if (seen)
-        return change_update(w, result, w->rq->sub);
-    object_meta(result)->name = (char *)w->name;
-    return change_create(w, result);
-}
-
-/* The body of an apply: one YAML or JSON document that is the object named in the path. */
-static struct status *apply_parse(struct rest *rq, struct update *u)
-{
-    struct error err;
-    yyjson_val **docs;
-    size_t n;
-    u->manager = query_get(rq->a, rq->info.query, "fieldManager");
-    u->force = query_bool(rq->a, rq->info.query, "force");
-    if (!u->manager || !*u->manager) {
-        struct status_about about = {"meta.k8s.io", "", "PatchOptions", ""};
-        struct status *s = status_invalid(rq->a, &about);
-        status_cause_add(rq->a, s, "FieldValueRequired", "fieldManager",
-                         "Required value: is required for apply patch");
-        status_invalid_finish(rq->a, s);
-        return s;
-    }
-    if (yaml_read(rq->a, rq->x->body, &docs, &n, &err) < 0)
-        return status_bad_request(rq->a, "error decoding YAML: %s", err.message);
-    if (n != 1 || !yyjson_is_obj(docs[0]))
-        return status_bad_request(rq->a, "the body of an apply must be one object");
-    u->config = docs[0];
-    struct field_problems problems = {0};
-    void *object;
-    if (json_decode_value(rq->a, rest_message(rq->r), u->config, &problems, &object, &err) < 0)
-        return status_bad_request(rq->a, "%s", err.message);
-    const Meta__V1__ObjectMeta *meta = object_meta(object);
-    if (*meta->name && strcmp(meta->name, rq->info.name) != 0)
-        return status_bad_request(
-            rq->a, "the name of the object (%s) does not match the name on the URL (%s)",
-            meta->name, rq->info.name);
-    if (*meta->namespace_ && strcmp(meta->namespace_, rq->info.ns) != 0)
-        return status_bad_request(
-            rq->a, "the namespace of the object (%s) does not match the namespace on the URL (%s)",
-            meta->namespace_, rq->info.ns);
-    if (meta->n_managed_fields)
-        return status_bad_request(rq->a, "metadata.managedFields must be nil");
-    return rest_field_problems(rq, &problems);
 }
 
 /* ---- requests ---- */
@@ -229,6 +101,23 @@ static struct write *new_write(struct rest *rq, struct update *u)
     return w;
 }
 
+struct status *rest_check_name(struct rest *rq, const Meta__V1__ObjectMeta *meta)
+{
+    if (rq->r->namespaced && *meta->namespace_ && strcmp(meta->namespace_, rq->info.ns) != 0)
+        return status_bad_request(rq->a, "the namespace of the provided object does not match the "
+                                         "namespace sent on the request");
+    if (!*meta->name)
+        return status_bad_request(rq->a,
+                                  "the name of the object (%s based on URL) was undeterminable: "
+                                  "name must be provided",
+                                  rq->info.name);
+    if (strcmp(meta->name, rq->info.name) != 0)
+        return status_bad_request(
+            rq->a, "the name of the object (%s) does not match the name on the URL (%s)",
+            meta->name, rq->info.name);
+    return NULL;
+}
+
 void rest_update(struct rest *rq)
 {
     if (!rest_write_options(rq))
@@ -237,28 +126,9 @@ void rest_update(struct rest *rq)
     u->body = rest_decode(rq, rest_message(rq->r));
     if (!u->body)
         return;
-    const Meta__V1__ObjectMeta *meta = object_meta(u->body);
-    if (*meta->name && strcmp(meta->name, rq->info.name) != 0) {
-        rest_status(rq, status_bad_request(
-                            rq->a,
-                            "the name of the object (%s) does not match the name on the URL (%s)",
-                            meta->name, rq->info.name));
-        return;
-    }
-    if (!*meta->name) {
-        struct status *s = status_invalid(rq->a, &rq->about);
-        status_cause_add(rq->a, s, "FieldValueRequired", "metadata.name",
-                         "Required value: name is required");
-        status_invalid_finish(rq->a, s);
+    struct status *s = rest_check_name(rq, object_meta(u->body));
+    if (s) {
         rest_status(rq, s);
-        return;
-    }
-    if (rq->r->namespaced && *meta->namespace_ && strcmp(meta->namespace_, rq->info.ns) != 0) {
-        rest_status(rq, status_bad_request(
-                            rq->a,
-                            "the namespace of the object (%s) does not match the namespace on "
-                            "the URL (%s)",
-                            meta->namespace_, rq->info.ns));
         return;
     }
     struct write *w = new_write(rq, u);
@@ -278,13 +148,12 @@ void rest_patch(struct rest *rq)
                                    "application/strategic-merge-patch+json"));
         return;
     }
-    u->patch = rq->x->body;
-    struct status *bad = u->type == PATCH_APPLY ? apply_parse(rq, u) : NULL;
-    if (bad) {
-        rest_status(rq, bad);
+    if (u->type == PATCH_APPLY) {
+        rest_apply(rq);
         return;
     }
+    u->patch = rq->x->body;
     struct write *w = new_write(rq, u);
-    w->change = u->type == PATCH_APPLY ? apply_change : patch_change;
+    w->change = patch_change;
     write_run(w);
 }

@@ -158,6 +158,7 @@ struct status *change_create(struct write *w, void *object)
     if (st->prepare_create)
         st->prepare_create(w, object);
     defaults_apply(w->rq->a, object);
+    write_record_fields(w, object);
     struct admission ad;
     admission_of_write(&ad, w, ADMIT_CREATE, object, NULL, NULL);
     if ((s = admission_mutate(&ad)))
@@ -184,10 +185,6 @@ static void keep_meta(Meta__V1__ObjectMeta *meta, const Meta__V1__ObjectMeta *ol
     meta->self_link = (char *)"";
     meta->generation = old->generation;
     meta->generate_name = old->generate_name;
-    if (meta->n_managed_fields == 0) {
-        meta->managed_fields = old->managed_fields;
-        meta->n_managed_fields = old->n_managed_fields;
-    }
 }
 
 static struct status *check_update_meta(struct write *w, const Meta__V1__ObjectMeta *meta,
@@ -311,6 +308,7 @@ struct status *change_update(struct write *w, void *object, const struct subreso
     else
         prepare_update(w, st, obj);
     defaults_apply(w->rq->a, obj);
+    write_record_fields(w, obj);
     if (!sub && (st->flags & STRATEGY_GENERATION) && spec_changed(st, obj, w->old))
         meta->generation = old->generation + 1;
     struct admission ad;
@@ -327,7 +325,7 @@ struct status *change_update(struct write *w, void *object, const struct subreso
         w->remove = true;
         return NULL;
     }
-    if (object_equal(obj, w->old)) {
+    if (write_changes_nothing(w, obj)) {
         w->unchanged = true;
         return NULL;
     }

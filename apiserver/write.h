@@ -32,6 +32,7 @@ struct write {
     void (*done)(struct write *w, struct status *s);
     void *ctx;
     bool dry_run;
+    bool applied; /* by server-side apply: obj carries its managed fields already */
     bool pinned; /* the caller named a resourceVersion: losing the race is the answer (409) */
 
     /* For `change`. */
@@ -76,6 +77,13 @@ struct status *change_create(struct write *w, void *object);
 /* The same for a changed one; `object` must be a fresh copy. Handles conflict, no-op and the removal of
  * objects whose last finalizer goes. `sub`: NULL or the subresource being updated. */
 struct status *change_update(struct write *w, void *object, const struct subresource *sub);
+
+/* Record who wrote what in obj's managed fields; before admission changes it. */
+void write_record_fields(struct write *w, void *obj);
+struct field_manager;
+struct field_manager write_manager(const struct write *w);
+/* Is obj what is stored, but for the times in its managed fields? */
+bool write_changes_nothing(const struct write *w, void *obj);
 
 struct delete_options {
     bool has_grace;
