@@ -2,7 +2,7 @@
  * Field sets: see field_set.h.
  */
 #include "api/field_set.h"
-#include "api/codec.h"
+#include "api/codec_internal.h"
 #include "base/arena_str.h"
 #include <stdlib.h>
 
@@ -180,39 +180,39 @@ static void write_step(const struct field_step *s, struct buf *out)
 {
     char head[3] = {'"', s->kind, ':'};
     if (is_plain(s->name)) {
-        buf_append(out, head, 3);
-        buf_append_str(out, s->name);
-        buf_append(out, "\":", 2);
+        put(out, head, 3);
+        put(out, s->name.p, s->name.n);
+        put_literal(out, "\":");
         return;
     }
     struct buf text;
     buf_init(&text);
-    buf_append(&text, head + 1, 2);
-    buf_append_str(&text, s->name);
+    put(&text, head + 1, 2);
+    put(&text, s->name.p, s->name.n);
     buf_append_json_string(out, buf_str(&text));
-    buf_append_char(out, ':');
+    put_char(out, ':');
     buf_free(&text);
 }
 
 void field_set_write(const struct field_set *s, struct buf *out)
 {
     bool first = true;
-    buf_append_char(out, '{');
+    put_char(out, '{');
     if (s && s->member && s->children) {
-        buf_append_cstr(out, "\".\":{}");
+        put_literal(out, "\".\":{}");
         first = false;
     }
     for (const struct field_set *c = s ? s->children : NULL; c; c = c->next) {
         if (!first)
-            buf_append_char(out, ',');
+            put_char(out, ',');
         first = false;
         write_step(&c->step, out);
         if (c->children)
             field_set_write(c, out);
         else
-            buf_append(out, "{}", 2);
+            put_literal(out, "{}");
     }
-    buf_append_char(out, '}');
+    put_char(out, '}');
 }
 
 /* ---- operations ---- */

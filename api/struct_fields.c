@@ -52,9 +52,18 @@ static int fate(bool before, bool after)
     return !before ? ADDED : !after ? REMOVED : DELTAS;
 }
 
-static bool shows(const struct schema_field *f, const void *object)
+/* Most members of most structs are pointers that are NULL. */
+static inline bool shows(const struct schema_field *f, const void *object)
 {
-    return object && (field_always(f) || field_is_present(f, object));
+    if (!object)
+        return false;
+    if (field_always(f))
+        return true;
+    if (f->label == SCHEMA_POINTER && (f->type == SCHEMA_STRING || f->type == SCHEMA_MESSAGE))
+        return MEMBER_CONST(object, f, void *) != NULL;
+    if (field_is_list(f))
+        return member_count_get(object, f) > 0;
+    return field_is_present(f, object);
 }
 
 /* The struct of a message member, for a walk below it; NULL: there is no object. */
@@ -309,8 +318,12 @@ static void walk_message(struct walk *w, const struct schema_message *m, const v
         while (via) {
             lp = inlined(via, lp);
             rp = inlined(via, rp);
-            f = schema_field_by_json(schema_field_message(via),
-                                     str_make(schema_string(f->json_name), f->json_len), &via);
+            const struct schema_message *inner = schema_field_message(via);
+            if (member->field >= inner->fields &&
+                member->field < inner->fields + inner->field_count)
+                break; /* its own, not one that it inlines in turn */
+            f = schema_field_by_json(inner, str_make(schema_string(f->json_name), f->json_len),
+                                     &via);
         }
         if (m->id == Meta__V1__ObjectMeta__SCHEMA &&
             f->message == Meta__V1__ManagedFieldsEntry__SCHEMA)
