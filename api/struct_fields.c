@@ -19,6 +19,7 @@ struct lists {
 
 struct walk {
     struct arena *a;
+    struct buf text; /* of a list item's step */
 };
 
 static void walk_message(struct walk *w, const struct schema_message *m, const void *l,
@@ -75,6 +76,13 @@ static const void *below(const struct schema_field *f, const void *object, bool 
     return p || f->label == SCHEMA_POINTER ? p : zero_struct;
 }
 
+/* The struct of an inlined message. */
+static const void *inlined(const struct schema_field *via, const void *object)
+{
+    const void *p = object ? MEMBER_CONST(object, via, void *) : NULL;
+    return object && !p ? zero_struct : p;
+}
+
 /* ---- lists that merge, and maps ---- */
 
 struct item {
@@ -104,6 +112,19 @@ static void items_sort(struct items *items)
         }
 }
 
+static void string_json(const char *text, struct buf *out)
+{
+    size_t n = text ? strlen(text) : 0;
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)text[i] < 0x20 || text[i] == '"' || text[i] == '\\') {
+            buf_append_json_string(out, str_make(text, n));
+            return;
+        }
+    put_char(out, '"');
+    put(out, text, n);
+    put_char(out, '"');
+}
+
 static void scalar_json(const struct schema_field *f, const void *p, struct buf *out)
 {
     switch ((enum schema_type)f->type) {
@@ -116,71 +137,70 @@ static void scalar_json(const struct schema_field *f, const void *p, struct buf 
     case SCHEMA_INT64:
         emit_i64(out, *(const int64_t *)p);
         break;
-    case SCHEMA_STRING: {
-        const char *s = *(char *const *)p;
-        buf_append_json_string(out, str_from(s ? s : ""));
+    case SCHEMA_STRING:
+        string_json(*(char *const *)p, out);
         break;
-    }
     default:
-        buf_append_cstr(out, "null");
+        put_literal(out, "null");
     }
+}
+
+/* The keys of a list, looked up once for all its items. */
+struct list_keys {
+    struct field_key key[FIELD_KEYS_MAX];
+    const struct schema_field *field[FIELD_KEYS_MAX], *via[FIELD_KEYS_MAX];
+    size_t len;
+};
+
+static void list_keys_init(struct list_keys *k, const struct schema_field *list)
+{
+    struct field_type type = field_type_of_field(list);
+    k->len = type.kind == FIELD_LIST_MAP ? type.schema->keys(&type, k->key) : 0;
+    for (size_t i = 0; i < k->len; i++)
+        k->field[i] = schema_field_by_json(schema_field_message(list), k->key[i].name, &k->via[i]);
 }
 
 /* {"containerPort":80,"protocol":"TCP"} */
-static void key_json(const struct schema_message *m, const struct field_key *keys, size_t n,
-                     const void *item, struct buf *out)
+static void key_json(const struct list_keys *k, const void *item, struct buf *out)
 {
-    const struct schema_field *via;
-    for (size_t i = 0; i < n; i++) {
-        const struct schema_field *f = schema_field_by_json(m, keys[i].name, &via);
-        const void *at = item;
-        for (const struct schema_message *inner = m; f && via;) {
-            const void *p = MEMBER_CONST(at, via, void *);
-            at = p ? p : zero_struct;
-            inner = schema_field_message(via);
-            f = schema_field_by_json(inner, keys[i].name, &via);
-        }
+    for (size_t i = 0; i < k->len; i++) {
+        const struct schema_field *f = k->field[i];
+        const void *at = k->via[i] ? inlined(k->via[i], item) : item;
         bool there = f && shows(f, at);
-        if (!there && !keys[i].default_value.p)
+        if (!there && !k->key[i].default_value.p)
             continue;
-        buf_append_char(out, out->len ? ',' : '{');
-        buf_append_json_string(out, keys[i].name);
-        buf_append_char(out, ':');
+        put_char(out, out->len ? ',' : '{');
+        put_char(out, '"');
+        put(out, k->key[i].name.p, k->key[i].name.n);
+        put_literal(out, "\":");
         if (there)
             scalar_json(f, (const char *)at + f->offset, out);
         else
-            buf_append_str(out, keys[i].default_value);
+            put(out, k->key[i].default_value.p, k->key[i].default_value.n);
     }
-    buf_append_char(out, '}');
+    put_char(out, '}');
 }
 
 /* The items of a set or map list with their steps, sorted. */
-static struct items list_items(struct walk *w, const struct schema_field *f, const void *object)
+static struct items list_items(struct walk *w, const struct schema_field *f,
+                               const struct list_keys *keys, const void *object)
 {
     struct items items = {NULL, object ? member_count_get(object, f) : 0};
     if (items.len == 0)
         return items;
-    struct field_type type = field_type_of_field(f);
-    struct field_key keys[FIELD_KEYS_MAX];
-    bool map = type.kind == FIELD_LIST_MAP;
-    size_t n = map ? type.schema->keys(&type, keys) : 0, size = element_size(f);
+    size_t size = element_size(f);
     const char *elements = MEMBER_CONST(object, f, char *);
     items.all = arena_alloc(w->a, items.len * sizeof *items.all);
-    struct buf text;
-    buf_init(&text);
     for (size_t i = 0; i < items.len; i++) {
         const void *p = elements + i * size;
-        if (map) {
-            p = *(void *const *)p;
-            key_json(schema_field_message(f), keys, n, p, &text);
-        } else {
-            scalar_json(f, p, &text);
-        }
-        struct field_step step = {map ? 'k' : 'v', arena_copy(w->a, buf_str(&text))};
+        buf_clear(&w->text);
+        if (keys->len)
+            key_json(keys, p = *(void *const *)p, &w->text);
+        else
+            scalar_json(f, p, &w->text);
+        struct field_step step = {keys->len ? 'k' : 'v', arena_copy(w->a, buf_str(&w->text))};
         items.all[i] = (struct item){step, p, i};
-        buf_clear(&text);
     }
-    buf_free(&text);
     items_sort(&items);
     return items;
 }
@@ -290,18 +310,14 @@ static void walk_member(struct walk *w, const struct schema_field *f, const void
         struct items x = map_items(w, f, l), y = map_items(w, f, r);
         walk_items(w, f, true, &x, &y, &children);
     } else if (type.kind == FIELD_LIST_MAP || type.kind == FIELD_LIST_SET) {
-        struct items x = list_items(w, f, l), y = list_items(w, f, r);
+        struct list_keys keys;
+        list_keys_init(&keys, f);
+        struct items x = list_items(w, f, &keys, l), y = list_items(w, f, &keys, r);
         walk_items(w, f, false, &x, &y, &children);
     } else if (before && after && !member_equal(f, l, r)) {
         itself = MODIFIED;
     }
     emit(w, step, &children, itself, out);
-}
-
-static const void *inlined(const struct schema_field *via, const void *object)
-{
-    const void *p = object ? MEMBER_CONST(object, via, void *) : NULL;
-    return object && !p ? zero_struct : p;
 }
 
 /* l, r: NULL where there is no object. */
@@ -350,14 +366,16 @@ static void compare_trees(struct arena *a, const void *old, const void *now,
 void object_compare_fields(struct arena *a, const void *old, const void *now,
                            struct field_delta *out)
 {
-    struct walk w = {a};
+    struct walk w = {.a = a};
     struct lists top;
     if (schema_of(now)->special != SCHEMA_PLAIN) {
         compare_trees(a, old, now, out);
         return;
     }
     lists_init(&top);
+    buf_init(&w.text);
     walk_message(&w, schema_of(now), old ? old : zero_struct, now, &top);
+    buf_free(&w.text);
     struct field_set *root[DELTAS];
     for (int d = 0; d < DELTAS; d++) {
         root[d] = NULL;
