@@ -45,11 +45,13 @@ enum json_flag {
 struct field_problems {
     struct field_problem {
         bool duplicate;   /* else unknown */
+        bool in_patch;    /* of an operation of a JSON patch */
         const char *path; /* "spec.containers[0].imagee", in the arena */
     } * items;
     size_t len, cap; /* at most FIELD_PROBLEMS_MAX are kept */
 };
 #define FIELD_PROBLEMS_MAX 100
+void field_problem_add(struct arena *a, struct field_problems *p, struct field_problem problem);
 /* Upstream's wording: `unknown field "spec.foo"`, `duplicate field "spec.foo"`. */
 const char *field_problem_message(struct arena *a, const struct field_problem *p);
 

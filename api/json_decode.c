@@ -165,28 +165,36 @@ static int path_error(struct decoder *d, const struct frame *frame, const char *
     return ERR_INVALID;
 }
 
+void field_problem_add(struct arena *a, struct field_problems *p, struct field_problem problem)
+{
+    if (p->len >= FIELD_PROBLEMS_MAX)
+        return;
+    if (p->len == p->cap) {
+        size_t cap = p->cap ? 2 * p->cap : 8;
+        p->items = arena_grow(a, p->items, p->cap * sizeof *p->items, cap * sizeof *p->items);
+        p->cap = cap;
+    }
+    p->items[p->len++] = problem;
+}
+
 static void problem_add(struct decoder *d, const struct frame *frame, bool duplicate)
 {
     struct field_problems *p = d->problems;
     if (!p || p->len >= FIELD_PROBLEMS_MAX)
         return;
-    if (p->len == p->cap) {
-        size_t cap = p->cap ? 2 * p->cap : 8;
-        p->items =
-            arena_grow(d->arena, p->items, p->cap * sizeof *p->items, cap * sizeof *p->items);
-        p->cap = cap;
-    }
     struct buf path;
     buf_init(&path);
     path_append(&path, frame, true);
-    p->items[p->len++] =
-        (struct field_problem){duplicate, arena_strndup(d->arena, path.data, path.len)};
+    field_problem_add(d->arena, p,
+                      (struct field_problem){.duplicate = duplicate,
+                                             .path = arena_strndup(d->arena, path.data, path.len)});
     buf_free(&path);
 }
 
 const char *field_problem_message(struct arena *a, const struct field_problem *p)
 {
-    return arena_printf(a, "%s field \"%s\"", p->duplicate ? "duplicate" : "unknown", p->path);
+    return arena_printf(a, "%s%s field \"%s\"", p->in_patch ? "json patch " : "",
+                        p->duplicate ? "duplicate" : "unknown", p->path);
 }
 
 static int spend(struct decoder *d, size_t bytes)

@@ -2,6 +2,7 @@
  * JSON patch (RFC 6902), JSON merge patch (RFC 7386), and the way of a struct through a patch.
  */
 #include "api/patch_internal.h"
+#include "api/typed.h"
 #include "base/vec.h"
 
 /* What copy operations of one JSON patch may add, as upstream bounds them. */
@@ -183,18 +184,27 @@ static char *token_unescape(struct str s, size_t *n)
     return out;
 }
 
+/* Negative indexes count from the end, as the published server takes them: -1 is the last item, or, where
+ * one may be added, the place after it. */
 static bool array_index(struct str token, size_t size, bool end_allowed, size_t *out)
 {
     int64_t i;
+    size_t places = size + end_allowed;
     if (end_allowed && str_eq(token, STR("-"))) {
         *out = size;
         return true;
     }
-    if ((token.n > 1 && token.p[0] == '0') ||
-        (token.n && (token.p[0] == '-' || token.p[0] == '+')) || !str_to_i64(token, &i))
+    bool negative = token.n > 1 && token.p[0] == '-';
+    struct str digits = str_slice(token, negative, token.n);
+    if ((digits.n > 1 && digits.p[0] == '0') || digits.n == 0 || digits.p[0] < '0' ||
+        digits.p[0] > '9' || !str_to_i64(digits, &i))
         return false;
+    if (negative) {
+        *out = places - (size_t)i;
+        return i > 0 && (size_t)i <= places;
+    }
     *out = (size_t)i;
-    return *out < size || (end_allowed && *out == size);
+    return *out < places;
 }
 
 static yyjson_mut_val *child(yyjson_mut_val *v, struct str token)
@@ -341,15 +351,6 @@ static int do_copy(struct json_patch *p, struct str from, struct str path)
     return do_add(p, "copy", path, yyjson_mut_val_mut_copy(p->doc, value));
 }
 
-/* Equal as JSON: numbers by value, members in any order. */
-static bool values_equal(yyjson_mut_val *a, yyjson_mut_val *b)
-{
-    if (yyjson_mut_is_raw(a) && yyjson_mut_is_raw(b))
-        return str_eq(scalar_key(a), scalar_key(b)) ||
-               strtod(yyjson_mut_get_raw(a), NULL) == strtod(yyjson_mut_get_raw(b), NULL);
-    return yyjson_mut_equals(a, b);
-}
-
 static int do_test(struct json_patch *p, struct str path, yyjson_mut_val *value)
 {
     struct place place;
@@ -358,7 +359,7 @@ static int do_test(struct json_patch *p, struct str path, yyjson_mut_val *value)
         return rc;
     yyjson_mut_val *have = value_at(p, &place);
     mem_free(place.owned);
-    bool equal = have ? values_equal(have, value) : yyjson_mut_is_null(value);
+    bool equal = have ? json_values_equal(have, value) : yyjson_mut_is_null(value);
     return equal ? 0
                  : error_set(p->err, ERR_CONFLICT,
                              "json patch: testing value %.*s failed: test failed",
@@ -505,64 +506,4 @@ yyjson_mut_val *merge_patch_create(yyjson_mut_doc *doc, yyjson_val *from, yyjson
                                    : yyjson_val_mut_copy(doc, value));
     }
     return patch;
-}
-
-/* --- structs -----------------------------------------------------------------------------------
- */
-
-/* Unknown fields and duplicates are looked for in the patch where it has the object's shape. */
-static void check_patch(struct arena *a, const struct schema_message *m, enum patch_type type,
-                        yyjson_val *patch, struct field_problems *problems)
-{
-    void *ignored;
-    struct error err;
-    if (problems && type == PATCH_MERGE)
-        json_decode_value(a, m, patch, problems, &ignored, &err);
-}
-
-int object_patch(struct arena *a, const void *object, enum patch_type type, struct str patch,
-                 struct field_problems *problems, void **out, struct error *err)
-{
-    const struct schema_message *m = schema_of(object);
-    yyjson_mut_doc *doc = json_doc_new(a);
-    yyjson_mut_val *root = json_tree(a, doc, object);
-    yyjson_val *tree;
-    int rc = json_read(a, patch, &tree, err);
-    if (rc < 0)
-        return error_wrap(err, "error decoding patch");
-    if (!depth_is_fine(tree, 0))
-        return error_set(err, ERR_LIMIT, "patch is nested too deep");
-    size_t known = problems ? problems->len : 0;
-    check_patch(a, m, type, tree, problems);
-    switch (type) {
-    case PATCH_JSON:
-        rc = json_patch_apply(doc, &root, tree, err);
-        break;
-    case PATCH_MERGE:
-        if (!yyjson_is_obj(tree))
-            return error_set(err, ERR_INVALID, "merge patch: must be an object");
-        merge_patch_apply(doc, &root, tree);
-        break;
-    case PATCH_STRATEGIC:
-        rc = strategic_patch_apply(doc, &root, tree, m, err);
-        break;
-    case PATCH_APPLY:
-        return error_set(err, ERR_UNSUPPORTED, "apply patches are not handled here");
-    }
-    if (rc < 0)
-        return rc;
-    if (!mut_depth_is_fine(root, 0))
-        return error_set(err, ERR_LIMIT, "patched object is nested too deep");
-    yyjson_mut_doc_set_root(doc, root);
-    size_t n;
-    char *text = yyjson_mut_val_write(root, 0, &n);
-    if (!text)
-        return error_set(err, ERR_INVALID, "patch: the result is not valid JSON");
-    struct str json = str_make(text, n);
-    /* After a merge patch the problems of the patch itself are known; else they show in the result.
-     */
-    bool known_already = problems && (type == PATCH_MERGE || problems->len > known);
-    rc = json_decode(a, m, json, known_already ? NULL : problems, out, err);
-    free(text);
-    return rc;
 }

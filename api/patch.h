@@ -31,11 +31,34 @@ bool patch_type_parse(struct str content_type, enum patch_type *out);
 int object_patch(struct arena *a, const void *object, enum patch_type type, struct str patch,
                  struct field_problems *problems, void **out, struct error *err);
 
+/* How a patch failed, for whoever answers. */
+enum patch_failure {
+    PATCH_FINE,
+    PATCH_MALFORMED, /* the patch is not one (400) */
+    PATCH_REFUSED,   /* it does not apply to this object (422, without further words) */
+    PATCH_TOO_LARGE, /* 413 */
+    PATCH_NO_OBJECT, /* what it makes is no object of the kind (422) */
+    PATCH_FAILED,    /* the object and the patch do not go together (500) */
+};
+
+struct patch_report {
+    enum patch_failure failure;
+    /* What PATCH_NO_OBJECT and field problems speak of: the patched object as JSON, or the patch in Go's
+     * notation when it is a strategic one. NULL when neither happened. */
+    const char *shown;
+};
+
+/* object_patch with a report (never NULL). Field problems of a JSON patch's operations come first. */
+int object_patch_report(struct arena *a, const void *object, enum patch_type type, struct str patch,
+                        struct field_problems *problems, void **out, struct patch_report *report,
+                        struct error *err);
+
 /* The pieces, on trees. *root is replaced when the patch replaces the whole document. */
 int json_patch_apply(yyjson_mut_doc *doc, yyjson_mut_val **root, yyjson_val *patch,
                      struct error *err);
 void merge_patch_apply(yyjson_mut_doc *doc, yyjson_mut_val **root, yyjson_val *patch);
-/* `m` says how lists merge. Handles $patch: replace|delete|merge, $retainKeys,
+/* ERR_INVALID: the patch is malformed; ERR_CONFLICT: it contradicts itself; ERR_INTERNAL: other failures.
+ * `m` says how lists merge. Handles $patch: replace|delete|merge, $retainKeys,
  * $deleteFromPrimitiveList/x and $setElementOrder/x; list items are matched by merge key. */
 int strategic_patch_apply(yyjson_mut_doc *doc, yyjson_mut_val **root, yyjson_val *patch,
                           const struct schema_message *m, struct error *err);

@@ -49,6 +49,16 @@ yyjson_mut_val **items_take(yyjson_mut_val *array, size_t *n);
 /* Text that is equal for equal scalars: a merge key's value, a primitive list's item. p NULL for
  * others. */
 struct str scalar_key(yyjson_mut_val *v);
+/* As Go prints a value with %v: map[a:1 b:[x y] c:<nil>]. For messages that clients compare. */
+void go_format(yyjson_mut_val *v, struct buf *out);
+#define SHOWN_MAX 200 /* of a value in a message */
+/*
+ * The directives of one object of a strategic patch: $retainKeys is a list and names every member,
+ * $setElementOrder/x fits the items of x, $deleteFromPrimitiveList/x is a list. ERR_INVALID, or
+ * ERR_INTERNAL where items and their order contradict each other.
+ */
+int directives_check(const struct members *patch, const struct schema_message *m,
+                     struct error *err);
 /* Nested no deeper than PATCH_DEPTH_MAX? Patches recurse. */
 bool depth_is_fine(yyjson_val *v, int depth);
 bool mut_depth_is_fine(yyjson_mut_val *v, int depth);

@@ -165,9 +165,15 @@ static yyjson_mut_val *merge_primitives(struct strategic *s, yyjson_mut_val *old
     return list_of(s, &merged);
 }
 
-static int no_merge_key(struct strategic *s, const char *merge_key)
+static int no_merge_key(struct strategic *s, yyjson_mut_val *item, const char *merge_key)
 {
-    return error_set(s->err, ERR_INVALID, "map does not contain declared merge key: %s", merge_key);
+    struct buf shown;
+    buf_init(&shown);
+    go_format(item, &shown);
+    error_set(s->err, ERR_INTERNAL, "map: %.*s does not contain declared merge key: %s",
+              (int)MIN(shown.len, (size_t)SHOWN_MAX), shown.data, merge_key);
+    buf_free(&shown);
+    return ERR_INTERNAL;
 }
 
 /* Patch items into the merged list; deletions become NULL entries. */
@@ -180,7 +186,7 @@ static int merge_items(struct strategic *s, value_vec *merged, struct map *index
             continue; /* handled by merge_list */
         struct str key = item_key(patch[i], rule->merge_key);
         if (!key.p)
-            return no_merge_key(s, rule->merge_key);
+            return no_merge_key(s, patch[i], rule->merge_key);
         size_t at = (size_t)map_get(index, key);
         if (str_eqz(directive, "delete")) {
             if (at)
@@ -379,14 +385,21 @@ static yyjson_mut_val *merge_object(struct strategic *s, yyjson_mut_val *old, yy
     if (str_eqz(directive, "delete"))
         return yyjson_mut_obj(s->doc);
     if (directive.p && !str_eqz(directive, "merge")) {
-        error_set(s->err, ERR_INVALID, "unknown patch type \"%.*s\" found",
-                  (int)MIN(directive.n, 50), directive.p);
+        struct buf shown;
+        buf_init(&shown);
+        go_format(patch, &shown);
+        error_set(s->err, ERR_INTERNAL, "unknown patch type: %.*s in map: %.*s",
+                  (int)MIN(directive.n, 50), directive.p, (int)MIN(shown.len, (size_t)SHOWN_MAX),
+                  shown.data);
+        buf_free(&shown);
         return NULL;
     }
     struct members o, p;
     members_take(&o, old);
     members_take(&p, patch);
-    yyjson_mut_val *out = merge_members(s, &o, &p, m, map, depth);
+    yyjson_mut_val *out = directives_check(&p, map ? NULL : m, s->err) < 0
+                              ? NULL
+                              : merge_members(s, &o, &p, m, map, depth);
     members_free(&o);
     members_free(&p);
     return out;
@@ -397,12 +410,14 @@ int strategic_patch_apply(yyjson_mut_doc *doc, yyjson_mut_val **root, yyjson_val
 {
     struct strategic s = {doc, err};
     if (!yyjson_is_obj(patch))
-        return error_set(err, ERR_INVALID, "strategic merge patch: must be an object");
+        return error_set(err, ERR_INVALID,
+                         "json: cannot unmarshal array into Go value of type "
+                         "map[string]interface {}");
     if (!depth_is_fine(patch, 0) || !mut_depth_is_fine(*root, 0))
         return error_set(err, ERR_LIMIT, "strategic merge patch: nested too deep");
     yyjson_mut_val *merged = merge_object(&s, *root, yyjson_val_mut_copy(doc, patch), m, false, 0);
     if (!merged)
-        return ERR_INVALID;
+        return err->code;
     *root = merged;
     return 0;
 }

@@ -75,6 +75,11 @@ bool rest_write_options(struct rest *rq);
 /* Is this the object that the path names? NULL, or 400. rest_update.c */
 struct status *rest_check_name(struct rest *rq, const Meta__V1__ObjectMeta *meta);
 
+/* The answer to a patch that failed. rest_update.c */
+struct patch_report;
+struct status *rest_patch_error(struct arena *a, const struct patch_report *report,
+                                const struct error *err);
+
 /* Handlers, by file. */
 void rest_get(struct rest *rq);    /* rest_get.c */
 void rest_list(struct rest *rq);   /* rest_list.c */

@@ -117,9 +117,10 @@ static struct status *scale_change(struct write *w)
         return status_not_found(a, &w->rq->about);
     void *wanted = u->body;
     struct error err = {0};
-    if (u->is_patch &&
-        object_patch(a, scale_of(a, w->old), u->type, u->patch, NULL, &wanted, &err) < 0)
-        return status_bad_request(a, "%s", err.message);
+    struct patch_report report;
+    if (u->is_patch && object_patch_report(a, scale_of(a, w->old), u->type, u->patch, NULL, &wanted,
+                                           &report, &err) < 0)
+        return rest_patch_error(a, &report, &err);
     const Autoscaling__V1__Scale *scale = wanted;
     if (scale->spec->replicas < 0) {
         struct status_about about = {"autoscaling", w->r->plural, "Scale", w->name};

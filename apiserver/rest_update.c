@@ -40,25 +40,59 @@ static struct status *put_change(struct write *w)
     return change_create(w, object);
 }
 
-static struct status *patch_error(struct write *w, const struct error *err)
+/* ` "" is invalid: patch: Invalid value: "<what was shown>": <why>` */
+static struct status *patch_invalid(struct arena *a, const char *shown, const char *why)
 {
-    struct arena *a = w->rq->a;
-    struct status_about about = about_of(w);
-    switch (err->code) {
-    case ERR_CONFLICT:
-        return status_new(a, 422, "Invalid",
-                          "the server rejected our request due to an error in our request: %s",
-                          err->message);
-    case ERR_LIMIT:
-        return status_new(a, 413, "RequestEntityTooLarge", "%s", err->message);
-    case ERR_UNSUPPORTED:
-        return status_unsupported_media(
-            a, "application/json-patch+json, application/merge-patch+json, "
-               "application/strategic-merge-patch+json");
-    default:
-        (void)about;
-        return status_bad_request(a, "%s", err->message);
+    struct status_about nothing = {"", "", "", ""};
+    struct status *s = status_invalid(a, &nothing);
+    struct buf quoted;
+    buf_init(&quoted);
+    buf_append_json_string(&quoted, str_from(shown ? shown : ""));
+    status_cause_add(a, s, "FieldValueInvalid", "patch", "Invalid value: %s: %s", buf_cstr(&quoted),
+                     why);
+    status_invalid_finish(a, s);
+    buf_free(&quoted);
+    return s;
+}
+
+struct status *rest_patch_error(struct arena *a, const struct patch_report *report,
+                                const struct error *err)
+{
+    switch (report->failure) {
+    case PATCH_REFUSED: {
+        struct status *s = status_new(
+            a, 422, "Invalid", "the server rejected our request due to an error in our request");
+        s->has_details = true;
+        return s;
     }
+    case PATCH_TOO_LARGE:
+        return status_new(a, 413, "RequestEntityTooLarge", "Request entity too large: %s",
+                          err->message);
+    case PATCH_NO_OBJECT:
+        return patch_invalid(a, report->shown, err->message);
+    case PATCH_FAILED:
+        return status_new(a, 500, "", "%s", err->message);
+    case PATCH_MALFORMED:
+    case PATCH_FINE:
+        break;
+    }
+    return status_bad_request(a, "%s", err->message);
+}
+
+/* Unknown and duplicate fields: refused, told, or ignored. */
+static struct status *patch_problems(struct rest *rq, const struct field_problems *problems,
+                                     const struct patch_report *report)
+{
+    if (problems->len == 0 || rq->field_validation != FIELD_VALIDATION_STRICT)
+        return rest_field_problems(rq, problems);
+    struct buf why;
+    buf_init(&why);
+    buf_append_cstr(&why, "strict decoding error: ");
+    for (size_t i = 0; i < problems->len; i++)
+        buf_printf(&why, "%s%s", i ? ", " : "", field_problem_message(rq->a, &problems->items[i]));
+    struct status *s = patch_invalid(rq->a, report->shown, buf_cstr(&why));
+    buf_free(&why);
+    return s;
 }
 
 /* The object as the client's version sees it, patched. */
@@ -75,10 +109,13 @@ static struct status *patch_change(struct write *w)
         object_convert(rq->a, w->old, rest_message(w->r), &seen, &err) < 0)
         return status_internal(rq->a, "%s", err.message);
     struct field_problems problems = {0};
+    struct patch_report report;
     rq->warnings_len = 0;
-    if (object_patch(rq->a, seen, u->type, u->patch, &problems, &patched, &err) < 0)
-        return patch_error(w, &err);
-    struct status *s = rest_field_problems(rq, &problems);
+    if (object_patch_report(rq->a, seen, u->type, u->patch,
+                            rq->field_validation == FIELD_VALIDATION_IGNORE ? NULL : &problems,
+                            &patched, &report, &err) < 0)
+        return rest_patch_error(rq->a, &report, &err);
+    struct status *s = patch_problems(rq, &problems, &report);
     if (s)
         return s;
     if ((s = rest_check_name(rq, object_meta(patched))))

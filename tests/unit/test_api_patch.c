@@ -81,7 +81,18 @@ static void test_json_patch(void **state)
         {"{\"a\":1}", "[{\"op\":\"replace\",\"path\":\"/b\",\"value\":2}]", NULL},
         {"{\"a\":1}", "[{\"op\":\"remove\",\"path\":\"/b\"}]", NULL},
         {"{\"a\":[1]}", "[{\"op\":\"add\",\"path\":\"/a/2\",\"value\":2}]", NULL},
-        {"{\"a\":[1]}", "[{\"op\":\"add\",\"path\":\"/a/-1\",\"value\":2}]", NULL},
+        {"{\"a\":[1]}", "[{\"op\":\"add\",\"path\":\"/a/-1\",\"value\":2}]", "{\"a\":[1,2]}"},
+        {"{\"a\":[1]}", "[{\"op\":\"add\",\"path\":\"/a/-2\",\"value\":2}]", "{\"a\":[2,1]}"},
+        {"{\"a\":[1]}", "[{\"op\":\"add\",\"path\":\"/a/-3\",\"value\":2}]", NULL},
+        {"{\"a\":[1,2]}", "[{\"op\":\"replace\",\"path\":\"/a/-1\",\"value\":3}]", "{\"a\":[1,3]}"},
+        {"{\"a\":[1,2]}", "[{\"op\":\"remove\",\"path\":\"/a/-2\"}]", "{\"a\":[2]}"},
+        {"{\"a\":[1,2]}", "[{\"op\":\"remove\",\"path\":\"/a/-3\"}]", NULL},
+        {"{\"a\":[1,2]}", "[{\"op\":\"remove\",\"path\":\"/a/-0\"}]", NULL},
+        {"{\"a\":[1,2]}", "[{\"op\":\"test\",\"path\":\"/a\",\"value\":[1,2.0]}]", "{\"a\":[1,2]}"},
+        {"{\"a\":{\"x\":1,\"y\":[]}}",
+         "[{\"op\":\"test\",\"path\":\"/a\",\"value\":{\"y\":[],\"x\":1}}]",
+         "{\"a\":{\"x\":1,\"y\":[]}}"},
+        {"{\"a\":1}", "[{\"op\":\"test\",\"path\":\"/b\",\"value\":null}]", "{\"a\":1}"},
         {"{\"a\":[1]}", "[{\"op\":\"add\",\"path\":\"/a/00\",\"value\":2}]", NULL},
         {"{\"a\":{\"b\":1}}", "[{\"op\":\"move\",\"from\":\"/a\",\"path\":\"/a/b\"}]", NULL},
         {"{\"a\":1}", "[{\"op\":\"spin\",\"path\":\"/a\"}]", NULL},
@@ -281,6 +292,134 @@ static void test_object_patch(void **state)
     arena_free(&a);
 }
 
+/* What the published server answers to patches that fail, and what it finds in those that do not. */
+static void test_reports(void **state)
+{
+    (void)state;
+    static const struct {
+        enum patch_type type;
+        const char *patch;
+        enum patch_failure failure;
+        const char *message;  /* of the failure */
+        const char *problems; /* one a line */
+        const char *shown;    /* a part of it */
+    } cases[] = {
+        {PATCH_MERGE, "{", PATCH_MALFORMED, "invalid JSON patch", "", NULL},
+        {PATCH_JSON, "", PATCH_MALFORMED, "invalid JSON patch", "", NULL},
+        {PATCH_JSON, "{}", PATCH_MALFORMED,
+         "error decoding patch: json: cannot unmarshal object into Go value of type "
+         "[]handlers.jsonPatchOp",
+         "", NULL},
+        {PATCH_MERGE, "[]", PATCH_MALFORMED,
+         "error decoding patch: json: cannot unmarshal array into Go value of type "
+         "map[string]interface {}",
+         "", NULL},
+        {PATCH_STRATEGIC, "\"x\"", PATCH_MALFORMED,
+         "json: cannot unmarshal string into Go value of type map[string]interface {}", "", NULL},
+        {PATCH_JSON, "[{\"op\":\"test\",\"path\":\"/spec/replicas\",\"value\":3}]", PATCH_REFUSED,
+         NULL, "", NULL},
+        {PATCH_JSON, "[{\"op\":\"remove\",\"path\":\"/spec/nothing\"}]", PATCH_REFUSED, NULL, "",
+         NULL},
+        {PATCH_JSON, "[{\"op\":\"spin\",\"path\":\"/spec\"}]", PATCH_REFUSED, NULL, "", NULL},
+        {PATCH_JSON, "[{\"op\":\"add\",\"path\":\"/spec/foo\",\"value\":1,\"why\":2,\"value\":2}]",
+         PATCH_FINE, NULL,
+         "json patch duplicate field \"[0].value\"\njson patch unknown field \"[0].why\"\n"
+         "unknown field \"spec.foo\"\n",
+         "\"foo\":"},
+        {PATCH_MERGE, "{\"spec\":{\"replicas\":2,\"foo\":1,\"replicas\":3}}", PATCH_FINE, NULL,
+         "duplicate field \"spec.replicas\"\nunknown field \"spec.foo\"\n", "\"foo\":1"},
+        {PATCH_MERGE, "{\"spec\":{\"replicas\":\"x\"}}", PATCH_NO_OBJECT,
+         "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type "
+         "int32",
+         "", "\"replicas\":\"x\""},
+        {PATCH_STRATEGIC,
+         "{\"spec\":{\"foo\":[\"b\",null,1],\"template\":{\"spec\":{\"containers\":[{\"name\":"
+         "\"c\",\"imagee\":\"x\"}]}}}}",
+         PATCH_FINE, NULL,
+         "unknown field \"spec.template.spec.containers[0].imagee\"\nunknown field \"spec.foo\"\n",
+         "map[spec:map[foo:[b <nil> 1] template:map[spec:map[containers:[map[imagee:x "
+         "name:c]]]]]]"},
+        {PATCH_STRATEGIC, "{\"spec\":{\"replicas\":[]}}", PATCH_NO_OBJECT, NULL, "",
+         "map[spec:map[replicas:[]]]"},
+        {PATCH_STRATEGIC, "{\"spec\":{\"$patch\":\"explode\",\"a\":1}}", PATCH_FAILED,
+         "unknown patch type: explode in map: map[$patch:explode a:1]", "", NULL},
+        {PATCH_STRATEGIC,
+         "{\"spec\":{\"template\":{\"spec\":{\"containers\":[{\"image\":\"x\"}]}}}}", PATCH_FAILED,
+         "map: map[image:x] does not contain declared merge key: name", "", NULL},
+        {PATCH_STRATEGIC,
+         "{\"spec\":{\"strategy\":{\"$retainKeys\":\"type\",\"type\":\"Recreate\"}}}",
+         PATCH_MALFORMED, "invalid patch format of retainKeys", "", NULL},
+        {PATCH_STRATEGIC,
+         "{\"spec\":{\"strategy\":{\"$retainKeys\":[\"rollingUpdate\"],\"type\":\"Recreate\"}}}",
+         PATCH_MALFORMED, "invalid patch format of retainKeys", "", NULL},
+        {PATCH_STRATEGIC, "{\"metadata\":{\"$deleteFromPrimitiveList/finalizers\":\"x\"}}",
+         PATCH_MALFORMED, "invalid patch format of primitive list", "", NULL},
+        {PATCH_STRATEGIC, "{\"metadata\":{\"$setElementOrder/finalizers\":{}}}", PATCH_MALFORMED,
+         "invalid patch format of setElementOrder list", "", NULL},
+        {PATCH_STRATEGIC,
+         "{\"spec\":{\"template\":{\"spec\":{\"$setElementOrder/containers\":[{\"name\":\"c\"},"
+         "{\"name\":\"d\"}],\"containers\":[{\"name\":\"d\"},{\"name\":\"c\"}]}}}}",
+         PATCH_FAILED,
+         "The order in patch list:\n[map[name:d] map[name:c]]\n doesn't match $setElementOrder "
+         "list:\n[map[name:c] map[name:d]]\n",
+         "", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct arena a;
+        struct error err = {0};
+        struct field_problems problems = {0};
+        struct patch_report report;
+        void *d, *out;
+        arena_init(&a);
+        assert_int_equal(
+            json_decode(&a, schema_get(Apps__V1__Deployment__SCHEMA),
+                        STR("{\"metadata\":{\"name\":\"web\"},\"spec\":{\"replicas\":1,"
+                            "\"strategy\":{},\"template\":{\"spec\":{\"containers\":[{"
+                            "\"name\":\"c\"}]}}}}"),
+                        NULL, &d, &err),
+            0);
+        int rc = object_patch_report(&a, d, cases[i].type, str_from(cases[i].patch), &problems,
+                                     &out, &report, &err);
+        if (report.failure != cases[i].failure || (rc < 0) != (report.failure != PATCH_FINE))
+            fail_msg("%s: failure %d, %s", cases[i].patch, report.failure, err.message);
+        if (cases[i].message)
+            assert_string_equal(err.message, cases[i].message);
+        struct buf found;
+        buf_init(&found);
+        for (size_t k = 0; k < problems.len; k++)
+            buf_printf(&found, "%s\n", field_problem_message(&a, &problems.items[k]));
+        if (rc == 0)
+            assert_string_equal(buf_cstr(&found), cases[i].problems);
+        if (cases[i].shown && !strstr(report.shown, cases[i].shown))
+            fail_msg("%s: shown %s", cases[i].patch, report.shown);
+        buf_free(&found);
+        arena_free(&a);
+    }
+}
+
+static void test_too_many_operations(void **state)
+{
+    (void)state;
+    struct arena a;
+    struct error err = {0};
+    struct patch_report report;
+    struct buf patch;
+    void *out;
+    arena_init(&a);
+    buf_init(&patch);
+    for (int i = 0; i <= PATCH_OPERATIONS_MAX; i++)
+        buf_printf(&patch, "%s{\"op\":\"test\",\"path\":\"/x\",\"value\":null}", i ? "," : "[");
+    buf_append_char(&patch, ']');
+    Apps__V1__Deployment *d = api_new(&a, Apps__V1__Deployment);
+    assert_true(object_patch_report(&a, d, PATCH_JSON, buf_str(&patch), NULL, &out, &report, &err) <
+                0);
+    assert_int_equal(report.failure, PATCH_TOO_LARGE);
+    assert_string_equal(err.message,
+                        "The allowed maximum operations in a JSON patch is 10000, got 10001");
+    buf_free(&patch);
+    arena_free(&a);
+}
+
 /* original (or NULL), modified, current → the patch, and what it makes of current. */
 static void test_three_way(void **state)
 {
@@ -376,6 +515,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_json_patch),      cmocka_unit_test(test_merge_patch),
         cmocka_unit_test(test_strategic_patch), cmocka_unit_test(test_object_patch),
+        cmocka_unit_test(test_reports),         cmocka_unit_test(test_too_many_operations),
         cmocka_unit_test(test_patch_types),     cmocka_unit_test(test_three_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
