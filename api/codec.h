@@ -177,6 +177,9 @@ ptrdiff_t watch_event_read(struct str in, enum media media, struct str *type, st
  * documents are left out. Numbers keep their text where it is valid JSON. */
 int yaml_read(struct arena *a, struct str yaml, yyjson_val ***documents, size_t *count,
               struct error *err);
+/* What a strict reader says of the first document's duplicate keys: `line 3: key "a" already set in map`; how
+ * many. yaml_strict.c */
+size_t yaml_duplicate_keys(struct arena *a, struct str yaml, const char ***out);
 /* A JSON tree as block-style YAML, keys in the order given. */
 void yaml_write(yyjson_val *value, struct buf *out);
 /* A struct as YAML (`kubectl get -o yaml` form: keys sorted). */

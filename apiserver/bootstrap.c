@@ -111,8 +111,8 @@ static Core__V1__Service *service_object(struct apiserver *s, struct arena *a, c
     api_append(a, o->spec, cluster_ips, (char *)ip);
     api_append(a, o->spec, ip_families, (char *)ip_family(strchr(ip, ':')));
     o->spec->ip_family_policy = (char *)"SingleStack";
-    kept_stamp(a, o);
     defaults_apply(a, o);
+    kept_stamp(a, o);
     return o;
 }
 

@@ -3,8 +3,10 @@
  */
 #include "apiserver/kept_write.h"
 #include "api/defaults.h"
+#include "api/managed_fields.h"
 #include "api/meta.h"
 #include "apiserver/rest.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/random.h"
 
@@ -19,6 +21,8 @@ void kept_stamp(struct arena *a, void *object)
     random_uuid(uid);
     meta->uid = arena_strdup(a, uid);
     meta->creation_timestamp = time_now(a);
+    struct field_manager self = {"kube-apiserver", "", clock_wall_s()};
+    managed_fields_record(a, &self, NULL, object);
 }
 
 struct str kept_encode(struct arena *a, const void *object)
@@ -98,8 +102,8 @@ int kept_create(struct apiserver *s, struct arena *a, void *object, struct error
     struct str key = kept_key(a, object);
     if (kept_exists(s, a, key))
         return 0;
-    kept_stamp(a, object);
     defaults_apply(a, object);
+    kept_stamp(a, object);
     struct str value = kept_encode(a, object);
     int rc = kept_put_absent(s, &key, &value, 1, err);
     return rc == ERR_EXISTS ? 0 : rc;

@@ -109,6 +109,34 @@ static struct status *apply_create(struct write *w, void *object)
     return s ? s : change_create(w, object);
 }
 
+/* Keys that the body has twice: refused, told, or ignored. */
+static struct status *check_duplicates(struct rest *rq)
+{
+    const char **lines;
+    if (rq->field_validation == FIELD_VALIDATION_IGNORE)
+        return NULL;
+    size_t n = yaml_duplicate_keys(rq->a, rq->x->body, &lines);
+    if (n == 0)
+        return NULL;
+    rq->warnings_len = 0; /* of an earlier attempt */
+    if (rq->field_validation == FIELD_VALIDATION_WARN) {
+        for (size_t i = 0; i < n; i++)
+            rest_warn(rq, lines[i]);
+        return NULL;
+    }
+    struct buf b;
+    buf_init(&b);
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&b, "\n  %s", lines[i]);
+    struct status *s =
+        status_bad_request(rq->a,
+                           "error strict decoding patch: error converting YAML to JSON: yaml: "
+                           "unmarshal errors:%s",
+                           buf_cstr(&b));
+    buf_free(&b);
+    return s;
+}
+
 static struct status *apply_change(struct write *w)
 {
     const struct apply_request *u = w->ctx;
@@ -135,6 +163,8 @@ static struct status *apply_change(struct write *w)
         return status_new(a, 500, "", "%s", err.message);
     struct status *s = rest_check_name(w->rq, object_meta(ap.object));
     if (s)
+        return s;
+    if ((s = check_duplicates(w->rq)))
         return s;
     w->applied = true;
     return seen ? change_update(w, ap.object, w->rq->sub) : apply_create(w, ap.object);

@@ -151,6 +151,12 @@ def test_apply_and_its_conflicts(c, _):
     yaml = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\ndata:\n  l: \"2\"\n"
     r = apply(c, path, yaml, "two")
     equal((r.code, r.json["data"]), (200, {"l": "2"}))
+    twice = yaml + "  l: \"3\"\n"
+    r = apply(c, path, twice, "two", query="&dryRun=All")
+    equal((r.code, warnings(r)), (200, ['line 7: key "l" already set in map']))
+    failed(apply(c, path, twice, "two", query="&fieldValidation=Strict"), 400, "BadRequest",
+           'error strict decoding patch: error converting YAML to JSON: yaml: unmarshal errors:\n  line 7: key "l" already set in map')
+    equal(warnings(apply(c, path, twice, "two", query="&dryRun=All&fieldValidation=Ignore")), [])
     stale = config_map("a", {"l": "4"}, resourceVersion="1")
     equal(apply(c, path, stale, "two").json["reason"], "Conflict")
 

@@ -120,8 +120,10 @@ static const struct scenario scenarios[] = {
        "{spec: {ports: [{port: 80, protocol: TCP, name: web}, {port: 53, protocol: UDP, name: "
        "dns}]}}",
        NULL},
-      {APPLY, "two", "{spec: {ports: []}}", "{spec: {ports: [{port: 53, protocol: UDP, name: dns}]}}",
-       "{one/Apply: {f:spec: {f:ports: {'k:{\"port\":53,\"protocol\":\"UDP\"}': {.: {}, f:name: {}, f:port: {}, "
+      {APPLY, "two", "{spec: {ports: []}}",
+       "{spec: {ports: [{port: 53, protocol: UDP, name: dns}]}}",
+       "{one/Apply: {f:spec: {f:ports: {'k:{\"port\":53,\"protocol\":\"UDP\"}': {.: {}, f:name: "
+       "{}, f:port: {}, "
        "f:protocol: {}}}}}}"}}},
     {"an item that its applier drops goes with all that is in it",
      POD,
@@ -615,6 +617,8 @@ static void test_sets(void **state)
         {"{f:a: {}}", "{f:a: {f:b: {}}}", "{f:a: {.: {}, f:b: {}}}", "{}", "{f:a: {}}",
          "{f:a: {}}"},
         {"{}", "{'v:1': {}}", "{'v:1': {}}", "{}", "{}", "{}"},
+        {"{'k:{\"a\":true,\"b\":0}': {}}", "{'k:{\"a\" : true, \"b\":0}': {}}",
+         "{'k:{\"a\":true,\"b\":0}': {}}", "{'k:{\"a\":true,\"b\":0}': {}}", "{}", "{}"},
         {"{'k:{\"b\":1,\"a\":\"x\"}': {}}", "{'k:{\"a\":\"x\",\"b\":1}': {}}",
          "{'k:{\"a\":\"x\",\"b\":1}': {}}", "{'k:{\"a\":\"x\",\"b\":1}': {}}", "{}", "{}"},
     };

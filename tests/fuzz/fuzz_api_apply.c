@@ -1,0 +1,79 @@
+/*
+ * Writes and applies: the first byte names a kind, then come up to three lines of JSON: an object, what it
+ * is updated to, and a configuration applied to that. The walk over structs must find what the walk
+ * over trees finds, and applying twice must change nothing the second time.
+ */
+#include "api/managed_fields.h"
+#include "api/meta.h"
+#include "proto/apps_v1.pb-c.h"
+#include "proto/core_v1.pb-c.h"
+#include "tests/fuzz/fuzz.h"
+
+static const int kinds[] = {Core__V1__Pod__SCHEMA, Core__V1__ConfigMap__SCHEMA,
+                            Core__V1__Service__SCHEMA, Apps__V1__Deployment__SCHEMA,
+                            Core__V1__Node__SCHEMA};
+
+static void compare(struct arena *a, const void *old, const void *now)
+{
+    struct typed_space s = {a, json_doc_new(a)};
+    struct field_type type = field_type_of_message(schema_of(now));
+    struct field_delta structs, trees;
+    struct typed *l, *r;
+    struct error err;
+    if (typed_new(&s, &type, json_tree(a, s.doc, old), false, &l, &err) < 0 ||
+        typed_new(&s, &type, json_tree(a, s.doc, now), false, &r, &err) < 0)
+        return;
+    object_compare_fields(a, old, now, &structs);
+    typed_compare(&s, l, r, &trees);
+    require(field_set_equal(structs.added, trees.added));
+    require(field_set_equal(structs.removed, trees.removed));
+}
+
+/* The object after the configuration was applied; NULL: refused. */
+static void *applied(struct arena *a, const void *live, yyjson_val *config, int64_t now)
+{
+    struct error err;
+    struct apply ap = {.a = a,
+                       .m = schema_of(live),
+                       .who = {"fuzz", "", now},
+                       .force = true,
+                       .live = live,
+                       .config = config};
+    return apply_run(&ap, &err) == 0 ? ap.object : NULL;
+}
+
+static void apply_twice(struct arena *a, const void *live, struct str text)
+{
+    yyjson_val *config;
+    struct error err;
+    if (json_read(a, text, &config, &err) < 0 || !yyjson_is_obj(config))
+        return;
+    void *once = applied(a, live, config, 3);
+    void *twice = once ? applied(a, once, config, 4) : NULL;
+    if (twice)
+        require(managed_fields_same(object_meta(once), object_meta(twice)));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct arena a;
+    struct error err;
+    struct field_manager one = {"one", "", 1}, two = {"two", "", 2};
+    if (size == 0)
+        return 0;
+    arena_init(&a);
+    const struct schema_message *m = schema_get(kinds[data[0] % (sizeof kinds / sizeof *kinds)]);
+    struct str rest = str_make(data + 1, size - 1), line;
+    void *old, *now;
+    if (str_split(&rest, '\n', &line) && json_decode(&a, m, line, NULL, &old, &err) == 0) {
+        managed_fields_record(&a, &one, NULL, old);
+        if (str_split(&rest, '\n', &line) && json_decode(&a, m, line, NULL, &now, &err) == 0) {
+            compare(&a, old, now);
+            managed_fields_record(&a, &two, old, now);
+            if (str_split(&rest, '\n', &line))
+                apply_twice(&a, now, line);
+        }
+    }
+    arena_free(&a);
+    return 0;
+}
