@@ -16,7 +16,7 @@
 #include "apiserver/rest.h"
 
 #define WRITE_EXTRAS_MAX 120 /* with the object's own, what one transaction may hold */
-#define WRITE_ATTEMPTS_MAX 12
+#define WRITE_ATTEMPTS_MAX 40
 
 struct write {
     /* Set by the caller. */
