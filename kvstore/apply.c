@@ -5,6 +5,7 @@
  * the answer is for the member whose caller waits. A proposal that breaks a rule is applied as nothing
  * at all, with an error for its caller.
  */
+#include "kvstore/level.h"
 #include "kvstore/store.h"
 #include "kvstore/integrity.h"
 #include "base/clock.h"
@@ -258,9 +259,16 @@ static int apply_checkpoint(struct apply *a, const struct lease_left *items, siz
     return rc;
 }
 
-/* Of members that did not know lease_call.c's way yet. */
+/*
+ * Of members that did not know lease_call.c's way yet. One that has just joined learns of it here at the
+ * latest, and asks again: by the log it would be told of a life that ends with an entry right behind.
+ */
 static void apply_keep_alive(struct apply *a, int64_t id, struct pending *p)
 {
+    if (kv_level(a->kv) >= proposal_kind_level(PROPOSAL_LEASE_EXPIRE)) {
+        lease_answer(a, p, ERR_CONFLICT, id, 0);
+        return;
+    }
     struct lease_table *t = &a->kv->leases;
     int64_t ttl_s = 0, left_s;
     enum lease_state s = lease_table_get(t, id, a->now_ns, &ttl_s, &left_s);

@@ -192,7 +192,10 @@ static void logged(void *ctx, const struct kv_lease_result *r)
 {
     struct lease_call *c = ctx;
     c->result.ttl_s = c->result.remaining_s = r->ttl_s;
-    call_end(c, r->code);
+    if (r->code == ERR_CONFLICT)
+        call_later(c); /* they do by now */
+    else
+        call_end(c, r->code);
 }
 
 static void by_log(struct lease_call *c)

@@ -415,35 +415,60 @@ static void sort_sequences(uint64_t *a, size_t n)
 /* One segment in memory while it is checked. */
 struct image {
     char *data;
-    uint64_t size;
+    uint64_t size, cap;
     struct segment_header header;
-    bool begun; /* the header is whole and carries this sequence */
 };
 
-static int image_load(struct journal *j, uint64_t sequence, struct image *im, struct error *err)
+static bool header_valid(const struct segment_header *h, uint64_t sequence)
 {
+    return memcmp(h->magic, SEGMENT_MAGIC, 8) == 0 && h->sequence == sequence &&
+           h->crc == header_crc(h);
+}
+
+/* All of the file, `size` bytes. */
+static int image_read(struct journal *j, struct host_file *f, uint64_t size, struct image *im)
+{
+    if (size + 8 > im->cap) {
+        mem_free(im->data);
+        im->cap = size + 8;
+        im->data = mem_alloc(im->cap);
+    }
+    ssize_t n = j->host->ops->pread(f, im->data, size, 0);
+    if (n < (ssize_t)SEGMENT_HEADER)
+        return n < 0 ? (int)n : -EIO;
+    memset(im->data + n, 0, 8); /* a file cut off within a record's padding */
+    im->size = padded((uint64_t)n);
+    memcpy(&im->header, im->data, SEGMENT_HEADER);
+    return 0;
+}
+
+/*
+ * Load a segment in place of what `im` holds, if it is *begun: its header is whole and carries this
+ * sequence. Of one that was only prepared nothing but the header is read.
+ */
+static int image_load(struct journal *j, uint64_t sequence, struct image *im, bool *begun,
+                      struct error *err)
+{
+    const struct host_ops *ops = j->host->ops;
     char *path = segment_path(j, sequence);
     struct host_file *f = NULL;
-    *im = (struct image){0};
-    int rc = j->host->ops->open(j->host, path, HOST_OPEN_READ_ONLY, &f);
+    struct segment_header h = {0};
+    uint64_t size = 0;
+    int rc = ops->open(j->host, path, HOST_OPEN_READ_ONLY, &f);
     if (rc >= 0)
-        rc = j->host->ops->size(f, &im->size);
+        rc = ops->size(f, &size);
     if (rc >= 0) {
-        im->data = mem_zalloc(im->size + 8);
-        ssize_t n = j->host->ops->pread(f, im->data, im->size, 0);
+        ssize_t n = ops->pread(f, &h, sizeof h, 0);
         rc = n < 0 ? (int)n : 0;
-        im->size = n < 0 ? 0 : padded((uint64_t)n); /* a file cut off within a record's padding */
     }
+    *begun = rc >= 0 && header_valid(&h, sequence);
+    if (*begun)
+        rc = image_read(j, f, size, im);
     if (f)
-        j->host->ops->close(f);
+        ops->close(f);
     if (rc < 0)
         error_errno(err, ERR_IO, -rc, "journal segment %s", path);
     mem_free(path);
-    if (rc >= 0 && im->size >= SEGMENT_HEADER) {
-        memcpy(&im->header, im->data, SEGMENT_HEADER);
-        im->begun = memcmp(im->header.magic, SEGMENT_MAGIC, 8) == 0 &&
-                    im->header.sequence == sequence && im->header.crc == header_crc(&im->header);
-    }
     return rc < 0 ? ERR_IO : 0;
 }
 
@@ -600,9 +625,10 @@ static int chain_walk(struct replay *r, const uint64_t *segments, size_t n, uint
                       struct error *err)
 {
     struct journal *j = r->j;
-    struct image im = {0}, next = {0};
-    int rc = image_load(j, segments[0], &im, err);
-    if (rc == 0 && !im.begun)
+    struct image im = {0};
+    bool begun;
+    int rc = image_load(j, segments[0], &im, &begun, err);
+    if (rc == 0 && !begun)
         rc = segments[0] == 1 && r->from.segment == 0 && n == 1
                  ? 1 /* died while making the very first one */
                  : error_set(err, ERR_CORRUPT, "journal segment %" PRIu64 " has no valid header",
@@ -617,13 +643,9 @@ static int chain_walk(struct replay *r, const uint64_t *segments, size_t n, uint
                            segments[i] + 1);
             break;
         }
-        rc = image_load(j, segments[i + 1], &next, err);
-        if (rc < 0 || !next.begun) {
-            mem_free(next.data);
+        rc = image_load(j, segments[i + 1], &im, &begun, err);
+        if (rc < 0 || !begun)
             break; /* prepared, not begun */
-        }
-        mem_free(im.data);
-        im = next;
         if (im.header.prev_crc != j->crc)
             rc = error_set(err, ERR_CORRUPT,
                            "journal segment %" PRIu64 " is damaged at %" PRIu64

@@ -6,6 +6,14 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include <errno.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* A peer that lags may wait a little longer; who is served may not. Still a third of a thread's due where the
+ * processors are never idle, so that a peer that lags does come back. */
+#define PEER_NICE 5
 
 static void job_returns(struct loop_task *task)
 {
@@ -24,6 +32,8 @@ void *node_peer_thread(void *arg)
 {
     struct raft_node *n = arg;
     struct queue *q = &n->peer;
+    if (setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), PEER_NICE) < 0)
+        log_warn("raft", "the peer thread keeps its priority errno=%d", errno);
     for (;;) {
         pthread_mutex_lock(&q->mutex);
         while (list_empty(&q->jobs) && !q->stop)

@@ -11,7 +11,7 @@ dir=$(mktemp -d)
 export ETCDCTL_API=3
 unset ETCDCTL_ENDPOINTS
 pid=
-port=$((21000 + RANDOM % 9000))
+port=$((10000 + RANDOM % 9000)) # this and what comes of it stays below the ports that the system gives to clients
 trap 'stop; rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
 
@@ -27,6 +27,7 @@ serve() { # PROGRAM DATA_DIR [FLAG…]: one member, answering
     local program=$1 data=$2
     shift 2
     port=$((port + 2))
+    while (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 2)); done
     "$program" "$@" --name m1 --data-dir "$data" --listen-client-urls "http://127.0.0.1:$port" \
         --advertise-client-urls "http://127.0.0.1:$port" --listen-peer-urls "http://127.0.0.1:$peer" \
         --initial-advertise-peer-urls "http://127.0.0.1:$peer" \
@@ -87,7 +88,7 @@ locked() { # NAME: users and roles have come along
 }
 # Three members of one backup.
 three() { # FILE
-    local i cluster='' p=$((port + 7000))
+    local i cluster='' p=$((port + 100))
     for i in 1 2 3; do cluster+=${cluster:+,}m$i=http://127.0.0.1:$((p + i)); done
     for i in 1 2 3; do
         check "member $i of three restores" "$bin/c8s" kv snapshot restore "$1" --data-dir "three$i" --name "m$i" \

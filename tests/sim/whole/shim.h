@@ -10,6 +10,7 @@
 #include "net/loop.h"
 #include "net/stream.h"
 #include <pthread.h>
+#include <sys/resource.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@
 #define pthread_detach fiber_thread_detach
 #define pthread_self fiber_thread_self
 #define pthread_setname_np fiber_thread_setname
+#define setpriority(which, who, nice) 0
 #define pthread_mutex_init fiber_mutex_init
 #define pthread_mutex_destroy fiber_mutex_destroy
 #define pthread_mutex_lock fiber_mutex_lock
