@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "kvstore/kv.h"
+#include "kvstore/members.h"
 #include <assert.h>
 #include <lmdb.h>
 
@@ -57,6 +58,7 @@ static void options_make(struct member *m, struct naming *n, struct kv_options *
     snprintf(n->boot, sizeof n->boot, "boot %llu", (unsigned long long)m->boot);
     *o = (struct kv_options){.data_dir = n->dir,
                              .name = str_from(n->name[m->number - 1]),
+                             .cluster_token = STR("etcd-cluster"),
                              .members = n->members,
                              .members_len = n_members,
                              .join_existing = m->seat != SEAT_FOUNDER,
@@ -90,6 +92,8 @@ static void *open_main(void *arg)
     struct kv_options o;
     struct error err = {.message = "?"};
     options_make(m, n, &o);
+    if (m->seat == SEAT_FOUNDER)
+        m->id = member_id_from(o.cluster_token, &n->members[m->number - 1]);
     m->loop = loop_start("clients");
     m->kv = kv_open(&o, &err);
     mem_free(n);

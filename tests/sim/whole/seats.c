@@ -172,15 +172,33 @@ bool seats_settled(void)
     return known == all.len;
 }
 
-/* A removal that was under way may have left too few: then whoever stayed dead comes back, too. */
-void seats_keep_quorum(void)
+static bool majority_lives(const struct raft_id_set *voters)
 {
     uint32_t dead = 0;
     for (uint32_t i = 0; i < W.members_len; i++)
-        dead += W.members[i].retired && seat_votes(&W.members[i]);
-    if (dead * 2 < O.config.voters.len)
-        return;
-    for (uint32_t i = 0; i < W.members_len; i++)
+        dead += W.members[i].retired && raft_ids_has(voters, W.members[i].id);
+    return dead * 2 < voters->len || !voters->len;
+}
+
+static bool quorum_lives(const struct raft_config *c)
+{
+    return majority_lives(&c->voters) && majority_lives(&c->outgoing);
+}
+
+/*
+ * A removal that was under way may have left too few: then whoever stayed dead comes back, too. So it does
+ * when the dead were the only ones to know that a change is committed: a configuration takes effect when it is
+ * applied (raft/config.h), so those who have not applied it need a majority of the one before.
+ */
+void seats_keep_quorum(void)
+{
+    bool enough = quorum_lives(&O.config);
+    for (uint32_t i = 0; i < W.members_len; i++) {
+        const struct member *m = &W.members[i];
+        if (m->raft && !m->retired && raft_config_is_voter(raft_configuration(m->raft), m->id))
+            enough = enough && quorum_lives(raft_configuration(m->raft));
+    }
+    for (uint32_t i = 0; i < W.members_len && !enough; i++)
         W.members[i].retired = false;
 }
 
