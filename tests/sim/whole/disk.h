@@ -11,7 +11,7 @@
 #define NAME_MAX_LEN 48
 #define MAP_BYTES (16u << 20) /* LMDB's map, and the file behind it */
 
-#define DISK_BYTES (64ull << 20)
+#define DISK_BYTES (256ull << 20) /* defragmentation begins with 64 MiB to spare */
 
 struct disk_write {
     uint64_t at;

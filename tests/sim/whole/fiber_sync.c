@@ -245,6 +245,15 @@ int fiber_rwlock_wrlock(pthread_rwlock_t *pl)
     return 0;
 }
 
+int fiber_rwlock_trywrlock(pthread_rwlock_t *pl)
+{
+    struct rwlock *l = rwlock_of(pl);
+    if (l->writer || l->readers)
+        return EBUSY;
+    l->writer = fiber_current();
+    return 0;
+}
+
 int fiber_rwlock_unlock(pthread_rwlock_t *pl)
 {
     struct rwlock *l = rwlock_of(pl);

@@ -40,6 +40,7 @@ int fiber_rwlock_destroy(pthread_rwlock_t *l);
 int fiber_rwlock_rdlock(pthread_rwlock_t *l);
 int fiber_rwlock_tryrdlock(pthread_rwlock_t *l);
 int fiber_rwlock_wrlock(pthread_rwlock_t *l);
+int fiber_rwlock_trywrlock(pthread_rwlock_t *l);
 int fiber_rwlock_unlock(pthread_rwlock_t *l);
 
 int fiber_sem_init(sem_t *s, int shared, unsigned value);

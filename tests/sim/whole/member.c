@@ -4,6 +4,7 @@
 #include "shim_net.h"
 #include "whole.h"
 #include "faults.h"
+#include "oracle.h"
 
 #include "base/mem.h"
 #include "kvstore/kv.h"
@@ -100,7 +101,7 @@ static void *open_main(void *arg)
     if (!m->kv) {
         trace("member %u does not start: %s", m->number, err.message);
         bool refused = m->seat == SEAT_JOINING && !m->id; /* not added yet, or nobody answers */
-        if (m->id && !seat_in(m)) {
+        if (m->id && O.config_index && !seat_in(m)) {
             refused = true;
             seat_removed(m);
         }

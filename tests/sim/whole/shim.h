@@ -37,6 +37,7 @@
 #define pthread_rwlock_rdlock fiber_rwlock_rdlock
 #define pthread_rwlock_tryrdlock fiber_rwlock_tryrdlock
 #define pthread_rwlock_wrlock fiber_rwlock_wrlock
+#define pthread_rwlock_trywrlock fiber_rwlock_trywrlock
 #define pthread_rwlock_unlock fiber_rwlock_unlock
 
 #define sem_init fiber_sem_init
@@ -57,6 +58,12 @@
 #define _exit fiber_exit_process
 #define exit fiber_exit_process
 #define abort fiber_abort
+
+/* What has no counterpart yet would reach the real thing on a fiber's bytes. */
+#pragma GCC poison pthread_mutex_timedlock pthread_mutex_clocklock pthread_rwlock_timedrdlock
+#pragma GCC poison pthread_rwlock_timedwrlock pthread_rwlock_clockrdlock pthread_rwlock_clockwrlock
+#pragma GCC poison pthread_cond_clockwait pthread_spin_lock pthread_barrier_wait pthread_once sem_timedwait
+#pragma GCC poison clock_nanosleep pthread_cancel pthread_key_create
 
 /* net/loop.h and net/stream.h, on fibers and the simulated network (loop.c, net.c). */
 #include "shim_net.h"
