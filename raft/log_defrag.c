@@ -467,14 +467,12 @@ static int check_room(struct logdb *db, struct logdb_defrag_info *out, struct er
     return 0;
 }
 
-/* The second environment, empty, in db-<n>.tmp; n is one that an installed snapshot does not take. */
+/* The second environment, empty, in db-<n>.tmp. Snapshots that are received meanwhile have other numbers. */
 static int open_copy(struct logdb_copy *c, struct error *err)
 {
     struct logdb *db = c->db;
     char path[LOGDB_PATH_MAX];
-    logdb_lock_writes(db);
-    uint64_t number = db->env.number + 2;
-    pthread_mutex_unlock(&db->write_lock);
+    uint64_t number = atomic_fetch_add(&db->numbers, 1) + 1;
     snprintf(path, sizeof path, "%s/db-%" PRIu64 ".tmp", db->dir, number);
     int rc = logdb_remove_tree(db, path, err);
     if (rc == 0 && (rc = db->host->ops->mkdir(db->host, path)) < 0)

@@ -659,6 +659,7 @@ static int open_locked(struct logdb *db, const struct logdb_options *o, struct e
     buf_free(&then);
     if (rc < 0)
         return rc;
+    atomic_store(&db->numbers, MAX(number, 1u));
     if (number == 0)
         return create(db, o, err);
     /* What is removed now must not be what CURRENT names after a power loss. */

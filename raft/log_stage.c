@@ -25,7 +25,7 @@ int logdb_stage_begin(struct logdb *db, struct logdb_stage **out, struct error *
 {
     struct logdb_stage *s = mem_zalloc(sizeof *s);
     char path[LOGDB_PATH_MAX];
-    uint64_t number = db->env.number + 1;
+    uint64_t number = atomic_fetch_add(&db->numbers, 1) + 1;
     s->db = db;
     snprintf(path, sizeof path, "%s/db-%" PRIu64 ".tmp", db->dir, number);
     int rc = logdb_remove_tree(db, path, err);
@@ -214,8 +214,8 @@ int logdb_stage_install(struct logdb_stage *s, const struct raft_hard_state *har
                         struct error *err)
 {
     struct logdb *db = s->db;
-    char *old_dir = mem_strdup(db->env.dir);
     pthread_mutex_lock(&db->checkpoint_lock);
+    char *old_dir = mem_strdup(db->env.dir); /* defragmentation changes it under the same lock */
     int rc = stage_seal(s, hard, err);
     CRASH_POINT(stage_current_before);
     if (rc == 0)

@@ -93,8 +93,11 @@ void call_done(struct call *c)
 static void invoke(struct loop_task *task)
 {
     struct call *c = container_of(task, struct call, task);
-    if (c->member->state == MEMBER_UP) {
+    struct member *m = c->member;
+    if (m->state == MEMBER_UP) {
+        m->users++;
         c->invoke(task);
+        m->users--;
         return;
     }
     c->state = CALL_UNKNOWN;
@@ -116,7 +119,7 @@ void call_answered(const struct call *c)
 
 void member_saw(struct member *m, int64_t rev)
 {
-    if (kv_current_revision(m->kv) < rev)
+    if (!m->closing && kv_current_revision(m->kv) < rev)
         broken("one watermark: member %u answers with revision %lld and is at %lld", m->number,
                (long long)rev, (long long)kv_current_revision(m->kv));
     if (rev > m->rev_seen)
@@ -490,12 +493,15 @@ static void read_ready(void *ctx, int code, int64_t rev)
 {
     struct call *c = ctx;
     call_answered(c);
-    if (code) {
+    struct member *m = c->member;
+    if (code || m->closing) {
         call_end(c);
         return;
     }
-    member_saw(c->member, rev);
+    m->users++;
+    member_saw(m, rev);
     read_now(c);
+    m->users--;
 }
 
 static void read_invoke(struct loop_task *task)

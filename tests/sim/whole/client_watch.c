@@ -156,7 +156,10 @@ static void open_watch(struct loop_task *task)
                                  .progress = w->progress};
     trace("watch %u goes on at member %u from revision %lld", w->number, w->member->number,
           (long long)w->next_rev);
-    w->watch = kv_watch(w->member->kv, &q, w->member->loop, &callbacks, w, NULL);
+    struct member *m = w->member;
+    m->users++;
+    w->watch = kv_watch(m->kv, &q, m->loop, &callbacks, w, NULL);
+    m->users--;
 }
 
 static void attend_watch(struct loop_task *task)
@@ -166,15 +169,18 @@ static void attend_watch(struct loop_task *task)
     if (!w->watch || w->member->state != MEMBER_UP)
         return;
     uint64_t what = chance_below(10);
+    struct member *m = w->member;
+    m->users++;
     if (w->paused) {
         w->paused = false;
         kv_watch_resume(w->watch);
     } else if (what < 4) {
         kv_watch_request_progress(w->watch);
-    } else if ((what < 6 && !W.calm) || w->member->out) {
+    } else if ((what < 6 && !W.calm) || m->out) {
         kv_watch_close(w->watch);
         leave(w);
     }
+    m->users--;
 }
 
 static void post(struct watcher *w, void (*fn)(struct loop_task *task))

@@ -124,6 +124,7 @@ void member_start(struct member *m)
     m->incarnation++;
     m->disk_failed = false;
     m->users = 0;
+    m->closing = false;
     m->rev_seen = 0;
     m->mono_base_ns = (1 + chance_below(1000)) * 1000000000ull;
     m->clock_set_us = now_us();
@@ -184,6 +185,7 @@ static void *stop_main(void *arg)
     struct member *m = arg;
     while (m->users)
         fiber_wait_for(1 * MS);
+    m->closing = true;
     kv_close(m->kv);
     loop_join(m->loop);
     later(0, stop_finished, m);

@@ -62,7 +62,8 @@
 /* What has no counterpart yet would reach the real thing on a fiber's bytes. */
 #pragma GCC poison pthread_mutex_timedlock pthread_mutex_clocklock pthread_rwlock_timedrdlock
 #pragma GCC poison pthread_rwlock_timedwrlock pthread_rwlock_clockrdlock pthread_rwlock_clockwrlock
-#pragma GCC poison pthread_cond_clockwait pthread_spin_lock pthread_barrier_wait pthread_once sem_timedwait
+#pragma GCC poison pthread_cond_clockwait pthread_spin_lock pthread_barrier_wait pthread_once
+#pragma GCC poison sem_timedwait
 #pragma GCC poison clock_nanosleep pthread_cancel pthread_key_create
 
 /* net/loop.h and net/stream.h, on fibers and the simulated network (loop.c, net.c). */

@@ -114,7 +114,8 @@ struct member {
     bool leaving;                                        /* it knows that it was removed */
     bool out;                                            /* in the calm: not a member */
     bool retired;                                        /* stays down when the others are healed */
-    unsigned users;   /* fibers inside the store that it must not be closed under */
+    unsigned users;   /* calls inside the store that it must not be closed under */
+    bool closing;     /* no call any more: only answers that were on their way */
     bool disk_failed; /* in this incarnation: it may stop */
     struct list fibers;
     struct disk *disk;
