@@ -141,8 +141,8 @@ void raft_self_vote_flushed(struct raft *r)
  */
 void raft_add_news(const struct raft *r, struct raft_message *m)
 {
-    m->commit = r->commit;
-    m->hint = raft_log_term(&r->log, r->commit);
+    m->commit = raft_commit_durable(r);
+    m->hint = raft_log_term(&r->log, m->commit);
 }
 
 void raft_learn_commit(struct raft *r, const struct raft_message *m)

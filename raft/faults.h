@@ -19,6 +19,7 @@ enum raft_fault {
     RAFT_FAULT_JOINT_ONE_HALF = 1 << 9,      /* the incoming half of a joint one decides alone */
     RAFT_FAULT_TRUNCATE_MATCHED = 1 << 10,   /* every append cuts the log behind it */
     RAFT_FAULT_JOURNAL_CUT = 1 << 11,        /* simulator: journal cut past the checkpoint */
+    RAFT_FAULT_CHANGE_UNFLUSHED = 1 << 12,   /* a committed change is told before it is durable */
 };
 
 #ifdef RAFT_FAULTS

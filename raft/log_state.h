@@ -85,7 +85,8 @@ struct logdb {
 
     pthread_rwlock_t env_lock; /* read: while a read transaction is out; write: swapping `env` */
     struct logdb_env env;
-    atomic_ullong numbers; /* the last n that a directory db-<n> was given; each only once between two starts */
+    atomic_ullong
+        numbers; /* the last n that a directory db-<n> was given; each only once between two starts */
     uint64_t generation;
     const char *_Atomic map; /* of `env`, map_bytes long */
     pthread_mutex_t pool_lock;

@@ -152,7 +152,7 @@ void raft_send(struct raft *r, const struct raft_message *m)
 static bool is_dirty(const struct raft *r)
 {
     return r->installing || r->term != r->hard_handed.term || r->vote != r->hard_handed.vote ||
-           r->unsent <= r->log.last_index;
+           r->unsent <= r->log.last_index || (r->change_commit && !r->change_seq);
 }
 
 bool raft_term_is_stable(const struct raft *r)
@@ -351,8 +351,13 @@ void raft_persisted(struct raft *r, uint64_t seq)
     r->batches.len -= n;
     release_held(r, seq);
     raft_self_vote_flushed(r);
+    bool told = r->change_seq && r->change_seq <= seq;
+    if (told)
+        r->change_commit = r->change_seq = 0;
     if (r->role == RAFT_LEADER)
         raft_leader_stable(r);
+    if (r->role == RAFT_LEADER && told)
+        raft_replicate_all(r);
 }
 
 void raft_snapshot_installed(struct raft *r)
@@ -363,6 +368,7 @@ void raft_snapshot_installed(struct raft *r)
     raft_log_reset(&r->log, meta->index, meta->term);
     raft_pending_configs_truncate(r, 0);
     r->commit = r->applied = r->handed = r->stable = meta->index;
+    r->change_commit = r->change_seq = 0;
     r->unsent = meta->index + 1;
     r->installing = false;
     r->config = meta->config;
@@ -476,13 +482,16 @@ static void take_persist(struct raft *r, struct raft_output *o, struct raft_pers
     vec_push(&r->batches, (struct raft_batch){p->seq, r->log.last_index});
     if (p->hard.term != r->hard_handed.term)
         r->term_seq = p->seq;
+    if (r->change_commit && !r->change_seq)
+        r->change_seq = p->seq;
     r->hard_handed = p->hard;
     r->seq_handed = r->seq_next++;
 }
 
 static void take_apply(struct raft *r, struct raft_output *o)
 {
-    uint64_t hi = RAFT_FAULT(r, APPLY_UNFLUSHED) ? r->commit : MIN(r->commit, r->stable);
+    uint64_t commit = raft_commit_durable(r);
+    uint64_t hi = RAFT_FAULT(r, APPLY_UNFLUSHED) ? commit : MIN(commit, r->stable);
     if (r->installing || hi <= r->handed)
         return;
     const struct raft_entry *e;

@@ -21,8 +21,30 @@ struct raft_progress *raft_peer(struct raft *r, uint64_t id)
 void raft_set_commit(struct raft *r, uint64_t index)
 {
     assert(index <= r->log.last_index);
-    if (index > r->commit)
-        r->commit = index;
+    if (index <= r->commit)
+        return;
+    for (size_t i = 0; i < r->pending_configs.len; i++) {
+        uint64_t change = r->pending_configs.items[i].index;
+        if (change <= r->commit || change > index)
+            continue;
+        if (!r->change_commit)
+            r->change_commit = change;
+        r->change_seq = 0;
+    }
+    r->commit = index;
+}
+
+/*
+ * A commit index needs no flush of its own, but for changes of membership: whoever hears that it was removed goes away,
+ * and those who stay must not be able to forget that they need its vote no more. (Of two members one removes the
+ * other, and loses power before its next flush: it would wait for the other's vote for ever.) So a member tells of a
+ * committed change, and applies it, once it has that on its own disk.
+ */
+uint64_t raft_commit_durable(const struct raft *r)
+{
+    return r->change_commit && !RAFT_FAULT(r, CHANGE_UNFLUSHED)
+               ? MIN(r->commit, r->change_commit - 1)
+               : r->commit;
 }
 
 static uint64_t match_of(void *ctx, uint64_t id)
@@ -83,9 +105,9 @@ static void send_append(struct raft *r, struct raft_progress *p, const struct ra
     struct raft_message m = raft_message_to(r, p->id, RAFT_MSG_APPEND);
     m.index = p->next - 1;
     m.log_term = raft_log_term(&r->log, m.index);
-    m.commit = r->commit;
+    m.commit = raft_commit_durable(r);
     uint64_t bytes = 0;
-    if (n == 0 && p->state == RAFT_REPLICATE && p->commit_sent < r->commit)
+    if (n == 0 && p->state == RAFT_REPLICATE && p->commit_sent < m.commit)
         m.flags = RAFT_MSG_NO_REPLY;
     if (n) {
         m.entries = mem_dup(e, n * sizeof *e);
@@ -96,7 +118,7 @@ static void send_append(struct raft *r, struct raft_progress *p, const struct ra
             bytes += raft_entry_size(&e[i]);
         }
     }
-    p->commit_sent = r->commit;
+    p->commit_sent = m.commit;
     raft_progress_sent(p, n, bytes);
     raft_send(r, &m);
 }
@@ -116,7 +138,7 @@ static void fetch(struct raft *r, struct raft_progress *p)
  */
 static bool commit_is_due(const struct raft *r, const struct raft_progress *p)
 {
-    return p->commit_sent < r->commit &&
+    return p->commit_sent < raft_commit_durable(r) &&
            (!r->params.commit_lazy || p->commit_sent < p->awaited || raft_has_committed_change(r));
 }
 
@@ -170,7 +192,7 @@ void raft_replicate_all(struct raft *r)
 bool raft_commit_untold(const struct raft *r)
 {
     for (uint32_t i = 0; r->role == RAFT_LEADER && i < r->peers_len; i++)
-        if (r->peers[i].state == RAFT_REPLICATE && r->peers[i].commit_sent < r->commit)
+        if (r->peers[i].state == RAFT_REPLICATE && r->peers[i].commit_sent < raft_commit_durable(r))
             return true;
     return false;
 }
@@ -199,7 +221,7 @@ void raft_send_heartbeats(struct raft *r)
         struct raft_progress *p = &r->peers[i];
         struct raft_message m = raft_message_to(r, p->id, RAFT_MSG_HEARTBEAT);
         /* Never beyond what the peer is known to have in common with us. */
-        m.commit = MIN(p->match, r->commit);
+        m.commit = MIN(p->match, raft_commit_durable(r));
         m.context = r->read_round;
         raft_send(r, &m);
     }

@@ -73,6 +73,9 @@ struct raft {
     uint64_t seq_next, seq_handed, seq_flushed; /* next = handed + 1 */
     struct raft_hard_state hard_handed;         /* of the last batch or installation */
     uint64_t term_seq;                          /* batch that brought hard_handed.term */
+    uint64_t
+        change_commit;   /* the first committed change of which that is not durable here; 0: none */
+    uint64_t change_seq; /* the batch that makes it so; 0: to come */
     VEC(struct raft_batch) batches;
     VEC(struct raft_held) held;
 
@@ -142,7 +145,8 @@ void raft_replicate_all(struct raft *r);
 void raft_send_heartbeats(struct raft *r);
 bool raft_advance_commit(struct raft *r); /* leader */
 void raft_set_commit(struct raft *r, uint64_t index);
-void raft_leader_stable(struct raft *r); /* own entries were flushed */
+uint64_t raft_commit_durable(const struct raft *r); /* what may be told and applied */
+void raft_leader_stable(struct raft *r);            /* own entries were flushed */
 void raft_recv_append(struct raft *r, const struct raft_message *m);
 void raft_recv_append_reply(struct raft *r, const struct raft_message *m);
 void raft_recv_heartbeat(struct raft *r, const struct raft_message *m);

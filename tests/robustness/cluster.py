@@ -320,6 +320,17 @@ class Cluster:
             return None
         return {m["peerURLs"][0]: (f"{m['ID']:x}", m.get("isLearner", False)) for m in json.loads(out)["members"]}
 
+    def disarm(self):
+        """Clears alarms NOSPACE; were there any?"""
+        for m in self.members:
+            out = self.etcdctl("alarm", "list", member=m, timeout=3, check=False)
+            if out is None:
+                continue
+            if "NOSPACE" in out:
+                self.etcdctl("alarm", "disarm", member=m, timeout=3, check=False)
+            return "NOSPACE" in out
+        return True
+
     def keep_up(self):
         for m in self.members:
             if m.kept_up and not m.running():
@@ -335,6 +346,8 @@ class Cluster:
         why = "nothing was tried"
         while time.monotonic() < deadline:
             self.keep_up()
+            if self.tmpfs:
+                self.disarm()
             s = self.status()
             leaders = {x[1] for x in s if x}
             if None not in s and len(leaders) == 1 and "0" not in leaders:

@@ -195,7 +195,8 @@ def clock(cluster, rng):
 # ---- disks ----
 
 def disk_full(cluster, rng):
-    """One member's disk (a tmpfs) is full to the last byte. It may stop; with room again it must serve."""
+    """One member's disk (a tmpfs) is full to the last byte. It may stop; with room again, and the alarm that it raised
+    cleared by an operator, it must serve."""
     member = leader_or_any(cluster, rng) if rng.random() < 0.5 else rng.choice(cluster.members)
     filler = os.path.join(member.dir, "filler")
     member.expected_down = True
@@ -212,7 +213,16 @@ def disk_full(cluster, rng):
         if not member.running():
             member.start()
         member.expected_down = False
+        threading.Thread(target=clear_nospace, args=(cluster,), daemon=True).start()
     return undo
+
+
+def clear_nospace(cluster):
+    """As an operator does who has made room. A member that has not noticed yet may raise it again."""
+    clear, deadline = 0, time.monotonic() + 30
+    while clear < 5 and time.monotonic() < deadline:
+        clear = 0 if cluster.disarm() else clear + 1
+        time.sleep(0.5)
 
 
 def disk_errors(cluster, rng):

@@ -874,6 +874,41 @@ static void a_removed_leader_is_followed_at_once(void **state)
     assert_int_equal(raft_leader(actors[3].raft), 2);
 }
 
+/* See raft_commit_durable: one of two removes the other, and must not be able to forget that it may. */
+static void a_change_is_durable_before_it_is_told(void **state)
+{
+    (void)state;
+    struct raft_config c = voters(2);
+    start_all(2, &c);
+    struct raft *leader = elect(1);
+    actors[1].slow_disk = true;
+    assert_int_equal(propose_change(1, RAFT_REMOVE, 2, false), 0);
+    uint64_t index = raft_last_index(leader);
+    flush_all(1); /* the entry */
+    lose(1);
+    struct raft_message ack = raft_message_to(actors[2].raft, 1, RAFT_MSG_APPEND_REPLY);
+    ack.index = index;
+    raft_step(leader, &ack);
+    act(&actors[1]);
+    /* It is committed, but nobody hears of it and nothing is applied, heartbeats included. */
+    assert_int_equal(raft_commit_index(leader), index);
+    assert_int_equal(actors[1].hard.commit, index); /* under way to the disk */
+    assert_int_equal(actors[1].unflushed.len, 1);
+    tick(1, 1);
+    for (size_t i = 0; i < actors[1].outbox.len; i++)
+        assert_true(actors[1].outbox.items[i].commit < index);
+    assert_true(raft_applied_index(leader) < index);
+    assert_true(raft_config_is_voter(raft_configuration(leader), 2));
+    flush_one(1);
+    struct raft_message news = {0};
+    for (size_t i = 0; i < actors[1].outbox.len; i++)
+        if (actors[1].outbox.items[i].commit == index)
+            news = actors[1].outbox.items[i];
+    assert_int_equal(news.to, 2); /* who leaves is told as well */
+    assert_int_equal(raft_applied_index(leader), index);
+    assert_false(raft_config_is_voter(raft_configuration(leader), 2));
+}
+
 static void a_learner_does_not_count(void **state)
 {
     (void)state;
@@ -1143,6 +1178,7 @@ int main(void)
         story(one_change_at_a_time),
         story(a_new_leader_changes_nothing_before_its_term_commits),
         story(a_removed_leader_is_followed_at_once),
+        story(a_change_is_durable_before_it_is_told),
         story(a_learner_does_not_count),
         story(joint_needs_both_halves_and_leaves_by_itself),
         story(a_removed_leader_with_a_longer_log_blocks_nobody),

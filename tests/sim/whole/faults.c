@@ -26,6 +26,7 @@ const struct fault_name fault_names[] = {
     {"apply-unflushed", RAFT_FAULT_APPLY_UNFLUSHED},
     {"read-without-quorum", RAFT_FAULT_READ_WITHOUT_QUORUM},
     {"truncate-matched", RAFT_FAULT_TRUNCATE_MATCHED},
+    {"change-unflushed", RAFT_FAULT_CHANGE_UNFLUSHED},
     {"journal-unflushed", FAULT_JOURNAL_UNFLUSHED},
     {"checkpoint-unflushed", FAULT_CHECKPOINT_UNFLUSHED},
     {"journal-recycled", FAULT_JOURNAL_RECYCLED},
@@ -39,6 +40,7 @@ const struct fault_name fault_names[] = {
     {"snapshot-loses-leases", FAULT_SNAPSHOT_LOSES_LEASES},
     {"error-swallowed", FAULT_ERROR_SWALLOWED},
     {"applied-twice", FAULT_APPLIED_TWICE},
+    {"defrag-forgets", FAULT_DEFRAG_FORGETS},
 };
 const size_t fault_names_len = ARRAY_LEN(fault_names);
 
@@ -362,4 +364,11 @@ WRAPPED(int, logdb_txn_applied, struct logdb_txn *txn, uint64_t index, struct er
     if (planted(FAULT_APPLIED_TWICE) && chance(300))
         return 0;
     return __real_logdb_txn_applied(txn, index, err);
+}
+
+WRAPPED(void, logdb_touched, void *copy, MDB_dbi dbi, const MDB_val *key)
+{
+    if (planted(FAULT_DEFRAG_FORGETS) && chance(300))
+        return;
+    __real_logdb_touched(copy, dbi, key);
 }

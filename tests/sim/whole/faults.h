@@ -25,6 +25,8 @@ enum whole_fault {
     FAULT_SNAPSHOT_LOSES_LEASES = 1 << 26, /* a snapshot carries no leases */
     FAULT_ERROR_SWALLOWED = 1 << 27,       /* a failed flush counts as done */
     FAULT_APPLIED_TWICE = 1 << 28,         /* the applied index is not stored with the state */
+    FAULT_DEFRAG_FORGETS =
+        1 << 29, /* not all that is written while defragmenting gets into the copy */
 };
 
 struct fault_name {
