@@ -559,8 +559,8 @@ static struct raft_node *node_new(const struct raft_node_options *options)
     n->ops = options->ops;
     n->machine = options->machine_ctx;
     n->epoch = host_random(options->host);
-    /* Answers to questions and proposals of an earlier start, which come late, find nobody. */
-    n->last_call = n->last_seq = n->epoch;
+    /* Answers to questions, proposals and reads of an earlier start, which come late, find nobody. */
+    n->last_call = n->last_seq = n->last_context = n->epoch;
     list_init(&n->waiting);
     list_init(&n->reads_waiting);
     list_init(&n->read_rounds);
