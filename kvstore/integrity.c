@@ -17,7 +17,9 @@
 #define SLICE_PAUSE_NS (50 * NS_PER_MS)
 #define RETRY_NS (1 * NS_PER_S) /* after a walk that could not be finished */
 #define ALARM_NS (3 * NS_PER_S) /* for the alarm to get through before the end */
-#define MARKS_MAX 4             /* comparisons remembered */
+#define LATE_ALARM_NS \
+    (60 * NS_PER_S) /* after that no alarm of an earlier start is under way any more */
+#define MARKS_MAX 4 /* comparisons remembered */
 
 struct vote {
     uint64_t member, value;
@@ -35,7 +37,7 @@ struct mark {
 struct integrity {
     struct kv *kv;
     struct integrity_walk walk; /* house thread */
-    uint64_t walk_due_ns, mark_due_ns, slice_due_ns, end_by_ns, clear_due_ns;
+    uint64_t walk_due_ns, mark_due_ns, slice_due_ns, end_by_ns, clear_due_ns, clear_until_ns;
     bool was_leader;
 
     struct mark marks[MARKS_MAX]; /* apply thread */
@@ -178,9 +180,28 @@ static void alarm_cleared(void *ctx, int code, int64_t rev)
         atomic_store(&in->kv->rebuilt, false);
 }
 
+static bool own_alarm(struct kv *kv)
+{
+    struct kv_alarm *alarms;
+    size_t n;
+    bool raised = false;
+    struct arena a;
+    arena_init(&a);
+    kv_alarm_list(kv, &a, &alarms, &n);
+    for (size_t i = 0; i < n; i++)
+        raised |= alarms[i].member == kv->member_id && alarms[i].type == KV_ALARM_CORRUPT;
+    arena_free(&a);
+    return raised;
+}
+
+/* The alarm was raised through the log, before this start, and may come out of it late: after it was cleared. */
 static void clear_step(struct integrity *in, uint64_t now_ns)
 {
-    if (!atomic_load(&in->kv->rebuilt) || now_ns < in->clear_due_ns)
+    if (now_ns < in->clear_due_ns)
+        return;
+    if (atomic_load(&in->kv->rebuilt))
+        in->clear_until_ns = now_ns + LATE_ALARM_NS;
+    else if (now_ns >= in->clear_until_ns || !own_alarm(in->kv))
         return;
     in->clear_due_ns = now_ns + ALARM_NS;
     kv_alarm_clear(in->kv, in->kv->member_id, KV_ALARM_CORRUPT, NULL, alarm_cleared, in);

@@ -118,10 +118,15 @@ static int reader_begin(struct raft_snapshot_reader *r, struct raft_snapshot_met
         buf_append(&r->head, MAGIC, MAGIC_SIZE);
         record_add(&r->head, REC_HEAD, str_make(&h, sizeof h));
         r->records = 1;
-        for (size_t i = 0; i < ARRAY_LEN(shared_meta); i++) {
+        for (size_t i = 0; i < ARRAY_LEN(shared_meta) && rc == 0; i++) {
             struct str value;
-            if (logdb_get_meta(kv->db, txn, shared_meta[i], &value) < 0)
+            int got = logdb_get_meta(kv->db, txn, shared_meta[i], &value);
+            if (got == ERR_NOT_FOUND)
                 continue;
+            if (got < 0) { /* left out, it would be lost to whoever takes this snapshot */
+                rc = error_set(err, got, "read the record \"%s\"", shared_meta[i]);
+                break;
+            }
             struct buf b;
             buf_init(&b);
             buf_append(&b, shared_meta[i], strlen(shared_meta[i]) + 1);
@@ -130,7 +135,8 @@ static int reader_begin(struct raft_snapshot_reader *r, struct raft_snapshot_met
             buf_free(&b);
             r->records++;
         }
-        rc = mvcc_lease_each(&v, add_lease, r, err);
+        if (rc == 0)
+            rc = mvcc_lease_each(&v, add_lease, r, err);
         if (rc == 0)
             rc = auth_disk_each(&kv->trees, txn, add_auth, r, err);
     }
@@ -153,7 +159,7 @@ int snapshot_reader_open(void *ctx, struct raft_snapshot_reader **out,
     int rc = reader_begin(r, meta, err);
     if (rc < 0) {
         snapshot_reader_close(r);
-        return rc;
+        return kv_check_code(ctx, rc, err);
     }
     *out = r;
     return 0;

@@ -44,10 +44,10 @@ int logdb_mdb_error(struct logdb *db, int rc, struct error *err, const char *wha
 }
 
 /* Of a read transaction: what is damaged there does not keep anybody from writing. */
-static int read_error(int rc, struct error *err)
+static int read_error(int rc, const char *what, struct error *err)
 {
     bool corrupt = rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND || rc == MDB_INVALID;
-    return error_set(err, corrupt ? ERR_CORRUPT : ERR_IO, "lmdb: read log entries: %s",
+    return error_set(err, corrupt ? ERR_CORRUPT : ERR_IO, "lmdb: read %s: %s", what,
                      mdb_strerror(rc));
 }
 
@@ -262,7 +262,7 @@ int logdb_entries(struct logdb *db, uint64_t lo, uint64_t hi, uint64_t bytes_max
         mdb_cursor_close(c);
     logdb_read_end(db, txn);
     if (mrc && mrc != MDB_NOTFOUND)
-        rc = read_error(mrc, err);
+        rc = read_error(mrc, "log entries", err);
     while (rc < 0 && *n > 0)
         blob_unref(out[--*n].data);
     return rc;
@@ -283,7 +283,7 @@ int logdb_check_entries(struct logdb *db, MDB_txn *txn, uint64_t *next, size_t m
         return 0;
     MDB_val k = val(next, sizeof *next), v;
     if ((rc = mdb_cursor_open(txn, db->env.log, &c)) != 0)
-        return read_error(rc, err);
+        return read_error(rc, "log entries", err);
     rc = mdb_cursor_get(c, &k, &v, MDB_SET_KEY);
     int code = 0;
     for (size_t i = 0; rc == 0 && code == 0 && i < max && *next <= s.last_index; i++) {
@@ -299,7 +299,7 @@ int logdb_check_entries(struct logdb *db, MDB_txn *txn, uint64_t *next, size_t m
         return code;
     if (rc == MDB_NOTFOUND)
         return error_set(err, ERR_CORRUPT, "log entry %" PRIu64 " is missing", *next);
-    return rc ? read_error(rc, err) : *next <= s.last_index;
+    return rc ? read_error(rc, "log entries", err) : *next <= s.last_index;
 }
 
 int logdb_copy_entries(struct logdb *db, MDB_txn *source, MDB_txn *target, MDB_dbi target_log,
@@ -601,7 +601,7 @@ int logdb_snapshot_meta(struct logdb *db, MDB_txn *txn, struct raft_snapshot_met
     }
     rc = sealed_get(txn, db->env.meta, STR("config"), &record);
     if (rc)
-        return rc == MDB_NOTFOUND ? 0 : logdb_mdb_error(db, rc, err, "get config");
+        return rc == MDB_NOTFOUND ? 0 : read_error(rc, "the configuration", err);
     return raft_config_decode(record, &out->config, err);
 }
 
@@ -619,7 +619,7 @@ int logdb_get_meta(struct logdb *db, MDB_txn *txn, const char *key, struct str *
     char name[64];
     int rc = sealed_get(txn, db->env.meta, str_make(name, (size_t)meta_key(key, name)), out);
     if (rc)
-        return rc == MDB_NOTFOUND ? ERR_NOT_FOUND : logdb_mdb_error(db, rc, NULL, "get meta");
+        return rc == MDB_NOTFOUND ? ERR_NOT_FOUND : read_error(rc, "a record of the member", NULL);
     return 0;
 }
 

@@ -442,6 +442,8 @@ static void delete_invoke(struct loop_task *task)
 static void check_refusal(const struct call *c, int rc, int64_t rev)
 {
     const struct member *m = c->member;
+    if (rot_explains(m, rc))
+        return;
     if (rc == ERR_COMPACTED ? rev < O.compact_rev
                             : rc == KV_ERR_FUTURE_REV && rev > kv_current_revision(m->kv))
         return;
@@ -554,7 +556,7 @@ static void *hash_main(void *arg)
     int rc = kv_hash(m->kv, at, &hash, &rev, &compact_rev, &err);
     if (rc == 0 && at > 0)
         check_hash(m, rev, compact_rev, hash);
-    else if (rc == ERR_CORRUPT)
+    else if (rc == ERR_CORRUPT && !rot_explains(m, rc))
         broken("member %u: hash: %s", m->number, err.message);
     m->users--;
     return NULL;
@@ -622,8 +624,12 @@ static void *final_main(void *arg)
         return NULL;
     m->users++;
     arena_init(&a);
-    if (kv_range(m->kv, &q, &a, &got, &err) < 0 ||
-        kv_hash(m->kv, 0, &hash, &rev, &compact_rev, &err))
+    int rc = kv_range(m->kv, &q, &a, &got, &err);
+    if (rc == 0)
+        rc = kv_hash(m->kv, 0, &hash, &rev, &compact_rev, &err);
+    if (rc < 0 && rot_explains(m, rc)) /* again, when it is rebuilt */
+        goto out;
+    if (rc < 0)
         broken("member %u: %s", m->number, err.message);
     oracle_range(&a, &q, O.rev, &expected);
     if (got.rev == O.rev && range_digest(&got) != range_digest(&expected))
@@ -641,6 +647,7 @@ static void *final_main(void *arg)
         check_hash(m, rev, compact_rev, hash);
         C.final[m->number] = true;
     }
+out:
     C.asked[m->number] = false;
     arena_free(&a);
     m->users--;
@@ -664,7 +671,7 @@ static bool all_written(void)
     bool all = true, again = W.now >= C.next_write_us;
     for (uint32_t i = 0; i < W.members_len; i++) {
         struct member *m = &W.members[i];
-        bool done = m->retired || m->out || !seat_votes(m);
+        bool done = m->retired || m->ruined || m->out || !seat_votes(m);
         for (size_t k = C.written; k < C.calls.len; k++)
             done = done || (C.calls.items[k]->member == m && C.calls.items[k]->state == CALL_DONE);
         all = all && done;
@@ -676,14 +683,22 @@ static bool all_written(void)
     return all;
 }
 
+static const struct member *alarm_corrupt(void)
+{
+    for (uint32_t i = 0; i < W.members_len; i++)
+        if (W.members[i].state == MEMBER_UP && kv_alarm_active(W.members[i].kv, KV_ALARM_CORRUPT))
+            return &W.members[i];
+    return NULL;
+}
+
 bool clients_settled(const char **awaited)
 {
     if (!C.written)
         C.written = C.calls.len + 1;
     world_look_after();
-    for (uint32_t i = 0; i < W.members_len; i++)
-        if (W.members[i].state == MEMBER_UP && kv_alarm_active(W.members[i].kv, KV_ALARM_CORRUPT))
-            broken("member %u knows of an alarm CORRUPT", i + 1);
+    const struct member *alarmed = alarm_corrupt();
+    if (alarmed && W.flips == 0)
+        broken("member %u knows of an alarm CORRUPT", alarmed->number);
     *awaited = "a leader";
     if (!leading_member())
         return false;
@@ -700,11 +715,14 @@ bool clients_settled(const char **awaited)
     *awaited = "watches to have everything";
     if (!watches_settled())
         return false;
+    *awaited = "the alarm CORRUPT to be cleared";
+    if (!W.ruined && alarm_corrupt())
+        return false;
     *awaited = "members to have the same state";
     bool all = true;
     for (uint32_t i = 0; i < W.members_len; i++) {
         struct member *m = &W.members[i];
-        if (m->retired || m->out || C.final[m->number])
+        if (m->retired || m->ruined || m->out || C.final[m->number])
             continue;
         all = false;
         if (m->state == MEMBER_UP && !C.asked[m->number]) {

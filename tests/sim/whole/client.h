@@ -14,7 +14,8 @@ struct member *leading_member(void); /* believes that it leads; NULL: nobody */
 void client_move_leader(struct member *m);
 void client_compact(struct member *m);
 void client_defrag(struct member *m);
-void client_disarm(struct member *m); /* NOSPACE, if it is raised */
+void client_disarm(
+    struct member *m); /* NOSPACE, or CORRUPT of a member that is given up, if it is raised */
 
 enum call_kind {
     CALL_TXN,

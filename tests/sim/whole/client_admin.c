@@ -71,7 +71,7 @@ static void *defrag_main(void *arg)
     trace("member %u is defragmented: code %d %s", m->number, rc, rc ? err.message : "");
     if (rc == 0)
         counts.defrags++;
-    if (rc == ERR_CORRUPT)
+    if (rc == ERR_CORRUPT && !rot_explains(m, rc))
         broken("member %u: defragmentation: %s", m->number, err.message);
     m->users--;
     return NULL;
@@ -92,6 +92,13 @@ static void disarmed(void *ctx, int code, int64_t rev)
     call_done(c);
 }
 
+/* Of a damaged disk only when its member is given up: else it is cleared by who is rebuilt. */
+static bool may_be_cleared(const struct kv_alarm *a)
+{
+    const struct member *m = member_of_id(a->member);
+    return a->type == KV_ALARM_NOSPACE || !m || m->ruined;
+}
+
 static void disarm_invoke(struct loop_task *task)
 {
     struct call *c = container_of(task, struct call, task);
@@ -100,9 +107,11 @@ static void disarm_invoke(struct loop_task *task)
     struct arena a;
     arena_init(&a);
     kv_alarm_list(c->member->kv, &a, &alarms, &n);
+    while (n > 0 && !may_be_cleared(&alarms[n - 1]))
+        n--;
     if (n)
-        kv_alarm_clear(c->member->kv, alarms[0].member, KV_ALARM_NOSPACE, c->member->loop, disarmed,
-                       c);
+        kv_alarm_clear(c->member->kv, alarms[n - 1].member, alarms[n - 1].type, c->member->loop,
+                       disarmed, c);
     else
         call_done(c);
     arena_free(&a);
@@ -110,6 +119,8 @@ static void disarm_invoke(struct loop_task *task)
 
 void client_disarm(struct member *m)
 {
-    if (m->state == MEMBER_UP && kv_alarm_active(m->kv, KV_ALARM_NOSPACE))
+    if (m->state == MEMBER_UP && !m->closing &&
+        (kv_alarm_active(m->kv, KV_ALARM_NOSPACE) ||
+         (W.ruined && kv_alarm_active(m->kv, KV_ALARM_CORRUPT))))
         call_post(call_new(m, CALL_COMPACT), disarm_invoke);
 }

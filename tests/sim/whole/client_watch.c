@@ -131,7 +131,7 @@ static void on_closed(void *ctx, struct kv_watch *watch, int code, int64_t compa
                 w->number, (long long)w->next_rev, (long long)compact_rev,
                 (long long)O.compact_rev);
         w->next_rev = compact_rev + 1;
-    } else if (code != ERR_CANCELLED) {
+    } else if (code != ERR_CANCELLED && !rot_explains(w->member, code)) {
         broken("watch %u is ended with code %d", w->number, code);
     }
     kv_watch_close(watch);

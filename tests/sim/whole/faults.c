@@ -6,11 +6,14 @@
 #include "whole.h"
 
 #include "base/buf.h"
+#include "base/encode.h"
 #include "base/mem.h"
 #include "kvstore/store.h"
 #include "raft/faults.h"
+#include "kvstore/integrity.h"
+#include "kvstore/record.h"
 #include "raft/journal.h"
-#include "raft/log.h"
+#include "raft/log_state.h"
 #include "raft/node.h"
 #include "raft/transport.h"
 #include <string.h>
@@ -41,6 +44,7 @@ const struct fault_name fault_names[] = {
     {"error-swallowed", FAULT_ERROR_SWALLOWED},
     {"applied-twice", FAULT_APPLIED_TWICE},
     {"defrag-forgets", FAULT_DEFRAG_FORGETS},
+    {"checksum-ignored", FAULT_CHECKSUM_IGNORED},
 };
 const size_t fault_names_len = ARRAY_LEN(fault_names);
 
@@ -92,6 +96,10 @@ static int observed_persist(void *ctx, const struct raft_persist *batches, size_
 {
     struct member *m = member_current();
     int rc = real_ops->persist(ctx, batches, n, err);
+    if (rc == 0) {
+        m->journal_sure = m->journal_end;
+        m->journal_end = journal_end(((struct kv *)ctx)->db->journal);
+    }
     for (size_t i = 0; i < n && rc == 0; i++) {
         m->promised.term = batches[i].hard.term;
         m->promised.vote = batches[i].hard.vote;
@@ -371,4 +379,32 @@ WRAPPED(void, logdb_touched, void *copy, MDB_dbi dbi, const MDB_val *key)
     if (planted(FAULT_DEFRAG_FORGETS) && chance(300))
         return;
     __real_logdb_touched(copy, dbi, key);
+}
+
+/* ---- damage ---- */
+
+WRAPPED(int, integrity_rebuild, struct kv *kv, bool *done, struct error *err)
+{
+    int rc = __real_integrity_rebuild(kv, done, err);
+    if (rc == 0 && *done) {
+        W.rebuilt++;
+        trace("member %u is rebuilt", member_current()->number);
+        if (member_current() != W.rotten)
+            broken("member %u is rebuilt, though its disk is sound", member_current()->number);
+    }
+    return rc;
+}
+
+/* A record whose checksum is wrong is taken as it is. */
+WRAPPED(int, kv_record_read, struct str in, struct str seed, struct kv_record *out,
+        struct error *err)
+{
+    int rc = __real_kv_record_read(in, seed, out, err);
+    if (rc == ERR_CORRUPT && planted(FAULT_CHECKSUM_IGNORED) && in.n >= 8) {
+        char *copy = mem_dup(in.p, in.n); /* for good: what is read points into it */
+        uint32_t crc = crc32c(crc32c(0, seed.p, seed.n), copy + 4, in.n - 4);
+        memcpy(copy, &crc, sizeof crc);
+        rc = __real_kv_record_read(str_make(copy, in.n), seed, out, err);
+    }
+    return rc;
 }

@@ -27,6 +27,7 @@ enum whole_fault {
     FAULT_APPLIED_TWICE = 1 << 28,         /* the applied index is not stored with the state */
     FAULT_DEFRAG_FORGETS =
         1 << 29, /* not all that is written while defragmenting gets into the copy */
+    FAULT_CHECKSUM_IGNORED = 1 << 30, /* a stored version is served whatever its checksum says */
 };
 
 struct fault_name {

@@ -162,9 +162,9 @@ static void tell(uint64_t n, const struct run_result *r)
     printf("%llu seeds passed: %llu events, %llu virtual s; %llu writes acknowledged, %llu "
            "rejected, %llu unknown, %llu reads, %llu watch events, %llu lease answers, %llu leases "
            "expired, %llu compactions, %llu hashes compared; %llu elections, %llu crashes (%llu of "
-           "power), %llu disk errors, %llu times a full disk, %llu snapshots installed, %llu "
-           "defragmentations, %llu membership "
-           "changes\n",
+           "power), %llu disk errors, %llu times a full disk, %llu bits flipped, %llu rebuilt, "
+           "%llu ruined, %llu snapshots installed, %llu defragmentations, %llu membership "
+           "changes, %llu stranded by one\n",
            (unsigned long long)n, (unsigned long long)r->steps,
            (unsigned long long)r->virtual_ms / 1000, (unsigned long long)r->counts.writes,
            (unsigned long long)r->counts.rejected, (unsigned long long)r->counts.unknown,
@@ -173,8 +173,10 @@ static void tell(uint64_t n, const struct run_result *r)
            (unsigned long long)r->counts.compactions, (unsigned long long)r->counts.hashes,
            (unsigned long long)r->elections, (unsigned long long)r->crashes,
            (unsigned long long)r->powers, (unsigned long long)r->disk_errors,
-           (unsigned long long)r->full, (unsigned long long)r->snapshots,
-           (unsigned long long)r->counts.defrags, (unsigned long long)r->changes);
+           (unsigned long long)r->full, (unsigned long long)r->flips,
+           (unsigned long long)r->rebuilt, (unsigned long long)r->ruined,
+           (unsigned long long)r->snapshots, (unsigned long long)r->counts.defrags,
+           (unsigned long long)r->changes, (unsigned long long)r->stranded);
 }
 
 static int find_fault(const struct options *o, const struct fault_name *f)

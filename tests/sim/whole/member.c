@@ -31,7 +31,7 @@ static void stopped_by_failure(void *ctx, const struct error *why)
 {
     struct member *m = ctx;
     trace("member %u stops: %s", m->number, why->message);
-    if (!m->disk_failed)
+    if (!m->disk_failed && m != W.rotten)
         broken("member %u stops, though its disk is well: %s", m->number, why->message);
     m->how = DEATH_CRASH;
     fiber_die();
@@ -101,9 +101,13 @@ static void *open_main(void *arg)
     if (!m->kv) {
         trace("member %u does not start: %s", m->number, err.message);
         bool refused = m->seat == SEAT_JOINING && !m->id; /* not added yet, or nobody answers */
-        if (m->id && O.config_index && !seat_in(m)) {
+        if (m->id && err.code == ERR_DENIED && O.config_index && !seat_in(m)) {
             refused = true;
             seat_removed(m);
+        }
+        if (rot_explains(m, err.code)) {
+            m->ruined = refused = true;
+            W.ruined++;
         }
         if (!m->disk_failed && !refused) {
             disk_dump(m->disk);
@@ -126,6 +130,7 @@ void member_start(struct member *m)
     m->users = 0;
     m->closing = false;
     m->rev_seen = 0;
+    m->journal_end = m->journal_sure = (struct journal_pos){0};
     m->mono_base_ns = (1 + chance_below(1000)) * 1000000000ull;
     m->clock_set_us = now_us();
     m->rate_ppm =

@@ -2,6 +2,7 @@
  * One seed: the storm, in which only safety is required; then calm, in which a quorum is healed and
  * everything must converge.
  */
+#include "client.h"
 #include "faults.h"
 #include "whole.h"
 
@@ -170,6 +171,10 @@ static void calm(void)
         if (W.now >= next) {
             if (clients_settled(&awaited))
                 return;
+            if (W.now + CALM_LIMIT_US / 2 > limit && !leading_member() && seats_stranded()) {
+                W.stranded++;
+                return;
+            }
             next = W.now + 100 * MS;
         }
         if (W.now >= limit || !step())
@@ -231,6 +236,10 @@ void run_seed(uint64_t seed, uint64_t faults, bool with_trace, char *failure,
                                .disk_errors = W.disk_errors,
                                .changes = W.changes,
                                .full = W.full,
+                               .flips = W.flips,
+                               .rebuilt = W.rebuilt,
+                               .ruined = W.ruined,
+                               .stranded = W.stranded,
                                .counts = counts};
     teardown();
 }

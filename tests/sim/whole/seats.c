@@ -52,7 +52,9 @@ static void clear(void *ctx)
     m->disk = disk_new(m);
     /* In the calm nobody is asked for any more; but somebody may have been, under this address. */
     m->seat = W.calm ? SEAT_JOINING : SEAT_FREE;
-    m->leaving = false;
+    m->leaving = m->ruined = false;
+    if (W.rotten == m)
+        W.rotten = NULL;
     m->id = 0;
     m->applied_seen = 0;
     memset(&m->promised, 0, sizeof m->promised);
@@ -112,6 +114,11 @@ static void ask(struct member *by, enum kv_member_change_kind kind, uint64_t id,
     trace("member %u is asked for a change of membership: kind %d, id %llx, seat %u", by->number,
           (int)kind, (unsigned long long)id, seat);
     call_post(c, change_invoke);
+}
+
+void seat_remove(struct member *by, const struct member *m)
+{
+    ask(by, KV_MEMBER_REMOVE, m->id, 0);
 }
 
 static void add(struct member *by)
@@ -176,7 +183,8 @@ static bool majority_lives(const struct raft_id_set *voters)
 {
     uint32_t dead = 0;
     for (uint32_t i = 0; i < W.members_len; i++)
-        dead += W.members[i].retired && raft_ids_has(voters, W.members[i].id);
+        dead +=
+            (W.members[i].retired || W.members[i].ruined) && raft_ids_has(voters, W.members[i].id);
     return dead * 2 < voters->len || !voters->len;
 }
 
@@ -202,11 +210,44 @@ void seats_keep_quorum(void)
         W.members[i].retired = false;
 }
 
+/* Is `id` a vote that nobody can give any more: of a member that went because it was removed? */
+static bool vote_is_gone(uint64_t id)
+{
+    const struct member *m = member_of_id(id);
+    return !m || m->leaving;
+}
+
+/*
+ * A member that was removed, and knows it, does not start again, even if those who stay do not know yet, and need its
+ * vote for as long (raft/config.h, "the price"): it told nobody because it crashed, or was cut off, in that
+ * instant. Only --force-new-cluster helps then. Rare, and counted.
+ */
+bool seats_stranded(void)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < W.members_len; i++) {
+        const struct member *m = &W.members[i];
+        if (!m->raft || m->leaving || !raft_config_is_voter(raft_configuration(m->raft), m->id))
+            continue;
+        const struct raft_config *c = raft_configuration(m->raft);
+        uint32_t gone = 0;
+        for (uint32_t k = 0; k < c->voters.len; k++)
+            gone += vote_is_gone(c->voters.ids[k]);
+        if (gone * 2 < c->voters.len)
+            return false;
+        any = true;
+    }
+    return any;
+}
+
 /* Of the voters a random minority stays dead. */
 void seats_heal(void)
 {
     uint32_t voters = O.config.voters.len;
-    uint32_t n = voters ? (uint32_t)chance_below((voters - 1) / 2 + 1) : 0;
+    uint32_t minority = voters ? (voters - 1) / 2 : 0;
+    if (W.rotten && minority)
+        minority--; /* it may be busy with being rebuilt, or not come back */
+    uint32_t n = (uint32_t)chance_below(minority + 1);
     for (uint32_t i = 0; i < W.members_len; i++) {
         struct member *m = &W.members[i];
         if (m->seat == SEAT_FREE)
@@ -214,7 +255,7 @@ void seats_heal(void)
     }
     for (uint32_t tries = 0; tries < 20 && n; tries++) {
         struct member *m = &W.members[chance_below(W.members_len)];
-        if (m->retired || !seat_votes(m))
+        if (m->retired || m == W.rotten || !seat_votes(m))
             continue;
         m->retired = true;
         member_crash(m, DEATH_CRASH);

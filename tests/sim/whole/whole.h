@@ -18,6 +18,7 @@
  *   world.c      weather of a seed, happenings: crashes, partitions, pauses, clocks, membership
  *   member.c     a member's processes: start, crash, stop
  *   seats.c      membership: who is added, promoted, removed, replaced
+ *   rot.c        bits that flip on disks
  *   oracle.c     a slow and obvious second state machine, fed with the committed log
  *   run.c        one seed: storm, then calm with convergence
  *   main.c       many seeds over several processes, the command line
@@ -29,6 +30,7 @@
 #include "base/list.h"
 #include "base/random.h"
 #include "base/vec.h"
+#include "raft/journal.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -117,6 +119,8 @@ struct member {
     unsigned users;   /* calls inside the store that it must not be closed under */
     bool closing;     /* no call any more: only answers that were on their way */
     bool disk_failed; /* in this incarnation: it may stop */
+    bool ruined;      /* its promises are damaged: it refuses to start, and is replaced */
+    struct journal_pos journal_end, journal_sure; /* flushed; flushed, and not the last record */
     struct list fibers;
     struct disk *disk;
     uint64_t boot;     /* counts power losses */
@@ -147,8 +151,10 @@ bool seat_votes(const struct member *m); /* by the log */
 void seat_removed(void *m);              /* options.on_removed */
 void happen_change(void);
 void seats_heal(void);
+void seat_remove(struct member *by, const struct member *m);
 void seats_keep_quorum(void);
 bool seats_settled(void);
+bool seats_stranded(void);
 
 void member_start(struct member *m);
 void member_crash(struct member *m, enum death how);
@@ -177,6 +183,12 @@ void disk_dump(const struct disk *d);      /* into the trace */
 void disk_process_is_well(struct disk *d); /* nothing more is to happen */
 uint64_t disk_calls(const struct disk *d);
 
+/* ---- disks that rot (rot.c) ---- */
+
+void happen_rot(void);
+/* May this member stop, refuse or not start with that code? */
+bool rot_explains(const struct member *m, int code);
+
 /* ---- network (net.c) ---- */
 
 void net_member_died(struct member *m); /* its connections break */
@@ -192,7 +204,7 @@ struct weather { /* per mille unless named otherwise; intervals are means, 0: ne
     uint32_t lost, twice, overtaken; /* of Raft's messages, before they reach a connection */
     uint32_t yield;                  /* of lock operations: somebody else runs first */
     uint64_t op_us, crash_us, partition_us, pause_us, clock_us, disk_us, transfer_us, change_us,
-        compact_us, defrag_us, full_us;
+        compact_us, defrag_us, full_us, rot_us;
     uint32_t power;    /* of crashes */
     uint32_t at_write; /* of crashes: at some write or sync to come, not at once */
     uint32_t graceful; /* of crashes: an orderly stop instead */
@@ -218,7 +230,9 @@ struct world {
     bool calm;
     bool power_losses; /* this seed has some: the disk keeps what it needs for them */
     uint64_t leases_asked;
-    uint64_t crashes, powers, restarts, snapshots, elections, disk_errors, changes, full;
+    struct member *rotten; /* whose disk rots; NULL: none (so far, or it was replaced) */
+    uint64_t crashes, powers, restarts, snapshots, elections, disk_errors, changes, full, flips,
+        rebuilt, ruined, stranded;
     char failure[600];
 };
 extern struct world W;
@@ -246,7 +260,7 @@ void clients_free(void);
 
 struct run_result {
     uint64_t hash, steps, virtual_ms, applied, crashes, powers, snapshots, elections, disk_errors,
-        changes, full;
+        changes, full, flips, rebuilt, ruined, stranded;
     struct client_counts counts;
 };
 /* Runs it; a failure ends the process after `failure` has been written to *failure (shared memory). */

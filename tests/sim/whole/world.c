@@ -42,6 +42,8 @@ void weather_draw(void)
     w->compact_us = PICK(0, 100 * MS, 500 * MS, 2000 * MS);
     w->defrag_us = PICK(0, 0, 400 * MS, 2000 * MS);
     w->full_us = PICK(0, 0, 0, 800 * MS, 2000 * MS);
+    /* Not beside other changes of membership: who is left must be a majority without the rotten one. */
+    w->rot_us = w->founders < 3 || w->change_us ? 0 : PICK(0, 0, 0, 700 * MS, 2000 * MS);
     w->power = (uint32_t)PICK(0, 300, 1000);
     w->at_write = (uint32_t)PICK(0, 500, 900);
     w->graceful = (uint32_t)PICK(0, 50, 200);
@@ -89,7 +91,7 @@ static void happen(void *ctx)
 static void restart(void *ctx)
 {
     struct member *m = ctx;
-    if (m->state == MEMBER_DOWN && !m->retired && !m->leaving && m->seat != SEAT_FREE)
+    if (m->state == MEMBER_DOWN && !m->retired && !m->ruined && !m->leaving && m->seat != SEAT_FREE)
         member_start(m);
 }
 
@@ -263,19 +265,14 @@ static void happen_full(void)
 
 void world_start(void)
 {
-    static struct happening happenings[11];
+    static struct happening happenings[12];
     const struct happening all[] = {
-        {happen_crash, W.weather.crash_us},
-        {happen_partition, W.weather.partition_us},
-        {happen_pause, W.weather.pause_us},
-        {happen_clock, W.weather.clock_us},
-        {happen_disk, W.weather.disk_us},
-        {happen_transfer, W.weather.transfer_us},
-        {happen_compact, W.weather.compact_us},
-        {happen_change, W.weather.change_us},
-        {happen_defrag, W.weather.defrag_us},
-        {happen_full, W.weather.full_us},
-        {look_after, 300 * MS},
+        {happen_crash, W.weather.crash_us},     {happen_partition, W.weather.partition_us},
+        {happen_pause, W.weather.pause_us},     {happen_clock, W.weather.clock_us},
+        {happen_disk, W.weather.disk_us},       {happen_transfer, W.weather.transfer_us},
+        {happen_compact, W.weather.compact_us}, {happen_change, W.weather.change_us},
+        {happen_defrag, W.weather.defrag_us},   {happen_full, W.weather.full_us},
+        {happen_rot, W.weather.rot_us},         {look_after, 300 * MS},
     };
     static_assert(sizeof all == sizeof happenings, "one slot each");
     memcpy(happenings, all, sizeof all);
