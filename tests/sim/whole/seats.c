@@ -235,6 +235,10 @@ bool seats_stranded(void)
             gone += vote_is_gone(c->voters.ids[k]);
         if (gone * 2 < c->voters.len)
             return false;
+        if (m->applied_seen >= O.config_index)
+            broken("member %u has forgotten a change of membership that it had applied, and waits "
+                   "for a vote that nobody can give any more",
+                   m->number);
         any = true;
     }
     return any;
