@@ -286,6 +286,8 @@ static bool make_items(struct maker *m, struct typed *t, const struct frame *at,
         struct field_step step;
         const char *wrong = t->type.kind == FIELD_LIST_MAP ? key_step(m, keys, n, item, &step)
                                                            : value_step(m, item, &step);
+        if (wrong && !m->strict && yyjson_mut_is_null(item))
+            continue; /* what is left of an item whose every field was taken out */
         if (wrong) {
             complain(m, at, "element %zu: %s", i, wrong);
             fine = false;

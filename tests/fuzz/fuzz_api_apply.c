@@ -3,7 +3,8 @@
  * is updated to, and a configuration applied to that. The walk over structs must find what the walk
  * over trees finds, and applying twice must change nothing the second time.
  */
-#include "api/managed_fields.h"
+#include "api/codec.h"
+#include "api/managed_internal.h"
 #include "api/meta.h"
 #include "proto/apps_v1.pb-c.h"
 #include "proto/core_v1.pb-c.h"
@@ -20,8 +21,8 @@ static void compare(struct arena *a, const void *old, const void *now)
     struct field_delta structs, trees;
     struct typed *l, *r;
     struct error err;
-    if (typed_new(&s, &type, json_tree(a, s.doc, old), false, &l, &err) < 0 ||
-        typed_new(&s, &type, json_tree(a, s.doc, now), false, &r, &err) < 0)
+    if (typed_new(&s, &type, object_tree(&s, old), false, &l, &err) < 0 ||
+        typed_new(&s, &type, object_tree(&s, now), false, &r, &err) < 0)
         return;
     object_compare_fields(a, old, now, &structs);
     typed_compare(&s, l, r, &trees);

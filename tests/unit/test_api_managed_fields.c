@@ -230,6 +230,16 @@ static const struct scenario scenarios[] = {
        "{spec: {containers: [{name: c, env: [{name: E, value: a}, {name: E, value: b}, {name: F, "
        "value: c}]}]}}",
        NULL}}},
+    {"an item of which only the place is owned does not take its neighbours along",
+     POD,
+     {{UPDATE, "x", "{spec: {containers: [{name: c}, {name: c, image: i}]}}", NULL, NULL},
+      {UPDATE, "y", "{spec: {containers: [{name: c, image: i}, {name: d}]}}", NULL,
+       "{y/Update: {f:spec: {f:containers: {'k:{\"name\":\"c\"}': {}, 'k:{\"name\":\"d\"}': "
+       "{.: {}, f:name: {}, f:resources: {}}}}}}"},
+      {FORCE, "one", "{spec: {containers: [{name: d, image: x}]}}",
+       "{spec: {containers: [{name: c, image: i}, {name: d, image: x}]}}", NULL},
+      {FORCE, "one", "{spec: {containers: [{name: d, image: x}]}}",
+       "{spec: {containers: [{name: c, image: i}, {name: d, image: x}]}}", NULL}}},
     {"quantities are what is stored after the apply",
      POD,
      {{APPLY, "one",
