@@ -1,6 +1,7 @@
 /*
  * Defaults by kind: workloads, services, storage, policy. (Pods: defaults_pod.c.)
  */
+#include "api/custom.h"
 #include "api/defaults.h"
 #include "api/defaults_internal.h"
 #include "api/meta.h"
@@ -440,6 +441,11 @@ static void mutating_webhooks(struct arena *a, void *object)
     }
 }
 
+static void custom_resource_definition(struct arena *a, void *object)
+{
+    crd_defaults(a, object);
+}
+
 static void api_service(struct arena *a, void *object)
 {
     Apiregistration__V1__APIServiceSpec *spec = ((Apiregistration__V1__APIService *)object)->spec;
@@ -485,6 +491,7 @@ static const struct {
     {Admissionregistration__V1__ValidatingWebhookConfiguration__SCHEMA, validating_webhooks},
     {Admissionregistration__V1__MutatingWebhookConfiguration__SCHEMA, mutating_webhooks},
     {Apiregistration__V1__APIService__SCHEMA, api_service},
+    {Apiextensions__V1__CustomResourceDefinition__SCHEMA, custom_resource_definition},
 };
 
 void defaults_apply(struct arena *a, void *object)

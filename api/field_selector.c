@@ -6,6 +6,7 @@
  * `source`, jobs' `status.successful`) are translated in selectable_path.
  */
 #include "api/codec_internal.h"
+#include "api/custom_internal.h"
 #include "api/selector.h"
 #include "base/vec.h"
 #include "proto/batch_v1.pb-c.h"
@@ -47,6 +48,10 @@ static bool is_selectable(const struct resource *r, const char *path)
         return true;
     if (strcmp(path, "metadata.namespace") == 0)
         return r->namespaced;
+    for (const char *const *s = r->custom ? r->custom->selectable : NULL; s && *s; s++) {
+        if (strcmp(*s, path) == 0)
+            return true;
+    }
     for (size_t i = 0; i < sizeof selectable / sizeof *selectable; i++) {
         if (selectable[i].message != r->message)
             continue;
@@ -61,7 +66,7 @@ static bool is_selectable(const struct resource *r, const char *path)
 /* The published words, which differ by kind. */
 static int not_selectable(const struct resource *r, const char *path, struct error *err)
 {
-    bool special = false;
+    bool special = r->custom != NULL;
     for (size_t i = 0; i < sizeof selectable / sizeof *selectable; i++)
         special |= selectable[i].message == r->message;
     if (r->message == Batch__V1__Job__SCHEMA)
@@ -288,9 +293,42 @@ struct str stored_field(const struct resource *r, struct str stored, const char 
     return wire_path(m, e.raw, selectable_path(m, path, translated), text);
 }
 
+/* The scalar at a path of a custom object, as text in the arena. */
+static struct str custom_scalar(struct arena *a, yyjson_val *root, const char *path)
+{
+    yyjson_mut_doc *doc = json_doc_new(a);
+    yyjson_mut_val *v = custom_path_get(yyjson_val_mut_copy(doc, root), path);
+    struct buf b;
+    if (yyjson_mut_is_str(v))
+        return str_make(yyjson_mut_get_str(v), yyjson_mut_get_len(v));
+    if (!v || yyjson_mut_is_null(v) || yyjson_mut_is_ctn(v))
+        return STR("");
+    buf_init(&b);
+    json_write_canonical(v, &b);
+    struct str text = str_make(arena_dup(a, b.data, b.len), b.len);
+    buf_free(&b);
+    return text;
+}
+
+static bool custom_matches(const struct field_selector *s, struct str stored)
+{
+    struct arena a;
+    yyjson_val *root;
+    arena_init(&a);
+    bool matches = json_read(&a, stored, &root, NULL) == 0;
+    for (size_t i = 0; matches && i < s->len; i++) {
+        struct str value = custom_scalar(&a, root, s->items[i].path);
+        matches = str_eqz(value, s->items[i].value) != s->items[i].not_equal;
+    }
+    arena_free(&a);
+    return matches;
+}
+
 bool field_selector_matches_stored(const struct field_selector *s, const struct resource *r,
                                    struct str stored)
 {
+    if (r->custom)
+        return custom_matches(s, stored);
     for (size_t i = 0; i < s->len; i++) {
         char text[32];
         struct str value = stored_field(r, stored, s->items[i].path, text);

@@ -1,6 +1,7 @@
 /*
  * Field types by the schema tables: see field_type.h.
  */
+#include "api/custom.h"
 #include "api/field_type.h"
 #include <stdlib.h>
 
@@ -34,6 +35,8 @@ static struct field_type special_type(const struct schema_message *m)
 
 struct field_type field_type_of_message(const struct schema_message *m)
 {
+    if (m->special == SCHEMA_CUSTOM && custom_of_message(m))
+        return field_type_of_custom(custom_of_message(m));
     if (m->special != SCHEMA_PLAIN)
         return special_type(m);
     if (m->flags & SCHEMA_MESSAGE_ATOMIC)

@@ -82,6 +82,9 @@ static inline struct field_type field_type_untyped(void)
 
 /* The type of a kind's objects, or of any message, by the schema tables. */
 struct field_type field_type_of_message(const struct schema_message *m);
+/* The same of a custom kind, by its structural schema (custom_fields.c). */
+struct custom_version;
+struct field_type field_type_of_custom(const struct custom_version *v);
 /* The type of one field of a message. */
 struct field_type field_type_of_field(const struct schema_field *f);
 

@@ -6,6 +6,7 @@
  * the type. The path is kept as a chain of stack frames and printed only when something is wrong.
  */
 #include "api/codec_internal.h"
+#include "api/custom_internal.h"
 #include "api/quantity.h"
 #include "base/clock.h"
 #include "base/encode.h"
@@ -498,6 +499,33 @@ static int decode_props_or(struct decoder *d, const struct schema_message *m, vo
     return decode_value(d, m, first, (char *)object + first->offset, v, frame, depth);
 }
 
+/* Metadata is a message like others, everything else is the kind's own business. */
+static int decode_custom(struct decoder *d, const struct schema_message *m, void *object,
+                         yyjson_val *v, const struct frame *up, int depth)
+{
+    const struct custom_version *custom = custom_of_message(m);
+    const struct schema_field *f = schema_field_at(m, 0);
+    yyjson_val *metadata = yyjson_obj_get(v, "metadata");
+    if (!custom || !yyjson_is_obj(v))
+        return error_set(d->err, ERR_INVALID, "json: cannot unmarshal %s into a custom object",
+                         type_of_value(v));
+    if (metadata && !yyjson_is_null(metadata)) {
+        struct frame frame = {up, STR("metadata"), 0};
+        int rc = decode_value(d, m, f, (char *)object + f->offset, metadata, &frame, depth);
+        if (rc < 0)
+            return rc;
+    }
+    return custom_decode_body(d->arena, custom, v, d->problems, object, d->err);
+}
+
+int custom_decode_stored_fields(struct arena *a, yyjson_val *root, CustomObject *out,
+                                struct error *err)
+{
+    size_t values = (size_t)(unsafe_yyjson_get_next(root) - root);
+    struct decoder d = {a, NULL, err, BUDGET_BASE + BUDGET_PER_VALUE * values};
+    return decode_message(&d, schema_of(out), out, root, NULL, 1, true);
+}
+
 static int decode_special(struct decoder *d, const struct schema_message *m, void *object,
                           yyjson_val *v, const struct frame *frame, int depth)
 {
@@ -520,6 +548,8 @@ static int decode_special(struct decoder *d, const struct schema_message *m, voi
         return decode_raw(d, object, v);
     case SCHEMA_STRINGS:
         return decode_strings(d, m, object, v, frame, depth);
+    case SCHEMA_CUSTOM:
+        return decode_custom(d, m, object, v, frame, depth);
     default:
         return decode_props_or(d, m, object, v, frame, depth);
     }
@@ -664,6 +694,8 @@ int json_decode_value(struct arena *a, const struct schema_message *m, yyjson_va
         m = schema_get(id);
     } else {
         int rc = check_type_meta(m, api_version, kind, err);
+        if (rc == 0 && m->special == SCHEMA_CUSTOM && !kind.n)
+            rc = error_set(err, ERR_INVALID, "Object 'Kind' is missing");
         if (rc < 0)
             return rc;
     }

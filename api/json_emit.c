@@ -5,6 +5,7 @@
  * escapes, null where Go has a nil without omitempty.
  */
 #include "api/codec_internal.h"
+#include "api/custom_internal.h"
 #include "base/clock.h"
 #include "base/encode.h"
 #include <math.h>
@@ -494,9 +495,20 @@ static void indent_json(struct str json, struct buf *out)
     }
 }
 
+/* Metadata always, whatever else the body has. */
+static void emit_custom(struct buf *out, const struct schema_message *m, const void *object,
+                        bool *first)
+{
+    const struct schema_field *f = schema_field_at(m, 0);
+    emit_name(out, "metadata", first);
+    emit_message(out, schema_field_message(f), MEMBER_CONST(object, f, void *));
+    custom_emit_body(out, object, first);
+}
+
 static void encode_compact(const void *object, bool type_meta, struct buf *out)
 {
     const struct schema_message *m = schema_of(object);
+    type_meta = type_meta || m->special == SCHEMA_CUSTOM; /* items of lists say their kind, too */
     if (!type_meta || !(m->flags & SCHEMA_HAS_TYPE_META)) {
         emit_message(out, m, object);
         return;
@@ -507,7 +519,10 @@ static void encode_compact(const void *object, bool type_meta, struct buf *out)
     emit_string(out, str_from(message_kind(m)));
     emit_name(out, "apiVersion", &first);
     emit_string(out, str_from(message_api_version(m)));
-    emit_members(out, m, object, &first);
+    if (m->special == SCHEMA_CUSTOM)
+        emit_custom(out, m, object, &first);
+    else
+        emit_members(out, m, object, &first);
     put_char(out, '}');
 }
 

@@ -1,7 +1,7 @@
 /*
  * Look-ups in the generated table of resources (kinds_tables.c).
  */
-#include "api/kinds.h"
+#include "api/custom.h"
 #include <strings.h>
 
 const struct resource *resource_find(struct str group, struct str version, struct str plural)
@@ -101,6 +101,11 @@ int kind_message(struct str api_version, struct str kind)
     return SCHEMA_NONE;
 }
 
+const struct schema_message *resource_message(const struct resource *r)
+{
+    return r->custom ? &r->custom->message : schema_get(r->message);
+}
+
 static const struct kind_name *kind_name_of(const struct schema_message *m)
 {
     if (!(m->flags & SCHEMA_HAS_TYPE_META))
@@ -120,12 +125,18 @@ static const struct kind_name *kind_name_of(const struct schema_message *m)
 
 const char *message_api_version(const struct schema_message *m)
 {
+    const struct custom_version *custom = custom_of_message(m);
+    if (custom)
+        return custom->resource.api_version;
     const struct kind_name *k = kind_name_of(m);
     return k ? k->api_version : "";
 }
 
 const char *message_kind(const struct schema_message *m)
 {
+    const struct custom_version *custom = custom_of_message(m);
+    if (custom)
+        return custom->resource.kind;
     const struct kind_name *k = kind_name_of(m);
     return k ? k->kind : "";
 }

@@ -1,5 +1,6 @@
 /*
- * Kinds: every built-in resource with its names, scope, verbs, storage place and table columns.
+ * Kinds: every built-in resource with its names, scope, verbs, storage place and table columns. (Custom
+ * resources have the same struct but come and go: api/custom.h.)
  *
  * Generated from the options on the messages in proto/ (c8s.resource, c8s.subresource, c8s.column).
  * All tables are constant and may be used from any thread.
@@ -38,6 +39,8 @@ struct subresource {
     uint32_t verbs;
 };
 
+struct custom_version;
+
 struct resource {
     const char *group;       /* API group, "" for core, "rbac.authorization.k8s.io" */
     const char *version;     /* "v1" */
@@ -57,9 +60,15 @@ struct resource {
     uint16_t stored_as; /* schema id of the version that is stored (events.k8s.io/v1 events are
                            stored as core/v1); equal to `message` for all others */
     bool namespaced;
+    /* NULL for built-in resources. Custom ones (api/custom.h) have `message` and `stored_as` of
+     * custom.v1.Object and the schema_message of their own that resource_message gives. */
+    const struct custom_version *custom;
 };
 
-/* All resources, in discovery order: groups by priority, then by plural name. */
+/* The schema of a resource's objects; schema_get(r->message) is right for built-in ones only. */
+const struct schema_message *resource_message(const struct resource *r);
+
+/* All built-in resources, in discovery order: groups by priority, then by plural name. */
 extern const struct resource resources[];
 extern const size_t resources_len;
 

@@ -1,6 +1,7 @@
 /*
  * Managed fields of creates and updates: see managed_fields.h.
  */
+#include "api/custom.h"
 #include "api/codec.h"
 #include "api/convert.h"
 #include "api/managed_internal.h"
@@ -281,6 +282,14 @@ const void *object_at_version(struct arena *a, const void *object, const char *a
     void *out;
     if (same(message_api_version(m), api_version))
         return object;
+    const struct custom_version *custom = custom_of_message(m), *other;
+    if (custom) {
+        CustomObject *converted;
+        struct str group, version;
+        api_version_split(str_from(api_version), &group, &version);
+        other = custom_type_version(custom->type, version);
+        return other && custom_convert(a, object, other, &converted, &err) == 0 ? converted : NULL;
+    }
     int id = kind_message(str_from(api_version), str_from(message_kind(m)));
     if (id == SCHEMA_NONE ||
         object_convert(a, object_clone(a, object), schema_get(id), &out, &err) < 0)

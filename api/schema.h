@@ -54,16 +54,17 @@ enum schema_label {
 /* Messages whose JSON form is not an object with the message's fields. */
 enum schema_special {
     SCHEMA_PLAIN,
-    SCHEMA_TIME,            /* RFC 3339, whole seconds; null when {0, 0} */
-    SCHEMA_MICRO_TIME,      /* RFC 3339 with six digits; null when {0, 0} */
-    SCHEMA_DURATION,        /* "1h2m3s" */
-    SCHEMA_QUANTITY,        /* "500m"; a JSON number is accepted */
-    SCHEMA_INT_OR_STRING,   /* 80 or "http" */
-    SCHEMA_RAW,             /* RawExtension, FieldsV1, JSON: any JSON value, kept as its bytes */
-    SCHEMA_STRINGS,         /* Verbs, ExtraValue: a list of strings */
-    SCHEMA_PROPS_OR_ARRAY,  /* apiextensions JSONSchemaPropsOrArray */
-    SCHEMA_PROPS_OR_BOOL,   /* apiextensions JSONSchemaPropsOrBool */
-    SCHEMA_PROPS_OR_STRINGS /* apiextensions JSONSchemaPropsOrStringArray */
+    SCHEMA_TIME,             /* RFC 3339, whole seconds; null when {0, 0} */
+    SCHEMA_MICRO_TIME,       /* RFC 3339 with six digits; null when {0, 0} */
+    SCHEMA_DURATION,         /* "1h2m3s" */
+    SCHEMA_QUANTITY,         /* "500m"; a JSON number is accepted */
+    SCHEMA_INT_OR_STRING,    /* 80 or "http" */
+    SCHEMA_RAW,              /* RawExtension, FieldsV1, JSON: any JSON value, kept as its bytes */
+    SCHEMA_STRINGS,          /* Verbs, ExtraValue: a list of strings */
+    SCHEMA_PROPS_OR_ARRAY,   /* apiextensions JSONSchemaPropsOrArray */
+    SCHEMA_PROPS_OR_BOOL,    /* apiextensions JSONSchemaPropsOrBool */
+    SCHEMA_PROPS_OR_STRINGS, /* apiextensions JSONSchemaPropsOrStringArray */
+    SCHEMA_CUSTOM            /* an object of a custom kind (api/custom.h) */
 };
 
 enum schema_list_type { SCHEMA_LIST_NONE, SCHEMA_LIST_ATOMIC, SCHEMA_LIST_SET, SCHEMA_LIST_MAP };

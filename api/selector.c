@@ -3,6 +3,7 @@
  */
 #include "api/selector.h"
 #include "api/codec_internal.h"
+#include "api/custom_internal.h"
 #include "api/validation.h"
 #include "base/vec.h"
 #include <stdlib.h>
@@ -361,6 +362,13 @@ static struct str label_in_wire(struct str meta, const char *key)
     return STR_NONE;
 }
 
+/* A label in the text of a custom object's labels; neither keys nor values hold what JSON escapes. */
+static struct str label_in_json(struct str labels, const char *key)
+{
+    struct str value = json_scan_member(labels, str_from(key));
+    return value.p ? json_scan_string(value) : STR_NONE;
+}
+
 bool label_selector_matches_stored(const struct label_selector *s, struct str stored)
 {
     struct envelope e;
@@ -369,11 +377,16 @@ bool label_selector_matches_stored(const struct label_selector *s, struct str st
         return false;
     if (s->len == 0)
         return true;
-    if (envelope_parse(stored, &e, NULL) < 0)
+    bool json = stored_is_json(stored);
+    if (json)
+        meta = json_scan_member(json_scan_member(stored, STR("metadata")), STR("labels"));
+    else if (envelope_parse(stored, &e, NULL) < 0)
         return false;
-    wire_find(e.raw, 1, &meta);
+    else
+        wire_find(e.raw, 1, &meta);
     for (size_t i = 0; i < s->len; i++) {
-        struct str value = label_in_wire(meta, s->items[i].key);
+        struct str value =
+            json ? label_in_json(meta, s->items[i].key) : label_in_wire(meta, s->items[i].key);
         if (value.n == 0 && value.p)
             value = STR("");
         if (!requirement_holds(&s->items[i], value))

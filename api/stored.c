@@ -7,8 +7,10 @@
  */
 #include "api/codec_internal.h"
 #include "api/convert.h"
+#include "api/custom_internal.h"
 #include "api/defaults.h"
 #include "api/wire_json.h"
+#include "base/clock.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -207,6 +209,10 @@ void body_encode(const void *object, enum media media, struct buf *out)
 void stored_encode(const void *object, struct buf *out)
 {
     const struct schema_message *m = schema_of(object);
+    if (m->special == SCHEMA_CUSTOM) {
+        custom_stored_encode(object, out);
+        return;
+    }
     Meta__V1__ObjectMeta *meta = object_meta(object);
     assert(meta);
     char *version = meta->resource_version;
@@ -243,6 +249,9 @@ int stored_decode(struct arena *a, struct str stored, int64_t revision,
                   const struct schema_message *wanted, void **out, struct error *err)
 {
     struct envelope e;
+    const struct custom_version *custom = wanted ? custom_of_message(wanted) : NULL;
+    if (custom)
+        return custom_stored_decode(a, stored, revision, custom, out, err);
     int rc = envelope_parse(stored, &e, err);
     if (rc < 0)
         return error_wrap(err, "stored object");
@@ -262,11 +271,36 @@ int stored_decode(struct arena *a, struct str stored, int64_t revision,
     return wanted && wanted != m ? object_convert(a, *out, wanted, out, err) : 0;
 }
 
+/* The same of a custom object. Names and ids hold nothing that JSON escapes. */
+static bool stored_json_meta(struct str stored, struct stored_meta *out)
+{
+    struct str rest = json_scan_member(stored, STR("metadata")), key, value;
+    int32_t nanos;
+    bool any = false;
+    while (json_scan_next(&rest, &key, &value)) {
+        struct str text = json_scan_string(value);
+        any = true;
+        if (str_eqz(key, "name"))
+            out->name = text;
+        else if (str_eqz(key, "namespace"))
+            out->namespace_ = text;
+        else if (str_eqz(key, "uid"))
+            out->uid = text;
+        else if (str_eqz(key, "generation"))
+            str_to_i64(value, &out->generation);
+        else if (str_eqz(key, "deletionTimestamp"))
+            clock_parse_rfc3339(text.p, text.n, &out->deletion_timestamp, &nanos);
+    }
+    return any;
+}
+
 bool stored_meta(struct str stored, struct stored_meta *out)
 {
     struct envelope e;
     struct str meta, bytes;
     *out = (struct stored_meta){STR(""), STR(""), STR(""), 0, 0};
+    if (stored_is_json(stored))
+        return stored_json_meta(stored, out);
     if (envelope_parse(stored, &e, NULL) < 0 || !wire_find(e.raw, 1, &meta))
         return false;
     struct wire_reader r = wire_reader_of(meta);
@@ -407,7 +441,11 @@ static int answer_slow(const struct resource *r, struct str stored, int64_t revi
     struct arena a;
     void *object;
     arena_init(&a);
-    int rc = stored_decode(&a, stored, revision, schema_get(r->message), &object, err);
+    int rc = stored_decode(&a, stored, revision, resource_message(r), &object, err);
+    if (rc == 0 && r->custom && media == MEDIA_PROTOBUF && form == FORM_FULL)
+        rc = error_set(err, ERR_UNSUPPORTED,
+                       "object *unstructured.Unstructured does not implement the protobuf "
+                       "marshalling interface and cannot be encoded to a protobuf message");
     if (rc == 0) {
         if (form == FORM_METADATA) {
             Meta__V1__PartialObjectMetadata *partial = api_new(&a, Meta__V1__PartialObjectMetadata);
@@ -430,6 +468,8 @@ int stored_answer(const struct resource *r, struct str stored, int64_t revision,
                   enum object_form form, bool in_list, struct buf *out, struct error *err)
 {
     struct envelope e;
+    if (r->custom)
+        return answer_slow(r, stored, revision, media, form, in_list, out, err);
     int rc = envelope_parse(stored, &e, err);
     if (rc < 0)
         return error_wrap(err, "stored object");

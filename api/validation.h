@@ -18,6 +18,7 @@ enum field_error_type {
     FIELD_TOO_LONG,      /* "Too long" */
     FIELD_TOO_MANY,      /* "Too many" */
     FIELD_INTERNAL,      /* "Internal error" */
+    FIELD_TYPE_INVALID,  /* "Invalid value": of another type than the schema says */
 };
 
 struct field_error {
@@ -41,6 +42,8 @@ void field_error_add(struct field_errors *e, enum field_error_type type, const c
                      const char *bad, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 const char *field_quote(struct arena *a, const char *s);
+/* Append an error of another list; its strings are shared. */
+void field_error_copy(struct field_errors *e, const struct field_error *from);
 /* `spec.x: Invalid value: …`; several as `[a, b]`: the aggregate text of a Status. */
 void field_errors_message(const struct field_errors *e, struct buf *out);
 /* The 422 Status: message `Pod "x" is invalid: …`, reason Invalid, details with a cause per error.

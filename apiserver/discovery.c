@@ -2,6 +2,7 @@
  * Discovery documents: see discovery.h.
  */
 #include "apiserver/discovery.h"
+#include "apiserver/custom/registry.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include <openssl/sha.h>
@@ -18,6 +19,7 @@ struct document {
 
 struct discovery {
     pthread_mutex_t lock;
+    uint64_t generation;  /* of the custom resources that the documents show */
     struct map documents; /* path and form → struct document */
 };
 
@@ -29,19 +31,86 @@ struct discovery *discovery_new(void)
     return d;
 }
 
-void discovery_free(struct discovery *d)
+static void forget_documents(struct discovery *d)
 {
-    if (!d)
-        return;
     struct map_iter it = {0};
     while (map_next(&d->documents, &it)) {
         struct document *doc = it.value;
         blob_unref(doc->body);
         mem_free(doc);
     }
+    map_clear(&d->documents);
+}
+
+void discovery_free(struct discovery *d)
+{
+    if (!d)
+        return;
+    forget_documents(d);
     map_free(&d->documents);
     pthread_mutex_destroy(&d->lock);
     mem_free(d);
+}
+
+/* ---- what is served ---- */
+
+/* Built-in resources, then custom ones; versions of a group in order of preference. */
+struct served {
+    const struct resource **resources;
+    struct group_version *versions;
+    size_t resources_len, versions_len;
+};
+
+static void add_resource(struct served *v, const struct resource *r)
+{
+    v->resources[v->resources_len++] = r;
+    for (size_t i = 0; i < v->versions_len; i++)
+        if (strcmp(v->versions[i].group, r->group) == 0 &&
+            strcmp(v->versions[i].version, r->version) == 0)
+            return;
+    v->versions[v->versions_len++] =
+        (struct group_version){r->group, r->version, r->api_version, false};
+}
+
+/* The first version of a custom group is the preferred one. */
+static void order_custom(struct served *v, size_t from)
+{
+    for (size_t i = from; i < v->versions_len; i++)
+        for (size_t k = i; k > from; k--) {
+            struct group_version *a = &v->versions[k - 1], *b = &v->versions[k], swap = *a;
+            int order = strcmp(a->group, b->group);
+            if (order < 0 || (order == 0 && custom_version_order(a->version, b->version) <= 0))
+                break;
+            *a = *b;
+            *b = swap;
+        }
+    for (size_t i = from; i < v->versions_len; i++) {
+        bool first = true;
+        for (size_t k = 0; k < i; k++)
+            first &= strcmp(v->versions[k].group, v->versions[i].group) != 0;
+        v->versions[i].preferred = first;
+    }
+}
+
+static void served_list(struct arena *a, const struct custom_set *customs, struct served *v)
+{
+    size_t most = resources_len;
+    for (size_t i = 0; i < customs->types_len; i++)
+        most += customs->types[i]->versions_len;
+    *v = (struct served){.resources = arena_array(a, const struct resource *, most + 1),
+                         .versions =
+                             arena_array(a, struct group_version, group_versions_len + most + 1)};
+    for (size_t i = 0; i < group_versions_len; i++)
+        v->versions[v->versions_len++] = group_versions[i];
+    for (size_t i = 0; i < resources_len; i++)
+        v->resources[v->resources_len++] = &resources[i];
+    for (size_t i = 0; i < customs->types_len; i++) {
+        const struct custom_type *t = customs->types[i];
+        for (size_t k = 0; t->established && k < t->versions_len; k++)
+            if (t->versions[k].served)
+                add_resource(v, &t->versions[k].resource);
+    }
+    order_custom(v, group_versions_len);
 }
 
 /* ---- JSON pieces ---- */
@@ -80,7 +149,7 @@ static void plain_resource(struct buf *b, const struct resource *r)
 {
     buf_printf(b, "{\"name\":\"%s\",\"singularName\":\"%s\",\"namespaced\":%s,\"kind\":\"%s\"",
                r->plural, r->singular, r->namespaced ? "true" : "false", r->kind);
-    json_verbs(b, r->verbs);
+    json_verbs(b, resource_listed_verbs(r));
     json_names(b, "shortNames", r->short_names);
     json_names(b, "categories", r->categories);
     buf_append_char(b, '}');
@@ -95,37 +164,38 @@ static void plain_resource(struct buf *b, const struct resource *r)
     }
 }
 
-bool discovery_resources(const char *group, const char *version, struct buf *b)
+static bool write_resources(const struct served *v, const char *group, const char *version,
+                            struct buf *b)
 {
     size_t n = 0;
     buf_printf(b, "{\"kind\":\"APIResourceList\",%s\"groupVersion\":\"%s%s%s\",\"resources\":[",
                *group ? "\"apiVersion\":\"v1\"," : "", group, *group ? "/" : "", version);
-    for (size_t i = 0; i < resources_len; i++) {
-        if (!served_here(&resources[i], group, version))
+    for (size_t i = 0; i < v->resources_len; i++) {
+        if (!served_here(v->resources[i], group, version))
             continue;
         if (n++)
             buf_append_char(b, ',');
-        plain_resource(b, &resources[i]);
+        plain_resource(b, v->resources[i]);
     }
     buf_append_cstr(b, "]}\n");
     return n > 0;
 }
 
-static bool first_of_group(size_t i)
+static bool first_of_group(const struct served *v, size_t i)
 {
     for (size_t k = 0; k < i; k++)
-        if (strcmp(group_versions[k].group, group_versions[i].group) == 0)
+        if (strcmp(v->versions[k].group, v->versions[i].group) == 0)
             return false;
-    return *group_versions[i].group != 0;
+    return *v->versions[i].group != 0;
 }
 
-static void group_body(struct buf *b, const char *group)
+static void group_body(const struct served *v, struct buf *b, const char *group)
 {
     const struct group_version *preferred = NULL;
     bool any = false;
     buf_printf(b, "\"name\":\"%s\",\"versions\":[", group);
-    for (size_t i = 0; i < group_versions_len; i++) {
-        const struct group_version *gv = &group_versions[i];
+    for (size_t i = 0; i < v->versions_len; i++) {
+        const struct group_version *gv = &v->versions[i];
         if (strcmp(gv->group, group) != 0)
             continue;
         buf_printf(b, "%s{\"groupVersion\":\"%s\",\"version\":\"%s\"}", any ? "," : "",
@@ -138,28 +208,28 @@ static void group_body(struct buf *b, const char *group)
                preferred ? preferred->api_version : "", preferred ? preferred->version : "");
 }
 
-bool discovery_group(const char *group, struct buf *b)
+static bool write_group(const struct served *v, const char *group, struct buf *b)
 {
     bool known = false;
-    for (size_t i = 0; i < group_versions_len; i++)
-        known |= *group && strcmp(group_versions[i].group, group) == 0;
+    for (size_t i = 0; i < v->versions_len; i++)
+        known |= *group && strcmp(v->versions[i].group, group) == 0;
     if (!known)
         return false;
     buf_append_cstr(b, "{\"kind\":\"APIGroup\",\"apiVersion\":\"v1\",");
-    group_body(b, group);
+    group_body(v, b, group);
     buf_append_cstr(b, "}\n");
     return true;
 }
 
-void discovery_groups(struct buf *b)
+static void write_groups(const struct served *v, struct buf *b)
 {
     bool any = false;
     buf_append_cstr(b, "{\"kind\":\"APIGroupList\",\"apiVersion\":\"v1\",\"groups\":[");
-    for (size_t i = 0; i < group_versions_len; i++) {
-        if (!first_of_group(i))
+    for (size_t i = 0; i < v->versions_len; i++) {
+        if (!first_of_group(v, i))
             continue;
         buf_append_cstr(b, any ? ",{" : "{");
-        group_body(b, group_versions[i].group);
+        group_body(v, b, v->versions[i].group);
         buf_append_char(b, '}');
         any = true;
     }
@@ -180,7 +250,7 @@ static void aggregated_resource(struct buf *b, const struct resource *r)
     response_kind(b, r->group, r->version, r->kind);
     buf_printf(b, ",\"scope\":\"%s\",\"singularResource\":\"%s\"",
                r->namespaced ? "Namespaced" : "Cluster", r->singular);
-    json_verbs(b, r->verbs);
+    json_verbs(b, resource_listed_verbs(r));
     json_names(b, "shortNames", r->short_names);
     json_names(b, "categories", r->categories);
     if (r->subresources && r->subresources->name) {
@@ -196,23 +266,24 @@ static void aggregated_resource(struct buf *b, const struct resource *r)
     buf_append_char(b, '}');
 }
 
-static void aggregated_version(struct buf *b, const struct group_version *gv)
+static void aggregated_version(const struct served *v, struct buf *b,
+                               const struct group_version *gv)
 {
     bool any = false;
     buf_printf(b, "{\"version\":\"%s\",\"resources\":[", gv->version);
-    for (size_t i = 0; i < resources_len; i++) {
-        if (!served_here(&resources[i], gv->group, gv->version))
+    for (size_t i = 0; i < v->resources_len; i++) {
+        if (!served_here(v->resources[i], gv->group, gv->version))
             continue;
         if (any)
             buf_append_char(b, ',');
         any = true;
-        aggregated_resource(b, &resources[i]);
+        aggregated_resource(b, v->resources[i]);
     }
     buf_append_cstr(b, "],\"freshness\":\"Current\"}");
 }
 
 /* Preferred versions come first: the table's order within a group. */
-static void aggregated_group(struct buf *b, const char *group)
+static void aggregated_group(const struct served *v, struct buf *b, const char *group)
 {
     bool any = false;
     if (*group)
@@ -221,19 +292,18 @@ static void aggregated_group(struct buf *b, const char *group)
     else
         buf_append_cstr(b, "{\"metadata\":{\"creationTimestamp\":null},\"versions\":[");
     for (int pass = 0; pass < 2; pass++)
-        for (size_t i = 0; i < group_versions_len; i++) {
-            if (strcmp(group_versions[i].group, group) != 0 ||
-                group_versions[i].preferred != (pass == 0))
+        for (size_t i = 0; i < v->versions_len; i++) {
+            if (strcmp(v->versions[i].group, group) != 0 || v->versions[i].preferred != (pass == 0))
                 continue;
             if (any)
                 buf_append_char(b, ',');
             any = true;
-            aggregated_version(b, &group_versions[i]);
+            aggregated_version(v, b, &v->versions[i]);
         }
     buf_append_cstr(b, "]}");
 }
 
-void discovery_aggregated(bool core, bool v2beta1, struct buf *b)
+static void write_aggregated(const struct served *v, bool core, bool v2beta1, struct buf *b)
 {
     bool any = false;
     buf_printf(b,
@@ -241,15 +311,15 @@ void discovery_aggregated(bool core, bool v2beta1, struct buf *b)
                "%s\",\"metadata\":{},\"items\":[",
                v2beta1 ? "v2beta1" : "v2");
     if (core) {
-        aggregated_group(b, "");
+        aggregated_group(v, b, "");
     } else {
-        for (size_t i = 0; i < group_versions_len; i++) {
-            if (!first_of_group(i))
+        for (size_t i = 0; i < v->versions_len; i++) {
+            if (!first_of_group(v, i))
                 continue;
             if (any)
                 buf_append_char(b, ',');
             any = true;
-            aggregated_group(b, group_versions[i].group);
+            aggregated_group(v, b, v->versions[i].group);
         }
     }
     buf_append_cstr(b, "]}\n");
@@ -257,40 +327,68 @@ void discovery_aggregated(bool core, bool v2beta1, struct buf *b)
 
 /* ---- documents and paths ---- */
 
-typedef bool make_fn(const void *arg, struct buf *out);
+typedef bool make_fn(const struct served *v, const void *arg, struct buf *out);
 
-/* The document under `key`, made on first use. NULL: there is none. */
-static const struct document *document(struct discovery *d, const char *key, make_fn *make,
-                                       const void *arg)
+static struct document *make_document(struct discovery *d, struct str key, make_fn *make,
+                                      const void *arg, const struct custom_set *customs)
 {
-    pthread_mutex_lock(&d->lock);
-    struct document *doc = map_get(&d->documents, str_from(key));
-    if (!doc) {
-        struct buf b;
-        buf_init(&b);
-        if (make(arg, &b) && d->documents.len < DOCUMENTS_MAX) {
-            doc = mem_zalloc(sizeof *doc);
-            doc->body = blob_from(b.data, b.len);
-            unsigned char sum[SHA256_DIGEST_LENGTH];
-            SHA256((const unsigned char *)b.data, b.len, sum);
-            for (size_t i = 0; i < sizeof sum; i++)
-                snprintf(doc->hash + 2 * i, 3, "%02X", sum[i]);
-            map_put(&d->documents, str_from(key), doc);
-        }
-        buf_free(&b);
+    struct document *doc = NULL;
+    struct arena a;
+    struct served v;
+    struct buf b;
+    arena_init(&a);
+    buf_init(&b);
+    served_list(&a, customs, &v);
+    if (make(&v, arg, &b)) {
+        doc = mem_zalloc(sizeof *doc);
+        doc->body = blob_from(b.data, b.len);
+        unsigned char sum[SHA256_DIGEST_LENGTH];
+        SHA256((const unsigned char *)b.data, b.len, sum);
+        for (size_t i = 0; i < sizeof sum; i++)
+            snprintf(doc->hash + 2 * i, 3, "%02X", sum[i]);
+        if (d->documents.len >= DOCUMENTS_MAX)
+            forget_documents(d);
+        map_put(&d->documents, key, doc);
     }
-    pthread_mutex_unlock(&d->lock);
+    buf_free(&b);
+    arena_free(&a);
     return doc;
 }
 
-/* ETag and 304. */
-static void answer(struct rest *rq, const struct document *doc, const char *type)
+/* The document under `key`, made on first use and when custom resources have changed: *out with a reference to
+ * the body. False: there is none. */
+static bool document(struct rest *rq, const char *key, make_fn *make, const void *arg,
+                     struct document *out)
 {
-    if (!doc) {
+    struct discovery *d = rq->server->discovery;
+    const struct custom_set *customs = custom_set_get(rq->server->custom);
+    pthread_mutex_lock(&d->lock);
+    if (d->generation != customs->generation) {
+        forget_documents(d);
+        d->generation = customs->generation;
+    }
+    struct document *doc = map_get(&d->documents, str_from(key));
+    if (!doc)
+        doc = make_document(d, str_from(key), make, arg, customs);
+    if (doc) {
+        *out = *doc;
+        blob_ref(out->body);
+    }
+    pthread_mutex_unlock(&d->lock);
+    custom_set_put(rq->server->custom, customs);
+    return doc != NULL;
+}
+
+/* ETag and 304. */
+static void answer(struct rest *rq, const char *key, make_fn *make, const void *arg,
+                   const char *type)
+{
+    struct document doc;
+    if (!document(rq, key, make, arg, &doc)) {
         rest_status(rq, status_path_not_found(rq->a));
         return;
     }
-    const char *etag = arena_printf(rq->a, "\"%s\"", doc->hash);
+    const char *etag = arena_printf(rq->a, "\"%s\"", doc.hash);
     struct http_header h[] = {
         {STR("content-type"), str_from(type)},
         {STR("etag"), str_from(etag)},
@@ -301,28 +399,30 @@ static void answer(struct rest *rq, const struct document *doc, const char *type
     if (str_eqz(http_header_get(rq->x, "if-none-match"), etag)) {
         rq->code = 304;
         http_respond(rq->x, 304, h, n, STR_NONE);
-        return;
+    } else {
+        rq->code = 200;
+        http_respond_blob(rq->x, 200, h, n, doc.body);
     }
-    rq->code = 200;
-    http_respond_blob(rq->x, 200, h, n, doc->body);
+    blob_unref(doc.body);
 }
 
-static bool make_groups(const void *arg, struct buf *out)
+static bool make_groups(const struct served *v, const void *arg, struct buf *out)
 {
     (void)arg;
-    discovery_groups(out);
+    write_groups(v, out);
     return true;
 }
 
-static bool make_aggregated(const void *arg, struct buf *out)
+static bool make_aggregated(const struct served *v, const void *arg, struct buf *out)
 {
     const bool *flags = arg;
-    discovery_aggregated(flags[0], flags[1], out);
+    write_aggregated(v, flags[0], flags[1], out);
     return true;
 }
 
-static bool make_core_versions(const void *arg, struct buf *out)
+static bool make_core_versions(const struct served *v, const void *arg, struct buf *out)
 {
+    (void)v;
     (void)arg;
     buf_append_cstr(
         out,
@@ -330,7 +430,7 @@ static bool make_core_versions(const void *arg, struct buf *out)
     return true;
 }
 
-static void serve_roots(struct discovery *d, struct rest *rq, bool core)
+static void serve_roots(struct rest *rq, bool core)
 {
     struct accept accept;
     if (!negotiate_accept(http_header_get(rq->x, "accept"), true, &accept))
@@ -338,13 +438,13 @@ static void serve_roots(struct discovery *d, struct rest *rq, bool core)
     if (accept.aggregated_v2 || accept.aggregated_v2beta1) {
         bool flags[2] = {core, accept.aggregated_v2beta1};
         const char *key = arena_printf(rq->a, "aggregated:%d:%d", flags[0], flags[1]);
-        answer(rq, document(d, key, make_aggregated, flags),
+        answer(rq, key, make_aggregated, flags,
                flags[1]
                    ? "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
                    : "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
         return;
     }
-    answer(rq, document(d, core ? "/api" : "/apis", core ? make_core_versions : make_groups, NULL),
+    answer(rq, core ? "/api" : "/apis", core ? make_core_versions : make_groups, NULL,
            "application/json");
 }
 
@@ -352,25 +452,25 @@ struct gv_name {
     const char *group, *version;
 };
 
-static bool make_resources(const void *arg, struct buf *out)
+static bool make_resources(const struct served *v, const void *arg, struct buf *out)
 {
     const struct gv_name *gv = arg;
-    return discovery_resources(gv->group, gv->version, out);
+    return write_resources(v, gv->group, gv->version, out);
 }
 
-static bool make_group(const void *arg, struct buf *out)
+static bool make_group(const struct served *v, const void *arg, struct buf *out)
 {
-    return discovery_group(arg, out);
+    return write_group(v, arg, out);
 }
 
-bool discovery_serve(struct discovery *d, struct rest *rq)
+bool discovery_serve(struct rest *rq)
 {
     char *path = arena_strdup(rq->a, rq->info.path);
     size_t n = strlen(path);
     while (n > 1 && path[n - 1] == '/')
         path[--n] = 0;
     if (strcmp(path, "/api") == 0 || strcmp(path, "/apis") == 0) {
-        serve_roots(d, rq, path[4] == 0);
+        serve_roots(rq, path[4] == 0);
         return true;
     }
     struct gv_name gv = {"", ""};
@@ -379,7 +479,7 @@ bool discovery_serve(struct discovery *d, struct rest *rq)
     } else if (strncmp(path, "/apis/", 6) == 0) {
         char *slash = strchr(path + 6, '/');
         if (!slash) {
-            answer(rq, document(d, path, make_group, path + 6), "application/json");
+            answer(rq, path, make_group, path + 6, "application/json");
             return true;
         }
         if (strchr(slash + 1, '/'))
@@ -389,6 +489,6 @@ bool discovery_serve(struct discovery *d, struct rest *rq)
     } else {
         return false;
     }
-    answer(rq, document(d, path, make_resources, &gv), "application/json");
+    answer(rq, path, make_resources, &gv, "application/json");
     return true;
 }

@@ -101,7 +101,8 @@ static int specificity(struct str type)
     return str_eqz(type, "*/*") ? 0 : str_has_suffix(type, STR("/*")) ? 1 : 2;
 }
 
-bool negotiate_accept(struct str header, bool discovery, struct accept *out)
+/* The clause most wanted of those that can be served; `custom`: none in protobuf but of metadata. */
+static bool choose(struct str header, bool discovery, bool custom, struct accept *out)
 {
     *out = (struct accept){0};
     if (str_trim(header).n == 0)
@@ -114,6 +115,9 @@ bool negotiate_accept(struct str header, bool discovery, struct accept *out)
         struct accept candidate;
         bool serves = clause_serves(&c, discovery, &candidate);
         known |= candidate.known_type;
+        /* Custom objects have no protobuf form but that of their metadata. */
+        serves = serves && !(custom && candidate.media == MEDIA_PROTOBUF &&
+                             candidate.transform != TRANSFORM_METADATA);
         if (!serves || c.q <= 0 || c.q < best ||
             (c.q == best && found && specificity(c.type) <= how))
             continue;
@@ -124,6 +128,16 @@ bool negotiate_accept(struct str header, bool discovery, struct accept *out)
     }
     out->known_type = known;
     return found;
+}
+
+bool negotiate_accept(struct str header, bool discovery, struct accept *out)
+{
+    return choose(header, discovery, false, out);
+}
+
+bool negotiate_accept_custom(struct str header, struct accept *out)
+{
+    return choose(header, false, true, out);
 }
 
 bool negotiate_content_type(struct str header, enum media *out)

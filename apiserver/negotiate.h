@@ -38,10 +38,13 @@ struct accept {
  * forms and forbids tables.
  */
 bool negotiate_accept(struct str header, bool discovery, struct accept *out);
+/* The same for custom resources, which have no protobuf form but that of their metadata. */
+bool negotiate_accept_custom(struct str header, struct accept *out);
 /* Media of a request body; an empty type is JSON. False: 415. */
 bool negotiate_content_type(struct str header, enum media *out);
 const char *media_type(enum media media);
 /* What a 406 or 415 lists. */
+#define ACCEPTED_MEDIA_CUSTOM "application/json, application/yaml"
 #define ACCEPTED_MEDIA "application/json, application/yaml, application/vnd.kubernetes.protobuf"
 #define ACCEPTED_STREAMS \
     "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"

@@ -2,6 +2,7 @@
  * Answers, bodies and keys: see rest.h.
  */
 #include "apiserver/rest.h"
+#include "api/custom.h"
 #include "apiserver/table.h"
 #include "base/gzip.h"
 #include "base/mem.h"
@@ -258,8 +259,11 @@ struct status *rest_field_problems(struct rest *rq, const struct field_problems 
 void *rest_decode(struct rest *rq, const struct schema_message *m)
 {
     enum media media;
-    if (!negotiate_content_type(http_header_get(rq->x, "content-type"), &media)) {
-        rest_status(rq, status_unsupported_media(rq->a, ACCEPTED_MEDIA));
+    bool known = negotiate_content_type(http_header_get(rq->x, "content-type"), &media);
+    bool custom = custom_of_message(m) != NULL;
+    if (!known || (custom && media == MEDIA_PROTOBUF)) {
+        rest_status(
+            rq, status_unsupported_media(rq->a, custom ? ACCEPTED_MEDIA_CUSTOM : ACCEPTED_MEDIA));
         return NULL;
     }
     if (rq->x->body.n == 0) {
@@ -322,7 +326,7 @@ int rest_load(struct apiserver *s, struct arena *a, const struct resource *r, co
     int rc = read_pair(s->kv, a, rest_key(a, r, ns, name), &pair, err);
     if (rc <= 0)
         return rc;
-    rc = stored_decode(a, pair.value, pair.mod_rev, NULL, out, err);
+    rc = stored_decode(a, pair.value, pair.mod_rev, rest_kept_message(r), out, err);
     return rc < 0 ? rc : 1;
 }
 

@@ -114,10 +114,17 @@ int rest_read(struct rest *rq, struct str key, struct kv_pair *out, struct error
 /* Local read and decode of one object of a resource. Same result. */
 int rest_load(struct apiserver *s, struct arena *a, const struct resource *r, const char *ns,
               const char *name, void **out, struct error *err);
-/* The schema message a resource speaks, and the one it is stored as. */
+/* The schema message a resource speaks. */
 static inline const struct schema_message *rest_message(const struct resource *r)
 {
-    return schema_get(r->message);
+    return resource_message(r);
+}
+
+/* What a resource's objects are decoded as to be changed: the version stored, and for custom resources, which are
+ * all stored alike, the request's own. */
+static inline const struct schema_message *rest_kept_message(const struct resource *r)
+{
+    return r->custom ? resource_message(r) : NULL;
 }
 
 /*

@@ -2,6 +2,8 @@
  * Which handler serves an authorised resource request.
  */
 #include "apiserver/rest.h"
+#include "api/custom.h"
+#include "apiserver/custom/registry.h"
 #include "apiserver/event_lease.h"
 
 /* Resources without storage answer only what the request itself says. */
@@ -120,7 +122,10 @@ static void lease_ready(struct rest *rq, int code)
 static bool resolve(struct rest *rq)
 {
     const struct request_info *i = &rq->info;
-    rq->r = resource_find(str_from(i->group), str_from(i->version), str_from(i->resource));
+    struct str group = str_from(i->group), version = str_from(i->version);
+    rq->r = resource_find(group, version, str_from(i->resource));
+    if (!rq->r) /* released with the exchange */
+        rq->r = custom_resource_find(rq->server->custom, group, version, str_from(i->resource));
     bool bad_scope =
         rq->r && !rq->r->namespaced && *i->ns && strcmp(i->resource, "namespaces") != 0;
     bool proxied = strcmp(i->subresource, "proxy") == 0;
@@ -159,13 +164,18 @@ void rest_dispatch(struct rest *rq)
         dispatch(rq); /* what is acceptable is for whoever answers to say */
         return;
     }
-    if (!negotiate_accept(http_header_get(rq->x, "accept"), false, &rq->accept)) {
+    const struct custom_version *custom = rq->r->custom;
+    struct str accept = http_header_get(rq->x, "accept");
+    if (custom ? !negotiate_accept_custom(accept, &rq->accept)
+               : !negotiate_accept(accept, false, &rq->accept)) {
         bool known = rq->accept.known_type;
+        const char *offered = custom ? ACCEPTED_MEDIA_CUSTOM : ACCEPTED_MEDIA;
         rq->accept = (struct accept){0};
-        rest_status(rq,
-                    known ? status_not_acceptable(rq->a, ACCEPTED_MEDIA) : status_no_media(rq->a));
+        rest_status(rq, known ? status_not_acceptable(rq->a, offered) : status_no_media(rq->a));
         return;
     }
+    if (custom && custom->warning)
+        rest_warn(rq, custom->warning);
     rq->pretty = query_bool(rq->a, rq->info.query, "pretty");
     if (writes_events(rq))
         event_lease_ensure(rq, lease_ready);

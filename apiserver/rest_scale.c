@@ -4,6 +4,7 @@
 #include "api/meta.h"
 #include "api/patch.h"
 #include "api/selector.h"
+#include "apiserver/custom/view.h"
 #include "apiserver/write.h"
 #include "proto/apps_v1.pb-c.h"
 #include "proto/autoscaling_v1.pb-c.h"
@@ -70,6 +71,9 @@ static char *selector_text(struct arena *a, const struct scalable *s)
 
 static Autoscaling__V1__Scale *scale_of(struct arena *a, void *object)
 {
+    Autoscaling__V1__Scale *custom = custom_scale_of(a, object);
+    if (custom)
+        return custom;
     const Meta__V1__ObjectMeta *meta = object_meta(object);
     struct scalable s = scalable_of(object);
     Autoscaling__V1__Scale *scale = api_new(a, Autoscaling__V1__Scale);
@@ -131,10 +135,13 @@ static struct status *scale_change(struct write *w)
         status_invalid_finish(a, s);
         return s;
     }
-    void *obj = object_clone(a, w->old);
-    struct scalable s = scalable_of(obj);
-    *s.replicas = scale->spec->replicas;
-    *s.has_replicas = 1;
+    void *obj = custom_scaled(a, w->old, scale->spec->replicas);
+    if (!obj) {
+        obj = object_clone(a, w->old);
+        struct scalable s = scalable_of(obj);
+        *s.replicas = scale->spec->replicas;
+        *s.has_replicas = 1;
+    }
     Meta__V1__ObjectMeta *meta = object_meta(obj);
     meta->resource_version = scale->metadata->resource_version;
     if (*scale->metadata->uid)
@@ -149,7 +156,7 @@ static void scale_done(struct write *w, struct status *s)
     struct error err;
     if (s)
         rest_status(rq, s);
-    else if (stored_decode(rq->a, w->stored, w->rev, NULL, &object, &err) < 0)
+    else if (stored_decode(rq->a, w->stored, w->rev, rest_kept_message(w->r), &object, &err) < 0)
         rest_status(rq, status_internal(rq->a, "%s", err.message));
     else
         rest_object(rq, 200, scale_of(rq->a, object));

@@ -185,6 +185,12 @@ void rest_patch(struct rest *rq)
                                    "application/strategic-merge-patch+json"));
         return;
     }
+    if (rq->r->custom && u->type == PATCH_STRATEGIC) {
+        rest_status(rq, status_unsupported_media(
+                            rq->a, "application/json-patch+json, application/merge-patch+json, "
+                                   "application/apply-patch+yaml"));
+        return;
+    }
     if (u->type == PATCH_APPLY) {
         rest_apply(rq);
         return;

@@ -5,6 +5,7 @@
  * A client that does not take its events is bounded: initial objects wait for it (on_drain), and live
  * events past WATCH_QUEUE_MAX end its stream; it starts again from the last version it saw.
  */
+#include "api/custom.h"
 #include "api/meta.h"
 #include "apiserver/list_version.h"
 #include "apiserver/table.h"
@@ -246,6 +247,11 @@ static const struct watcher_events watcher_events = {
 
 static void go_live(struct watch *w, int64_t seen)
 {
+    const struct custom_version *custom = w->rq->r->custom;
+    if (custom && atomic_load(&custom->type->retired)) {
+        end(w, false); /* its definition changed meanwhile */
+        return;
+    }
     w->watcher.select = &w->select;
     w->watcher.events = &watcher_events;
     w->start = seen;

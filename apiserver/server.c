@@ -5,6 +5,7 @@
 #include "apiserver/server.h"
 #include "apiserver/admission/admission.h"
 #include "apiserver/allocator.h"
+#include "apiserver/custom/registry.h"
 #include "apiserver/discovery.h"
 #include "apiserver/keeper.h"
 #include "apiserver/node_client.h"
@@ -127,6 +128,7 @@ static void on_done(struct http_exchange *x)
         atomic_fetch_sub(rq->counted_mutating ? &s->mutating_inflight : &s->inflight, 1);
     if (rq->budget)
         kv_budget_give(s->kv, rq->budget);
+    resource_unref(rq->r);
     unsigned class = (unsigned)rq->code / 100;
     if (class >= 1 && class <= 5 && s->metrics->codes[class])
         counter_add(s->metrics->codes[class], 1);
@@ -348,8 +350,7 @@ static void serve_path(struct rest *rq)
                      STR("{\"paths\":[\"/api\",\"/api/v1\",\"/apis\",\"/healthz\",\"/livez\",\"/"
                          "metrics\",\"/openapi/v2\",\"/openapi/v3\","
                          "\"/readyz\",\"/version\"]}\n"));
-    else if (!openapi_service_serve(rq->server->openapi, rq) &&
-             !discovery_serve(rq->server->discovery, rq))
+    else if (!openapi_service_serve(rq->server->openapi, rq) && !discovery_serve(rq))
         rest_status(rq, status_path_not_found(rq->a));
 }
 
@@ -507,7 +508,11 @@ static int setup(struct apiserver *s, struct error *err)
               &(struct tls_options){.insecure_skip_verify = true, .alpn = node.alpn}, err)))
         return err->code;
     s->discovery = discovery_new();
+    s->custom = custom_registry_new(s);
     s->openapi = openapi_service_new();
+    openapi_service_source(
+        s->openapi,
+        &(struct openapi_source){s->custom, custom_openapi_generation, custom_openapi_list});
     s->metrics = metrics_make(c->metrics);
     if (c->metrics) {
         metrics_gauge_fn(c->metrics, "apiserver_current_inflight_requests", NULL,
@@ -538,8 +543,15 @@ static void worker_close(void *arg)
     struct worker *w = arg;
     if (w->index == 0)
         authz_close(w->server->authz);
+    if (w->index == 0)
+        custom_registry_unfollow(w->server->custom);
     watch_hubs_free(w->hubs);
     object_cache_free(w->cache);
+}
+
+static void follow_custom(void *arg)
+{
+    custom_registry_follow(arg);
 }
 
 static void end_watches(void *arg)
@@ -582,6 +594,7 @@ static void free_all(struct apiserver *s)
     jwt_signer_free(s->sa_signer);
     discovery_free(s->discovery);
     openapi_service_free(s->openapi);
+    custom_registry_free(s->custom);
     mem_free(s->metrics);
     mem_free(s->service_net);
     mem_free(s->workers);
@@ -604,6 +617,7 @@ struct apiserver *apiserver_start(const struct apiserver_config *config, struct 
         s->workers[i] = (struct worker){.server = s, .loop = loops[i], .index = i};
         loop_call(loops[i], worker_open, &s->workers[i]);
     }
+    loop_call(loops[0], follow_custom, s->custom);
     struct http_server_options http = {.loops = loops,
                                        .loops_len = config->loops_len,
                                        .ctx = s,
@@ -616,6 +630,7 @@ struct apiserver *apiserver_start(const struct apiserver_config *config, struct 
     loop_call(loops[0], listen_on_loop, &l);
     if (l.rc < 0) {
         error_wrap(err, "--secure-port");
+        custom_registry_stop(s->custom);
         free_all(s);
         return NULL;
     }
@@ -632,6 +647,7 @@ void apiserver_stop(struct apiserver *s, uint64_t grace_ms)
 {
     atomic_store(&s->stopping, true);
     keeper_stop(s->keeper);
+    custom_registry_stop(s->custom);
     for (size_t i = 0; i < s->workers_len; i++)
         loop_call(s->workers[i].loop, end_watches, &s->workers[i]);
     http_server_stop_wait(s->http, grace_ms);

@@ -104,6 +104,7 @@ struct apiserver {
     struct jwt_signer *sa_signer;
     struct service_net *service_net; /* allocator.h */
     struct discovery *discovery;
+    struct custom_registry *custom;  /* custom/registry.h */
     struct openapi_service *openapi; /* openapi_service.h */
     struct keeper *keeper;           /* self-maintained objects, compaction (keeper.h) */
     struct http_metrics *metrics;

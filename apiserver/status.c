@@ -167,6 +167,8 @@ static const char *cause_reason(enum field_error_type type)
         return "FieldValueTooLong";
     case FIELD_TOO_MANY:
         return "FieldValueTooMany";
+    case FIELD_TYPE_INVALID:
+        return "FieldValueTypeInvalid";
     case FIELD_INTERNAL:
         break;
     }

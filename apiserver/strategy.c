@@ -45,6 +45,8 @@ static const struct strategy counted[] = {
 
 static const struct strategy *const special[] = {
     &strategy_pod,
+    &strategy_custom,
+    &strategy_crd,
     &strategy_node,
     &strategy_namespace,
     &strategy_secret,
@@ -411,6 +413,8 @@ struct status *change_delete(struct write *w, const struct delete_options *o)
     void *obj = object_clone(a, w->old);
     Meta__V1__ObjectMeta *meta = object_meta(obj);
     int64_t grace = st->grace ? st->grace(w->old, o) : 0;
+    if (st->prepare_delete)
+        st->prepare_delete(w, obj);
     apply_propagation(a, meta, o->propagation);
     if (schema_of(obj)->id == Core__V1__Namespace__SCHEMA && namespace_held(obj))
         ((Core__V1__Namespace *)obj)->status->phase = (char *)"Terminating";

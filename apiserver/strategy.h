@@ -27,6 +27,8 @@ struct strategy {
     /* Reset what clients may not choose; before defaults. */
     void (*prepare_create)(struct write *w, void *obj);
     void (*prepare_update)(struct write *w, void *obj, const void *old);
+    /* When an object is first deleted: finalizers, status. */
+    void (*prepare_delete)(struct write *w, void *obj);
     /* Status updates keep spec; what else is kept or taken. */
     void (*prepare_status)(struct write *w, void *obj, const void *old);
     /* Admission after defaults, before validation: changes the object, or refuses. */
@@ -49,5 +51,7 @@ extern const struct strategy strategy_service, strategy_service_cidr; /* strateg
 extern const struct strategy strategy_job; /* strategy_batch.c */
 extern const struct strategy strategy_role, strategy_cluster_role, strategy_role_binding,
     strategy_cluster_role_binding; /* strategy_rbac.c */
+
+extern const struct strategy strategy_custom, strategy_crd; /* custom/strategy.c */
 
 #endif

@@ -3,6 +3,7 @@
  */
 #include "apiserver/table.h"
 #include "api/meta.h"
+#include "apiserver/custom/view.h"
 #include "apiserver/rest.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -61,6 +62,12 @@ void cell_int(struct cells *c, int64_t v)
     buf_printf(c->out, "%lld", (long long)v);
 }
 
+void cell_raw(struct cells *c, const char *json)
+{
+    separate(c);
+    buf_append_cstr(c->out, json);
+}
+
 void cell_bool(struct cells *c, bool v)
 {
     separate(c);
@@ -86,8 +93,9 @@ const char *cell_age(struct cells *c, int64_t time_s)
 
 static bool print_special(struct cells *c, const void *object)
 {
-    return table_print_pod(c, object) || table_print_core(c, object) ||
-           table_print_apps(c, object) || table_print_other(c, object);
+    return table_print_custom(c, object) || table_print_pod(c, object) ||
+           table_print_core(c, object) || table_print_apps(c, object) ||
+           table_print_other(c, object);
 }
 
 static void write_cells(const struct resource *r, const void *object, struct cells *c)
@@ -112,7 +120,7 @@ static int write_row(const struct resource *r, struct str stored, int64_t revisi
     struct arena a;
     arena_init(&a);
     void *object;
-    int rc = stored_decode(&a, stored, revision, schema_get(r->message), &object, err);
+    int rc = stored_decode(&a, stored, revision, resource_message(r), &object, err);
     if (rc == 0) {
         struct cells c = {.out = out, .a = &a, .now_s = o.now_s};
         buf_append_cstr(out, "{\"cells\":[");

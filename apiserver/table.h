@@ -55,6 +55,7 @@ struct cells {
 void cell_string(struct cells *c, const char *s);
 void cell_printf(struct cells *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void cell_int(struct cells *c, int64_t v);
+void cell_raw(struct cells *c, const char *json); /* a number as it is written */
 void cell_bool(struct cells *c, bool v);
 void cell_null(struct cells *c);
 /* "5m", "<unknown>" for zero times. */

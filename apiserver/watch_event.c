@@ -1,6 +1,7 @@
 /*
  * Encoded events, kept with the store's event and shared by all watchers: see watch_hub.h.
  */
+#include "api/custom.h"
 #include "apiserver/table.h"
 #include "apiserver/watch_hub.h"
 #include "base/clock.h"
@@ -33,10 +34,19 @@ void watch_event_cache_free(void *cached)
     mem_free(e);
 }
 
+/* Versions of custom resources have a slot each, as far as there are slots; KV_EVENT_CACHE_SLOTS: none. */
+static unsigned slot_of(const struct resource *r)
+{
+    if (!r->custom)
+        return r->message == r->stored_as ? 0 : 1;
+    size_t version = (size_t)(r->custom - r->custom->type->versions);
+    return version < KV_EVENT_CACHE_SLOTS ? (unsigned)version : KV_EVENT_CACHE_SLOTS;
+}
+
 /* Slot 0 holds the stored version's encodings, slot 1 those of its other version (events). */
 static struct encoded *cache_of(const struct resource *r, struct kv_event *event)
 {
-    unsigned slot = r->message == r->stored_as ? 0 : 1;
+    unsigned slot = slot_of(r);
     struct encoded *e = atomic_load(&event->cache[slot]);
     if (e)
         return e;
@@ -98,6 +108,8 @@ struct blob *watch_event_blob(const struct resource *r, struct kv_event *event,
                               enum watch_type type, struct str stored, int64_t rev,
                               enum media media, enum transform transform, struct error *err)
 {
+    if (slot_of(r) == KV_EVENT_CACHE_SLOTS)
+        return encode(r, type, stored, rev, media, transform, err);
     struct encoded *e = cache_of(r, event);
     pthread_mutex_lock(&e->lock);
     struct blob **slot = &e->blobs[type][media == MEDIA_PROTOBUF][transform];

@@ -17,7 +17,8 @@ struct bucket {
 
 struct hub {
     struct watch_hubs *hubs;
-    const struct resource *r;
+    bool namespaced; /* the resource itself may go before the hub does */
+    const struct resource *pods; /* if it is they; NULL: another */
     struct arena arena;
     struct str prefix; /* "/registry/pods/" */
     struct kv_watch *watch;
@@ -109,9 +110,9 @@ static void deliver_nodes(struct hub *h, struct kv_event *e)
     char key[INDEX_KEY_MAX], text[32];
     struct str now = STR_NONE, before = STR_NONE;
     if (e->type == KV_EVENT_PUT)
-        now = stored_field(h->r, e->kv.value, "spec.nodeName", text);
+        now = stored_field(h->pods, e->kv.value, "spec.nodeName", text);
     if (e->prev.version > 0)
-        before = stored_field(h->r, e->prev.value, "spec.nodeName", text);
+        before = stored_field(h->pods, e->prev.value, "spec.nodeName", text);
     if (now.n) {
         snprintf(key, sizeof key, "h:%.*s", STR_ARG(now));
         deliver_bucket(h, key, e);
@@ -126,7 +127,7 @@ static void dispatch(struct hub *h, struct kv_event *e)
 {
     char key[INDEX_KEY_MAX];
     struct str rest = str_slice(e->kv.key, h->prefix.n, e->kv.key.n), ns = STR_NONE;
-    if (h->r->namespaced)
+    if (h->namespaced)
         str_split(&rest, '/', &ns);
     deliver_bucket(h, "*", e);
     if (ns.n) {
@@ -135,7 +136,7 @@ static void dispatch(struct hub *h, struct kv_event *e)
     }
     snprintf(key, sizeof key, "o:%.*s/%.*s", STR_ARG(ns), STR_ARG(rest));
     deliver_bucket(h, key, e);
-    if (h->r->stored_as == Core__V1__Pod__SCHEMA)
+    if (h->pods)
         deliver_nodes(h, e);
 }
 
@@ -228,7 +229,8 @@ static struct hub *hub_get(struct watch_hubs *hubs, const struct resource *r, in
         return h;
     h = mem_zalloc(sizeof *h);
     h->hubs = hubs;
-    h->r = r;
+    h->namespaced = r->namespaced;
+    h->pods = r->stored_as == Core__V1__Pod__SCHEMA ? r : NULL;
     arena_init(&h->arena);
     h->prefix = str_make(arena_dup(&h->arena, prefix, n), n);
     list_init(&h->catching_up);
@@ -399,4 +401,20 @@ void watch_hubs_each(struct watch_hubs *hubs, void (*fn)(struct watcher *w))
         each_joined(h, each_one, (int64_t)(intptr_t)&e);
         hub_release(h);
     }
+}
+
+void watch_hubs_end(struct watch_hubs *hubs, const char *storage_prefix,
+                    void (*fn)(struct watcher *w))
+{
+    char prefix[512];
+    struct each e = {fn};
+    size_t n = (size_t)snprintf(prefix, sizeof prefix, "%s/", storage_prefix);
+    struct hub *h = map_get(&hubs->hubs, str_make(prefix, n));
+    if (!h)
+        return;
+    h->dispatching = true;
+    list_for_each_safe (l, &h->catching_up)
+        fn(list_entry(l, struct watcher, link));
+    each_joined(h, each_one, (int64_t)(intptr_t)&e);
+    hub_release(h);
 }

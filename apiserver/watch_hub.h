@@ -60,6 +60,10 @@ int64_t watcher_revision(const struct watcher *w);
 /* Visit every watcher, which may be stopped meanwhile: for shutting down. */
 void watch_hubs_each(struct watch_hubs *h, void (*fn)(struct watcher *w));
 
+/* The same for the watchers of one resource, by its storage prefix. */
+void watch_hubs_end(struct watch_hubs *h, const char *storage_prefix,
+                    void (*fn)(struct watcher *w));
+
 /* The event's bytes in one form, from its cache or made now; NULL with *err. One reference. Tables are of
  * the shared kind (watch_table_shared); others are made one by one (watch_event_table). */
 struct blob *watch_event_blob(const struct resource *r, struct kv_event *event,

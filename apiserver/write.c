@@ -114,7 +114,8 @@ static int read_old(struct write *w, struct error *err)
     int rc = rest_read(w->rq, w->key, &w->old_pair, err);
     if (rc <= 0)
         return rc;
-    return stored_decode(w->rq->a, w->old_pair.value, w->old_pair.mod_rev, NULL, &w->old, err);
+    return stored_decode(w->rq->a, w->old_pair.value, w->old_pair.mod_rev, rest_kept_message(w->r),
+                         &w->old, err);
 }
 
 static void encode(struct write *w)

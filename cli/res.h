@@ -128,8 +128,6 @@ void res_table_flush(struct res_table *t);
 yyjson_mut_val *res_sorted(yyjson_mut_doc *doc, yyjson_val *value, bool keep_managed_fields);
 void res_print_json(struct res_session *s, yyjson_val *value, bool keep_managed_fields);
 void res_print_yaml(struct res_session *s, yyjson_val *value, bool keep_managed_fields);
-/* A JSONPath template in kubectl's dialect; -1 and *err when it is malformed. */
-int res_jsonpath(const char *template, yyjson_val *root, struct buf *out, struct error *err);
 
 /* A member by keys, NULL-terminated; NULL when absent. */
 yyjson_val *res_member(yyjson_val *v, ...) __attribute__((sentinel));

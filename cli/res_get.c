@@ -1,6 +1,7 @@
 /*
  * c8s get: objects as tables, JSON, YAML, names or by JSONPath; once or as they change.
  */
+#include "api/jsonpath.h"
 #include "cli/res.h"
 
 #include "base/mem.h"
@@ -264,7 +265,7 @@ static void print_object(struct get *g, yyjson_val *object)
         break;
     case OUTPUT_JSONPATH:
         buf_init(&out);
-        if (res_jsonpath(g->template, object, &out, &err) < 0)
+        if (jsonpath_render(g->template, object, &out, &err) < 0)
             res_error(&g->s, "%s", err.message);
         else
             fwrite(out.data ? out.data : "", 1, out.len, stdout);

@@ -16,6 +16,7 @@ pkg_check_modules(LLHTTP REQUIRED IMPORTED_TARGET libllhttp)
 pkg_check_modules(YYJSON REQUIRED IMPORTED_TARGET yyjson)
 pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
 pkg_check_modules(NFTABLES REQUIRED IMPORTED_TARGET libnftables)
+pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 
 option(C8S_FUZZ "build the fuzz targets (clang)" OFF)

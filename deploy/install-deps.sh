@@ -19,7 +19,7 @@ build=(build-essential cmake ninja-build ccache pkg-config python3
     libuv1-dev libprotobuf-c-dev libprotobuf-dev protobuf-compiler
     protobuf-c-compiler python3-protobuf liblmdb-dev
     libssl-dev libyaml-dev libnghttp2-dev libwslay-dev zlib1g-dev libnftables-dev libcrypt-dev
-    libcmocka-dev libyyjson-dev libllhttp-dev)
+    libpcre2-dev libcmocka-dev libyyjson-dev libllhttp-dev)
 run=(containerd runc containernetworking-plugins nftables iproute2 umoci busybox-static
     ca-certificates curl procps util-linux openssl xz-utils)
 tests=(etcd-server etcd-client skopeo jq wrk nghttp2-client lmdb-utils faketime libfuse3-dev fuse3

@@ -255,7 +255,7 @@ def write_tables(path, opt, files, messages):
     strings = Strings()
     rows, numbers, member_rows, message_rows = [], [], [], []
     special = ["PLAIN", "TIME", "MICRO_TIME", "DURATION", "QUANTITY", "INT_OR_STRING", "RAW",
-               "STRINGS", "PROPS_OR_ARRAY", "PROPS_OR_BOOL", "PROPS_OR_STRINGS"]
+               "STRINGS", "PROPS_OR_ARRAY", "PROPS_OR_BOOL", "PROPS_OR_STRINGS", "CUSTOM"]
     for m in messages:
         start = base[m.full_name]
         o = m.desc.options

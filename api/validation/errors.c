@@ -22,6 +22,7 @@ static const char *const type_texts[] = {
     [FIELD_TOO_LONG] = "Too long",
     [FIELD_TOO_MANY] = "Too many",
     [FIELD_INTERNAL] = "Internal error",
+    [FIELD_TYPE_INVALID] = "Invalid value",
 };
 
 static const char *const type_reasons[] = {
@@ -34,6 +35,7 @@ static const char *const type_reasons[] = {
     [FIELD_TOO_LONG] = "FieldValueTooLong",
     [FIELD_TOO_MANY] = "FieldValueTooMany",
     [FIELD_INTERNAL] = "InternalError",
+    [FIELD_TYPE_INVALID] = "FieldValueTypeInvalid",
 };
 
 const char *field_quote(struct arena *a, const char *s)
@@ -46,17 +48,31 @@ const char *field_quote(struct arena *a, const char *s)
     return out;
 }
 
-void field_error_add(struct field_errors *e, enum field_error_type type, const char *field,
-                     const char *bad, const char *format, ...)
+/* Room for one more; false when there are enough. */
+static bool reserve(struct field_errors *e)
 {
     if (e->len >= FIELD_ERRORS_MAX)
-        return;
+        return false;
     if (e->len == e->cap) {
         size_t cap = e->cap ? 2 * e->cap : 8;
         e->items =
             arena_grow(e->arena, e->items, e->cap * sizeof *e->items, cap * sizeof *e->items);
         e->cap = cap;
     }
+    return true;
+}
+
+void field_error_copy(struct field_errors *e, const struct field_error *from)
+{
+    if (reserve(e))
+        e->items[e->len++] = *from;
+}
+
+void field_error_add(struct field_errors *e, enum field_error_type type, const char *field,
+                     const char *bad, const char *format, ...)
+{
+    if (!reserve(e))
+        return;
     va_list args;
     va_start(args, format);
     const char *detail = arena_vprintf(e->arena, format, args);
@@ -120,6 +136,16 @@ static void path_print(struct buf *out, const struct path *p)
         buf_printf(out, "[%s]", p->name);
     else
         buf_printf(out, "%s%s", out->len ? "." : "", p->name);
+}
+
+const char *path_text(struct arena *a, const struct path *at)
+{
+    struct buf path;
+    buf_init(&path);
+    path_print(&path, at);
+    const char *text = arena_strndup(a, path.data ? path.data : "", path.len);
+    buf_free(&path);
+    return text;
 }
 
 static void add(struct field_errors *e, enum field_error_type type, const struct path *at,

@@ -55,7 +55,10 @@ struct rule_table {
     }
 
 extern const struct rule_table pod_rules, resource_rules, volume_rules, workload_rules, batch_rules,
-    core_rules, service_rules, rbac_rules;
+    core_rules, service_rules, rbac_rules, custom_rules;
+
+/* "spec.list[0].name", in the arena. */
+const char *path_text(struct arena *a, const struct path *at);
 
 /* ---- errors at a path; strings are quoted here ---- */
 

@@ -108,8 +108,8 @@ static void check_managed_fields(struct field_errors *e, const struct path *at,
 /* Webhooks and policies take any finalizer, as custom resources do. */
 static bool has_standard_finalizers(const struct resource *r)
 {
-    return r && r->message < SCHEMA_MESSAGE_COUNT &&
-           !cstr_eq(r->group, "admissionregistration.k8s.io");
+    return r && !r->custom && !cstr_eq(r->group, "admissionregistration.k8s.io") &&
+           !cstr_eq(r->group, "apiextensions.k8s.io");
 }
 
 static void check_common(const Meta__V1__ObjectMeta *meta, const struct resource *r,

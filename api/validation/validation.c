@@ -4,8 +4,8 @@
 #include "api/validation/internal.h"
 
 static const struct rule_table *const tables[] = {
-    &pod_rules,   &resource_rules, &volume_rules, &workload_rules,
-    &batch_rules, &service_rules,  &core_rules,   &rbac_rules,
+    &pod_rules,     &resource_rules, &volume_rules, &workload_rules, &batch_rules,
+    &service_rules, &core_rules,     &rbac_rules,   &custom_rules,
 };
 
 static const struct kind_rules *rules_of(const void *object)

@@ -1,6 +1,7 @@
 /*
  * JSONPath as kubectl has it, and tables.
  */
+#include "api/jsonpath.h"
 #include "cli/res.h"
 #include "base/mem.h"
 #include <setjmp.h>
@@ -65,7 +66,7 @@ static void test_jsonpath(void **state)
         struct buf out;
         struct error err = {0};
         buf_init(&out);
-        int rc = res_jsonpath(cases[i].template, root, &out, &err);
+        int rc = jsonpath_render(cases[i].template, root, &out, &err);
         if (!cases[i].want) {
             assert_true(rc < 0);
             assert_non_null(strstr(err.message, "jsonpath: "));

@@ -9,8 +9,7 @@
  *
  * Results of one expression are joined by spaces; strings are printed bare, lists and objects as JSON.
  */
-#include "cli/res.h"
-
+#include "api/jsonpath.h"
 #include "base/mem.h"
 #include "base/vec.h"
 #include <stdlib.h>
@@ -23,6 +22,14 @@ struct evaluation {
     struct buf *out;
     struct error *err;
 };
+
+/* "" for what has no text; numbers may be raw. */
+static const char *text_of(yyjson_val *v)
+{
+    if (yyjson_is_raw(v))
+        return yyjson_get_raw(v);
+    return yyjson_is_str(v) ? yyjson_get_str(v) : "";
+}
 
 static int malformed(struct evaluation *e, const char *what, struct str at)
 {
@@ -145,7 +152,7 @@ static int compare(yyjson_val *v, struct str literal)
     literal = str_trim(literal);
     bool quoted = literal.n >= 2 && (literal.p[0] == '"' || literal.p[0] == '\'');
     if (quoted)
-        return str_cmp(str_from(res_text(v)), str_slice(literal, 1, literal.n - 1));
+        return str_cmp(str_from(text_of(v)), str_slice(literal, 1, literal.n - 1));
     if (str_eqz(literal, "true") || str_eqz(literal, "false"))
         return yyjson_is_bool(v) ? yyjson_get_bool(v) - str_eqz(literal, "true") : 1;
     char *text = mem_strndup(literal.p, literal.n);
@@ -303,10 +310,10 @@ static int evaluate(struct evaluation *e, struct str path, yyjson_val *current, 
 
 /* ----------------------------------------------------------------------------------- templates --- */
 
-static void print_value(struct buf *out, yyjson_val *v)
+void jsonpath_print(yyjson_val *v, struct buf *out)
 {
     if (yyjson_is_str(v) || yyjson_is_raw(v)) {
-        buf_append_cstr(out, res_text(v));
+        buf_append_cstr(out, text_of(v));
         return;
     }
     size_t n;
@@ -341,7 +348,7 @@ static int print_expression(struct evaluation *e, struct str expression, yyjson_
     for (size_t i = 0; rc == 0 && i < found.len; i++) {
         if (i)
             buf_append_char(e->out, ' ');
-        print_value(e->out, found.items[i]);
+        jsonpath_print(found.items[i], e->out);
     }
     vec_free(&found);
     return rc;
@@ -438,7 +445,7 @@ static int render(struct evaluation *e, struct str text, yyjson_val *current, yy
     return 0;
 }
 
-int res_jsonpath(const char *template, yyjson_val *root, struct buf *out, struct error *err)
+int jsonpath_render(const char *template, yyjson_val *root, struct buf *out, struct error *err)
 {
     struct evaluation e = {out, err};
     struct str text = str_from(template);
@@ -446,4 +453,17 @@ int res_jsonpath(const char *template, yyjson_val *root, struct buf *out, struct
     if (str_find_char(text, '{') < 0 && text.n && (text.p[0] == '.' || text.p[0] == '$'))
         return print_expression(&e, text, root, root);
     return render(&e, text, root, root, 0);
+}
+
+int jsonpath_find(struct arena *a, const char *expression, yyjson_val *root, yyjson_val ***values,
+                  size_t *len, struct error *err)
+{
+    struct evaluation e = {NULL, err};
+    val_list found = {0};
+    int rc = evaluate(&e, str_from(expression), root, root, &found, 0);
+    *len = rc == 0 ? found.len : 0;
+    *values = arena_dup(a, found.items ? found.items : (yyjson_val *[]){NULL},
+                        found.len * sizeof *found.items);
+    vec_free(&found);
+    return rc;
 }
