@@ -43,6 +43,8 @@ class Member:
         self.proxy = None
         self.paused = False
         self.expected_down = False  # killed by a fault, or allowed to stop by one
+        self.replacing = None  # by an operator: how to wait for the end
+        self.log_from = 0  # what the process running now has written begins there
         self.kept_up = False  # started again whenever it stops, as a service manager would
         self.disk = os.path.join(cluster.dir, f"{self.name}.disk")  # below `dir`, when that is a faulty file system
         self.disk_fault = os.path.join(cluster.dir, f"{self.name}.faults")
@@ -91,7 +93,14 @@ class Member:
                      "--peer-trusted-ca-file", c.ca, "--peer-client-cert-auth"]
         return args
 
+    def refuses(self):
+        """Did it end saying that what it has promised is damaged?"""
+        with open(self.log, errors="replace") as log:
+            log.seek(self.log_from)
+            return "cannot come back as it is" in log.read()
+
     def start(self):
+        self.log_from = os.path.getsize(self.log) if os.path.exists(self.log) else 0
         with open(self.log, "a") as log:
             # exec'd by `ip netns exec`: the process is the member itself
             self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL,
@@ -183,6 +192,7 @@ class Cluster:
         self.power_lib, self.fuse = power_lib, fuse
         self.clock_jumps = self.clock_jumps_seen = 0
         self.replaced = self.stopped_when_removed = 0
+        self.replace = None  # faults.replace, where members may need it
         self.complaints = []  # of faults that did not go as they must
         self.snapshot_count = snapshot_count
         self.seed = seed
@@ -333,7 +343,16 @@ class Cluster:
 
     def keep_up(self):
         for m in self.members:
-            if m.kept_up and not m.running():
+            if m.replacing and not m.replacing.busy():
+                m.replacing = None
+                others = [o for o in self.members if o is not m]
+                self.etcdctl("alarm", "disarm", member=others[0], timeout=5, check=False)
+            if m.replacing or not m.kept_up or m.running():
+                continue
+            if m.refuses():
+                others = [o for o in self.members if o is not m]
+                m.replacing = self.replace(self, m, others)  # None: nobody knows of it now; again later
+            else:
                 m.start()
 
     def died(self):

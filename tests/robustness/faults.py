@@ -264,7 +264,7 @@ def flip_bits(member, rng):
 def bit_flip(cluster, rng):
     """A member's disk rots while it is down. It must find out, serve nothing of it, and be rebuilt from the others."""
     member = rng.choice(cluster.members)
-    if any(m.kept_up for m in cluster.members if m is not member):
+    if member.replacing or any(m.kept_up for m in cluster.members if m is not member):
         return nothing  # one rotten disk is what a cluster must survive
     member.kill()
     flip_bits(member, rng)
@@ -272,6 +272,7 @@ def bit_flip(cluster, rng):
     def undo():
         member.kept_up = True
         member.start()
+    cluster.replace = replace  # should its promises be damaged: then it refuses to start
     return undo
 
 
@@ -352,10 +353,17 @@ def replace_member(cluster, rng):
     victim = rng.choice(cluster.members)
     others = [m for m in cluster.members if m is not victim]
     helpers = [rng.choice(others) for _ in range(50)]
+    if any(m.replacing for m in cluster.members):
+        return nothing
+    return replace(cluster, victim, helpers) or nothing
+
+
+def replace(cluster, victim, helpers):
+    """Begins to replace it, asking the helpers in turn; how to wait for the end. None: nobody knows of it."""
     before = cluster.member_list(helpers[0])
     old = before.get(victim.peer_url) if before else None
     if old is None:
-        return nothing
+        return None
     victim.expected_down = True
 
     def step(helper):
