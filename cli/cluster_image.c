@@ -21,9 +21,10 @@ static const char serve[] = "mkdir -p /www\n"
 
 /* Names by which busybox is called inside. */
 static const char *const applets[] = {
-    "sh", "httpd", "mkdir", "echo", "hostname", "cat",    "ls",    "ps",   "env",   "wget",
-    "nc", "ping",  "ip",    "id",   "sleep",    "kill",   "touch", "true", "false", "date",
-    "rm", "mount", "df",    "grep", "nslookup", "printf", "test",  "head"};
+    "sh",       "httpd",  "mkdir", "echo", "hostname", "cat",   "ls",    "ps",
+    "env",      "wget",   "nc",    "ping", "ip",       "id",    "sleep", "kill",
+    "touch",    "true",   "false", "date", "rm",       "mount", "df",    "grep",
+    "nslookup", "printf", "test",  "head", "tar",      "stty",  "tail",  "wc"};
 
 static const char *find_busybox(void)
 {
