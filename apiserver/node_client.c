@@ -3,16 +3,26 @@
  */
 #include "apiserver/node_client.h"
 
-struct http_client *node_client_get(struct worker *w, const char *url, struct error *err)
+#include <stdio.h>
+
+struct http_client *node_client_get(struct worker *w, const char *url, bool insecure,
+                                    struct error *err)
 {
-    struct http_client *c = map_get(w->node_clients, str_from(url));
+    char key[512]; /* the two do not share connections */
+    int n = snprintf(key, sizeof key, "%s%s", insecure ? "insecure " : "", url);
+    if (n < 0 || (size_t)n >= sizeof key) {
+        error_set(err, ERR_INVALID, "the node's address is too long");
+        return NULL;
+    }
+    struct http_client *c = map_get(w->node_clients, str_make(key, (size_t)n));
     if (c)
         return c;
     struct http_client_options o = {.servers = (const char *const[]){url, NULL},
-                                    .tls = w->server->node_tls};
+                                    .tls = insecure ? w->server->node_insecure_tls
+                                                    : w->server->node_tls};
     c = http_client_new(w->loop, &o, err);
     if (c)
-        map_put(w->node_clients, str_from(url), c);
+        map_put(w->node_clients, str_make(key, (size_t)n), c);
     return c;
 }
 

@@ -7,8 +7,10 @@
 #include "apiserver/server.h"
 #include "base/map.h"
 
-/* The client for "https://host:port" on this loop; made on first use. NULL with *err. */
-struct http_client *node_client_get(struct worker *w, const char *url, struct error *err);
+/* The client for "https://host:port" on this loop; made on first use. `insecure`: whoever answers there is believed.
+ * NULL with *err. */
+struct http_client *node_client_get(struct worker *w, const char *url, bool insecure,
+                                    struct error *err);
 /* Close all of a worker's; any thread but the loop's. */
 void node_clients_free(struct map *clients);
 

@@ -26,6 +26,9 @@ static bool has_container(const Core__V1__Pod *pod, const char *name)
     for (size_t i = 0; i < pod->spec->n_init_containers; i++)
         if (strcmp(pod->spec->init_containers[i]->name, name) == 0)
             return true;
+    for (size_t i = 0; i < pod->spec->n_ephemeral_containers; i++)
+        if (strcmp(pod->spec->ephemeral_containers[i]->ephemeral_container_common->name, name) == 0)
+            return true;
     return false;
 }
 

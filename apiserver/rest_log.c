@@ -2,6 +2,7 @@
  * pods/log: the node agent's answer, passed on as it comes. The peer's pace is the agent's: while the
  * peer is behind, nothing more is read from the agent.
  */
+#include "api/validation.h"
 #include "apiserver/node_client.h"
 #include "apiserver/pod_node.h"
 #include "base/encode.h"
@@ -116,6 +117,41 @@ static const char *log_path(struct rest *rq, const Core__V1__Pod *pod, const cha
     return path;
 }
 
+/* A number of the query, at least `least`; absent is fine too. False: answered. */
+static bool check_number(struct rest *rq, struct field_errors *e, const char *name, int64_t least)
+{
+    int64_t n;
+    int found = query_i64(rq->a, rq->info.query, name, &n);
+    if (found < 0) {
+        rest_status(rq,
+                    status_bad_request(rq->a, "strconv.ParseInt: parsing \"%s\": invalid syntax",
+                                       query_get(rq->a, rq->info.query, name)));
+        return false;
+    }
+    if (found && n < least)
+        field_error_add(e, FIELD_INVALID, name, arena_printf(rq->a, "%lld", (long long)n), "%s",
+                        least ? "must be greater than 0" : "must be greater than or equal to 0");
+    return true;
+}
+
+/* PodLogOptions, as published. False: answered. */
+static bool check_options(struct rest *rq)
+{
+    struct field_errors e = {.arena = rq->a};
+    struct str query = rq->info.query;
+    if (!check_number(rq, &e, "tailLines", 0) || !check_number(rq, &e, "limitBytes", 1) ||
+        !check_number(rq, &e, "sinceSeconds", 1))
+        return false;
+    if (query_get(rq->a, query, "sinceSeconds") && query_get(rq->a, query, "sinceTime"))
+        field_error_add(&e, FIELD_FORBIDDEN, "", NULL, "%s",
+                        "at most one of `sinceTime` or `sinceSeconds` may be specified");
+    if (!e.len)
+        return true;
+    struct status_about about = {"", "pods", "PodLogOptions", rq->info.name};
+    rest_status(rq, status_invalid_fields(rq->a, &about, &e));
+    return false;
+}
+
 static void start(struct rest *rq, const Core__V1__Pod *pod)
 {
     struct log_stream *l = rq->op;
@@ -124,7 +160,8 @@ static void start(struct rest *rq, const Core__V1__Pod *pod)
     const char *container = bad ? NULL : pod_node_container(rq, pod, &bad);
     const char *address = bad ? NULL : pod_node_address(rq, pod, &bad);
     const char *url = address ? arena_printf(rq->a, "https://%s", address) : NULL;
-    struct http_client *client = url ? node_client_get(rq->worker, url, &err) : NULL;
+    bool insecure = query_bool(rq->a, rq->info.query, "insecureSkipTLSVerifyBackend");
+    struct http_client *client = url ? node_client_get(rq->worker, url, insecure, &err) : NULL;
     if (url && !client)
         bad = status_from_error(rq->a, &err);
     if (bad) {
@@ -148,6 +185,8 @@ static void log_ready(struct rest *rq)
 
 void rest_log(struct rest *rq)
 {
+    if (!check_options(rq))
+        return;
     struct log_stream *l = arena_new(rq->a, struct log_stream);
     l->rq = rq;
     rq->op = l;

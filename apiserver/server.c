@@ -501,6 +501,11 @@ static int setup(struct apiserver *s, struct error *err)
                                .insecure_skip_verify = !c->kubelet_ca_file};
     if (!(s->node_tls = tls_client_new(&node, err)))
         return error_wrap(err, "--kubelet-client-certificate");
+    bool verify = !node.insecure_skip_verify;
+    node.insecure_skip_verify = true;
+    if (!(s->node_insecure_tls = tls_client_new(&node, err)))
+        return error_wrap(err, "--kubelet-client-certificate");
+    node.insecure_skip_verify = !verify;
     node.alpn = (const char *const[]){"http/1.1", NULL};
     if (!(s->node_stream_tls = tls_client_new(&node, err)))
         return error_wrap(err, "--kubelet-client-certificate");
@@ -587,6 +592,7 @@ static void free_all(struct apiserver *s)
     }
     tls_context_unref(s->tls);
     tls_context_unref(s->node_tls);
+    tls_context_unref(s->node_insecure_tls);
     tls_context_unref(s->node_stream_tls);
     tls_context_unref(s->proxy_tls);
     authn_free(s->authn);

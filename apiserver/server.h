@@ -95,6 +95,7 @@ struct apiserver {
     struct http_server *http;
     struct tls_context *tls;
     struct tls_context *node_tls;
+    struct tls_context *node_insecure_tls; /* for logs, when the client says so */
     struct tls_context *node_stream_tls; /* the same for HTTP/1.1, which is what upgrades are of */
     struct tls_context
         *proxy_tls; /* of proxied requests: any certificate will do, and none is shown */

@@ -52,6 +52,7 @@ static const struct strategy *const special[] = {
     &strategy_secret,
     &strategy_service,
     &strategy_service_cidr,
+    &strategy_ip_address,
     &strategy_service_account,
     &strategy_event,
     &strategy_role,

@@ -47,8 +47,9 @@ extern const struct strategy strategy_pod;  /* strategy_pod.c */
 extern const struct strategy strategy_node; /* strategy_core.c */
 extern const struct strategy strategy_namespace;
 extern const struct strategy strategy_secret, strategy_service_account, strategy_event;
-extern const struct strategy strategy_service, strategy_service_cidr; /* strategy_service.c */
-extern const struct strategy strategy_job; /* strategy_batch.c */
+extern const struct strategy strategy_service;                           /* strategy_service.c */
+extern const struct strategy strategy_service_cidr, strategy_ip_address; /* strategy_network.c */
+extern const struct strategy strategy_job;                               /* strategy_batch.c */
 extern const struct strategy strategy_role, strategy_cluster_role, strategy_role_binding,
     strategy_cluster_role_binding; /* strategy_rbac.c */
 

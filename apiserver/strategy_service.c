@@ -1,15 +1,12 @@
 /*
  * Services: cluster IPs and node ports, claimed and released in the transaction that writes the service
  * (allocator.h); which they are to have, service_families.c says.
- *
- * And ServiceCIDRs: held by a finalizer from their first moment (service_upkeep.c takes it away).
  */
 #include "api/meta.h"
 #include "apiserver/service_cidrs.h"
 #include "apiserver/service_families.h"
 #include "apiserver/strategy.h"
 #include "base/random.h"
-#include "proto/networking_v1.pb-c.h"
 
 #define PORTS_MAX \
     48 /* node ports a service may have, twice as many keys in a transaction; more are refused */
@@ -346,19 +343,4 @@ const struct strategy strategy_service = {
     .prepare_update = prepare_update,
     .admit = admit,
     .claim = claim,
-};
-
-/* ---- ServiceCIDRs ---- */
-
-static void prepare_cidr(struct write *w, void *obj)
-{
-    Meta__V1__ObjectMeta *meta = object_meta(obj);
-    if (!has_finalizer(meta, SERVICE_CIDR_FINALIZER))
-        api_append(w->rq->a, meta, finalizers, (char *)SERVICE_CIDR_FINALIZER);
-}
-
-const struct strategy strategy_service_cidr = {
-    .message = Networking__V1__ServiceCIDR__SCHEMA,
-    .flags = STRATEGY_GENERATION,
-    .prepare_create = prepare_cidr,
 };

@@ -61,13 +61,15 @@ spec:
 YAML
 }
 
-# Start COMMAND in the background and wait until it says on which port it listens: $port.
-listens() {
+# A claim: COMMAND, in the background, says on which port it listens: $port.
+listens() { # NAME COMMAND…
+    local name=$1
+    shift
     "$@" >"$work/listens" 2>&1 &
     background=$!
     eventually 20 grep -qE '127\.0\.0\.1:[0-9]+' "$work/listens"
     port=$(grep -oE '127\.0\.0\.1:[0-9]+' "$work/listens" | head -1 | cut -d: -f2)
-    [ -n "$port" ] || { cat "$work/listens"; return 1; }
+    if [ -n "$port" ]; then _ok "$name"; else _not_ok "$name" "$(cat "$work/listens")"; fi
 }
 stop() {
     kill "$background" 2>/dev/null
@@ -133,12 +135,12 @@ suite() {
 
     # ---- port-forward ----
     local port=
-    check "port-forward listens" listens "$kubectl" -n "$ns" port-forward pod/box :8080
+    listens "port-forward listens" "$kubectl" -n "$ns" port-forward pod/box :8080
     check_output "a request through it" 'hello from box' curl -fsS -m 10 "http://127.0.0.1:$port/"
     check_output "many at once" '^20$' sh -c \
         "for i in \$(seq 20); do curl -fsS -m 20 http://127.0.0.1:$port/ & done | grep -c 'hello from box'"
     stop
-    check "port-forward to a service" listens "$kubectl" -n "$ns" port-forward service/box :80
+    listens "port-forward to a service" "$kubectl" -n "$ns" port-forward service/box :80
     check_output "a request through that" 'hello from box' curl -fsS -m 10 "http://127.0.0.1:$port/"
     stop
 
@@ -147,7 +149,7 @@ suite() {
     check_output "pods/proxy" 'hello from box' k get --raw "$api/pods/box:8080/proxy/"
     check_output "services/proxy" 'hello from box' eventually 10 k get --raw "$api/services/box:http/proxy/"
     check_output "nodes/proxy" '^ok' k get --raw "/api/v1/nodes/$(k get pod box -o 'jsonpath={.spec.nodeName}')/proxy/healthz"
-    check "kubectl proxy" listens "$kubectl" proxy --port=0
+    listens "kubectl proxy" "$kubectl" proxy --port=0
     check_output "a list through it" '"kind": ?"PodList"' curl -fsS -m 10 "http://127.0.0.1:$port$api/pods"
     check_output "a service through it" 'hello from box' curl -fsS -m 10 "http://127.0.0.1:$port$api/services/http:box:80/proxy/index.html"
     stop

@@ -123,6 +123,14 @@ for k in "$v35" "$v29"; do
     failed=$((failed + ${f:-1}))
 done
 
+# ---- into containers and out of them: SPDY (v22, v29) and WebSocket (v35) ----
+v22=$("$here/get-kubectl.sh" 22 "$clients") || exit 1
+out=$(bash "$here/exec_test.sh" "$v35/kubectl/kubectl" "$v29/kubectl/kubectl" "$v22/kubectl/kubectl")
+printf '%s\n' "$out" | sed '$d'
+read -r p f <<<"$(printf '%s\n' "$out" | sed -nE '$s/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p')"
+passed=$((passed + ${p:-0}))
+failed=$((failed + ${f:-1}))
+
 # ---- Helm 4 and Helm 3 install, upgrade, roll back and remove their default chart ----
 chart=$(mktemp -d)/chart
 "$v35/helm/helm" create "$chart" >/dev/null 2>&1

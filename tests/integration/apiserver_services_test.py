@@ -159,6 +159,32 @@ def test_service_cidrs(c, _):
     wait_for(lambda: ready(c, "inner") is None, "the inner range to go", 10)
 
 
+CIDR_REFUSALS = [
+    ([], "spec.cidrs: Required value: at least one CIDR required"),
+    (["10.1.0.0/16", "fd00::/112", "10.2.0.0/16"], "may only hold up to 2 values"),
+    (["10.1.0.0/16", "10.2.0.0/16"], "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/96"),
+    (["x"], 'spec.cidrs[0]: Invalid value: "x": must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)'),
+    (["10.1.0.7/16"], 'spec.cidrs[0]: Invalid value: "10.1.0.7/16": must be in canonical form ("10.1.0.0/16")'),
+]
+
+
+def test_rules_of_cidrs_and_addresses(c, _):
+    for cidrs, words in CIDR_REFUSALS:
+        failed(c.post(CIDRS, {"metadata": {"name": "bad"}, "spec": {"cidrs": cidrs}}), 422, "Invalid", words)
+    created(c.post(CIDRS, {"metadata": {"name": "grows"}, "spec": {"cidrs": ["10.93.0.0/24"]}}))
+    failed(c.patch(CIDRS + "/grows", {"spec": {"cidrs": ["10.94.0.0/24"]}}, "merge-patch"), 422, "Invalid",
+           'spec.cidrs[0]: Invalid value: "10.94.0.0/24": field is immutable')
+    equal(c.patch(CIDRS + "/grows", {"spec": {"cidrs": ["10.93.0.0/24", "fd00:93::/112"]}}, "merge-patch").code, 200)
+    c.delete(CIDRS + "/grows")
+    parent = {"resource": "widgets", "group": "example.com", "name": "w"}
+    created(c.post(IPS, {"metadata": {"name": "10.90.0.99"}, "spec": {"parentRef": parent}}))
+    failed(c.post(SVC, service("x", clusterIP="10.90.0.99")), 422, "Invalid", "provided IP is already allocated")
+    failed(c.patch(IPS + "/10.90.0.99", {"spec": {"parentRef": {"name": "v"}}}, "merge-patch"), 422, "Invalid", "spec.parentRef", "field is immutable")
+    failed(c.post(IPS, {"metadata": {"name": "fd00:0::1"}, "spec": {"parentRef": parent}}), 422, "Invalid", "must be a canonical format IP address")
+    failed(c.post(IPS, {"metadata": {"name": "10.90.0.98"}, "spec": {}}), 422, "Invalid", "spec.parentRef: Required value")
+    equal(c.delete(IPS + "/10.90.0.99").code, 200)
+
+
 def test_claims_are_mended(c, server):
     s = created(c.post(SVC, service("mend", type="NodePort")))["spec"]
     ip, port = s["clusterIP"], s["ports"][0]["nodePort"]
