@@ -308,9 +308,9 @@ static const struct {
     {BYTES("\x80\x80\0\0\0\0"), BYTES("\x88\x02\x03\xea")},         /* continues nothing */
     {BYTES("\x09\x80\0\0\0\0"), BYTES("\x88\0")},                   /* ping in pieces */
     {BYTES("\x81\x81\0\0\0\0\xff"), BYTES("\x88\x02\x03\xef")},     /* no UTF-8 */
-    {BYTES("\x82\xff\0\0\0\0\x00\x40\x00\x01\0\0\0\0"),
+    {BYTES("\x82\xff\0\0\0\0\x00\x40\x00\x01\0\0\0\0z"),
      BYTES("\x88\x02\x03\xf1")}, /* 4 MiB and 1 */
-    {BYTES("\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\0\0\0\0"), BYTES("\x88\x02\x03\xf1")},
+    {BYTES("\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\0\0\0\0z"), BYTES("\x88\x02\x03\xf1")},
 };
 
 static void frames_are_answered(void **state)
