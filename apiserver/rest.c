@@ -11,8 +11,6 @@
 #include <yyjson.h>
 
 #define HEADERS_MAX (8 + REST_WARNINGS_MAX)
-/* Longer answers are compressed for whoever takes that. */
-#define GZIP_MIN (128u << 10)
 
 /* ---- answering ---- */
 
@@ -61,7 +59,7 @@ void rest_respond(struct rest *rq, int code, const char *content_type, struct st
     size_t n = common_headers(rq, content_type, h);
     struct buf small;
     rq->code = code;
-    if (body.n <= GZIP_MIN || !(rq->info.verb & (VERB_GET | VERB_LIST)) ||
+    if (body.n <= REST_GZIP_MIN || !(rq->info.verb & (VERB_GET | VERB_LIST)) ||
         !negotiate_gzip(http_header_get(rq->x, "accept-encoding"))) {
         http_respond(rq->x, code, h, n, body);
         return;
@@ -71,6 +69,17 @@ void rest_respond(struct rest *rq, int code, const char *content_type, struct st
     n = gzip_headers(h, n);
     http_respond(rq->x, code, h, n, buf_str(&small));
     buf_free(&small);
+}
+
+void rest_respond_blob(struct rest *rq, int code, const char *content_type, struct blob *body,
+                       bool gzip)
+{
+    struct http_header h[HEADERS_MAX];
+    size_t n = common_headers(rq, content_type, h);
+    if (gzip)
+        n = gzip_headers(h, n);
+    rq->code = code;
+    http_respond_blob(rq->x, code, h, n, body);
 }
 
 void rest_stream_start_coded(struct rest *rq, const char *content_type, bool gzip)

@@ -15,6 +15,7 @@
 enum field_validation { FIELD_VALIDATION_WARN, FIELD_VALIDATION_STRICT, FIELD_VALIDATION_IGNORE };
 
 #define REST_WARNINGS_MAX 16
+#define REST_GZIP_MIN (128u << 10) /* longer answers are compressed for whoever takes that */
 
 struct rest {
     struct apiserver *server;
@@ -47,6 +48,9 @@ void rest_dispatch(struct rest *rq);
 
 /* Headers: content-type, cache-control, audit-id, warnings. Body is copied. */
 void rest_respond(struct rest *rq, int code, const char *content_type, struct str body);
+/* The same with a shared body, not copied; `gzip`: it is compressed already. */
+void rest_respond_blob(struct rest *rq, int code, const char *content_type, struct blob *body,
+                       bool gzip);
 void rest_status(struct rest *rq, const struct status *s);
 /* A struct of any kind, in the negotiated media (tables are only made of stored objects). */
 void rest_object(struct rest *rq, int code, const void *object);

@@ -8,6 +8,7 @@
  * for ?pretty=true.
  */
 #include "apiserver/continue_token.h"
+#include "apiserver/list_cache.h"
 #include "apiserver/list_options.h"
 #include "apiserver/list_version.h"
 #include "apiserver/table.h"
@@ -41,6 +42,8 @@ struct lister {
     size_t items;               /* bytes of protobuf items: seen so far, then of the whole answer */
     size_t sent;                /* of those */
     struct gzip *gzip;          /* of a streamed answer that is compressed */
+    struct str key;             /* in the cache of answers; empty: it has no place there */
+    bool keep;                  /* put it there */
     struct continue_token from; /* the one that we go on from */
     bool continued;
     int64_t remaining;      /* objects after the answer; -1: not known */
@@ -201,6 +204,61 @@ static void stream_write(struct rest *rq, struct gzip *gzip, struct str piece, b
     buf_free(&small);
 }
 
+/* ---- answers that are asked for again ---- */
+
+static bool wants_gzip(struct rest *rq)
+{
+    return negotiate_gzip(http_header_get(rq->x, "accept-encoding"));
+}
+
+/* A list of all there is, of a built-in resource (the schema of a custom one may change between two
+ * revisions), whose answer does not depend on the time. */
+static void find_key(struct lister *l)
+{
+    struct rest *rq = l->rq;
+    bool built_in = rq->r >= resources && rq->r < resources + resources_len;
+    if (!built_in || rq->pretty || l->limit || l->continued || l->rev || l->select.exact ||
+        !selection_is_all(&l->select) || rq->warnings_len ||
+        rq->accept.transform == TRANSFORM_TABLE || rq->accept.media == MEDIA_YAML)
+        return;
+    l->key =
+        str_from(arena_printf(rq->a, "%s %d %d %d %.*s", rq->r->api_version, rq->accept.media,
+                              rq->accept.transform, wants_gzip(rq), STR_ARG(l->select.prefix)));
+}
+
+/* Answer from the cache; false: it is to be made. */
+static bool respond_cached(struct lister *l)
+{
+    struct rest *rq = l->rq;
+    int64_t rev = kv_current_revision(rq->server->kv);
+    find_key(l);
+    if (!l->key.n)
+        return false;
+    struct blob *b = list_cache_get(rq->worker->lists, l->key, rev, &l->keep);
+    if (!b)
+        return false;
+    /* Compressed bodies begin with gzip's magic number, which no JSON and no envelope does. */
+    rest_respond_blob(rq, 200, media_type(rq->accept.media), b,
+                      b->len > 2 && (uint8_t)b->data[0] == 0x1f);
+    return true;
+}
+
+static void respond_and_keep(struct lister *l, struct buf *out)
+{
+    struct rest *rq = l->rq;
+    bool gzip = out->len > REST_GZIP_MIN && wants_gzip(rq);
+    struct buf small;
+    buf_init(&small);
+    if (gzip)
+        gzip_compress(buf_str(out), GZIP_FAST, &small);
+    struct str body = gzip ? buf_str(&small) : buf_str(out);
+    struct blob *b = blob_from(body.p, body.n);
+    list_cache_put(rq->worker->lists, l->key, l->rev, b);
+    rest_respond_blob(rq, 200, media_type(rq->accept.media), b, gzip);
+    blob_unref(b);
+    buf_free(&small);
+}
+
 static void respond(struct lister *l)
 {
     struct rest *rq = l->rq;
@@ -212,6 +270,8 @@ static void respond(struct lister *l)
         stream_write(rq, gzip, buf_str(&out), true);
         gzip_free(gzip);
         http_stream_end(rq->x, NULL, 0);
+    } else if (l->keep) {
+        respond_and_keep(l, &out);
     } else {
         rest_json_or_wire(rq, 200, &out);
     }
@@ -284,7 +344,7 @@ static bool flush(struct lister *l)
     struct rest *rq = l->rq;
     if (!l->streaming) {
         l->streaming = true;
-        if (negotiate_gzip(http_header_get(rq->x, "accept-encoding")))
+        if (wants_gzip(rq))
             l->gzip = gzip_new(GZIP_FAST);
         /* A long list as YAML is JSON, which is YAML. */
         rest_stream_start_coded(rq, media_type(rq->accept.media), l->gzip != NULL);
@@ -420,7 +480,8 @@ static struct status *parse_continue(struct lister *l, const char *token)
 
 static void list_ready(struct rest *rq)
 {
-    advance(rq->op);
+    if (!respond_cached(rq->op))
+        advance(rq->op);
 }
 
 static const char *query_text(struct rest *rq, const char *name)

@@ -8,6 +8,7 @@
 #include "apiserver/custom/registry.h"
 #include "apiserver/discovery.h"
 #include "apiserver/keeper.h"
+#include "apiserver/list_cache.h"
 #include "apiserver/node_client.h"
 #include "apiserver/openapi_service.h"
 #include "apiserver/watch_hub.h"
@@ -536,6 +537,7 @@ static void worker_open(void *arg)
     rest_barrier_init(w);
     rng_seed(&w->rng, random_u64());
     w->hubs = watch_hubs_new(w);
+    w->lists = list_cache_new(w->loop);
     w->cache = object_cache_new(w->server->kv, w->loop);
     w->node_clients = mem_zalloc(sizeof *w->node_clients);
     map_init(w->node_clients);
@@ -551,6 +553,7 @@ static void worker_close(void *arg)
     if (w->index == 0)
         custom_registry_unfollow(w->server->custom);
     watch_hubs_free(w->hubs);
+    list_cache_free(w->lists);
     object_cache_free(w->cache);
 }
 

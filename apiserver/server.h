@@ -58,6 +58,7 @@ void apiserver_config_init(struct apiserver_config *c); /* the defaults above */
 
 struct apiserver;
 struct watch_hubs;
+struct list_cache;
 struct rest;
 struct openapi_service;
 
@@ -80,6 +81,7 @@ struct worker {
     struct loop *loop;
     size_t index;
     struct watch_hubs *hubs;
+    struct list_cache *lists;   /* list_cache.h */
     struct object_cache *cache; /* what admission asks for (object_cache.h) */
     struct event_lease event_lease;
     struct read_barrier barrier;

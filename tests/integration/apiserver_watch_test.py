@@ -258,6 +258,34 @@ def test_gzip(c, _):
     c.delete("/api/v1/namespaces/zip")
 
 
+def test_repeated_lists_show_every_write(c, _):
+    """Answers are kept while nothing changes: nobody may see that."""
+    made(c.post("/api/v1/namespaces", {"metadata": {"name": "again"}}))
+    path = "/api/v1/namespaces/again/secrets"
+    for i in range(3):
+        made(c.post(path, {"metadata": {"name": "a-%d" % i}, "type": "Opaque", "data": {"x": "eXl5" * (40000 if i == 1 else 1)}}))
+        forms = {}
+        for turn in range(4):
+            for accept in ("application/json", PROTOBUF, METAS):
+                for encoding in (None, "gzip"):
+                    a = c.get(path, accept=accept, headers={"Accept-Encoding": encoding} if encoding else {})
+                    equal(a.code, 200)
+                    body = gzip.decompress(a.body) if a.headers["content-encoding"] == "gzip" else a.body
+                    found = [n for n in range(3) if b"a-%d" % n in body]
+                    equal(found, list(range(i + 1)), turn, accept, encoding)
+                    if accept != PROTOBUF:
+                        doc = json.loads(body)
+                        equal("data" in doc["items"][0], accept == "application/json")
+                        forms.setdefault(accept, doc["items"])
+                        equal(doc["items"], forms[accept])
+            equal(len(c.get("/api/v1/namespaces/default/secrets").json["items"]), 0, "another namespace is another list")
+    equal(names(c.get(path + "?labelSelector=x")), [])
+    check(b"  " in c.get(path + "?pretty=true").body)
+    c.delete(path + "/a-1")
+    equal(names(c.get(path)), ["a-0", "a-2"])
+    c.delete("/api/v1/namespaces/again")
+
+
 # ---- watches ----
 
 def test_watch_follows_a_selector(c, _):
