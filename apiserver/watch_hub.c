@@ -17,7 +17,7 @@ struct bucket {
 
 struct hub {
     struct watch_hubs *hubs;
-    bool namespaced; /* the resource itself may go before the hub does */
+    bool namespaced;             /* the resource itself may go before the hub does */
     const struct resource *pods; /* if it is they; NULL: another */
     struct arena arena;
     struct str prefix; /* "/registry/pods/" */

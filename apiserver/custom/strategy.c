@@ -48,7 +48,7 @@ static struct status *object_admit(struct write *w, void *obj, const void *old)
     const struct custom_type *t = version_of(obj)->type;
     struct arena *a = w->rq->a;
     struct status_about about = {w->r->group, w->r->plural, w->r->kind, w->name};
-    struct kv_pair pair;
+    struct kv_range_result out;
     struct error err;
     if (old)
         return NULL;
@@ -56,10 +56,10 @@ static struct status *object_admit(struct write *w, void *obj, const void *old)
         return status_forbidden(
             a, &about, "create not allowed while custom resource definition is terminating");
     struct str key = str_from(arena_printf(a, CRD_PREFIX "%s", t->name));
-    int rc = rest_read(w->rq, key, &pair, &err);
-    if (rc < 0)
+    struct kv_range_request range = {.key = key, .keys_only = true}; /* definitions are long */
+    if (kv_range(w->rq->server->kv, &range, a, &out, &err) < 0)
         return status_from_error(a, &err);
-    if (rc == 0 || pair.create_rev != t->create_rev)
+    if (out.pairs_len == 0 || out.pairs[0].create_rev != t->create_rev)
         return status_path_not_found(a);
     write_extra_unchanged(w, key, t->create_rev);
     w->compares[w->compares_len - 1].target = KV_COMPARE_CREATE;
