@@ -4,6 +4,7 @@
  * the objects a token is bound to are looked up every time.
  */
 #include "apiserver/authn.h"
+#include "apiserver/authn_stored.h"
 #include "base/arena_str.h"
 #include "base/buf.h"
 #include "base/clock.h"
@@ -287,9 +288,41 @@ static const struct user *service_account_user(struct arena *arena, const char *
     return u;
 }
 
-static const struct user *jwt_user(struct authn *a, yyjson_val *root, const char *const *audiences,
-                                   size_t n, struct arena *arena, struct error *err)
+#define LEGACY_ISSUER "kubernetes/serviceaccount"
+#define LEGACY "kubernetes.io/serviceaccount/"
+
+/* A token without expiry that a secret holds: as long as the secret and the account are there. */
+static const struct user *legacy_user(struct authn *a, yyjson_val *root, struct str token,
+                                      struct arena *arena, struct error *err)
 {
+    const char *ns = yyjson_get_str(yyjson_obj_get(root, LEGACY "namespace"));
+    const char *secret = yyjson_get_str(yyjson_obj_get(root, LEGACY "secret.name"));
+    const char *name = yyjson_get_str(yyjson_obj_get(root, LEGACY "service-account.name"));
+    const char *uid = yyjson_get_str(yyjson_obj_get(root, LEGACY "service-account.uid"));
+    char stored[64];
+    bool deleting = false;
+    if (!ns || !secret || !name || !uid || !a->config.kv) {
+        error_set(err, ERR_DENIED, "token names no service account");
+        return NULL;
+    }
+    if (!secret_holds_token(a->config.kv, ns, secret, token)) {
+        error_set(err, ERR_DENIED, "token is not in secret %s/%s any more", ns, secret);
+        return NULL;
+    }
+    if (stored_uid(a->config.kv, "serviceaccounts", ns, name, stored, &deleting) != 1 ||
+        strcmp(stored, uid) != 0) {
+        error_set(err, ERR_DENIED, "service account %s/%s is gone", ns, name);
+        return NULL;
+    }
+    return service_account_user(arena, ns, name, uid, root, NULL, NULL);
+}
+
+static const struct user *jwt_user(struct authn *a, yyjson_val *root, struct str token,
+                                   const char *const *audiences, size_t n, struct arena *arena,
+                                   struct error *err)
+{
+    if (yyjson_equals_str(yyjson_obj_get(root, "iss"), LEGACY_ISSUER))
+        return legacy_user(a, root, token, arena, err);
     if (check_claims(a, root, audiences, n, err) < 0)
         return NULL;
     yyjson_val *k = yyjson_obj_get(root, "kubernetes.io");
@@ -303,7 +336,8 @@ static const struct user *jwt_user(struct authn *a, yyjson_val *root, const char
     }
     if (check_bound(a, sa, "serviceaccounts", ns, err) < 0 ||
         check_bound(a, pod, "pods", ns, err) < 0 ||
-        check_bound(a, yyjson_obj_get(k, "secret"), "secrets", ns, err) < 0)
+        check_bound(a, yyjson_obj_get(k, "secret"), "secrets", ns, err) < 0 ||
+        (!pod && check_bound(a, node, "nodes", "", err) < 0))
         return NULL;
     return service_account_user(arena, ns, name, yyjson_get_str(yyjson_obj_get(sa, "uid")), root,
                                 pod, node);
@@ -321,8 +355,11 @@ const struct user *authn_token(struct authn *a, struct str token, const char *co
                                size_t audiences_len, struct arena *arena, struct error *err)
 {
     const struct user *u = static_user(a, token);
+    struct str id, secret;
     if (u)
         return u;
+    if (a->config.bootstrap_tokens && bootstrap_token_split(token, &id, &secret))
+        return bootstrap_token_user(a->config.kv, id, secret, arena, err);
     if (!a->config.sa_keys) {
         error_set(err, ERR_DENIED, "unknown token");
         return NULL;
@@ -335,7 +372,7 @@ const struct user *authn_token(struct authn *a, struct str token, const char *co
         error_set(err, ERR_DENIED, "token payload is not JSON");
         return NULL;
     }
-    u = jwt_user(a, yyjson_doc_get_root(doc), audiences, audiences_len, arena, err);
+    u = jwt_user(a, yyjson_doc_get_root(doc), token, audiences, audiences_len, arena, err);
     yyjson_doc_free(doc);
     return u;
 }

@@ -38,6 +38,8 @@ struct authn_peer {
     size_t organisations_len;
 };
 
+struct kv;
+
 struct authn_config {
     const char *token_file;   /* CSV: token,user,uid,"group1,group2"; NULL: none */
     struct jwt_keys *sa_keys; /* verification keys; NULL: no service-account tokens. Not owned */
@@ -52,6 +54,8 @@ struct authn_config {
     int (*lookup_uid)(void *ctx, const char *resource, const char *ns, const char *name,
                       char uid[64], bool *deleting);
     void *lookup_ctx;
+    struct kv *kv;         /* for credentials that are objects (authn_stored.h); NULL: none are */
+    bool bootstrap_tokens; /* of kube-system's bootstrap-token-… secrets */
 };
 
 struct authn;

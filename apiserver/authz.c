@@ -2,6 +2,8 @@
  * RBAC snapshot and decisions: see authz.h.
  */
 #include "apiserver/authz.h"
+#include "apiserver/authz_node.h"
+#include "apiserver/node_identity.h"
 #include "api/codec.h"
 #include "base/buf.h"
 #include "base/log.h"
@@ -44,6 +46,7 @@ struct authz {
     struct kv *kv;
     struct loop *loop;
     bool always_allow;
+    struct node_authz *nodes; /* NULL: no Node authorizer */
     struct kv_watch *watches[RBAC_PREFIXES];
     struct arena arena;
     atomic_uint_fast64_t generation; /* counts changes of RBAC objects */
@@ -287,7 +290,7 @@ static void on_closed(void *ctx, struct kv_watch *watch, int code, int64_t compa
 
 static const struct kv_watch_callbacks watch_callbacks = {.events = on_events, .closed = on_closed};
 
-struct authz *authz_new(struct kv *kv, struct loop *loop, bool always_allow)
+struct authz *authz_new(struct kv *kv, struct loop *loop, bool always_allow, bool nodes)
 {
     struct authz *z = mem_zalloc(sizeof *z);
     z->kv = kv;
@@ -299,6 +302,8 @@ struct authz *authz_new(struct kv *kv, struct loop *loop, bool always_allow)
     pthread_mutex_init(&z->build_lock, NULL);
     for (int i = 0; i < RBAC_PREFIXES; i++)
         watch_start(z, i);
+    if (nodes)
+        z->nodes = node_authz_new(kv, loop);
     return z;
 }
 
@@ -309,6 +314,7 @@ void authz_close(struct authz *z)
     for (int i = 0; i < RBAC_PREFIXES; i++)
         kv_watch_close(z->watches[i]);
     snapshot_put(z, z->current);
+    node_authz_close(z->nodes);
     pthread_mutex_destroy(&z->lock);
     pthread_mutex_destroy(&z->build_lock);
     arena_free(&z->arena);
@@ -378,12 +384,18 @@ bool authz_allowed(struct authz *z, const struct authz_attributes *attr, struct 
         *reason = "";
     if (z->always_allow || user_in_group(attr->user, "system:masters"))
         return true;
+    const char *node, *why = "";
+    if (z->nodes && node_identity(attr->user, &node) &&
+        node_authz_allowed(z->nodes, node, attr, a, &why))
+        return true;
     struct snapshot *s = snapshot_get(z);
     if (!s)
         return false;
     struct decision d = {attr, a, reason};
     bool ok = user_grants(s, attr->user, grant_allows, &d);
     snapshot_put(z, s);
+    if (!ok && reason)
+        *reason = why;
     return ok;
 }
 

@@ -22,6 +22,7 @@ struct authz_attributes {
     bool is_resource;
     const char *group, *resource, *subresource, *ns, *name; /* "" where absent */
     const char *path;                                       /* non-resource requests */
+    const char *fields; /* the field selector of a list or watch; NULL: none */
 };
 
 /* One rule; NULL-terminated lists. */
@@ -31,7 +32,8 @@ struct rbac_rule {
 
 struct authz;
 
-struct authz *authz_new(struct kv *kv, struct loop *loop, bool always_allow);
+/* `nodes`: the Node authorizer (authz_node.h) is asked first. */
+struct authz *authz_new(struct kv *kv, struct loop *loop, bool always_allow, bool nodes);
 void authz_close(struct authz *z);
 
 /* True: allowed. *reason (may be NULL): why, in the arena: `RBAC: allowed by …` or "". */
@@ -55,6 +57,10 @@ bool authz_role_rules(struct authz *z, const char *ns, const char *name, struct 
                       struct rbac_rule **rules, size_t *rules_len);
 /* Rules of a Role or ClusterRole struct (rbac v1), in the arena. */
 void rbac_rules_of(struct arena *a, const void *role, struct rbac_rule **rules, size_t *rules_len);
+
+/* Do the rules together allow all that `rule` does? Pure. */
+bool rbac_rules_cover(const struct rbac_rule *rules, size_t rules_len,
+                      const struct rbac_rule *rule);
 
 /* Does one rule allow it? Pure; for tests and reviews. */
 bool rbac_rule_allows(const struct rbac_rule *rule, const struct authz_attributes *attr);

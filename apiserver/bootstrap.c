@@ -13,10 +13,8 @@
 #include "proto/core_v1.pb-c.h"
 #include "proto/discovery_v1.pb-c.h"
 #include "proto/networking_v1.pb-c.h"
-#include "proto/rbac_v1.pb-c.h"
 #include "proto/scheduling_v1.pb-c.h"
 #include <stdlib.h>
-#include <yyjson.h>
 
 /* ---- the objects ---- */
 
@@ -58,38 +56,6 @@ static int create_priority_classes(struct apiserver *s, struct arena *a, struct 
         if (kept_create(s, a, c, err) < 0)
             return error_wrap(err, "priority class %s", classes[i].name);
     }
-    return 0;
-}
-
-static int create_roles(struct apiserver *s, struct arena *a, yyjson_val *list, int message,
-                        struct error *err)
-{
-    size_t i, n;
-    yyjson_val *v;
-    yyjson_arr_foreach (list, i, n, v) {
-        void *object;
-        if (json_decode_value(a, schema_get(message), v, NULL, &object, err) < 0 ||
-            kept_create(s, a, object, err) < 0)
-            return error_wrap(err, "bootstrap role %zu", i);
-    }
-    return 0;
-}
-
-static int create_rbac(struct apiserver *s, struct arena *a, struct error *err)
-{
-    static const struct {
-        const char *key;
-        int message;
-    } lists[] = {{"clusterroles", Rbac__V1__ClusterRole__SCHEMA},
-                 {"clusterrolebindings", Rbac__V1__ClusterRoleBinding__SCHEMA},
-                 {"roles", Rbac__V1__Role__SCHEMA},
-                 {"rolebindings", Rbac__V1__RoleBinding__SCHEMA}};
-    yyjson_val *root;
-    if (json_read(a, str_make(bootstrap_rbac_json, bootstrap_rbac_json_len), &root, err) < 0)
-        return error_wrap(err, "bootstrap_rbac.json");
-    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
-        if (create_roles(s, a, yyjson_obj_get(root, lists[i].key), lists[i].message, err) < 0)
-            return err->code;
     return 0;
 }
 
@@ -170,7 +136,7 @@ int bootstrap_objects(struct apiserver *s, bool first, struct error *err)
     arena_init(&a);
     int rc = create_namespaces(s, &a, err);
     if (rc == 0 && first)
-        rc = create_rbac(s, &a, err);
+        rc = bootstrap_rbac(s, &a, err);
     if (rc == 0)
         rc = create_priority_classes(s, &a, err);
     if (rc == 0)

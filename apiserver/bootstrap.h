@@ -14,6 +14,9 @@ int bootstrap_objects(struct apiserver *s, bool first, struct error *err);
 int bootstrap_endpoints(struct apiserver *s, struct arena *a, const char *const *ips,
                         size_t ips_len, struct error *err);
 
+/* The default roles and bindings, made or brought up to date (bootstrap_roles.c). */
+int bootstrap_rbac(struct apiserver *s, struct arena *a, struct error *err);
+
 /* bootstrap_rbac.json, embedded. */
 extern const char bootstrap_rbac_json[];
 extern const unsigned long bootstrap_rbac_json_len;

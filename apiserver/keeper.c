@@ -3,6 +3,7 @@
  * interrupts its waits, and every step is safe to repeat by another member at the same time.
  */
 #include "apiserver/keeper.h"
+#include "apiserver/admission/quota.h"
 #include "apiserver/bootstrap.h"
 #include "apiserver/service_upkeep.h"
 #include "base/clock.h"
@@ -281,6 +282,7 @@ static void *keeper_run(void *arg)
         compact(k);
         restore(k);
         repair(k);
+        quota_recount(k->s);
         upkeep(k);
         bool stop = false;
         for (uint64_t ms = 0; rc == 0 && !stop && ms < period_ms; ms += UPKEEP_MS) {

@@ -78,6 +78,10 @@ static void usage_error(int code, const char *format, ...)
 /* --enable-admission-plugins and --disable-admission-plugins over the default ones. */
 static void admission_options(struct options *o, int code)
 {
+    struct error err;
+    if (o->admission_config &&
+        admission_config_read(o->admission_config, &o->api, &o->arena, &err) < 0)
+        usage_error(code, "%s", err.message);
     for (size_t i = 0; i < o->admission.len; i++)
         for (size_t k = 0; k < o->admission_off.len; k++)
             if (strcmp(o->admission.items[i], o->admission_off.items[k]) == 0)
@@ -128,8 +132,10 @@ static void derive(struct options *o, int code)
         const char *mode = o->authorization.items[i];
         if (strcmp(mode, "AlwaysAllow") == 0)
             o->api.always_allow = true;
+        else if (strcmp(mode, "Node") == 0)
+            o->api.node_authorizer = true;
         else if (strcmp(mode, "RBAC") != 0)
-            usage_error(code, "--authorization-mode: %s is not supported (RBAC, AlwaysAllow)",
+            usage_error(code, "--authorization-mode: %s is not supported (Node, RBAC, AlwaysAllow)",
                         mode);
     }
     admission_options(o, code);
@@ -278,6 +284,8 @@ void options_parse(struct options *o, int argc, char **argv)
          "Who signs clients' certificates."},
         {"token-auth-file", 0, FLAG_STRING, &c->token_file, "FILE",
          "Static tokens: token,user,uid,\"groups\"."},
+        {"enable-bootstrap-token-auth", 0, FLAG_BOOL, &c->bootstrap_tokens, NULL,
+         "Secrets bootstrap-token-<id> in kube-system authenticate."},
         {"anonymous-auth", 0, FLAG_BOOL, &c->anonymous, NULL,
          "Requests without credentials are system:anonymous."},
         {"service-account-key-file", 0, FLAG_LIST, &o->sa_keys, "FILES",
@@ -288,11 +296,13 @@ void options_parse(struct options *o, int argc, char **argv)
         {"api-audiences", 0, FLAG_LIST, &o->audiences, "NAMES",
          "Audiences that mean this API server. Default: the issuer."},
         {"authorization-mode", 0, FLAG_LIST, &o->authorization, "MODES",
-         "RBAC or AlwaysAllow. Default: RBAC."},
+         "Node,RBAC, RBAC or AlwaysAllow. Default: RBAC."},
         {"enable-admission-plugins", 0, FLAG_LIST, &o->admission, "NAMES",
          "Admission plugins besides the default ones."},
         {"disable-admission-plugins", 0, FLAG_LIST, &o->admission_off, "NAMES",
          "Default admission plugins that are not called."},
+        {"admission-control-config-file", 0, FLAG_STRING, &o->admission_config, "FILE",
+         "Configuration of the plugin PodSecurity: defaults and exemptions."},
         {"service-cluster-ip-range", 0, FLAG_STRING, &c->service_cidr, "CIDR",
          "Addresses of services."},
         {"service-node-port-range", 0, FLAG_STRING, &o->node_ports, "LOW-HIGH",
@@ -311,8 +321,6 @@ void options_parse(struct options *o, int argc, char **argv)
          "How long history is kept; 0: for ever."},
         {"event-ttl", 0, FLAG_DURATION, &o->event_ttl_ns, NULL, "How long events are kept."},
         {"v", 'v', FLAG_COUNT, &o->verbosity, NULL, "Say more; from 4 on debug lines."},
-        {"enable-bootstrap-token-auth", 0, FLAG_UNSUPPORTED, NULL, NULL,
-         "bootstrap tokens are not there yet"},
         {"encryption-provider-config", 0, FLAG_UNSUPPORTED, NULL, NULL,
          "encryption at rest is not there yet"},
         {"audit-policy-file", 0, FLAG_UNSUPPORTED, NULL, NULL, "audit is not there yet"},

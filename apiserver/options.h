@@ -47,7 +47,7 @@ struct options {
     /* API server. */
     struct apiserver_config api;
     struct flag_list sa_keys, audiences, authorization, admission, admission_off;
-    const char *node_ports;
+    const char *node_ports, *admission_config;
     int64_t secure_port, inflight, mutating, min_request_timeout_s, compaction_ns, event_ttl_ns,
         verbosity;
 };

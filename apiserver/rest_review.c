@@ -2,6 +2,7 @@
  * Reviews: questions about tokens and permissions, answered at once and stored nowhere.
  */
 #include "api/meta.h"
+#include "apiserver/node_identity.h"
 #include "apiserver/rest.h"
 #include "proto/authentication_v1.pb-c.h"
 #include "proto/authorization_v1.pb-c.h"
@@ -186,7 +187,26 @@ static void self_rules(struct rest *rq, Authorization__V1__SelfSubjectRulesRevie
     }
     struct rules ctx = {rq->a, r->status};
     authz_user_rules(rq->server->authz, rq->user, r->spec->namespace_, add_rule, &ctx);
+    const char *node;
+    if (rq->server->config.node_authorizer && node_identity(rq->user, &node)) {
+        r->status->incomplete = 1;
+        r->status->evaluation_error =
+            (char *)"node authorizer does not support user rule resolution";
+    }
     rest_object(rq, 201, r);
+}
+
+/* A local review asks about its own namespace only. */
+static bool in_namespace(struct rest *rq, Authorization__V1__ResourceAttributes *at)
+{
+    if (!at || strcmp(at->namespace_, rq->info.ns) == 0)
+        return true;
+    struct status *s = status_invalid(rq->a, &rq->about);
+    status_cause_add(rq->a, s, "FieldValueInvalid", "spec.resourceAttributes.namespace",
+                     "Invalid value: \"%s\": must match metadata.namespace", at->namespace_);
+    status_invalid_finish(rq->a, s);
+    rest_status(rq, s);
+    return false;
 }
 
 void rest_review(struct rest *rq)
@@ -216,8 +236,8 @@ void rest_review(struct rest *rq)
     }
     case Authorization__V1__LocalSubjectAccessReview__SCHEMA: {
         Authorization__V1__LocalSubjectAccessReview *r = review;
-        if (r->spec->resource_attributes)
-            r->spec->resource_attributes->namespace_ = (char *)rq->info.ns;
+        if (!in_namespace(rq, r->spec->resource_attributes))
+            return;
         access_review(rq, r, r->spec, r->status);
         return;
     }

@@ -41,13 +41,15 @@ find_bound(struct rest *rq, const Authentication__V1__BoundObjectReference *ref,
         return NULL;
     int id = strcmp(ref->kind, "Pod") == 0      ? Core__V1__Pod__SCHEMA
              : strcmp(ref->kind, "Secret") == 0 ? Core__V1__Secret__SCHEMA
+             : strcmp(ref->kind, "Node") == 0   ? Core__V1__Node__SCHEMA
                                                 : SCHEMA_NONE;
     if (id == SCHEMA_NONE)
         return status_bad_request(
             rq->a, "cannot bind token for serviceaccount to object of type %s", ref->kind);
     const struct resource *r = resource_of_message(id);
     struct status_about about = {"", r->plural, r->kind, ref->name};
-    int rc = rest_load(rq->server, rq->a, r, rq->info.ns, ref->name, &out->object, &err);
+    int rc = rest_load(rq->server, rq->a, r, r->namespaced ? rq->info.ns : "", ref->name,
+                       &out->object, &err);
     if (rc < 0)
         return status_from_error(rq->a, &err);
     if (rc == 0)
@@ -60,6 +62,10 @@ find_bound(struct rest *rq, const Authentication__V1__BoundObjectReference *ref,
                          "the UID in the bound object reference (%s) does not match the UID in "
                          "record. The object might have been deleted and then recreated",
                          ref->uid));
+    if (id == Core__V1__Node__SCHEMA) {
+        out->node = out->object;
+        out->object = NULL;
+    }
     if (id != Core__V1__Pod__SCHEMA)
         return NULL;
     const Core__V1__Pod *pod = out->object;

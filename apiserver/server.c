@@ -4,9 +4,12 @@
  */
 #include "apiserver/server.h"
 #include "apiserver/admission/admission.h"
+#include "apiserver/admission/quota.h"
 #include "apiserver/allocator.h"
 #include "apiserver/custom/registry.h"
+#include "apiserver/authn_stored.h"
 #include "apiserver/discovery.h"
+#include "apiserver/impersonate.h"
 #include "apiserver/keeper.h"
 #include "apiserver/list_cache.h"
 #include "apiserver/node_client.h"
@@ -165,83 +168,8 @@ static void attributes_of(const struct rest *rq, struct authz_attributes *at)
                                     .ns = i->ns,
                                     .name = i->name,
                                     .path = i->path};
-}
-
-static bool may_impersonate(struct rest *rq, const char *resource, const char *ns, const char *name)
-{
-    struct authz_attributes at = {.user = rq->user,
-                                  .verb = "impersonate",
-                                  .is_resource = true,
-                                  .group = "",
-                                  .resource = resource,
-                                  .subresource = "",
-                                  .ns = ns,
-                                  .name = name,
-                                  .path = ""};
-    return authz_allowed(rq->server->authz, &at, rq->a, NULL);
-}
-
-static struct status *refuse_impersonation(struct rest *rq, const char *resource, const char *name)
-{
-    struct status_about about = {"", resource, "", name};
-    return status_forbidden(
-        rq->a, &about,
-        "User \"%s\" cannot impersonate resource \"%s\" in API group \"\" at the cluster scope",
-        rq->user->name, resource);
-}
-
-/* Impersonate-User and -Group: become somebody else, if allowed to. */
-static struct status *impersonate(struct rest *rq)
-{
-    struct str name = http_header_get(rq->x, "impersonate-user");
-    if (!name.p)
-        return NULL;
-    struct user *u = arena_new(rq->a, struct user);
-    u->name = arena_strndup(rq->a, name.p, name.n);
-    u->uid = "";
-    struct str account = name, ns;
-    if (str_has_prefix(name, STR("system:serviceaccount:"))) {
-        account = str_slice(name, strlen("system:serviceaccount:"), name.n);
-        str_split(&account, ':', &ns);
-        const char *ns_text = arena_strndup(rq->a, ns.p, ns.n);
-        const char *sa = arena_strndup(rq->a, account.p ? account.p : "", account.n);
-        if (!may_impersonate(rq, "serviceaccounts", ns_text, sa))
-            return refuse_impersonation(rq, "serviceaccounts", sa);
-    } else if (!may_impersonate(rq, "users", "", u->name)) {
-        return refuse_impersonation(rq, "users", u->name);
-    }
-    u->groups = arena_array(rq->a, const char *, rq->x->headers_len + 1);
-    for (size_t i = 0; i < rq->x->headers_len; i++) {
-        if (!str_eqz(rq->x->headers[i].name, "impersonate-group"))
-            continue;
-        const char *g = arena_strndup(rq->a, rq->x->headers[i].value.p, rq->x->headers[i].value.n);
-        if (!may_impersonate(rq, "groups", "", g))
-            return refuse_impersonation(rq, "groups", g);
-        u->groups[u->groups_len++] = g;
-    }
-    if (strcmp(u->name, "system:anonymous") != 0)
-        u->groups[u->groups_len++] = "system:authenticated";
-    rq->user = u;
-    return NULL;
-}
-
-static struct status *forbidden(struct rest *rq)
-{
-    const struct request_info *i = &rq->info;
-    struct status_about about = {i->group, i->resource, "", i->name};
-    if (!i->is_resource) {
-        about = (struct status_about){"", "", "", ""};
-        return status_forbidden(rq->a, &about, "User \"%s\" cannot %s path \"%s\"", rq->user->name,
-                                i->verb_str, i->path);
-    }
-    const char *where = *i->ns && strcmp(i->resource, "namespaces") != 0
-                            ? arena_printf(rq->a, " in the namespace \"%s\"", i->ns)
-                        : *i->ns ? arena_printf(rq->a, " in the namespace \"%s\"", i->ns)
-                                 : " at the cluster scope";
-    return status_forbidden(rq->a, &about,
-                            "User \"%s\" cannot %s resource \"%s%s%s\" in API group \"%s\"%s",
-                            rq->user->name, i->verb_str, i->resource, *i->subresource ? "/" : "",
-                            i->subresource, i->group, where);
+    if (i->verb & (VERB_LIST | VERB_WATCH))
+        at->fields = query_get(rq->a, i->query, "fieldSelector");
 }
 
 /* ---- paths that are no resources ---- */
@@ -404,9 +332,10 @@ static void on_request(void *ctx, struct http_exchange *x)
     }
     struct status *s = impersonate(rq);
     struct authz_attributes at;
+    const char *reason;
     attributes_of(rq, &at);
-    if (!s && !authz_allowed(rq->server->authz, &at, rq->a, NULL))
-        s = forbidden(rq);
+    if (!s && !authz_allowed(rq->server->authz, &at, rq->a, &reason))
+        s = authz_forbidden(rq->a, &at, reason);
     if (s)
         rest_status(rq, s);
     else if (!rq->info.is_resource)
@@ -431,27 +360,6 @@ static void on_headers(void *ctx, struct http_exchange *x)
 }
 
 /* ---- life ---- */
-
-static int lookup_uid(void *ctx, const char *resource, const char *ns, const char *name,
-                      char uid[64], bool *deleting)
-{
-    struct apiserver *s = ctx;
-    struct arena a;
-    struct error err;
-    struct kv_range_result out;
-    arena_init(&a);
-    struct kv_range_request rq = {
-        .key = str_from(arena_printf(&a, "/registry/%s/%s/%s", resource, ns, name))};
-    int rc = kv_range(s->kv, &rq, &a, &out, &err);
-    struct stored_meta m;
-    if (rc == 0 && out.pairs_len == 1 && stored_meta(out.pairs[0].value, &m)) {
-        snprintf(uid, 64, "%.*s", STR_ARG(m.uid));
-        *deleting = m.deletion_timestamp != 0;
-        rc = 1;
-    }
-    arena_free(&a);
-    return rc;
-}
 
 static int load_keys(struct apiserver *s, struct error *err)
 {
@@ -481,8 +389,10 @@ static int setup(struct apiserver *s, struct error *err)
                                  .sa_keys = s->sa_keys,
                                  .sa_issuer = c->sa_issuer,
                                  .anonymous = c->anonymous,
-                                 .lookup_uid = lookup_uid,
-                                 .lookup_ctx = s,
+                                 .lookup_uid = stored_uid,
+                                 .lookup_ctx = s->kv,
+                                 .kv = s->kv,
+                                 .bootstrap_tokens = c->bootstrap_tokens,
                                  .audiences = (const char **)c->audiences};
     for (const char *const *a = c->audiences; a && *a; a++)
         authn.audiences_len++;
@@ -539,10 +449,12 @@ static void worker_open(void *arg)
     w->hubs = watch_hubs_new(w);
     w->lists = list_cache_new(w->loop);
     w->cache = object_cache_new(w->server->kv, w->loop);
+    w->quota_turns = quota_turns_new();
     w->node_clients = mem_zalloc(sizeof *w->node_clients);
     map_init(w->node_clients);
     if (w->index == 0)
-        w->server->authz = authz_new(w->server->kv, w->loop, w->server->config.always_allow);
+        w->server->authz = authz_new(w->server->kv, w->loop, w->server->config.always_allow,
+                                     w->server->config.node_authorizer);
 }
 
 static void worker_close(void *arg)
@@ -555,6 +467,7 @@ static void worker_close(void *arg)
     watch_hubs_free(w->hubs);
     list_cache_free(w->lists);
     object_cache_free(w->cache);
+    quota_turns_free(w->quota_turns);
 }
 
 static void follow_custom(void *arg)

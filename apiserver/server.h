@@ -33,10 +33,13 @@ struct apiserver_config {
     const char *sa_issuer;
     const char *const *audiences; /* NULL-terminated; NULL: the issuer */
     bool anonymous;
-    bool always_allow; /* --authorization-mode=AlwaysAllow */
+    bool always_allow;     /* --authorization-mode=AlwaysAllow */
+    bool node_authorizer;  /* … Node, in front of RBAC */
+    bool bootstrap_tokens; /* --enable-bootstrap-token-auth */
     /* Admission. */
     uint64_t admission_off; /* bits of plugins that are not called (admission/admission.h) */
     const char *const *pod_security_exempt_namespaces; /* NULL-terminated, or NULL */
+    const struct pod_security_labels *pod_security_defaults; /* NULL: privileged, latest */
     const char *const *pod_security_exempt_users, *const *pod_security_exempt_runtime_classes;
     /* Services. */
     const char *service_cidr; /* "10.96.0.0/12" */
@@ -82,7 +85,8 @@ struct worker {
     size_t index;
     struct watch_hubs *hubs;
     struct list_cache *lists;   /* list_cache.h */
-    struct object_cache *cache; /* what admission asks for (object_cache.h) */
+    struct object_cache *cache;      /* what admission asks for (object_cache.h) */
+    struct quota_turns *quota_turns; /* writes that wait for a quota (admission/quota.h) */
     struct event_lease event_lease;
     struct read_barrier barrier;
     struct rng rng;           /* for ids that need not be secret */
@@ -109,6 +113,7 @@ struct apiserver {
     struct discovery *discovery;
     struct custom_registry *custom;  /* custom/registry.h */
     struct openapi_service *openapi; /* openapi_service.h */
+    int64_t quota_recount_next_s;    /* the keeper's: when all quotas are counted anew */
     struct keeper *keeper;           /* self-maintained objects, compaction (keeper.h) */
     struct http_metrics *metrics;
     atomic_uint inflight, mutating_inflight, watchers;

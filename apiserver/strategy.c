@@ -60,6 +60,7 @@ static const struct strategy *const special[] = {
     &strategy_role_binding,
     &strategy_cluster_role_binding,
     &strategy_job,
+    &strategy_certificate_request,
 };
 
 const struct strategy *strategy_of(const struct resource *r)

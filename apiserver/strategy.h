@@ -43,8 +43,9 @@ struct strategy {
 const struct strategy *strategy_of(const struct resource *r);
 
 /* Rows, by file. */
-extern const struct strategy strategy_pod;  /* strategy_pod.c */
-extern const struct strategy strategy_node; /* strategy_core.c */
+extern const struct strategy strategy_certificate_request; /* strategy_certificates.c */
+extern const struct strategy strategy_pod;                 /* strategy_pod.c */
+extern const struct strategy strategy_node;                /* strategy_core.c */
 extern const struct strategy strategy_namespace;
 extern const struct strategy strategy_secret, strategy_service_account, strategy_event;
 extern const struct strategy strategy_service;                           /* strategy_service.c */
@@ -54,5 +55,7 @@ extern const struct strategy strategy_role, strategy_cluster_role, strategy_role
     strategy_cluster_role_binding; /* strategy_rbac.c */
 
 extern const struct strategy strategy_custom, strategy_crd; /* custom/strategy.c */
+/* A secret of type kubernetes.io/service-account-token gets its token (legacy_token.c). */
+struct status *legacy_token_fill(struct write *w, void *secret);
 
 #endif

@@ -75,9 +75,16 @@ static void secret_prepare_update(struct write *w, void *obj, const void *old)
         s->type = ((const Core__V1__Secret *)old)->type;
 }
 
+static struct status *secret_admit(struct write *w, void *obj, const void *old)
+{
+    (void)old;
+    return legacy_token_fill(w, obj);
+}
+
 const struct strategy strategy_secret = {.message = Core__V1__Secret__SCHEMA,
                                          .prepare_create = secret_prepare,
-                                         .prepare_update = secret_prepare_update};
+                                         .prepare_update = secret_prepare_update,
+                                         .admit = secret_admit};
 
 const struct strategy strategy_service_account = {.message = Core__V1__ServiceAccount__SCHEMA,
                                                   .flags = STRATEGY_RETURN_DELETED};

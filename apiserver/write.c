@@ -2,6 +2,7 @@
  * The compare-and-swap loop: see write.h.
  */
 #include "apiserver/write.h"
+#include "apiserver/admission/quota.h"
 #include "apiserver/strategy.h"
 
 static void attempt(struct write *w);
@@ -15,6 +16,7 @@ static struct str buf_to_arena(struct arena *a, struct buf *b)
 
 static void finish(struct write *w, struct status *s)
 {
+    quota_done(w);
     w->done(w, s);
 }
 
@@ -51,7 +53,8 @@ static void lost(struct write *w)
 {
     struct arena *a = w->rq->a;
     struct status_about about = {w->r->group, w->r->plural, w->r->kind, w->name};
-    if (w->attempts >= WRITE_ATTEMPTS_MAX) {
+    /* Who changes a quota meets every other writer of the namespace. */
+    if (w->attempts >= (w->quota_turn ? WRITE_QUOTA_ATTEMPTS_MAX : WRITE_ATTEMPTS_MAX)) {
         finish(w, status_conflict(a, &about, STATUS_MODIFIED));
         return;
     }
@@ -155,6 +158,11 @@ static void attempt(struct write *w)
     }
     if (w->obj)
         encode(w);
+    enum quota_answer quota = w->unchanged ? QUOTA_FINE : quota_charge(w, &s);
+    if (quota == QUOTA_REFUSED)
+        fail(w, s);
+    if (quota != QUOTA_FINE)
+        return;
     if (w->unchanged && !w->confirmed && !w->dry_run) {
         retry(w); /* a no-op must be one on the current object */
         return;
@@ -166,6 +174,11 @@ static void attempt(struct write *w)
         return;
     }
     commit(w);
+}
+
+void write_again(struct write *w)
+{
+    retry(w);
 }
 
 void write_run(struct write *w)
@@ -217,7 +230,12 @@ void write_extra_unchanged(struct write *w, struct str key, int64_t mod_rev)
 
 void write_extra_create(struct write *w, struct str key, struct str value)
 {
-    add_compare(w, key, 0);
+    write_extra_replace(w, key, 0, value);
+}
+
+void write_extra_replace(struct write *w, struct str key, int64_t mod_rev, struct str value)
+{
+    add_compare(w, key, mod_rev);
     add_op(w, &(struct kv_op){.type = KV_OP_PUT, .put = {.key = key, .value = value}});
 }
 

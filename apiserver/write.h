@@ -17,6 +17,7 @@
 
 #define WRITE_EXTRAS_MAX 120 /* with the object's own, what one transaction may hold */
 #define WRITE_ATTEMPTS_MAX 40
+#define WRITE_QUOTA_ATTEMPTS_MAX 200
 
 struct write {
     /* Set by the caller. */
@@ -57,6 +58,8 @@ struct write {
     bool created;
 
     /* Internal. */
+    struct list quota_link; /* waiting for its turn (admission/quota.h) */
+    bool quota_turn;        /* holds it */
     struct str key;
     int attempts;
     bool confirmed; /* the last read was linearizable */
@@ -64,9 +67,13 @@ struct write {
 
 /* Start; w lives in the request's arena. */
 void write_run(struct write *w);
+/* Read again, linearizably, and try once more: for whoever made the write wait. */
+void write_again(struct write *w);
 /* Add a compare "key does not exist" and a put; or a delete. For change functions. */
 void write_extra_create(struct write *w, struct str key, struct str value);
 void write_extra_delete(struct write *w, struct str key);
+/* A put, if the key still has this modification revision. */
+void write_extra_replace(struct write *w, struct str key, int64_t mod_rev, struct str value);
 /* The transaction fails unless the key still has this modification revision (0: does not exist). */
 void write_extra_unchanged(struct write *w, struct str key, int64_t mod_rev);
 

@@ -114,7 +114,7 @@ static void add_api_args(struct cluster *c, const struct host *h, const char *pk
     add(c, args, "--kubelet-client-certificate=%s/apiserver-kubelet-client.crt", pki);
     add(c, args, "--kubelet-client-key=%s/apiserver-kubelet-client.key", pki);
     add(c, args, "--kubelet-certificate-authority=%s/ca.crt", pki);
-    add(c, args, "--authorization-mode=RBAC");
+    add(c, args, "--authorization-mode=Node,RBAC");
 }
 
 int cluster_start_apiserver(struct cluster *c, const struct host *h, struct error *err)

@@ -40,7 +40,8 @@ struct controller {
 extern const struct controller controller_deployment, controller_replicaset,
     controller_garbagecollector, controller_namespace, controller_nodelifecycle,
     controller_tainteviction, controller_nodeipam, controller_endpointslice, controller_endpoints,
-    controller_serviceaccount, controller_rootcapublisher, controller_podgc;
+    controller_serviceaccount, controller_rootcapublisher, controller_podgc,
+    controller_clusterrole_aggregation, controller_pvcprotection, controller_pvprotection;
 
 /* What flags say; strings are borrowed. */
 struct manager_options {

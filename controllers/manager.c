@@ -45,10 +45,21 @@ struct manager {
 };
 
 static const struct controller *const controllers[] = {
-    &controller_deployment,     &controller_replicaset,      &controller_garbagecollector,
-    &controller_namespace,      &controller_nodelifecycle,   &controller_tainteviction,
-    &controller_nodeipam,       &controller_endpointslice,   &controller_endpoints,
-    &controller_serviceaccount, &controller_rootcapublisher, &controller_podgc,
+    &controller_deployment,
+    &controller_replicaset,
+    &controller_garbagecollector,
+    &controller_namespace,
+    &controller_nodelifecycle,
+    &controller_tainteviction,
+    &controller_nodeipam,
+    &controller_endpointslice,
+    &controller_endpoints,
+    &controller_serviceaccount,
+    &controller_rootcapublisher,
+    &controller_podgc,
+    &controller_clusterrole_aggregation,
+    &controller_pvcprotection,
+    &controller_pvprotection,
 };
 
 /* ----------------------------------------------------------------------------- for controllers ---

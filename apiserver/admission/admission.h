@@ -70,6 +70,10 @@ bool admission_is_on(uint64_t off, const char *name);
 /* All names, comma-separated, in order; for messages. */
 const char *admission_names(struct arena *a);
 
+/* --admission-control-config-file into *c; strings live in the arena. (config_read.c) */
+int admission_config_read(const char *path, struct apiserver_config *c, struct arena *a,
+                          struct error *err);
+
 /* ---- for plugins ---- */
 
 static inline bool admission_is(const struct admission *ad, int message, const char *sub)

@@ -36,7 +36,7 @@ static struct status *policy_of(struct admission *ad, struct pod_security_labels
         return status_from_error(ad->a, &err);
     if (rc == 0)
         return status_internal(ad->a, "failed to lookup namespace \"%s\"", ad->ns);
-    pod_security_labels_of(object_meta(ns), out);
+    pod_security_labels_of(object_meta(ns), ad->rq->server->config.pod_security_defaults, out);
     return NULL;
 }
 
@@ -280,10 +280,11 @@ static struct status *check_namespace(struct admission *ad)
     struct pod_security_labels now, was;
     if (*ad->sub)
         return NULL;
-    pod_security_labels_of(object_meta(ad->object), &now);
+    const struct pod_security_labels *defaults = ad->rq->server->config.pod_security_defaults;
+    pod_security_labels_of(object_meta(ad->object), defaults, &now);
     if (ad->op == ADMIT_CREATE)
         return now.errors_len ? bad_labels(ad, &now) : NULL;
-    pod_security_labels_of(object_meta(ad->old), &was);
+    pod_security_labels_of(object_meta(ad->old), defaults, &was);
     if (now.errors_len && !same_errors(&now, &was))
         return bad_labels(ad, &now);
     bool same = same_version(&now.enforce, &was.enforce);

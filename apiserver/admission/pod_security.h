@@ -34,7 +34,13 @@ struct pod_security_labels {
     size_t errors_len;
 };
 
-void pod_security_labels_of(const Meta__V1__ObjectMeta *ns, struct pod_security_labels *out);
+/* `defaults` NULL: privileged, latest. */
+void pod_security_labels_of(const Meta__V1__ObjectMeta *ns,
+                            const struct pod_security_labels *defaults,
+                            struct pod_security_labels *out);
+bool pod_security_parse_level(const char *text, enum pod_security_level *out);
+/* "latest" or "v1.24"; latest when it is neither. */
+bool pod_security_parse_version(const char *text, struct pod_security_policy *out);
 /* "baseline:latest", "restricted:v1.24" */
 const char *pod_security_policy_text(struct arena *a, const struct pod_security_policy *p);
 

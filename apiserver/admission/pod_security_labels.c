@@ -9,7 +9,7 @@
 
 static const char *const level_names[] = {"privileged", "baseline", "restricted"};
 
-static bool parse_level(const char *text, enum pod_security_level *out)
+bool pod_security_parse_level(const char *text, enum pod_security_level *out)
 {
     for (int i = 0; i < 3; i++)
         if (strcmp(level_names[i], text) == 0) {
@@ -19,7 +19,7 @@ static bool parse_level(const char *text, enum pod_security_level *out)
     return false;
 }
 
-static bool parse_version(const char *text, struct pod_security_policy *p)
+bool pod_security_parse_version(const char *text, struct pod_security_policy *p)
 {
     int64_t minor;
     p->latest = true;
@@ -42,24 +42,28 @@ static void say(struct pod_security_labels *out, const char *label, const char *
 }
 
 /* Bad labels enforce the strictest level, and warn and audit nothing. */
-void pod_security_labels_of(const Meta__V1__ObjectMeta *ns, struct pod_security_labels *out)
+void pod_security_labels_of(const Meta__V1__ObjectMeta *ns,
+                            const struct pod_security_labels *defaults,
+                            struct pod_security_labels *out)
 {
     static const char *const level_labels[] = {LABEL "enforce", LABEL "audit", LABEL "warn"};
     static const char *const version_labels[] = {LABEL "enforce-version", LABEL "audit-version",
                                                  LABEL "warn-version"};
     *out = (struct pod_security_labels){
         .enforce.latest = true, .audit.latest = true, .warn.latest = true};
+    if (defaults)
+        *out = *defaults;
     struct pod_security_policy *policies[] = {&out->enforce, &out->audit, &out->warn};
     bool level_good[3] = {false};
     for (int i = 0; i < 3; i++) {
         const char *level = labels_get(ns, level_labels[i]);
         const char *version = labels_get(ns, version_labels[i]);
-        level_good[i] = level && parse_level(level, &policies[i]->level);
+        level_good[i] = level && pod_security_parse_level(level, &policies[i]->level);
         if (level && !level_good[i]) {
             policies[i]->level = i == 0 ? POD_SECURITY_RESTRICTED : POD_SECURITY_PRIVILEGED;
             say(out, level_labels[i], level, "must be one of privileged, baseline, restricted");
         }
-        if (version && !parse_version(version, policies[i]))
+        if (version && !pod_security_parse_version(version, policies[i]))
             say(out, version_labels[i], version, "must be \"latest\" or \"v1.x\"");
     }
     if (!labels_get(ns, LABEL "warn") && level_good[0] && out->enforce.level > out->warn.level) {

@@ -23,6 +23,7 @@ const struct admission_plugin *const admission_plugins[] = {
     &admission_certificate_subject,
     &admission_ingress_class,
     &admission_pod_topology,
+    &admission_quota,
 };
 const size_t admission_plugins_len = ARRAY_LEN(admission_plugins);
 

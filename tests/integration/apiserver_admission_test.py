@@ -4,13 +4,22 @@
     apiserver_admission_test.py BINARY [NAME…]     run all tests, or those whose name contains NAME
 """
 import base64
-import concurrent.futures
-import subprocess
 import sys
 import time
 import traceback
 
 from apiserver_lib import Client, Server, openssl
+
+CONFIG = """
+apiVersion: apiserver.config.k8s.io/v1
+kind: AdmissionConfiguration
+plugins:
+- name: PodSecurity
+  configuration:
+    apiVersion: pod-security.admission.config.k8s.io/v1
+    kind: PodSecurityConfiguration
+    exemptions: {namespaces: [exempt], usernames: [], runtimeClasses: []}
+"""
 
 POD_FIELDS = {"containers": [{"name": "c", "image": "busybox:1"}]}
 
@@ -196,6 +205,8 @@ def test_pod_security(c, _):
     refused(c.post("/api/v1/namespaces", bad), 422,
             'Namespace "x" is invalid: metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: "none": '
             "must be one of privileged, baseline, restricted")
+    exempt = namespace(c, "exempt", **{"pod-security.kubernetes.io/enforce": "restricted"})
+    created(c.post(exempt + "/pods", pod("a", hostNetwork=True)))
     loose = namespace(c, "loose")
     for name in ("p1", "p2"):
         created(c.post(loose + "/pods", pod(name, hostPID=True)))
@@ -265,6 +276,87 @@ def test_nodes_are_tainted_and_tell_their_topology(c, _):
     equal(ok(c.get(path + "/pods/a"))["metadata"]["labels"], {"topology.kubernetes.io/zone": "z1"})
 
 
+# ---- quotas ----
+
+def quota(name, scopes=None, **hard):
+    spec = {"hard": {k.replace("__", "/").replace("_", "."): v for k, v in hard.items()}}
+    if scopes:
+        spec["scopes"] = scopes
+    return {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": name}, "spec": spec}
+
+
+def used(c, path, name):
+    return ok(c.get(path + "/resourcequotas/" + name))["status"]["used"]
+
+
+def until_refused(c, path, make, message):
+    """A quota reaches the other loops' caches by a watch."""
+    deadline = time.monotonic() + 10
+    while True:
+        answer = c.post(path, make())
+        if answer.code == 403:
+            equal(answer.json["message"], message)
+            return
+        check(time.monotonic() < deadline, "the quota never took effect", answer)
+
+
+def test_quota_counts(c, _):
+    path = namespace(c, "quotas")
+    created(c.post(path + "/pods", pod("old")))
+    made = created(c.post(path + "/resourcequotas", quota("q", pods="3", count__configmaps="2")))
+    equal(made["status"]["used"], {"pods": "1", "count/configmaps": "0"})
+    equal(made["status"]["hard"], {"pods": "3", "count/configmaps": "2"})
+    time.sleep(0)
+    for name in ("a", "b"):
+        created(c.post(path + "/pods", pod(name)))
+    deadline = time.monotonic() + 40  # what passed before the quota was known is counted by the keeper
+    while used(c, path, "q")["pods"] != "3":
+        check(time.monotonic() < deadline, "the pods are not counted", used(c, path, "q"))
+    refused(c.post(path + "/pods", pod("c")), 403,
+            'pods "c" is forbidden: exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3')
+    refused(c.post(path + "/pods?dryRun=All", pod("c")), 403,
+            'pods "c" is forbidden: exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3')
+    ok(c.patch(path + "/pods/a/status", {"status": {"phase": "Succeeded"}}))
+    equal(used(c, path, "q")["pods"], "2", "an ended pod counts no more")
+    ok(c.delete(path + "/pods/b?gracePeriodSeconds=0"))
+    equal(used(c, path, "q")["pods"], "1", "nor a deleted one")
+    changed = ok(c.patch(path + "/resourcequotas/q", {"spec": {"hard": {"pods": "1"}}}))
+    equal(changed["status"]["hard"]["pods"], "1")
+
+
+def test_quota_of_compute_resources(c, _):
+    path = namespace(c, "compute")
+    created(c.post(path + "/resourcequotas", quota("r", requests_cpu="1", limits_memory="1Gi")))
+    created(c.post(path + "/resourcequotas", quota("best", ["BestEffort"], pods="1")))
+    until_refused(c, path + "/pods", lambda: pod("x%d" % time.monotonic_ns()) if False else pod("bare"),
+                  'pods "bare" is forbidden: failed quota: r: must specify limits.memory for: c; requests.cpu for: c')
+    sized = [container(resources={"requests": {"cpu": "600m"}, "limits": {"memory": "512Mi"}})]
+    created(c.post(path + "/pods", pod("a", containers=sized)))
+    equal(used(c, path, "r"), {"requests.cpu": "600m", "limits.memory": "512Mi"})
+    equal(used(c, path, "best"), {"pods": "0"})
+    refused(c.post(path + "/pods", pod("b", containers=sized)), 403,
+            'pods "b" is forbidden: exceeded quota: r, requested: requests.cpu=600m, used: requests.cpu=600m, limited: requests.cpu=1')
+
+
+def test_quota_of_services(c, _):
+    path = namespace(c, "services")
+    created(c.post(path + "/resourcequotas", quota("s", services="5", services_nodeports="1")))
+
+    def service(name, kind):
+        return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"type": kind, "ports": [{"port": 80}]}}
+
+    deadline = time.monotonic() + 10
+    n = 0
+    while used(c, path, "s")["services.nodeports"] == "0":
+        check(time.monotonic() < deadline, "never counted")
+        n += 1
+        created(c.post(path + "/services", service("s%d" % n, "NodePort")))
+    refused(c.post(path + "/services", service("b", "NodePort")), 403, 'services "b" is forbidden: exceeded quota: s, '
+            "requested: services.nodeports=1, used: services.nodeports=1, limited: services.nodeports=1")
+    ok(c.patch(path + "/services/s%d" % n, {"spec": {"type": "ClusterIP", "ports": [{"port": 80, "nodePort": None}]}}))
+    equal(used(c, path, "s")["services.nodeports"], "0")
+
+
 # ---- node agents ----
 
 def test_node_restriction(c, server):
@@ -316,7 +408,11 @@ TESTS = {k: v for k, v in sorted(globals().items()) if k.startswith("test_")}
 
 def main():
     binary, names = sys.argv[1], sys.argv[2:]
-    server = Server(binary)
+    server = Server(binary, ["--authorization-mode=Node,RBAC"])
+    config = server.pki.path("admission.yaml")
+    with open(config, "w") as f:
+        f.write(CONFIG)
+    server.flags.append("--admission-control-config-file=" + config)
     server.pki.client("node-n7", "/O=system:nodes/CN=system:node:n7")
     failures, passed = 0, 0
     try:

@@ -245,7 +245,7 @@ static void labels_name_policies(void **state)
         Core__V1__Namespace *ns =
             decode(Core__V1__Namespace__SCHEMA,
                    arena_printf(&arena, "{\"metadata\":{\"labels\":{%s}}}", rows[i].labels));
-        pod_security_labels_of(ns->metadata, &l);
+        pod_security_labels_of(ns->metadata, NULL, &l);
         assert_string_equal(pod_security_policy_text(&arena, &l.enforce), rows[i].enforce);
         assert_string_equal(pod_security_policy_text(&arena, &l.warn), rows[i].warn);
         assert_int_equal(l.errors_len, rows[i].errors);

@@ -1,0 +1,276 @@
+/*
+ * ResourceQuota in the write path: see quota.h.
+ */
+#include "apiserver/admission/quota.h"
+#include "apiserver/admission/admission.h"
+#include "apiserver/admission/quota_usage.h"
+#include "base/map.h"
+#include "base/mem.h"
+
+/* ---- turns ---- */
+
+struct turn {
+    struct list waiting; /* struct write.quota_link */
+};
+
+struct quota_turns {
+    struct map by_namespace; /* struct turn: somebody holds it */
+};
+
+struct quota_turns *quota_turns_new(void)
+{
+    struct quota_turns *t = mem_zalloc(sizeof *t);
+    map_init(&t->by_namespace);
+    return t;
+}
+
+void quota_turns_free(struct quota_turns *t)
+{
+    if (!t)
+        return;
+    struct map_iter it = {0};
+    while (map_next(&t->by_namespace, &it))
+        mem_free(it.value);
+    map_free(&t->by_namespace);
+    mem_free(t);
+}
+
+/* False: queued. */
+static bool take_turn(struct write *w)
+{
+    struct map *turns = &w->rq->worker->quota_turns->by_namespace;
+    struct turn *t = map_get(turns, str_from(w->ns));
+    if (t) {
+        list_push_back(&t->waiting, &w->quota_link);
+        return false;
+    }
+    t = mem_zalloc(sizeof *t);
+    list_init(&t->waiting);
+    map_put(turns, str_from(w->ns), t);
+    w->quota_turn = true;
+    return true;
+}
+
+void quota_done(struct write *w)
+{
+    if (!w->quota_turn)
+        return;
+    struct map *turns = &w->rq->worker->quota_turns->by_namespace;
+    struct turn *t = map_get(turns, str_from(w->ns));
+    w->quota_turn = false;
+    if (list_empty(&t->waiting)) {
+        mem_free(map_remove(turns, str_from(w->ns)));
+        return;
+    }
+    struct write *next = list_first(&t->waiting, struct write, quota_link);
+    list_remove(&next->quota_link);
+    next->quota_turn = true;
+    write_again(next);
+}
+
+/* ---- what a write costs ---- */
+
+struct charge {
+    struct write *w;
+    struct arena *a;
+    struct usage before, after; /* of the object, scopes apart */
+    bool enforced;              /* growing past the limit is refused, not only counted */
+};
+
+static void charge_init(struct charge *c, struct write *w)
+{
+    struct arena *a = w->rq->a;
+    const struct subresource *sub = w->rq->sub;
+    *c = (struct charge){.w = w, .a = a, .before.a = a, .after.a = a};
+    if (w->old)
+        usage_of_object(&c->before, w->r, w->old);
+    if (!w->remove)
+        usage_of_object(&c->after, w->r, w->obj);
+    c->enforced = !w->remove && (!sub || strcmp(sub->name, "resize") == 0);
+}
+
+/* What the write adds to (or takes from) each name that the quota limits. */
+static struct usage delta_of(const struct charge *c, const Core__V1__ResourceQuotaSpec *spec)
+{
+    const struct write *w = c->w;
+    struct usage delta = {.a = c->a};
+    bool was = w->old && quota_takes(spec, w->r, w->old);
+    bool is = !w->remove && quota_takes(spec, w->r, w->obj);
+    for (size_t i = 0; i < spec->n_hard; i++) {
+        const char *name = spec->hard[i]->key;
+        if (!usage_concerns(w->r, name))
+            continue;
+        struct quantity from = was ? usage_get(&c->before, name) : (struct quantity){0};
+        struct quantity to = is ? usage_get(&c->after, name) : (struct quantity){0};
+        if (quantity_cmp(from, to) != 0)
+            usage_add(&delta, name, quantity_sub(to, from));
+    }
+    return delta;
+}
+
+static bool asks_for_names(const struct charge *c, const Core__V1__ResourceQuotaSpec *spec)
+{
+    const struct write *w = c->w;
+    return c->enforced && !w->old && w->r->stored_as == Core__V1__Pod__SCHEMA &&
+           quota_takes(spec, w->r, w->obj) && quota_missing(c->a, spec, w->obj);
+}
+
+/* ---- one quota ---- */
+
+static struct status *refuse(const struct charge *c, const char *why)
+{
+    struct status_about about = {c->w->r->group, c->w->r->plural, c->w->r->kind, c->w->name};
+    return status_forbidden(c->a, &about, "%s", why);
+}
+
+/* Does the growth fit? NULL, or the 403. */
+static struct status *check_fit(const struct charge *c, const Core__V1__ResourceQuota *q,
+                                const struct usage *delta)
+{
+    struct usage asked = {.a = c->a}, used = {.a = c->a}, limited = {.a = c->a};
+    struct usage unknown = {.a = c->a};
+    for (size_t i = 0; i < delta->len; i++) {
+        const struct usage_item *d = &delta->items[i];
+        const char *hard = quantity_map_get(q->spec->hard, q->spec->n_hard, d->name);
+        const char *now = quantity_map_get(q->status->used, q->status->n_used, d->name);
+        if (quantity_cmp(d->amount, (struct quantity){0}) <= 0)
+            continue;
+        if (!now) {
+            usage_add(&unknown, d->name, d->amount);
+            continue;
+        }
+        if (quantity_cmp(quantity_add(quantity_of(now), d->amount), quantity_of(hard)) <= 0)
+            continue;
+        usage_add(&asked, d->name, d->amount);
+        usage_add(&used, d->name, quantity_of(now));
+        usage_add(&limited, d->name, quantity_of(hard));
+    }
+    if (unknown.len) {
+        const char *names = "";
+        usage_text(&unknown); /* sorts */
+        for (size_t i = 0; i < unknown.len; i++)
+            names = arena_printf(c->a, "%s%s%s", names, i ? "," : "", unknown.items[i].name);
+        return refuse(c, arena_printf(c->a, "status unknown for quota: %s, resources: %s",
+                                      q->metadata->name, names));
+    }
+    if (!asked.len)
+        return NULL;
+    return refuse(c, arena_printf(c->a, "exceeded quota: %s, requested: %s, used: %s, limited: %s",
+                                  q->metadata->name, usage_text(&asked), usage_text(&used),
+                                  usage_text(&limited)));
+}
+
+/* The quota with its new usage joins the transaction. */
+static struct status *join(const struct charge *c, struct str key, int64_t mod_rev,
+                           const Core__V1__ResourceQuota *old, const struct usage *delta)
+{
+    struct write *w = c->w;
+    Core__V1__ResourceQuota *q = object_clone(c->a, old);
+    for (size_t i = 0; i < delta->len; i++) {
+        const struct usage_item *d = &delta->items[i];
+        struct quantity now =
+            quantity_of(quantity_map_get(q->status->used, q->status->n_used, d->name));
+        now = quantity_add(now, d->amount);
+        if (quantity_cmp(now, (struct quantity){0}) < 0)
+            now = (struct quantity){.format = now.format};
+        quantity_map_set(c->a, &q->status->used, &q->status->n_used, d->name,
+                         quantity_text(c->a, now));
+    }
+    struct buf b;
+    buf_init(&b);
+    stored_encode(q, &b);
+    struct str value = str_make(arena_dup(c->a, b.data, b.len), b.len);
+    buf_free(&b);
+    write_extra_replace(w, key, mod_rev, value);
+    if (w->overflow)
+        return status_internal(c->a, "namespace %s has too many resource quotas", w->ns);
+    return NULL;
+}
+
+/* As it is stored now. */
+static struct status *charge_one(const struct charge *c, const char *name)
+{
+    struct write *w = c->w;
+    struct str key = str_from(arena_printf(c->a, "/registry/resourcequotas/%s/%s", w->ns, name));
+    struct kv_pair pair;
+    struct error err;
+    void *object;
+    int rc = rest_read(w->rq, key, &pair, &err);
+    if (rc == 0)
+        return NULL;
+    if (rc < 0 || stored_decode(c->a, pair.value, pair.mod_rev, NULL, &object, &err) < 0)
+        return status_from_error(c->a, &err);
+    const Core__V1__ResourceQuota *q = object;
+    if (asks_for_names(c, q->spec))
+        return refuse(c, arena_printf(c->a, "failed quota: %s: %s", name,
+                                      quota_missing(c->a, q->spec, w->obj)));
+    struct usage delta = delta_of(c, q->spec);
+    struct status *s = c->enforced ? check_fit(c, q, &delta) : NULL;
+    if (s || !delta.len || w->dry_run)
+        return s;
+    return join(c, key, pair.mod_rev, q, &delta);
+}
+
+/* ---- all of a namespace ---- */
+
+static int by_name(const void *x, const void *y)
+{
+    return strcmp(object_meta(*(void *const *)x)->name, object_meta(*(void *const *)y)->name);
+}
+
+enum quota_answer quota_charge(struct write *w, struct status **s)
+{
+    struct admission ad;
+    struct charge c;
+    void **quotas;
+    size_t n, touched = 0;
+    struct error err;
+    *s = NULL;
+    if (!w->r->namespaced || !admission_is_on(w->rq->server->config.admission_off, "ResourceQuota"))
+        return QUOTA_FINE;
+    admission_of_write(&ad, w, ADMIT_UPDATE, w->obj, w->old, NULL);
+    if (admission_list(&ad, CACHED_RESOURCE_QUOTAS, w->ns, &quotas, &n, &err) < 0) {
+        *s = status_from_error(w->rq->a, &err);
+        return QUOTA_REFUSED;
+    }
+    if (n == 0)
+        return QUOTA_FINE;
+    charge_init(&c, w);
+    for (size_t i = 0; i < n; i++) {
+        const Core__V1__ResourceQuota *q = quotas[i];
+        bool is_itself = w->r->stored_as == Core__V1__ResourceQuota__SCHEMA &&
+                         strcmp(q->metadata->name, w->name) == 0;
+        if (!is_itself && (delta_of(&c, q->spec).len || asks_for_names(&c, q->spec)))
+            quotas[touched++] = quotas[i];
+    }
+    if (touched == 0)
+        return QUOTA_FINE;
+    if (!w->dry_run && !w->quota_turn && !take_turn(w))
+        return QUOTA_WAIT;
+    qsort(quotas, touched, sizeof *quotas, by_name);
+    for (size_t i = 0; i < touched && !*s; i++)
+        *s = charge_one(&c, object_meta(quotas[i])->name);
+    return *s ? QUOTA_REFUSED : QUOTA_FINE;
+}
+
+/* ---- the quota itself ---- */
+
+/* A new quota, or one whose limits change, says at once what is used. */
+static struct status *fill_status(struct admission *ad)
+{
+    if (ad->op == ADMIT_DELETE || !admission_is(ad, Core__V1__ResourceQuota__SCHEMA, ""))
+        return NULL;
+    Core__V1__ResourceQuota *q = ad->object;
+    const Core__V1__ResourceQuota *old = ad->old;
+    struct error err;
+    if (old && object_equal(q->spec, old->spec))
+        return NULL;
+    q->status = api_new(ad->a, Core__V1__ResourceQuotaStatus);
+    const char *ns = q->metadata->namespace_;
+    q->metadata->namespace_ = (char *)ad->ns;
+    int rc = quota_count(ad->rq->server->kv, ad->a, q, q->status, &err);
+    q->metadata->namespace_ = (char *)ns;
+    return rc < 0 ? status_from_error(ad->a, &err) : NULL;
+}
+
+const struct admission_plugin admission_quota = {.name = "ResourceQuota", .mutate = fill_status};

@@ -1,0 +1,337 @@
+#!/usr/bin/env python3
+"""Who may ask, and what: credentials, impersonation, RBAC, the Node authorizer, reviews, certificates.
+
+    apiserver_auth_test.py BINARY [NAME…]     run all tests, or those whose name contains NAME
+
+kubectl's own commands are tried too when there is a kubectl ($KUBECTL or on the path).
+"""
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import traceback
+
+from apiserver_admission_test import check, created, csr, equal, namespace, ok, pod, refused
+from apiserver_lib import Client, Server
+
+RBAC = "/apis/rbac.authorization.k8s.io/v1"
+CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+
+
+def until(what, test, seconds=15):
+    deadline = time.monotonic() + seconds
+    while not test():
+        check(time.monotonic() < deadline, "never:", what)
+        time.sleep(0.02)
+
+
+def who(client, headers=None):
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    return client.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", body, headers=headers)
+
+
+def role(c, name, rules, subjects, kind="ClusterRole", ns=None):
+    """A role and a binding of the same name."""
+    base = RBAC if ns is None else "%s/namespaces/%s" % (RBAC, ns)
+    prefix = "cluster" if ns is None else ""
+    made = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": {"name": name}, "rules": rules}
+    created(c.post("%s/%sroles" % (base, prefix), made))
+    created(c.post("%s/%srolebindings" % (base, prefix), {
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind + "Binding", "metadata": {"name": name},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name}, "subjects": subjects}))
+
+
+def user_subject(name):
+    return {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}
+
+
+# ---- credentials ----
+
+def test_bootstrap_tokens(c, server):
+    def secret(name, **data):
+        fields = dict({"token-id": name, "token-secret": "0123456789abcdef", "usage-bootstrap-authentication": "true"}, **data)
+        created(c.post("/api/v1/namespaces/kube-system/secrets", {
+            "apiVersion": "v1", "kind": "Secret", "type": "bootstrap.kubernetes.io/token",
+            "metadata": {"name": "bootstrap-token-" + name}, "stringData": fields}))
+
+    secret("abcdef", **{"auth-extra-groups": "system:bootstrappers:kubeadm:default-node-token"})
+    secret("expire", expiration="2020-01-01T00:00:00Z")
+    secret("nouses", **{"usage-bootstrap-authentication": "false"})
+    secret("groups", **{"auth-extra-groups": "system:masters"})
+    me = created(who(server.client(None, "abcdef.0123456789abcdef")))["status"]["userInfo"]
+    equal(me["username"], "system:bootstrap:abcdef")
+    equal(me["groups"], ["system:bootstrappers", "system:bootstrappers:kubeadm:default-node-token", "system:authenticated"])
+    for bad in ("abcdef.0123456789abcdee", "expire.0123456789abcdef", "nouses.0123456789abcdef", "groups.0123456789abcdef",
+                "absent.0123456789abcdef"):
+        equal(who(server.client(None, bad)).code, 401, bad)
+    ok(c.delete("/api/v1/namespaces/kube-system/secrets/bootstrap-token-abcdef"))
+    equal(who(server.client(None, "abcdef.0123456789abcdef")).code, 401)
+
+
+def test_service_account_tokens(c, server):
+    path = namespace(c, "tokens")
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
+    token = created(c.post(path + "/serviceaccounts/default/token", request))["status"]["token"]
+    me = created(who(server.client(None, token)))["status"]["userInfo"]
+    equal(me["username"], "system:serviceaccount:tokens:default")
+    check("authentication.kubernetes.io/credential-id" in me["extra"], me)
+    refused(c.post(path + "/serviceaccounts/default/token", dict(request, spec={"expirationSeconds": 599})), 422,
+            'TokenRequest.authentication.k8s.io "" is invalid: spec.expirationSeconds: Invalid value: 599: '
+            "may not specify a duration less than 10 minutes")
+    created(c.post(path + "/pods", pod("p", nodeName="n1")))
+    created(c.post("/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}}))
+    bound = dict(request, spec={"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "p"}})
+    token = created(c.post(path + "/serviceaccounts/default/token", bound))["status"]["token"]
+    me = created(who(server.client(None, token)))["status"]["userInfo"]
+    equal(me["extra"]["authentication.kubernetes.io/pod-name"], ["p"])
+    equal(me["extra"]["authentication.kubernetes.io/node-name"], ["n1"])
+    node = dict(request, spec={"boundObjectRef": {"apiVersion": "v1", "kind": "Node", "name": "n1"}})
+    of_node = created(c.post(path + "/serviceaccounts/default/token", node))["status"]["token"]
+    equal(who(server.client(None, of_node)).code, 201)
+    ok(c.delete("/api/v1/nodes/n1"))
+    equal(who(server.client(None, of_node)).code, 401, "the node is gone")
+    equal(c.delete(path + "/pods/p?gracePeriodSeconds=0").code, 200)
+    equal(who(server.client(None, token)).code, 401, "the pod is gone")
+
+
+def test_legacy_secret_tokens(c, server):
+    path = namespace(c, "legacy")
+    secret = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
+              "metadata": {"name": "t", "annotations": {"kubernetes.io/service-account.name": "default"}}}
+    made = created(c.post(path + "/secrets", secret))
+    token = base64.b64decode(made["data"]["token"]).decode()
+    equal(base64.b64decode(made["data"]["namespace"]), b"legacy")
+    check("kubernetes.io/service-account.uid" in made["metadata"]["annotations"], made)
+    client = server.client(None, token)
+    equal(created(who(client))["status"]["userInfo"]["username"], "system:serviceaccount:legacy:default")
+    ok(c.delete(path + "/secrets/t"))
+    equal(who(client).code, 401)
+
+
+def test_openid_discovery(c, server):
+    answer = ok(c.get("/.well-known/openid-configuration"))
+    equal(answer["issuer"], "https://kubernetes.default.svc.cluster.local")
+    check(answer["jwks_uri"].endswith("/openid/v1/jwks"), answer)
+    keys = ok(c.get("/openid/v1/jwks"))["keys"]
+    equal([(k["kty"], k["use"]) for k in keys], [("RSA", "sig")])
+
+
+def test_token_review(c, server):
+    def review(token, **spec):
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": dict({"token": token}, **spec)}
+        return created(c.post("/apis/authentication.k8s.io/v1/tokenreviews", body))["status"]
+
+    equal(review("sekret")["user"]["username"], "carol")
+    check(not review("wrong").get("authenticated"), "a wrong token")
+    check(review("wrong")["error"], "says why")
+
+
+# ---- impersonation ----
+
+def test_impersonation(c, server):
+    me = created(who(c, {"Impersonate-User": "bob", "Impersonate-Group": "dev", "Impersonate-Uid": "u7",
+                         "Impersonate-Extra-scopes.example.com%2fa": "x"}))["status"]["userInfo"]
+    equal(me, {"username": "bob", "uid": "u7", "groups": ["dev", "system:authenticated"], "extra": {"scopes.example.com/a": ["x"]}})
+    me = created(who(c, {"Impersonate-User": "system:serviceaccount:default:x"}))["status"]["userInfo"]
+    equal(me["groups"], ["system:serviceaccounts", "system:serviceaccounts:default", "system:authenticated"])
+    alice = server.client("alice")
+    status = refused(who(alice, {"Impersonate-User": "bob"}), 403,
+                     'users "bob" is forbidden: User "alice" cannot impersonate resource "users" in API group "" at the cluster scope')
+    equal(status["details"], {"name": "bob", "kind": "users"})
+    role(c, "acts", [{"apiGroups": [""], "resources": ["users"], "verbs": ["impersonate"], "resourceNames": ["bob"]}],
+         [user_subject("alice")])
+    until("alice may act as bob", lambda: who(alice, {"Impersonate-User": "bob"}).code == 201)
+    refused(who(alice, {"Impersonate-User": "bob", "Impersonate-Group": "system:masters"}), 403,
+            'groups "system:masters" is forbidden: User "alice" cannot impersonate resource "groups" in API group "" '
+            "at the cluster scope")
+    refused(who(alice, {"Impersonate-User": "bob", "Impersonate-Uid": "1"}), 403,
+            'uids.authentication.k8s.io "1" is forbidden: User "alice" cannot impersonate resource "uids" in API group '
+            '"authentication.k8s.io" at the cluster scope')
+    equal(who(alice, {"Impersonate-Group": "dev"}).code, 500)
+
+
+# ---- RBAC ----
+
+def test_nobody_grants_what_they_do_not_have(c, server):
+    alice = server.client("alice")
+    role(c, "manages-roles", [{"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles", "clusterrolebindings"],
+                               "verbs": ["create", "update"]}], [user_subject("alice")])
+    body = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "reads"},
+            "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]}
+
+    def refusal():
+        answer = alice.post(RBAC + "/clusterroles", body)
+        return answer.code == 403 and "is attempting to grant RBAC permissions not currently held:\n" in answer.json["message"]
+
+    until("alice creates roles, but not this one", refusal)
+    role(c, "reads-secrets", [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list"]}], [user_subject("alice")])
+    until("alice may grant what she has", lambda: alice.post(RBAC + "/clusterroles", body).code in (201, 409))
+
+
+def test_default_roles(c, server):
+    edit = ok(c.get(RBAC + "/clusterroles/edit"))
+    equal(edit["aggregationRule"]["clusterRoleSelectors"][0]["matchLabels"], {"rbac.authorization.k8s.io/aggregate-to-edit": "true"})
+    binding = ok(c.get(RBAC + "/clusterrolebindings/system:node"))
+    check("subjects" not in binding or binding["subjects"] is None, "the Node authorizer speaks for nodes", binding)
+
+
+def access(c, user, verb, resource, groups=(), **attributes):
+    body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
+        "user": user, "groups": list(groups), "resourceAttributes": dict({"verb": verb, "resource": resource}, **attributes)}}
+    return created(c.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", body))["status"]
+
+
+def test_access_reviews(c, server):
+    equal(access(c, "nobody", "get", "pods"), {"allowed": False})
+    status = access(c, "x", "create", "selfsubjectaccessreviews", groups=["system:authenticated"], group="authorization.k8s.io")
+    equal(status["allowed"], True)
+    check("ClusterRoleBinding \"system:basic-user\"" in status["reason"], status)
+    local = {"apiVersion": "authorization.k8s.io/v1", "kind": "LocalSubjectAccessReview", "metadata": {"namespace": "default"},
+             "spec": {"user": "x", "resourceAttributes": {"verb": "get", "resource": "pods", "namespace": "other"}}}
+    answer = c.post("/apis/authorization.k8s.io/v1/namespaces/default/localsubjectaccessreviews", local)
+    equal(answer.code, 422, answer)
+    check("must match metadata.namespace" in answer.json["message"], answer)
+    rules = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": "default"}}
+    status = created(server.client("alice").post("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", rules))["status"]
+    check(any(r["nonResourceURLs"] == ["/healthz", "/livez", "/readyz", "/version", "/version/"] for r in status["nonResourceRules"]),
+          status)
+    equal(status["incomplete"], False)
+    status = created(server.client("node-n7").post("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", rules))["status"]
+    equal((status["incomplete"], status["evaluationError"]), (True, "node authorizer does not support user rule resolution"))
+
+
+# ---- nodes ----
+
+def test_node_authorizer(c, server):
+    path = namespace(c, "graph")
+    n = server.client("node-n7")
+    for name in ("mine", "other"):
+        created(c.post(path + "/secrets", {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}}))
+        created(c.post(path + "/configmaps", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}}))
+    message = ('secrets "mine" is forbidden: User "system:node:n7" cannot get resource "secrets" in API group "" in the namespace '
+               "\"graph\": no relationship found between node 'n7' and this object")
+    refused(n.get(path + "/secrets/mine"), 403, message)
+    created(c.post(path + "/pods", pod("a", nodeName="n7", volumes=[
+        {"name": "s", "secret": {"secretName": "mine"}}, {"name": "c", "configMap": {"name": "mine"}}])))
+    until("the pod's secret", lambda: n.get(path + "/secrets/mine").code == 200)
+    equal(n.get(path + "/configmaps/mine").code, 200)
+    for forbidden in ("/secrets/other", "/configmaps/other", "/secrets", "/pods"):
+        equal(n.get(path + forbidden).code, 403, forbidden)
+    equal(n.get("/api/v1/pods?fieldSelector=spec.nodeName%3Dn7").code, 200)
+    equal(n.get("/api/v1/pods?fieldSelector=spec.nodeName%3Dn8").code, 403)
+    equal(n.delete(path + "/secrets/mine").code, 403)
+    uid = ok(c.get(path + "/pods/a"))["metadata"]["uid"]
+    token = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+             "spec": {"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "a", "uid": uid}}}
+    created(n.post(path + "/serviceaccounts/default/token", token))
+    unbound = dict(token, spec={"audiences": ["x"]})
+    refused(n.post(path + "/serviceaccounts/default/token", unbound), 403,
+            'serviceaccounts "default" is forbidden: node requested token not bound to a pod')
+    ok(c.delete(path + "/pods/a?gracePeriodSeconds=0"))
+    until("the pod is gone", lambda: n.get(path + "/secrets/mine").code == 403)
+
+
+# ---- certificates ----
+
+def approval(made, kind="Approved"):
+    made = json.loads(json.dumps(made))
+    made.setdefault("status", {})["conditions"] = [{"type": kind, "status": "True", "reason": "Test", "message": "x"}]
+    return made
+
+
+def test_certificate_requests(c, server):
+    made = created(c.post(CSRS, csr(server.pki, "wanted", "/O=dev/CN=dora")))
+    equal(made["spec"]["username"], "admin")
+    check("system:masters" in made["spec"]["groups"], made)
+    alice = server.client("alice")
+    role(c, "approves", [{"apiGroups": ["certificates.k8s.io"], "resources": ["certificatesigningrequests/approval"],
+                          "verbs": ["update"]}], [user_subject("alice")])
+    until("alice reaches the approval", lambda: alice.put(CSRS + "/wanted/approval", approval(made)).json.get("message", "").endswith(
+        'user not permitted to approve requests with signerName "kubernetes.io/kube-apiserver-client"'))
+    role(c, "approves-all", [{"apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "verbs": ["approve"],
+                              "resourceNames": ["kubernetes.io/*"]}], [user_subject("alice")])
+    until("alice may approve", lambda: alice.put(CSRS + "/wanted/approval", approval(made)).code == 200)
+    condition = ok(c.get(CSRS + "/wanted"))["status"]["conditions"][0]
+    check(condition["lastUpdateTime"] and condition["lastTransitionTime"], condition)
+    role(c, "signs", [{"apiGroups": ["certificates.k8s.io"], "resources": ["certificatesigningrequests/status"],
+                       "verbs": ["update", "patch"]}], [user_subject("alice")])
+    signed = ok(c.get(CSRS + "/wanted"))
+    with open(server.pki.path("alice.crt"), "rb") as f:
+        signed["status"]["certificate"] = base64.b64encode(f.read()).decode()
+    until("alice reaches the status", lambda: alice.put(CSRS + "/wanted/status", signed).json.get("message", "").endswith(
+        'user not permitted to sign requests with signerName "kubernetes.io/kube-apiserver-client"'))
+    check(ok(c.put(CSRS + "/wanted/status", signed))["status"]["certificate"], "signed")
+
+
+# ---- kubectl ----
+
+def test_kubectl(c, server):
+    kubectl = os.environ.get("KUBECTL") or shutil.which("kubectl")
+    if not kubectl:
+        print("     no kubectl: left out")
+        return
+    p = server.pki.path
+
+    def run(user, *args):
+        command = [kubectl, "--kubeconfig=/dev/null", "--server=https://127.0.0.1:%d" % server.port, "--certificate-authority=" + p("ca.crt"),
+                   "--client-certificate=" + p(user + ".crt"), "--client-key=" + p(user + ".key"), "--cache-dir=" + p("cache"), *args]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        return done.returncode, done.stdout + done.stderr
+
+    namespace(c, "kubectl")
+    code, out = run("admin", "auth", "can-i", "--list")
+    equal(code, 0, out)
+    check("*.*" in out, out)
+    equal(run("alice", "auth", "can-i", "get", "pods")[1].strip(), "no")
+    equal(run("admin", "auth", "can-i", "get", "pods", "--as=bob")[1].strip(), "no")
+    code, out = run("admin", "create", "token", "default", "-n", "kubectl")
+    equal(code, 0, out)
+    equal(who(server.client(None, out.strip())).code, 201)
+    created(c.post(CSRS, csr(server.pki, "by-kubectl", "/O=dev/CN=kim")))
+    code, out = run("admin", "certificate", "approve", "by-kubectl")
+    equal((code, out.strip()), (0, "certificatesigningrequest.certificates.k8s.io/by-kubectl approved"))
+    code, out = run("admin", "create", "quota", "q", "--hard=pods=2", "-n", "kubectl")
+    equal(code, 0, out)
+    code, out = run("admin", "auth", "whoami")
+    if "unknown command" not in out:
+        check("admin" in out and "system:masters" in out, out)
+
+
+TESTS = {k: v for k, v in sorted(globals().items()) if k.startswith("test_")}
+
+
+def main():
+    binary, names = sys.argv[1], sys.argv[2:]
+    server = Server(binary, ["--authorization-mode=Node,RBAC", "--enable-bootstrap-token-auth"])
+    server.pki.client("node-n7", "/O=system:nodes/CN=system:node:n7")
+    failures, passed = 0, 0
+    try:
+        server.start()
+        for name, test in TESTS.items():
+            if names and not any(n in name for n in names):
+                continue
+            started = time.monotonic()
+            try:
+                test(server.client(), server)
+                passed += 1
+                print("ok   %-60s %5.2f s" % (name, time.monotonic() - started), flush=True)
+            except Exception:
+                failures += 1
+                print("FAIL %s\n%s" % (name, traceback.format_exc()), flush=True)
+        code = server.stop()
+        if code != 0:
+            failures += 1
+            print("FAIL server ended with %d:\n%s" % (code, server.log_tail()))
+    finally:
+        if failures:
+            print(server.log_tail())
+        server.remove()
+    print("%d passed, %d failed" % (passed, failures))
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()
