@@ -38,7 +38,7 @@ struct apiserver_config {
     bool bootstrap_tokens; /* --enable-bootstrap-token-auth */
     /* Admission. */
     uint64_t admission_off; /* bits of plugins that are not called (admission/admission.h) */
-    const char *const *pod_security_exempt_namespaces; /* NULL-terminated, or NULL */
+    const char *const *pod_security_exempt_namespaces;       /* NULL-terminated, or NULL */
     const struct pod_security_labels *pod_security_defaults; /* NULL: privileged, latest */
     const char *const *pod_security_exempt_users, *const *pod_security_exempt_runtime_classes;
     /* Services. */
@@ -84,7 +84,7 @@ struct worker {
     struct loop *loop;
     size_t index;
     struct watch_hubs *hubs;
-    struct list_cache *lists;   /* list_cache.h */
+    struct list_cache *lists;        /* list_cache.h */
     struct object_cache *cache;      /* what admission asks for (object_cache.h) */
     struct quota_turns *quota_turns; /* writes that wait for a quota (admission/quota.h) */
     struct event_lease event_lease;
