@@ -5,6 +5,8 @@
 #include "api/defaults.h"
 #include "api/defaults_internal.h"
 #include "api/meta.h"
+#include "proto/flowcontrol_v1.pb-c.h"
+#include "proto/resource_v1.pb-c.h"
 #include "proto/admissionregistration_v1.pb-c.h"
 #include "proto/apiregistration_v1.pb-c.h"
 #include "proto/apps_v1.pb-c.h"
@@ -492,6 +494,13 @@ static const struct {
     {Admissionregistration__V1__MutatingWebhookConfiguration__SCHEMA, mutating_webhooks},
     {Apiregistration__V1__APIService__SCHEMA, api_service},
     {Apiextensions__V1__CustomResourceDefinition__SCHEMA, custom_resource_definition},
+    {Flowcontrol__V1__FlowSchema__SCHEMA, defaults_flow_schema},
+    {Flowcontrol__V1__PriorityLevelConfiguration__SCHEMA, defaults_priority_level},
+    {Resource__V1__ResourceClaim__SCHEMA, defaults_resource_claim},
+    {Resource__V1__ResourceClaimTemplate__SCHEMA, defaults_resource_claim_template},
+    {Admissionregistration__V1__ValidatingAdmissionPolicy__SCHEMA, defaults_admission_policy},
+    {Admissionregistration__V1__ValidatingAdmissionPolicyBinding__SCHEMA,
+     defaults_admission_binding},
 };
 
 void defaults_apply(struct arena *a, void *object)

@@ -33,4 +33,12 @@ static inline void default_i32(int32_t *v, int32_t value)
 
 void defaults_pod(struct arena *a, Core__V1__Pod *pod);
 
+/* defaults_cluster.c: rows of the table. */
+void defaults_flow_schema(struct arena *a, void *object);
+void defaults_priority_level(struct arena *a, void *object);
+void defaults_resource_claim(struct arena *a, void *object);
+void defaults_resource_claim_template(struct arena *a, void *object);
+void defaults_admission_policy(struct arena *a, void *object);
+void defaults_admission_binding(struct arena *a, void *object);
+
 #endif

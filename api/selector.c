@@ -75,9 +75,20 @@ static int unexpected(struct lexer *l, const char *expected)
                      (int)MIN(l->text.n, 100), l->text.p, expected);
 }
 
+/* A rule's messages, one a line, as one. */
+static const char *joined(struct arena *a, const char *messages)
+{
+    struct str rest = str_from(messages), line;
+    const char *out = NULL;
+    while (messages && str_split(&rest, '\n', &line))
+        out = out ? arena_printf(a, "%s; %.*s", out, STR_ARG(line))
+                  : arena_printf(a, "%.*s", STR_ARG(line));
+    return out;
+}
+
 static int check_key(struct lexer *l, const char *key)
 {
-    const char *message = validate_qualified_name(key);
+    const char *message = joined(l->arena, validate_qualified_name(key));
     if (!message)
         return 0;
     return error_set(l->err, ERR_INVALID,
@@ -87,7 +98,7 @@ static int check_key(struct lexer *l, const char *key)
 
 static int check_value(struct lexer *l, const char *key, const char *value)
 {
-    const char *message = validate_label_value(value);
+    const char *message = joined(l->arena, validate_label_value(value));
     if (!message)
         return 0;
     return error_set(

@@ -60,6 +60,11 @@ void validate_update(const struct resource *r, const void *object, const void *o
  * "resize", "ephemeralcontainers". */
 void validate_update_subresource(const struct resource *r, const char *name, const void *object,
                                  const void *old, struct field_errors *e);
+/* What a good object had better not do: `say` gets the text of each Warning header. `old` NULL: it is
+ * new. */
+typedef void warning_fn(void *ctx, const char *text);
+void validate_warnings(struct arena *a, const void *object, const void *old, warning_fn *say,
+                       void *ctx);
 /* Only metadata (custom resources use it too): names, labels, annotations, owner references,
  * finalizers, namespace presence. */
 void validate_object_meta(const Meta__V1__ObjectMeta *meta, bool namespaced, const char *path,

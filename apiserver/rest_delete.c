@@ -20,6 +20,7 @@ static bool body_options(struct rest *rq, struct delete_options *o)
         o->resource_version = d->preconditions->resource_version;
     }
     o->propagation = d->propagation_policy;
+    o->both = o->propagation && d->has_orphan_dependents;
     if (d->has_orphan_dependents && !o->propagation)
         o->propagation = d->orphan_dependents ? "Orphan" : "Background";
     for (size_t i = 0; i < d->n_dry_run; i++)
@@ -50,11 +51,17 @@ static struct status *options_error(struct rest *rq, const struct delete_options
 {
     struct status_about about = {"", "deleteoptions", "DeleteOptions", ""};
     struct status *s = status_invalid(rq->a, &about);
+    if (o->both)
+        status_cause_add(
+            rq->a, s, "FieldValueInvalid", "propagationPolicy",
+            "Invalid value: \"%s\": orphanDependents and deletionPropagation cannot be "
+            "both set",
+            o->propagation);
     if (o->propagation && strcmp(o->propagation, "Orphan") != 0 &&
         strcmp(o->propagation, "Background") != 0 && strcmp(o->propagation, "Foreground") != 0)
         status_cause_add(rq->a, s, "FieldValueNotSupported", "propagationPolicy",
-                         "Unsupported value: \"%s\": supported values: \"Background\", "
-                         "\"Foreground\", \"Orphan\"",
+                         "Unsupported value: \"%s\": supported values: \"Foreground\", "
+                         "\"Background\", \"Orphan\", \"nil\"",
                          o->propagation);
     if (!s->causes)
         return NULL;

@@ -122,6 +122,11 @@ static struct status *validated(struct write *w, const struct field_errors *e)
     return status_invalid_fields(w->rq->a, &about, e);
 }
 
+static void warn(void *rq, const char *text)
+{
+    rest_warn(rq, text);
+}
+
 /* Validation speaks of the version the client uses. */
 static struct status *validate(struct write *w, void *obj, const void *old,
                                const struct subresource *sub)
@@ -133,6 +138,8 @@ static struct status *validate(struct write *w, void *obj, const void *old,
         validate_update_subresource(w->r, sub->name, obj, old, &e);
     else
         validate_update(w->r, obj, old, &e);
+    if (e.len == 0 && !sub)
+        validate_warnings(w->rq->a, obj, old, warn, w->rq);
     return validated(w, &e);
 }
 
@@ -249,6 +256,8 @@ static void prepare_status(struct write *w, const struct strategy *st, void *obj
                            const struct subresource *sub)
 {
     const struct schema_field *f;
+    if (st->prepare_sub && st->prepare_sub(w, sub->name, obj, w->old))
+        return;
     if (strcmp(sub->name, "finalize") == 0)
         object_share_member(obj, w->old, "status");
     else if (object_member(obj, "spec", &f))
@@ -313,7 +322,8 @@ struct status *change_update(struct write *w, void *object, const struct subreso
         prepare_update(w, st, obj);
     defaults_apply(w->rq->a, obj);
     write_record_fields(w, obj);
-    if (!sub && (st->flags & STRATEGY_GENERATION) && spec_changed(st, obj, w->old))
+    bool status = sub && strcmp(sub->name, "status") == 0;
+    if (!status && (st->flags & STRATEGY_GENERATION) && spec_changed(st, obj, w->old))
         meta->generation = old->generation + 1;
     struct admission ad;
     admission_of_write(&ad, w, ADMIT_UPDATE, obj, w->old, sub);

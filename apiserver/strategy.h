@@ -31,6 +31,8 @@ struct strategy {
     void (*prepare_delete)(struct write *w, void *obj);
     /* Status updates keep spec; what else is kept or taken. */
     void (*prepare_status)(struct write *w, void *obj, const void *old);
+    /* Other subresources; false: as a status update. */
+    bool (*prepare_sub)(struct write *w, const char *sub, void *obj, const void *old);
     /* Admission after defaults, before validation: changes the object, or refuses. */
     struct status *(*admit)(struct write *w, void *obj, const void *old);
     /* After validation: claim what must be unique. obj NULL: the object is being removed. */

@@ -59,6 +59,44 @@ static void prepare_status(struct write *w, void *obj, const void *old)
     pod->status->qos_class = before->status->qos_class;
 }
 
+static void take_sizes(Core__V1__Container **into, size_t n, Core__V1__Container *const *from,
+                       size_t from_n)
+{
+    for (size_t i = 0; i < MIN(n, from_n); i++) {
+        if (strcmp(into[i]->name, from[i]->name) != 0)
+            continue;
+        into[i]->resources = from[i]->resources;
+        into[i]->resize_policy = from[i]->resize_policy;
+        into[i]->n_resize_policy = from[i]->n_resize_policy;
+    }
+}
+
+/* What these two are for is taken from the new object, and the rest from the old. */
+static bool prepare_sub(struct write *w, const char *sub, void *obj, const void *old)
+{
+    Core__V1__Pod *pod = obj;
+    const Core__V1__Pod *before = old;
+    const Core__V1__PodSpec *wanted = pod->spec;
+    Core__V1__PodSpec *spec = object_clone(w->rq->a, before->spec);
+    if (strcmp(sub, "resize") == 0) {
+        take_sizes(spec->containers, spec->n_containers, wanted->containers, wanted->n_containers);
+        take_sizes(spec->init_containers, spec->n_init_containers, wanted->init_containers,
+                   wanted->n_init_containers);
+    } else if (strcmp(sub, "ephemeralcontainers") == 0) {
+        spec->ephemeral_containers = wanted->ephemeral_containers;
+        spec->n_ephemeral_containers = wanted->n_ephemeral_containers;
+    } else {
+        return false;
+    }
+    Meta__V1__ObjectMeta *meta = object_clone(w->rq->a, before->metadata);
+    meta->managed_fields = pod->metadata->managed_fields;
+    meta->n_managed_fields = pod->metadata->n_managed_fields;
+    pod->metadata = meta;
+    pod->spec = spec;
+    object_share_member(pod, before, "status");
+    return true;
+}
+
 static struct status *admit(struct write *w, void *obj, const void *old)
 {
     Core__V1__Pod *pod = obj;
@@ -91,6 +129,7 @@ const struct strategy strategy_pod = {
     .flags = STRATEGY_GENERATION | STRATEGY_RETURN_DELETED,
     .prepare_create = prepare_create,
     .prepare_status = prepare_status,
+    .prepare_sub = prepare_sub,
     .admit = admit,
     .grace = grace,
 };

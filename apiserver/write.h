@@ -97,6 +97,7 @@ struct delete_options {
     int64_t grace_s;
     const char *propagation;            /* NULL, "Orphan", "Background", "Foreground" */
     const char *uid, *resource_version; /* preconditions, or NULL */
+    bool both; /* orphanDependents too was given */
     bool dry_run;
 };
 /* Mark or remove w->old. */

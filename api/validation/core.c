@@ -1,6 +1,7 @@
 /*
- * Validation of configuration, nodes, events, leases and bindings.
+ * Validation of configuration, leases and bindings.
  */
+#include "api/codec.h"
 #include "api/meta.h"
 #include "api/validation/internal.h"
 #include "proto/coordination_v1.pb-c.h"
@@ -68,6 +69,22 @@ static const Meta__V1__BytesEntry *secret_data(const Core__V1__Secret *s, const 
     return NULL;
 }
 
+static void check_docker_config(struct field_errors *e, const Core__V1__Secret *s, const char *key)
+{
+    const Meta__V1__BytesEntry *data = secret_data(s, key);
+    struct error why;
+    yyjson_val *root;
+    if (!data)
+        return;
+    struct str text = {(const char *)data->value.data, data->value.len};
+    if (data->value.len == 0)
+        err_invalid(e, KEY(AT(NULL, "data"), key), "<secret contents redacted>",
+                    "unexpected end of JSON input");
+    else if (json_read(e->arena, text, &root, &why) < 0)
+        err_invalid(e, KEY(AT(NULL, "data"), key), "<secret contents redacted>",
+                    arena_printf(e->arena, "%s", why.message));
+}
+
 /* What each type of secret must hold. */
 static void check_secret_type(struct field_errors *e, const Core__V1__Secret *s)
 {
@@ -76,7 +93,6 @@ static void check_secret_type(struct field_errors *e, const Core__V1__Secret *s)
         const char *keys[2];
     } types[] = {{"kubernetes.io/dockercfg", {".dockercfg"}},
                  {"kubernetes.io/dockerconfigjson", {".dockerconfigjson"}},
-                 {"kubernetes.io/ssh-auth", {"ssh-privatekey"}},
                  {"kubernetes.io/tls", {"tls.crt", "tls.key"}}};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         if (!cstr_eq(s->type, types[i].type))
@@ -85,6 +101,18 @@ static void check_secret_type(struct field_errors *e, const Core__V1__Secret *s)
             if (!secret_data(s, types[i].keys[k]))
                 err_required(e, KEY(AT(NULL, "data"), types[i].keys[k]), "");
         }
+    }
+    if (cstr_eq(s->type, "kubernetes.io/dockercfg"))
+        check_docker_config(e, s, ".dockercfg");
+    if (cstr_eq(s->type, "kubernetes.io/dockerconfigjson"))
+        check_docker_config(e, s, ".dockerconfigjson");
+    const Meta__V1__BytesEntry *key = secret_data(s, "ssh-privatekey");
+    if (cstr_eq(s->type, "kubernetes.io/ssh-auth") && (!key || key->value.len == 0))
+        err_required(e, KEY(AT(NULL, "data"), "ssh-privatekey"), "");
+    if (cstr_eq(s->type, "kubernetes.io/basic-auth") && !secret_data(s, "username") &&
+        !secret_data(s, "password")) { /* either may be left out, or empty */
+        err_required(e, KEY(AT(NULL, "data"), "username"), "");
+        err_required(e, KEY(AT(NULL, "data"), "password"), "");
     }
     if (cstr_eq(s->type, "kubernetes.io/service-account-token") &&
         !annotations_get(s->metadata, "kubernetes.io/service-account.name"))
@@ -122,54 +150,7 @@ static void validate_secret_update(const void *object, const void *old_object,
         err_forbidden(e, AT(NULL, "data"), why);
 }
 
-/* --- nodes, events, leases -------------------------------------------------------------------------------- */
-
-static void validate_node(const void *object, struct field_errors *e)
-{
-    static const char *const effects[] = {"NoExecute", "NoSchedule", "PreferNoSchedule", NULL};
-    const Core__V1__NodeSpec *spec = ((const Core__V1__Node *)object)->spec;
-    for (size_t i = 0; i < spec->n_taints; i++) {
-        const struct path *item = ITEM(AT(SPEC, "taints"), i);
-        const Core__V1__Taint *t = spec->taints[i];
-        check_string(e, AT(item, "key"), t->key, validate_qualified_name);
-        check_string(e, AT(item, "value"), t->value, validate_label_value);
-        check_required_one_of(e, AT(item, "effect"), t->effect, effects);
-        for (size_t k = 0; k < i; k++) {
-            if (cstr_eq(spec->taints[k]->key, t->key) &&
-                cstr_eq(spec->taints[k]->effect, t->effect)) {
-                err_duplicate(e, item, t->key);
-                break;
-            }
-        }
-    }
-}
-
-static void validate_node_update(const void *object, const void *old_object, struct field_errors *e)
-{
-    const Core__V1__NodeSpec *spec = ((const Core__V1__Node *)object)->spec;
-    const Core__V1__NodeSpec *old = ((const Core__V1__Node *)old_object)->spec;
-    if (*old->pod_cidr && !cstr_eq(spec->pod_cidr, old->pod_cidr))
-        err_forbidden(e, AT(SPEC, "podCIDRs"),
-                      "node updates may not change podCIDR except from \"\" to valid");
-    if (*old->provider_id && !cstr_eq(spec->provider_id, old->provider_id))
-        err_forbidden(e, AT(SPEC, "providerID"),
-                      "node updates may not change providerID except from \"\" to valid");
-}
-
-/* An event lives where its object lives; cluster-scoped objects' events in any namespace. */
-static void validate_event(const void *object, struct field_errors *e)
-{
-    const Core__V1__Event *event = object;
-    const char *of = event->involved_object->namespace_;
-    if (*of && !cstr_eq(of, event->metadata->namespace_))
-        err_invalid(e, AT(AT(NULL, "involvedObject"), "namespace"), of,
-                    "does not match event.namespace");
-    if (!*of && !cstr_eq(event->metadata->namespace_, "default") &&
-        !cstr_eq(event->metadata->namespace_, "kube-system") &&
-        micro_time_ns(event->event_time) == 0)
-        err_invalid(e, AT(AT(NULL, "involvedObject"), "namespace"), of,
-                    "does not match event.namespace");
-}
+/* --- leases and bindings ---------------------------------------------------------------------------------- */
 
 static void validate_lease(const void *object, struct field_errors *e)
 {
@@ -179,6 +160,12 @@ static void validate_lease(const void *object, struct field_errors *e)
                         "must be greater than 0");
     if (spec->has_lease_transitions)
         check_non_negative(e, AT(SPEC, "leaseTransitions"), spec->lease_transitions);
+    if (spec->strategy) {
+        check_one_of(e, AT(SPEC, "strategy"), spec->strategy, ONE_OF("OldestEmulationVersion"));
+    } else if (spec->preferred_holder && *spec->preferred_holder) {
+        err_forbidden(e, AT(SPEC, "preferredHolder"),
+                      "may only be specified if `strategy` is defined");
+    }
     /* An empty holder is how clients give a lease back. */
 }
 
@@ -198,8 +185,6 @@ static const struct kind_rules rows[] = {
     {.message = Core__V1__Secret__SCHEMA,
      .create = validate_secret,
      .update = validate_secret_update},
-    {.message = Core__V1__Node__SCHEMA, .create = validate_node, .update = validate_node_update},
-    {.message = Core__V1__Event__SCHEMA, .create = validate_event},
     {.message = Core__V1__Binding__SCHEMA, .create = validate_binding},
     {.message = Coordination__V1__Lease__SCHEMA, .create = validate_lease},
 };

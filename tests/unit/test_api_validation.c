@@ -2,12 +2,9 @@
  * Defaults and validation: a manifest as a person writes it, what becomes of it, and what is said about bad
  * ones. Each case is a valid object with one thing changed by a merge patch.
  */
-#include "api/defaults.h"
-#include "api/patch.h"
-#include "api/validation.h"
 #include "proto/apps_v1.pb-c.h"
 #include "proto/batch_v1.pb-c.h"
-#include "tests/unit/api_test.h"
+#include "tests/unit/validation_test.h"
 
 #define POD                                                                                        \
     "{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{\"name\":\"web\",\"namespace\":\"d\"}," \
@@ -36,40 +33,6 @@
     "{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"metadata\":{\"name\":\"s\",\"namespace\":\"d\"}" \
     "}"
 #define NAMESPACE "{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{\"name\":\"team\"}}"
-
-static void *decode(struct arena *a, const char *json)
-{
-    void *object;
-    struct error err;
-    if (json_decode(a, NULL, str_from(json), NULL, &object, &err) < 0)
-        fail_msg("%s: %s", json, err.message);
-    return object;
-}
-
-/* Patch, default; `patch` "" leaves the object as it is. */
-static void *changed(struct arena *a, const char *json, const char *patch)
-{
-    void *object = decode(a, json);
-    struct error err;
-    if (*patch && object_patch(a, object, PATCH_MERGE, str_from(patch), NULL, &object, &err) < 0)
-        fail_msg("%s: %s", patch, err.message);
-    defaults_apply(a, object);
-    return object;
-}
-
-static const char *messages(struct arena *a, const struct field_errors *e)
-{
-    struct buf text;
-    buf_init(&text);
-    field_errors_message(e, &text);
-    const char *out = arena_strndup(a, text.data ? text.data : "", text.len);
-    buf_free(&text);
-    return out;
-}
-
-struct validation_case {
-    const char *object, *patch, *message; /* "" when all is well */
-};
 
 static void test_create(void **state)
 {

@@ -1,0 +1,363 @@
+/*
+ * Validation of storage classes, CSI drivers and nodes, attachments, capacities, attribute classes.
+ */
+#include "proto/storage_v1.pb-c.h"
+#include "api/validation/internal.h"
+#include "api/validation/volume.h"
+#include <ctype.h>
+
+#define PARAMETERS_SIZE_MAX (256 * 1024)
+#define PARAMETERS_MAX 512
+#define METADATA_SIZE_MAX (256 * 1024)
+#define VOLUME_ERROR_MAX 1024
+#define NODE_ID_MAX 192
+
+static size_t map_size(StringEntry *const *items, size_t n)
+{
+    size_t total = 0;
+    for (size_t i = 0; i < n; i++)
+        total += strlen(items[i]->key) + strlen(items[i]->value);
+    return total;
+}
+
+static bool same_map(StringEntry *const *a, size_t n, StringEntry *const *b, size_t m)
+{
+    return n == m && string_map_contains(a, n, b, m);
+}
+
+static void check_parameters(struct field_errors *e, StringEntry *const *items, size_t n,
+                             bool required)
+{
+    const struct path *at = AT(NULL, "parameters");
+    if (required && n == 0) {
+        err_required(e, at, "must contain at least one key/value pair");
+        return;
+    }
+    if (n > PARAMETERS_MAX) {
+        err_too_long(e, at, PARAMETERS_MAX);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!*items[i]->key)
+            err_invalid(e, at, "", "field can not be empty.");
+    }
+    if (map_size(items, n) > PARAMETERS_SIZE_MAX)
+        err_too_long(e, at, PARAMETERS_SIZE_MAX);
+}
+
+/* --- storage classes -------------------------------------------------------------------------------- */
+
+static void check_topology(struct field_errors *e, const struct path *at,
+                           const Core__V1__TopologySelectorTerm *t)
+{
+    for (size_t i = 0; i < t->n_match_label_expressions; i++) {
+        const struct path *item = ITEM(AT(at, "matchLabelExpressions"), i);
+        const Core__V1__TopologySelectorLabelRequirement *r = t->match_label_expressions[i];
+        if (r->n_values == 0)
+            err_required(e, AT(item, "values"), "");
+        for (size_t k = 0; k < r->n_values; k++) {
+            if (string_list_has(r->values, k, r->values[k]))
+                err_duplicate(e, ITEM(AT(item, "values"), k), r->values[k]);
+        }
+        check_string(e, AT(item, "key"), r->key, validate_qualified_name);
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(t->match_label_expressions[k]->key, r->key) == 0) {
+                err_duplicate(e, AT(item, "key"), r->key);
+                break;
+            }
+        }
+    }
+}
+
+static void validate_storage_class(const void *object, struct field_errors *e)
+{
+    const Storage__V1__StorageClass *c = object;
+    const struct path *topologies = AT(NULL, "allowedTopologies");
+    char *lower = arena_strdup(e->arena, c->provisioner);
+    for (char *p = lower; *p; p++)
+        *p = (char)tolower((unsigned char)*p);
+    const char *message = *lower ? validate_qualified_name(lower) : NULL;
+    check_required(e, AT(NULL, "provisioner"), c->provisioner);
+    if (message)
+        err_invalid_messages(e, AT(NULL, "provisioner"), c->provisioner, message);
+    check_parameters(e, c->parameters, c->n_parameters, false);
+    if (c->reclaim_policy && *c->reclaim_policy)
+        check_one_of(e, AT(NULL, "reclaimPolicy"), c->reclaim_policy, ONE_OF("Delete", "Retain"));
+    if (!c->volume_binding_mode)
+        err_required(e, AT(NULL, "volumeBindingMode"), "");
+    else
+        check_one_of(e, AT(NULL, "volumeBindingMode"), c->volume_binding_mode,
+                     ONE_OF("Immediate", "WaitForFirstConsumer"));
+    for (size_t i = 0; i < c->n_allowed_topologies; i++) {
+        check_topology(e, ITEM(topologies, i), c->allowed_topologies[i]);
+        for (size_t k = 0; k < i; k++) {
+            if (object_equal(c->allowed_topologies[k], c->allowed_topologies[i])) {
+                err_duplicate(e, AT(ITEM(topologies, i), "matchLabelExpressions"), "");
+                break;
+            }
+        }
+    }
+}
+
+static void validate_storage_class_update(const void *object, const void *old_object,
+                                          struct field_errors *e)
+{
+    const Storage__V1__StorageClass *c = object, *old = old_object;
+    if (!same_map(c->parameters, c->n_parameters, old->parameters, old->n_parameters))
+        err_forbidden(e, AT(NULL, "parameters"), "updates to parameters are forbidden.");
+    if (!cstr_eq(c->provisioner, old->provisioner))
+        err_forbidden(e, AT(NULL, "provisioner"), "updates to provisioner are forbidden.");
+    if (!cstr_eq(c->reclaim_policy, old->reclaim_policy))
+        err_forbidden(e, AT(NULL, "reclaimPolicy"), "updates to reclaimPolicy are forbidden.");
+    check_immutable_string(e, AT(NULL, "volumeBindingMode"), c->volume_binding_mode,
+                           old->volume_binding_mode);
+}
+
+static void validate_attributes_class(const void *object, struct field_errors *e)
+{
+    const Storage__V1__VolumeAttributesClass *c = object;
+    check_csi_driver_name(e, AT(NULL, "driverName"), c->driver_name);
+    check_parameters(e, c->parameters, c->n_parameters, true);
+}
+
+static void validate_attributes_class_update(const void *object, const void *old_object,
+                                             struct field_errors *e)
+{
+    const Storage__V1__VolumeAttributesClass *c = object, *old = old_object;
+    check_immutable_string(e, AT(NULL, "driverName"), c->driver_name, old->driver_name);
+    if (!same_map(c->parameters, c->n_parameters, old->parameters, old->n_parameters))
+        err_forbidden(e, AT(NULL, "parameters"), "updates to parameters are forbidden.");
+}
+
+/* --- CSI drivers -------------------------------------------------------------------------------------- */
+
+static void check_token_requests(struct field_errors *e, const struct path *at,
+                                 const Storage__V1__CSIDriverSpec *spec)
+{
+    for (size_t i = 0; i < spec->n_token_requests; i++) {
+        const struct path *item = ITEM(at, i), *expiry = AT(item, "expirationSeconds");
+        const Storage__V1__TokenRequest *r = spec->token_requests[i];
+        bool seen = false;
+        for (size_t k = 0; k < i; k++)
+            seen |= strcmp(spec->token_requests[k]->audience, r->audience) == 0;
+        if (seen) {
+            err_duplicate(e, AT(item, "audience"), r->audience);
+            continue;
+        }
+        if (r->has_expiration_seconds && r->expiration_seconds < 600)
+            err_invalid_int(e, expiry, r->expiration_seconds,
+                            "may not specify a duration less than 10 minutes");
+        if (r->has_expiration_seconds && r->expiration_seconds > 1LL << 32)
+            err_invalid_int(e, expiry, r->expiration_seconds,
+                            "may not specify a duration larger than 2^32 seconds");
+    }
+}
+
+static void validate_csi_driver(const void *object, struct field_errors *e)
+{
+    const Storage__V1__CSIDriver *driver = object;
+    const Storage__V1__CSIDriverSpec *spec = driver->spec;
+    const struct {
+        bool set;
+        const char *name;
+    } required[] = {{spec->has_attach_required, "attachedRequired"},
+                    {spec->has_pod_info_on_mount, "podInfoOnMount"},
+                    {spec->has_storage_capacity, "storageCapacity"},
+                    {spec->has_se_linux_mount, "seLinuxMount"}};
+    if (*driver->metadata->name)
+        check_csi_driver_name(e, AT(NULL, "name"), driver->metadata->name);
+    for (size_t i = 0; i < sizeof required / sizeof *required; i++) {
+        if (!required[i].set)
+            err_required(e, AT(SPEC, required[i].name), "");
+    }
+    if (spec->fs_group_policy)
+        check_one_of(e, AT(SPEC, "fsGroupPolicy"), spec->fs_group_policy,
+                     ONE_OF("File", "None", "ReadWriteOnceWithFSType"));
+    check_token_requests(e, AT(SPEC, "tokenRequests"), spec);
+    for (size_t i = 0; i < spec->n_volume_lifecycle_modes; i++)
+        check_one_of(e, AT(SPEC, "volumeLifecycleModes"), spec->volume_lifecycle_modes[i],
+                     ONE_OF("Persistent", "Ephemeral"));
+    if (spec->has_node_allocatable_update_period_seconds &&
+        spec->node_allocatable_update_period_seconds < 10)
+        err_invalid_int(e, AT(SPEC, "nodeAllocatableUpdatePeriodSeconds"),
+                        spec->node_allocatable_update_period_seconds,
+                        "must be greater than or equal to 10 seconds");
+}
+
+static void validate_csi_driver_update(const void *object, const void *old_object,
+                                       struct field_errors *e)
+{
+    const Storage__V1__CSIDriverSpec *spec = ((const Storage__V1__CSIDriver *)object)->spec;
+    const Storage__V1__CSIDriverSpec *old = ((const Storage__V1__CSIDriver *)old_object)->spec;
+    if (spec->has_attach_required != old->has_attach_required ||
+        spec->attach_required != old->attach_required)
+        err_invalid_raw(e, AT(SPEC, "attachedRequired"), spec->attach_required ? "true" : "false",
+                        IMMUTABLE);
+    check_immutable_string(e, AT(SPEC, "fsGroupPolicy"), spec->fs_group_policy,
+                           old->fs_group_policy);
+    if (!string_lists_equal(spec->volume_lifecycle_modes, spec->n_volume_lifecycle_modes,
+                            old->volume_lifecycle_modes, old->n_volume_lifecycle_modes))
+        err_invalid_list(e, AT(SPEC, "volumeLifecycleModes"), spec->volume_lifecycle_modes,
+                         spec->n_volume_lifecycle_modes, IMMUTABLE);
+}
+
+/* --- CSI nodes ---------------------------------------------------------------------------------------- */
+
+static void check_node_driver(struct field_errors *e, const struct path *at,
+                              const Storage__V1__CSINodeSpec *spec, size_t i)
+{
+    const Storage__V1__CSINodeDriver *d = spec->drivers[i];
+    bool seen = false;
+    for (size_t k = 0; k < i; k++)
+        seen |= strcmp(spec->drivers[k]->name, d->name) == 0;
+    check_csi_driver_name(e, AT(at, "name"), d->name);
+    check_required(e, AT(at, "nodeID"), d->node_id);
+    if (strlen(d->node_id) > NODE_ID_MAX)
+        err_invalid(e, AT(at, "nodeID"), d->node_id, "must be 192 characters or less");
+    if (d->allocatable && d->allocatable->has_count)
+        check_non_negative(e, AT(AT(at, "allocatable"), "count"), d->allocatable->count);
+    if (seen)
+        err_duplicate(e, AT(at, "name"), d->name);
+    for (size_t k = 0; k < d->n_topology_keys; k++) {
+        const char *key = d->topology_keys[k];
+        if (!*key)
+            err_required(e, at, "");
+        if (string_list_has(d->topology_keys, k, key))
+            err_duplicate(e, at, key);
+        const char *message = validate_qualified_name(key);
+        struct str rest = str_from(message ? message : ""), line;
+        while (message && str_split(&rest, '\n', &line))
+            err_invalid_list(e, at, d->topology_keys, d->n_topology_keys,
+                             arena_strndup(e->arena, line.p, line.n));
+    }
+}
+
+static void validate_csi_node(const void *object, struct field_errors *e)
+{
+    const Storage__V1__CSINodeSpec *spec = ((const Storage__V1__CSINode *)object)->spec;
+    for (size_t i = 0; i < spec->n_drivers; i++)
+        check_node_driver(e, ITEM(AT(SPEC, "drivers"), i), spec, i);
+}
+
+/* What a driver said stays, but for how much it can attach. */
+static void validate_csi_node_update(const void *object, const void *old_object,
+                                     struct field_errors *e)
+{
+    const Storage__V1__CSINodeSpec *spec = ((const Storage__V1__CSINode *)object)->spec;
+    const Storage__V1__CSINodeSpec *old = ((const Storage__V1__CSINode *)old_object)->spec;
+    for (size_t i = 0; i < old->n_drivers; i++) {
+        for (size_t k = 0; k < spec->n_drivers; k++) {
+            const Storage__V1__CSINodeDriver *d = spec->drivers[k], *o = old->drivers[i];
+            if (strcmp(d->name, o->name) == 0 &&
+                (strcmp(d->node_id, o->node_id) != 0 ||
+                 !string_lists_equal(d->topology_keys, d->n_topology_keys, o->topology_keys,
+                                     o->n_topology_keys)))
+                err_invalid_object(e, AT(NULL, "CSINodeDriver"), d, IMMUTABLE);
+        }
+    }
+}
+
+/* --- attachments --------------------------------------------------------------------------------------- */
+
+static void check_volume_error(struct field_errors *e, const struct path *at,
+                               const Storage__V1__VolumeError *v)
+{
+    if (v && strlen(v->message) > VOLUME_ERROR_MAX)
+        err_too_long(e, AT(at, "message"), METADATA_SIZE_MAX);
+}
+
+static void check_attachment_source(struct field_errors *e, const struct path *at,
+                                    const Storage__V1__VolumeAttachmentSource *s)
+{
+    static const char one[] =
+        "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
+    if (!s->inline_volume_spec && !s->persistent_volume_name)
+        err_required(e, at, one);
+    else if (s->inline_volume_spec && s->persistent_volume_name)
+        err_forbidden(e, at, one);
+    else if (s->persistent_volume_name && !*s->persistent_volume_name)
+        err_required(e, AT(at, "persistentVolumeName"),
+                     "must specify non empty persistentVolumeName");
+    if (s->persistent_volume_name)
+        check_string(e, AT(NULL, "spec.source.persistentVolumeName"), s->persistent_volume_name,
+                     validate_dns1123_subdomain);
+}
+
+static void check_attachment_status(struct field_errors *e,
+                                    const Storage__V1__VolumeAttachmentStatus *s)
+{
+    const struct path *at = AT(NULL, "status");
+    if (map_size(s->attachment_metadata, s->n_attachment_metadata) > METADATA_SIZE_MAX)
+        err_too_long(e, AT(at, "attachmentMetadata"), METADATA_SIZE_MAX);
+    check_volume_error(e, AT(at, "attachError"), s->attach_error);
+    check_volume_error(e, AT(at, "detachError"), s->detach_error);
+}
+
+static void validate_attachment(const void *object, struct field_errors *e)
+{
+    const Storage__V1__VolumeAttachment *a = object;
+    check_required(e, AT(SPEC, "attacher"), a->spec->attacher);
+    check_attachment_source(e, AT(SPEC, "source"), a->spec->source);
+    check_string(e, AT(SPEC, "nodeName"), a->spec->node_name, validate_dns1123_subdomain);
+    check_attachment_status(e, a->status);
+    check_csi_driver_name(e, AT(NULL, "spec.attacher"), a->spec->attacher);
+}
+
+static void validate_attachment_update(const void *object, const void *old, struct field_errors *e)
+{
+    check_immutable(e, SPEC, ((const Storage__V1__VolumeAttachment *)object)->spec,
+                    ((const Storage__V1__VolumeAttachment *)old)->spec);
+}
+
+static void validate_attachment_status(const void *object, const void *old, struct field_errors *e)
+{
+    (void)old;
+    check_attachment_status(e, ((const Storage__V1__VolumeAttachment *)object)->status);
+}
+
+/* --- capacities ----------------------------------------------------------------------------------------- */
+
+static void validate_capacity(const void *object, struct field_errors *e)
+{
+    const Storage__V1__CSIStorageCapacity *c = object;
+    check_label_selector(e, AT(NULL, "nodeTopology"), c->node_topology);
+    check_string(e, AT(NULL, "storageClassName"), c->storage_class_name,
+                 validate_dns1123_subdomain);
+    if (c->capacity)
+        check_quantity_non_negative(e, AT(NULL, "capacity"), c->capacity->string);
+    if (c->maximum_volume_size)
+        check_quantity_non_negative(e, AT(NULL, "maximumVolumeSize"),
+                                    c->maximum_volume_size->string);
+}
+
+static void validate_capacity_update(const void *object, const void *old_object,
+                                     struct field_errors *e)
+{
+    const Storage__V1__CSIStorageCapacity *c = object, *old = old_object;
+    check_immutable(e, AT(NULL, "nodeTopology"), c->node_topology, old->node_topology);
+    check_immutable_string(e, AT(NULL, "storageClassName"), c->storage_class_name,
+                           old->storage_class_name);
+}
+
+static const struct kind_rules rows[] = {
+    {.message = Storage__V1__StorageClass__SCHEMA,
+     .create = validate_storage_class,
+     .update = validate_storage_class_update},
+    {.message = Storage__V1__VolumeAttributesClass__SCHEMA,
+     .create = validate_attributes_class,
+     .update = validate_attributes_class_update},
+    {.message = Storage__V1__CSIDriver__SCHEMA,
+     .create = validate_csi_driver,
+     .update = validate_csi_driver_update},
+    {.message = Storage__V1__CSINode__SCHEMA,
+     .create = validate_csi_node,
+     .update = validate_csi_node_update},
+    {.message = Storage__V1__VolumeAttachment__SCHEMA,
+     .create = validate_attachment,
+     .update = validate_attachment_update,
+     .status = validate_attachment_status},
+    {.message = Storage__V1__CSIStorageCapacity__SCHEMA,
+     .create = validate_capacity,
+     .update = validate_capacity_update},
+};
+const struct rule_table storage_rules = RULE_TABLE(rows);
