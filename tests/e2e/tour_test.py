@@ -71,9 +71,12 @@ class Tour:
         """(exit code, standard output and error together)"""
         self.turn += 1
         config = self.clients[self.turn % len(self.clients)]
-        p = subprocess.run([self.kubectl, "--kubeconfig=" + config, *args], input=stdin, text=True, timeout=seconds,
-                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                           env=dict(os.environ, HOME=self.work, **(env or {})))
+        try:
+            p = subprocess.run([self.kubectl, "--kubeconfig=" + config, *args], input=stdin, text=True, timeout=seconds,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               env=dict(os.environ, HOME=self.work, **(env or {})))
+        except subprocess.TimeoutExpired as e:
+            return -1, "not within %d s: %s" % (seconds, e.stdout)
         return p.returncode, p.stdout
 
     def check(self, what, good, detail=""):
@@ -447,9 +450,9 @@ def main():
                 tour.everyday()
                 passed, failed = passed + tour.passed, failed + tour.failed
                 print("%d passed, %d failed, %.0f s" % (tour.passed, tour.failed, time.monotonic() - began), flush=True)
-            if processes[0].poll() is not None:
-                failed += 1
-                print("FAIL the controllers ended:\n" + open(os.path.join(work, "log")).read()[-2000:])
+            if processes[0].poll() is not None or failed:
+                failed += processes[0].poll() is not None
+                print("the controllers' log ends:\n" + open(os.path.join(work, "log")).read()[-2000:])
         finally:
             done.set()
             for p in processes:
