@@ -226,12 +226,16 @@ void request_path(struct buf *out, const struct resource *r, const char *ns, con
         query_options(out, o, write);
 }
 
-const char *request_accept(const struct client_options *o)
+const char *request_accept(const struct client_options *o, bool list)
 {
-    if (o && o->metadata_only)
-        return MEDIA_TYPE_PROTOBUF ";as=PartialObjectMetadata;g=meta.k8s.io;v=v1,"
-                                   "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
-    return MEDIA_TYPE_PROTOBUF ",application/json";
+    if (!o || !o->metadata_only)
+        return MEDIA_TYPE_PROTOBUF ",application/json";
+    if (list)
+        return MEDIA_TYPE_PROTOBUF
+            ";as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,"
+            "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+    return MEDIA_TYPE_PROTOBUF ";as=PartialObjectMetadata;g=meta.k8s.io;v=v1,"
+                               "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 }
 
 /* ---------------------------------------------------------------------------------- errors --- */

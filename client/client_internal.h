@@ -32,7 +32,8 @@ void request_path(struct buf *out, const struct resource *r, const char *ns, con
                   const struct client_options *o, bool write);
 /* "key=value" with & or ? in front, value percent-encoded; nothing when value is NULL or "". */
 void request_query(struct buf *path, const char *key, const char *value);
-const char *request_accept(const struct client_options *o);
+/* `list`: the answer is a list, which has a form of its own. */
+const char *request_accept(const struct client_options *o, bool list);
 
 /* An HTTP status and its body as an error (see the table in client.h). */
 int status_to_error(int http_status, const char *content_type, struct str body,

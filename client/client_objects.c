@@ -45,8 +45,9 @@ static int verb_run(struct client *c, const struct verb_call *v, struct arena *a
     struct buf path;
     buf_init(&path);
     request_path(&path, v->resource, v->ns, v->name, v->options, v->write);
+    bool list = v->answer && v->answer->flags & SCHEMA_HAS_LIST_META;
     struct http_header headers[2] = {
-        {STR("accept"), str_from(request_accept(v->options))},
+        {STR("accept"), str_from(request_accept(v->options, list))},
         {STR("content-type"), str_from(v->content_type)},
     };
     struct http_request q = {.method = v->method,

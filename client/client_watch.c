@@ -173,7 +173,7 @@ struct client_watch *client_watch_start(struct client *c, const struct resource 
         snprintf(number, sizeof number, "%u", timeout_s);
         request_query(&path, "timeoutSeconds", number);
     }
-    struct http_header accept = {STR("accept"), str_from(request_accept(o))};
+    struct http_header accept = {STR("accept"), str_from(request_accept(o, false))};
     struct http_request q = {.method = "GET",
                              .path = buf_cstr(&path),
                              .headers = &accept,

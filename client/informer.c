@@ -313,8 +313,8 @@ static void page_request(struct informer *i)
     request_path(&path, i->resource, i->ns, NULL, &o, false);
     i->page = mem_zalloc(sizeof *i->page);
     i->page->informer = i;
-    client_exchange_async(i->client, "GET", buf_str(&path), request_accept(&o), NULL, STR_NONE, 0,
-                          page_done, i->page);
+    client_exchange_async(i->client, "GET", buf_str(&path), request_accept(&o, true), NULL,
+                          STR_NONE, 0, page_done, i->page);
     buf_free(&path);
 }
 
