@@ -448,6 +448,24 @@ def test_namespaces_are_furnished_and_emptied(c):
     check(not c.client.get(base + "/configmaps").json["items"])
 
 
+def test_claims_and_volumes_in_use_stay(c):
+    volumes, claims = "/api/v1/persistentvolumes", NS + "/persistentvolumeclaims"
+    size = {"storage": "1Gi"}
+    make(c, volumes, {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "v"}, "spec": {
+        "capacity": size, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/tmp/v"}}})
+    make(c, claims, {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "used"}, "spec": {
+        "accessModes": ["ReadWriteOnce"], "storageClassName": "", "resources": {"requests": size}}})
+    make(c, NS + "/pods", {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "user"}, "spec": {
+        "nodeName": "n1", "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "used"}}],
+        "containers": [{"name": "c", "image": "c8s.io/web:1"}]}})
+    check(c.client.delete(claims + "/used").code == 200)
+    check(c.client.delete(volumes + "/v").code == 200)
+    eventually("the volume is gone", lambda: c.client.get(volumes + "/v").code == 404)
+    check(c.client.get(claims + "/used").json["metadata"]["deletionTimestamp"], "the claim waits for its pod")
+    c.c8s("delete", "pod", "user", "--force", "--grace-period=0")
+    eventually("the claim is gone", lambda: c.client.get(claims + "/used").code == 404)
+
+
 def test_a_silent_node_is_tainted_and_its_pods_leave(c):
     d = deployment("move", 2)
     d["spec"]["template"]["spec"]["tolerations"] = [
