@@ -326,7 +326,7 @@ class Tour:
                 "cronjob": ["cronjob", "c-cron", "--image=c8s.io/web:1", "--schedule=0 0 * * *"],
                 "ingress": ["ingress", "c-ingress", "--rule=a.example.com/*=tour-service:80"],
                 "poddisruptionbudget": ["poddisruptionbudget", "c-budget", "--selector=app=x", "--min-available=1"],
-                "priorityclass": ["priorityclass", "c-priority", "--value=5"], "quota": ["quota", "c-quota", "--hard=cpu=100"]}.items():
+                "priorityclass": ["priorityclass", "c-priority", "--value=5"], "quota": ["quota", "c-quota", "--hard=services=100"]}.items():
             scoped = [] if args[0] in ("namespace", "clusterrole", "clusterrolebinding", "priorityclass") else t
             self.says("create " + what, "created", "create", *args, *scoped)
         self.says("run", "created", "run", "c-pod", "--image=c8s.io/web:1", *t, "--overrides",
