@@ -78,7 +78,8 @@ static void dispatch_sub(struct rest *rq)
     } else if (strcmp(sub, "token") == 0) {
         rest_token(rq);
     } else if (strcmp(sub, "status") == 0 || strcmp(sub, "finalize") == 0 ||
-               strcmp(sub, "approval") == 0) {
+               strcmp(sub, "approval") == 0 || strcmp(sub, "ephemeralcontainers") == 0 ||
+               strcmp(sub, "resize") == 0) {
         if (verb == VERB_GET)
             rest_get(rq);
         else if (verb == VERB_PATCH)

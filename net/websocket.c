@@ -78,9 +78,10 @@ static void run_finish(struct loop_deferred *d)
     w->x = NULL;
     x->on_close = NULL;
     x->on_drain = NULL;
+    w->events->on_close(
+        w, w->ctx); /* what it owns may live in the exchange's arena, which goes with the end */
     http_stream_end(x, NULL, 0);
     wslay_event_context_free(w->frames);
-    w->events->on_close(w, w->ctx);
     mem_free(w);
 }
 

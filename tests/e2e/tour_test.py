@@ -84,7 +84,10 @@ class Tour:
             self.passed += 1
             return True
         self.failed += 1
-        print("FAIL %s: %s: %s" % (self.name, what, str(detail)[-1500:].rstrip()), flush=True)
+        detail = str(detail).rstrip()
+        if len(detail) > 2000:
+            detail = detail[:500] + "\n…\n" + detail[-1500:]
+        print("FAIL %s: %s: %s" % (self.name, what, detail), flush=True)
         return False
 
     def says(self, what, pattern, *args, code=0, **kw):
@@ -129,6 +132,13 @@ class Tour:
             f.write(text)
         return path
 
+    def without(self, path, kinds):
+        """A copy of the file without the objects of some kinds."""
+        copy = os.path.join(self.work, "some.yaml")
+        with open(path) as f, open(copy, "w") as g:
+            g.write("---\n".join(d for d in f.read().split("---\n") if not any("\nkind: %s\n" % k in "\n" + d for k in kinds)))
+        return copy
+
     def everyday(self):
         path = self.objects()
         code, out = self.run("create", "-f", path, *self.validate)
@@ -155,8 +165,11 @@ class Tour:
         self.says("get -o jsonpath", r"^tour,", "get", "-f", path, "-o", "jsonpath={range .items[*]}{.metadata.name},{end}")
         self.says("get -o custom-columns", r"^N +K$", "get", "-f", path, "-o", "custom-columns=N:.metadata.name,K:.kind")
         self.says("get -o go-template", "tour-cm", "get", "-f", path, "-o", "go-template={{range .items}}{{.metadata.name}} {{end}}")
-        self.says("describe", [r"^Name: +" + re.escape(n.split("/")[1]) + r"$" for n in names if n != "event/tour-event"],
-                  "describe", "-f", path)
+        # These describe some kinds by versions of before they were stable, which are served no more.
+        young = {"ServiceCIDR", "IPAddress", "VolumeAttributesClass"} if 27 <= self.minor < 34 else set()
+        described = [n for n in names if n.split("/")[0].split(".")[0] not in {k.lower() for k in young}]
+        self.says("describe", [r"^Name: +" + re.escape(n.split("/")[1]) + r"$" for n in described if n != "event/tour-event"],
+                  "describe", "-f", self.without(path, young))
         self.changes(path, names)
         self.applies(path, names)
         self.particular()
@@ -212,7 +225,8 @@ class Tour:
     def applies(self, path, names):
         # What `create` made has no record of the last applied configuration: kubectl warns and adds it.
         self.each("apply over created objects", names, "(configured|unchanged)", "apply", "-f", path, *self.validate)
-        self.each("apply again", [n for n in names], "unchanged", "apply", "-f", path, *self.validate)
+        # A budget's selector is replaced as a whole, which kubectl takes for a change each time.
+        self.each("apply again", [n for n in names if "tour-budget" not in n], "unchanged", "apply", "-f", path, *self.validate)
         self.each("apply --dry-run=server", names, r"(unchanged|configured) \(server dry run\)", "apply", "-f", path,
                   "--dry-run=server", *self.validate)
         self.says("diff finds nothing", r"\A\Z", "diff", "-f", path)
@@ -372,9 +386,7 @@ class Tour:
 
     def deletes(self, path, names):
         # The namespace last: what is in it would go with it, and kubectl would not find it.
-        rest = os.path.join(self.work, "rest.yaml")
-        with open(path) as f, open(rest, "w") as g:
-            g.write("---\n".join(d for d in f.read().split("---\n") if "kind: Namespace\n" not in d))
+        rest = self.without(path, {"Namespace"})
         for what, flags in (("delete --dry-run=server", ["--dry-run=server"]), ("delete everything", ["--timeout=60s"])):
             code, out = self.run("delete", "-f", rest, *flags, seconds=90)
             missing = [n.split("/")[1] for n in names if n != "namespace/tour" and '"%s" ' % n.split("/")[1] not in out]
