@@ -96,7 +96,7 @@ const tests = {
         await extensions.createCustomResourceDefinition({ body: { metadata: { name: 'towns.js.example.com' }, spec: {
             group: type.group, scope: 'Namespaced', names: { plural: 'towns', singular: 'town', kind: 'Town' },
             versions: [{ name: 'v1', served: true, storage: true, schema: { openAPIV3Schema: { type: 'object',
-                properties: { spec: { type: 'object', properties: { size: { type: 'integer', default: 3 } } } } } } }] } } });
+                properties: { spec: { type: 'object', properties: { size: { type: 'integer', _default: 3 } } } } } } }] } } });
         const town = { apiVersion: 'js.example.com/v1', kind: 'Town', metadata: { name: 'bern' }, spec: {} };
         const made = await eventually('the type is served', () =>
             custom.createNamespacedCustomObject({ ...type, body: town }).catch((e) => { if (e.code !== 404) throw e; }), 5);
