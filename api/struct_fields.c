@@ -274,7 +274,7 @@ static void walk_items(struct walk *w, const struct schema_field *f, bool map,
                                   : field_step_compare(&l->all[i].step, &r->all[k].step);
         size_t nl = order <= 0 ? group_len(l, i) : 0, nr = order >= 0 ? group_len(r, k) : 0;
         if (!map && (nl > 1 || nr > 1))
-            walk_group(w, f, l->all + i, nl, r->all + k, nr, out);
+            walk_group(w, f, nl ? l->all + i : NULL, nl, nr ? r->all + k : NULL, nr, out);
         else
             walk_element(w, value, map, nl ? &l->all[i + nl - 1] : NULL,
                          nr ? &r->all[k + nr - 1] : NULL, out);

@@ -494,7 +494,8 @@ static void compare_children(struct typed_space *s, const struct typed *l, const
                         ? -1
                         : field_step_compare(&l->children[i]->step, &r->children[k]->step);
         size_t nl = order <= 0 ? group_len(l, i) : 0, nr = order >= 0 ? group_len(r, k) : 0;
-        struct compared c = compare_group(s, l->children + i, nl, r->children + k, nr);
+        struct compared c =
+            compare_group(s, nl ? l->children + i : NULL, nl, nr ? r->children + k : NULL, nr);
         for (int d = 0; d < DELTAS; d++)
             tails[d] = field_set_append(tails[d], c.set[d]);
         i += nl;

@@ -45,12 +45,16 @@ static void *applied(struct arena *a, const void *live, yyjson_val *config, int6
 
 static void apply_twice(struct arena *a, const void *live, struct str text)
 {
-    yyjson_val *config;
+    yyjson_val **configs; /* read as the API server does */
+    const char **lines;
+    size_t n;
     struct error err;
-    if (json_read(a, text, &config, &err) < 0 || !yyjson_is_obj(config))
+    /* What comes of a key that stands twice is not settled: strict readers refuse it. */
+    if (yaml_read(a, text, &configs, &n, &err) < 0 || n != 1 || !yyjson_is_obj(configs[0]) ||
+        yaml_duplicate_keys(a, text, &lines) > 0)
         return;
-    void *once = applied(a, live, config, 3);
-    void *twice = once ? applied(a, once, config, 4) : NULL;
+    void *once = applied(a, live, configs[0], 3);
+    void *twice = once ? applied(a, once, configs[0], 4) : NULL;
     if (twice)
         require(managed_fields_same(object_meta(once), object_meta(twice)));
 }
