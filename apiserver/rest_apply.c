@@ -210,14 +210,6 @@ void rest_apply(struct rest *rq)
         rest_status(rq, bad);
         return;
     }
-    struct write *w = arena_new(rq->a, struct write);
-    w->rq = rq;
-    w->r = rq->r;
-    w->ns = rq->info.ns;
-    w->name = rq->info.name;
-    w->change = apply_change;
-    w->done = write_answer;
-    w->ctx = u;
-    w->dry_run = rq->dry_run;
+    struct write *w = write_new(rq, apply_change, write_answer, u);
     write_run(w);
 }

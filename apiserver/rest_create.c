@@ -46,14 +46,7 @@ void rest_create(struct rest *rq)
         rest_status(rq, status_bad_request(rq->a, "namespace is required"));
         return;
     }
-    struct write *w = arena_new(rq->a, struct write);
-    w->rq = rq;
-    w->r = rq->r;
-    w->ns = rq->info.ns;
+    struct write *w = write_new(rq, create_change, write_answer, body);
     w->name = object_meta(body)->name;
-    w->change = create_change;
-    w->done = write_answer;
-    w->ctx = body;
-    w->dry_run = rq->dry_run;
     write_run(w);
 }

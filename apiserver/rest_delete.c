@@ -108,14 +108,7 @@ void rest_delete(struct rest *rq)
     struct delete_options *o = arena_new(rq->a, struct delete_options);
     if (!parse_options(rq, o))
         return;
-    struct write *w = arena_new(rq->a, struct write);
-    w->rq = rq;
-    w->r = rq->r;
-    w->ns = rq->info.ns;
-    w->name = rq->info.name;
-    w->change = delete_change;
-    w->done = deleted;
-    w->ctx = o;
+    struct write *w = write_new(rq, delete_change, deleted, o);
     w->dry_run = o->dry_run;
     write_run(w);
 }

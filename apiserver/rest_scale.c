@@ -182,14 +182,6 @@ void rest_scale_update(struct rest *rq)
         if (!u->body)
             return;
     }
-    struct write *w = arena_new(rq->a, struct write);
-    w->rq = rq;
-    w->r = rq->r;
-    w->ns = rq->info.ns;
-    w->name = rq->info.name;
-    w->change = scale_change;
-    w->done = scale_done;
-    w->ctx = u;
-    w->dry_run = rq->dry_run;
+    struct write *w = write_new(rq, scale_change, scale_done, u);
     write_run(w);
 }

@@ -125,19 +125,6 @@ static struct status *patch_change(struct write *w)
 
 /* ---- requests ---- */
 
-static struct write *new_write(struct rest *rq, struct update *u)
-{
-    struct write *w = arena_new(rq->a, struct write);
-    w->rq = rq;
-    w->r = rq->r;
-    w->ns = rq->info.ns;
-    w->name = rq->info.name;
-    w->done = write_answer;
-    w->ctx = u;
-    w->dry_run = rq->dry_run;
-    return w;
-}
-
 struct status *rest_check_name(struct rest *rq, const Meta__V1__ObjectMeta *meta)
 {
     if (rq->r->namespaced && *meta->namespace_ && strcmp(meta->namespace_, rq->info.ns) != 0)
@@ -168,7 +155,7 @@ void rest_update(struct rest *rq)
         rest_status(rq, s);
         return;
     }
-    struct write *w = new_write(rq, u);
+    struct write *w = write_new(rq, NULL, write_answer, u);
     w->change = put_change;
     write_run(w);
 }
@@ -196,7 +183,7 @@ void rest_patch(struct rest *rq)
         return;
     }
     u->patch = rq->x->body;
-    struct write *w = new_write(rq, u);
+    struct write *w = write_new(rq, NULL, write_answer, u);
     w->change = patch_change;
     write_run(w);
 }

@@ -181,6 +181,21 @@ void write_again(struct write *w)
     retry(w);
 }
 
+struct write *write_new(struct rest *rq, struct status *(*change)(struct write *w),
+                        void (*done)(struct write *w, struct status *s), void *ctx)
+{
+    struct write *w = arena_new(rq->a, struct write);
+    w->rq = rq;
+    w->r = rq->r;
+    w->ns = rq->info.ns;
+    w->name = rq->info.name;
+    w->change = change;
+    w->done = done;
+    w->ctx = ctx;
+    w->dry_run = rq->dry_run;
+    return w;
+}
+
 void write_run(struct write *w)
 {
     w->attempts = 0;

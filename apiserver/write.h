@@ -34,7 +34,7 @@ struct write {
     void *ctx;
     bool dry_run;
     bool applied; /* by server-side apply: obj carries its managed fields already */
-    bool pinned; /* the caller named a resourceVersion: losing the race is the answer (409) */
+    bool pinned;  /* the caller named a resourceVersion: losing the race is the answer (409) */
 
     /* For `change`. */
     void *old; /* decoded in stored version, resourceVersion set; shared: clone before changing */
@@ -65,6 +65,9 @@ struct write {
     bool confirmed; /* the last read was linearizable */
 };
 
+/* A write of the object that the request names, in its arena; what differs is set before it is run. */
+struct write *write_new(struct rest *rq, struct status *(*change)(struct write *w),
+                        void (*done)(struct write *w, struct status *s), void *ctx);
 /* Start; w lives in the request's arena. */
 void write_run(struct write *w);
 /* Read again, linearizably, and try once more: for whoever made the write wait. */
@@ -97,7 +100,7 @@ struct delete_options {
     int64_t grace_s;
     const char *propagation;            /* NULL, "Orphan", "Background", "Foreground" */
     const char *uid, *resource_version; /* preconditions, or NULL */
-    bool both; /* orphanDependents too was given */
+    bool both;                          /* orphanDependents too was given */
     bool dry_run;
 };
 /* Mark or remove w->old. */

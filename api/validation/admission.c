@@ -176,12 +176,12 @@ static void check_client(struct field_errors *e, const struct path *at,
         check_service_path(e, AT(service, "path"), c->service->path);
 }
 
-static void check_review_versions(struct field_errors *e, const struct path *at,
-                                  char *const *versions, size_t n)
+void check_review_versions(struct field_errors *e, const struct path *at, char *const *versions,
+                           size_t n, const char *when_none)
 {
     bool accepted = false;
     if (n == 0)
-        err_required(e, at, "must specify one of v1, v1beta1");
+        err_required(e, at, when_none);
     for (size_t i = 0; i < n; i++) {
         if (string_list_has(versions, i, versions[i])) {
             err_invalid(e, ITEM(at, i), versions[i], "duplicate version");
@@ -225,7 +225,8 @@ static void check_qualified(struct field_errors *e, const struct path *at, const
         check_match_conditions((e), AT((at), "matchConditions"), (w)->match_conditions,          \
                                (w)->n_match_conditions);                                         \
         check_review_versions((e), AT((at), "admissionReviewVersions"),                          \
-                              (w)->admission_review_versions, (w)->n_admission_review_versions); \
+                              (w)->admission_review_versions, (w)->n_admission_review_versions,  \
+                              "must specify one of v1, v1beta1");                                \
     } while (0)
 
 static void check_policies(struct field_errors *e, const struct path *at, const char *failure,

@@ -271,24 +271,6 @@ static void check_versions(struct field_errors *e, const struct path *at, const 
 
 /* ---- conversion ---- */
 
-static void check_review_versions(struct field_errors *e, const struct path *at,
-                                  char *const *versions, size_t n)
-{
-    bool accepted = false;
-    if (n == 0)
-        err_required(e, at, "");
-    for (size_t i = 0; i < n; i++) {
-        if (string_list_has(versions, i, versions[i])) {
-            err_invalid(e, ITEM(at, i), versions[i], "duplicate version");
-            continue;
-        }
-        check_string(e, ITEM(at, i), versions[i], validate_dns1035_label);
-        accepted |= is_one_of(versions[i], ONE_OF("v1", "v1beta1"));
-    }
-    if (n && !accepted)
-        err_invalid_list(e, at, versions, n, "must include at least one of v1, v1beta1");
-}
-
 static void check_conversion(struct field_errors *e, const struct path *at,
                              const Apiextensions__V1__CustomResourceConversion *c)
 {
@@ -316,7 +298,7 @@ static void check_conversion(struct field_errors *e, const struct path *at,
     }
     check_review_versions(e, AT(at, "conversionReviewVersions"),
                           c->webhook ? c->webhook->conversion_review_versions : NULL,
-                          c->webhook ? c->webhook->n_conversion_review_versions : 0);
+                          c->webhook ? c->webhook->n_conversion_review_versions : 0, "");
 }
 
 /* ---- the whole ---- */

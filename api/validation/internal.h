@@ -148,6 +148,9 @@ void check_quantity_positive(struct field_errors *e, const struct path *at, cons
 /* The published rules of metav1.Condition; types are unique. */
 void check_conditions(struct field_errors *e, const struct path *at,
                       Meta__V1__Condition *const *conditions, size_t n);
+/* AdmissionReview or ConversionReview versions of a webhook; `when_none`: what is said when there is none. */
+void check_review_versions(struct field_errors *e, const struct path *at, char *const *versions,
+                           size_t n, const char *when_none);
 bool string_list_has(char *const *items, size_t n, const char *value);
 bool string_lists_equal(char *const *a, size_t n, char *const *b, size_t m);
 
