@@ -12,10 +12,9 @@ import shutil
 import subprocess
 import sys
 import time
-import traceback
 
 from apiserver_admission_test import check, created, csr, equal, namespace, ok, pod, refused
-from apiserver_lib import Client, Server
+from apiserver_lib import Client, Server, run_tests
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
@@ -300,38 +299,11 @@ def test_kubectl(c, server):
         check("admin" in out and "system:masters" in out, out)
 
 
-TESTS = {k: v for k, v in sorted(globals().items()) if k.startswith("test_")}
-
-
 def main():
-    binary, names = sys.argv[1], sys.argv[2:]
-    server = Server(binary, ["--authorization-mode=Node,RBAC", "--enable-bootstrap-token-auth"])
+    server = Server(sys.argv[1], ["--authorization-mode=Node,RBAC", "--enable-bootstrap-token-auth"])
     server.pki.client("node-n7", "/O=system:nodes/CN=system:node:n7")
-    failures, passed = 0, 0
-    try:
-        server.start()
-        for name, test in TESTS.items():
-            if names and not any(n in name for n in names):
-                continue
-            started = time.monotonic()
-            try:
-                test(server.client(), server)
-                passed += 1
-                print("ok   %-60s %5.2f s" % (name, time.monotonic() - started), flush=True)
-            except Exception:
-                failures += 1
-                print("FAIL %s\n%s" % (name, traceback.format_exc()), flush=True)
-        code = server.stop()
-        if code != 0:
-            failures += 1
-            print("FAIL server ended with %d:\n%s" % (code, server.log_tail()))
-    finally:
-        if failures:
-            print(server.log_tail())
-        server.remove()
-    print("%d passed, %d failed" % (passed, failures))
-    sys.exit(1 if failures else 0)
+    return run_tests(server, globals(), sys.argv[2:])
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -13,6 +13,7 @@ import struct
 import subprocess
 import tempfile
 import time
+import traceback
 
 
 def free_port():
@@ -241,3 +242,36 @@ class Cluster:
     def remove(self):
         for m in reversed(self.members):
             m.remove()
+
+
+def run_tests(server, names, wanted, before=None):
+    """Start the server, run every test_… of `names` (a module's globals) whose name contains one of `wanted`, stop it. `before` is called
+    once the server is ready.
+
+    Tests take a client and the server. The exit code: 0 when all passed and the server ended well."""
+    tests = sorted((n, f) for n, f in names.items() if n.startswith("test_"))
+    tests = [(n, f) for n, f in tests if not wanted or any(w in n for w in wanted)]
+    bad = 0
+    try:
+        server.start()
+        if before:
+            before()
+        for name, run in tests:
+            started = time.monotonic()
+            try:
+                run(server.client(), server)
+                print("ok   %-45s %.2f s" % (name, time.monotonic() - started), flush=True)
+            except Exception:
+                bad += 1
+                print("FAIL %s" % name, flush=True)
+                traceback.print_exc(limit=4)
+                if server.process.poll() is not None:
+                    print(server.log_tail())
+                    server.start()
+        if server.stop() != 0:
+            bad += 1
+            print("FAIL the server's exit code\n" + server.log_tail())
+    finally:
+        server.remove()
+    print("%d passed, %d failed" % (len(tests) - bad, bad))
+    return 1 if bad else 0

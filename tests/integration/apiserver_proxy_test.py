@@ -12,8 +12,8 @@ import sys
 import threading
 import time
 
-from apiserver_lib import Server
-from apiserver_test import NS, check, created, equal, failed, pod, run_tests, service_account
+from apiserver_lib import Server, run_tests
+from apiserver_test import NS, check, created, equal, failed, pod, service_account
 
 
 def host_ip():

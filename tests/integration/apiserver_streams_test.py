@@ -15,8 +15,8 @@ import sys
 import threading
 import zlib
 
-from apiserver_lib import Server
-from apiserver_test import NS, check, created, equal, failed, pod, run_tests, service_account
+from apiserver_lib import Server, run_tests
+from apiserver_test import NS, check, created, equal, failed, pod, service_account
 
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 WORDS = """options head post put delete trace accept accept-charset accept-encoding accept-language accept-ranges age allow

@@ -12,9 +12,8 @@ import ssl
 import sys
 import threading
 import time
-import traceback
 
-from apiserver_lib import Client, Server
+from apiserver_lib import Client, Server, run_tests
 
 NS = "/api/v1/namespaces/default"
 CM = NS + "/configmaps"
@@ -878,36 +877,6 @@ def test_large_lists_are_the_same_in_every_form(c, _):
         found = [re.search(rb"\n\x07(big-\d\d\d)", m).group(1).decode() for m in names if b"\n\x07big-" in m]
         equal(found, expect)
     c.delete("/api/v1/namespaces/forms")
-
-
-def run_tests(server, names, wanted, before=None):
-    """Start the server, run every test_… of `names`, stop it; also what other test files' main does."""
-    tests = sorted((n, f) for n, f in names.items() if n.startswith("test_"))
-    tests = [(n, f) for n, f in tests if not wanted or any(w in n for w in wanted)]
-    bad = 0
-    try:
-        server.start()
-        if before:
-            before()
-        for name, run in tests:
-            started = time.monotonic()
-            try:
-                run(server.client(), server)
-                print("ok   %-45s %.2f s" % (name, time.monotonic() - started), flush=True)
-            except Exception:
-                bad += 1
-                print("FAIL %s" % name, flush=True)
-                traceback.print_exc(limit=4)
-                if server.process.poll() is not None:
-                    print(server.log_tail())
-                    server.start()
-        if server.stop() != 0:
-            bad += 1
-            print("FAIL the server's exit code\n" + server.log_tail())
-    finally:
-        server.remove()
-    print("%d passed, %d failed" % (len(tests) - bad, bad))
-    return 1 if bad else 0
 
 
 def main():

@@ -15,9 +15,8 @@ import struct
 import subprocess
 import sys
 import time
-import traceback
 
-from apiserver_lib import Server
+from apiserver_lib import Server, run_tests
 
 NS = "/api/v1/namespaces/default"
 CM = NS + "/configmaps"
@@ -423,32 +422,8 @@ def test_watch_over_websocket(c, _):
 
 
 def main():
-    binary, wanted = sys.argv[1], sys.argv[2:]
-    tests = sorted((n, f) for n, f in globals().items() if n.startswith("test_"))
-    tests = [(n, f) for n, f in tests if not wanted or any(w in n for w in wanted)]
-    server = Server(binary)
-    bad = 0
-    try:
-        server.start()
-        for name, run in tests:
-            started = time.monotonic()
-            try:
-                run(server.client(), server)
-                print("ok   %-45s %.2f s" % (name, time.monotonic() - started), flush=True)
-            except Exception:
-                bad += 1
-                print("FAIL %s" % name, flush=True)
-                traceback.print_exc(limit=4)
-                if server.process.poll() is not None:
-                    print(server.log_tail())
-                    server.start()
-        if server.stop() != 0:
-            bad += 1
-            print("FAIL the server's exit code\n" + server.log_tail())
-    finally:
-        server.remove()
-    print("%d passed, %d failed" % (len(tests) - bad, bad))
-    return 1 if bad else 0
+    server = Server(sys.argv[1])
+    return run_tests(server, globals(), sys.argv[2:])
 
 
 if __name__ == "__main__":
