@@ -34,7 +34,7 @@ class Chart:
         self.env = dict(os.environ, KUBECONFIG=kubeconfig, HOME=work, HELM_CACHE_HOME=work + "/c", HELM_CONFIG_HOME=work + "/f",
                         HELM_DATA_HOME=work + "/d")
         version = self.run("version", "--short")[1]
-        self.name = re.search(r"v[\d.]+", version).group()
+        self.name = re.search(r"^v\d+\.\d+\.\d+", version, re.M).group()  # other lines warn, and name files
         self.four = self.name.startswith("v4")
 
     def run(self, *args):
