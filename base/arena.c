@@ -6,6 +6,7 @@
 #include "base/mem.h"
 
 #include <assert.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -14,6 +15,18 @@
 #define ALIGN 16
 #define BLOCK_MIN 992 /* with its header just below what malloc's per-thread cache keeps */
 #define BLOCK_MAX (64 * 1024)
+
+/*
+ * Freed blocks of the next sizes, kept by each thread: what an arena needs that holds one request. Sanitizers see
+ * every block come and go instead.
+ */
+#define KEPT_SIZES 4 /* 2, 4, 8 and 16 times BLOCK_MIN */
+#define KEPT_MAX 16  /* blocks of a size */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define KEEP_BLOCKS 0
+#else
+#define KEEP_BLOCKS 1
+#endif
 
 struct arena_block {
     struct arena_block *next;
@@ -27,9 +40,75 @@ static size_t align_up(size_t n)
     return (n + ALIGN - 1) & ~(size_t)(ALIGN - 1);
 }
 
+struct kept_blocks {
+    struct arena_block *first[KEPT_SIZES];
+    unsigned count[KEPT_SIZES];
+    bool registered; /* to be freed with the thread */
+};
+
+static _Thread_local struct kept_blocks kept;
+static pthread_key_t kept_key;
+static pthread_once_t kept_once = PTHREAD_ONCE_INIT;
+
+static void kept_free(void *arg)
+{
+    struct kept_blocks *k = arg;
+    for (unsigned i = 0; i < KEPT_SIZES; i++)
+        while (k->first[i]) {
+            struct arena_block *b = k->first[i];
+            k->first[i] = b->next;
+            mem_free(b);
+        }
+}
+
+static void kept_key_make(void)
+{
+    pthread_key_create(&kept_key, kept_free);
+}
+
+/* Which list a block of that size belongs to; KEPT_SIZES: none. */
+static unsigned kept_index(size_t size)
+{
+    for (unsigned i = 0; KEEP_BLOCKS && i < KEPT_SIZES; i++)
+        if (size == (size_t)BLOCK_MIN << (i + 1))
+            return i;
+    return KEPT_SIZES;
+}
+
+static struct arena_block *block_take(size_t size)
+{
+    unsigned i = kept_index(size);
+    if (i == KEPT_SIZES || !kept.first[i])
+        return mem_alloc(sizeof(struct arena_block) + size);
+    struct arena_block *b = kept.first[i];
+    kept.first[i] = b->next;
+    kept.count[i]--;
+    return b;
+}
+
+static void block_give(struct arena_block *b)
+{
+    unsigned i = kept_index(b->size);
+    if (i == KEPT_SIZES || kept.count[i] == KEPT_MAX) {
+        mem_free(b);
+        return;
+    }
+    if (!kept.registered) {
+        pthread_once(&kept_once, kept_key_make);
+        kept.registered = pthread_setspecific(kept_key, &kept) == 0;
+        if (!kept.registered) {
+            mem_free(b);
+            return;
+        }
+    }
+    b->next = kept.first[i];
+    kept.first[i] = b;
+    kept.count[i]++;
+}
+
 static struct arena_block *block_new(size_t size)
 {
-    struct arena_block *b = mem_alloc(sizeof *b + size);
+    struct arena_block *b = block_take(size);
     b->next = NULL;
     b->size = size;
     b->used = 0;
@@ -50,7 +129,7 @@ static void free_chain(struct arena_block *b)
 {
     while (b) {
         struct arena_block *next = b->next;
-        mem_free(b);
+        block_give(b);
         b = next;
     }
 }
