@@ -14,6 +14,9 @@
 /* Decoded copy in the arena; NULL on a bad escape or a NUL. */
 static char *decode(struct arena *a, struct str s, bool plus_is_space)
 {
+    if (s.n && !memchr(s.p, '%', s.n) && !(plus_is_space && memchr(s.p, '+', s.n)) &&
+        !memchr(s.p, 0, s.n))
+        return arena_strndup(a, s.p, s.n);
     struct buf b;
     buf_init(&b);
     bool ok = percent_decode(&b, s, plus_is_space);

@@ -209,10 +209,12 @@ void rest_stored(struct rest *rq, int code, struct str stored, int64_t revision)
     enum media media = rq->accept.media == MEDIA_PROTOBUF ? MEDIA_PROTOBUF : MEDIA_JSON;
     if (rq->accept.transform == TRANSFORM_TABLE)
         rc = table_write_object(rq->r, stored, revision, table_options(rq), &b, &err);
-    else
+    else {
+        buf_reserve(&b, stored.n + stored.n / 2 + 512);
         rc = stored_answer(rq->r, stored, revision, media,
                            rq->accept.transform == TRANSFORM_METADATA ? FORM_METADATA : FORM_FULL,
                            false, &b, &err);
+    }
     if (rc < 0)
         rest_status(rq, status_internal(rq->a, "%s", err.message));
     else
@@ -300,8 +302,17 @@ void *rest_decode(struct rest *rq, const struct schema_message *m)
 
 struct str rest_key(struct arena *a, const struct resource *r, const char *ns, const char *name)
 {
-    return str_from(r->namespaced ? arena_printf(a, "%s/%s/%s", r->storage_prefix, ns, name)
-                                  : arena_printf(a, "%s/%s", r->storage_prefix, name));
+    size_t prefix = strlen(r->storage_prefix), n = r->namespaced ? strlen(ns) + 1 : 0;
+    size_t last = strlen(name);
+    char *key = arena_alloc(a, prefix + n + last + 2), *p = key;
+    p = mempcpy(p, r->storage_prefix, prefix);
+    *p++ = '/';
+    if (n) {
+        p = mempcpy(p, ns, n - 1);
+        *p++ = '/';
+    }
+    p = mempcpy(p, name, last + 1);
+    return str_make(key, (size_t)(p - key) - 1);
 }
 
 struct str rest_prefix(struct arena *a, const struct resource *r, const char *ns)

@@ -30,7 +30,7 @@ void buf_clear(struct buf *b)
     b->failed = false;
 }
 
-char *buf_reserve(struct buf *b, size_t n)
+char *buf_reserve_slow(struct buf *b, size_t n)
 {
     assert(b->len <= b->cap);
     if (b->failed)
@@ -47,30 +47,9 @@ char *buf_reserve(struct buf *b, size_t n)
     return b->data + b->len;
 }
 
-void buf_append(struct buf *b, const void *p, size_t n)
-{
-    if (n == 0)
-        return;
-    char *at = buf_reserve(b, n);
-    if (!at)
-        return;
-    memcpy(at, p, n);
-    b->len += n;
-}
-
-void buf_append_str(struct buf *b, struct str s)
-{
-    buf_append(b, s.p, s.n);
-}
-
 void buf_append_cstr(struct buf *b, const char *s)
 {
     buf_append_str(b, str_from(s));
-}
-
-void buf_append_char(struct buf *b, char c)
-{
-    buf_append(b, &c, 1);
 }
 
 void buf_append_be32(struct buf *b, uint32_t v)

@@ -150,6 +150,9 @@ void percent_encode(struct buf *out, struct str in)
 
 bool percent_decode(struct buf *out, struct str in, bool plus_is_space)
 {
+    char *to = buf_reserve(out, in.n); /* never longer than what it is of */
+    if (!to)
+        return in.n == 0;
     for (size_t i = 0; i < in.n; i++) {
         char c = in.p[i];
         if (c == '%') {
@@ -162,7 +165,8 @@ bool percent_decode(struct buf *out, struct str in, bool plus_is_space)
         } else if (c == '+' && plus_is_space) {
             c = ' ';
         }
-        buf_append_char(out, c);
+        *to++ = c;
+        out->len++;
     }
     return true;
 }

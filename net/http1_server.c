@@ -299,12 +299,54 @@ static void h1_flush(struct http_conn *c)
         stream_resume(c->stream);
 }
 
+static char *put(char *to, struct str s)
+{
+    if (s.n)
+        memcpy(to, s.p, s.n);
+    return to + s.n;
+}
+
+static struct str decimal(char digits[24], uint64_t v)
+{
+    char *p = digits + 24;
+    do {
+        *--p = (char)('0' + v % 10);
+    } while (v /= 10);
+    return str_make(p, (size_t)(digits + 24 - p));
+}
+
 static void write_header(struct stream *s, struct str name, struct str value)
 {
-    stream_write(s, name.p, name.n);
-    stream_write(s, ": ", 2);
-    stream_write(s, value.p, value.n);
-    stream_write(s, "\r\n", 2);
+    char line[256], *p = line;
+    bool fits = name.n + value.n + 4 <= sizeof line;
+    if (!fits)
+        stream_write(s, name.p, name.n);
+    else
+        p = put(p, name);
+    p = put(p, STR(": "));
+    if (!fits) {
+        stream_write(s, line, 2);
+        stream_write(s, value.p, value.n);
+        p = line;
+    } else {
+        p = put(p, value);
+    }
+    p = put(p, STR("\r\n"));
+    stream_write(s, line, (size_t)(p - line));
+}
+
+static void write_status_line(struct stream *s, int status, const char *date)
+{
+    char line[160], digits[24], *p = line;
+    struct str text = str_from(http_status_text(status));
+    p = put(p, STR("HTTP/1.1 "));
+    p = put(p, decimal(digits, (unsigned)status));
+    *p++ = ' ';
+    p = put(p, str_slice(text, 0, MIN(text.n, 64)));
+    p = put(p, STR("\r\ndate: "));
+    p = put(p, str_slice(str_from(date), 0, MIN(strlen(date), 40)));
+    p = put(p, STR("\r\n"));
+    stream_write(s, line, (size_t)(p - line));
 }
 
 static void write_headers(struct stream *s, const struct http_header *headers, size_t n)
@@ -323,7 +365,6 @@ static void h1_start(struct exchange *x, int status, const struct http_header *h
 {
     struct h1 *h = x->conn->state;
     struct stream *s = x->conn->stream;
-    char line[160];
     if (h->has_body && !x->received)
         h->keep_alive = false; /* the rest of the body is not worth reading */
     if (!x->received && !h->has_body && h->closing)
@@ -335,22 +376,19 @@ static void h1_start(struct exchange *x, int status, const struct http_header *h
     h->chunked = !has_length && !last && x->pub.version_minor == 1;
     if (!has_length && !h->chunked && !x->head)
         h->keep_alive = false; /* HTTP/1.0: the end of the connection ends the body */
-    int n = snprintf(line, sizeof line, "HTTP/1.1 %d %s\r\ndate: %s\r\n", status,
-                     http_status_text(status), http_date(x->worker));
-    stream_write(s, line, (size_t)n);
+    write_status_line(s, status, http_date(x->worker));
     write_headers(s, headers, headers_len);
-    n = 0;
-    if (!own_length && content_length >= 0)
-        n += snprintf(line + n, sizeof line - (size_t)n, "content-length: %lld\r\n",
-                      (long long)content_length);
+    if (!own_length && content_length >= 0) {
+        char digits[24];
+        write_header(s, STR("content-length"), decimal(digits, (uint64_t)content_length));
+    }
     if (h->chunked)
-        n += snprintf(line + n, sizeof line - (size_t)n, "transfer-encoding: chunked\r\n");
+        write_header(s, STR("transfer-encoding"), STR("chunked"));
     if (!h->keep_alive)
-        n += snprintf(line + n, sizeof line - (size_t)n, "connection: close\r\n");
+        write_header(s, STR("connection"), STR("close"));
     else if (x->pub.version_minor == 0)
-        n += snprintf(line + n, sizeof line - (size_t)n, "connection: keep-alive\r\n");
-    n += snprintf(line + n, sizeof line - (size_t)n, "\r\n");
-    stream_write(s, line, (size_t)n);
+        write_header(s, STR("connection"), STR("keep-alive"));
+    stream_write(s, "\r\n", 2);
 }
 
 static void h1_more(struct exchange *x)
