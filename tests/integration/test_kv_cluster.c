@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "base/vec.h"
 #include "net/loop.h"
+#include "tests/unit/store_test.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -51,7 +52,7 @@ int fdatasync(int fd)
 /* ---- cluster ---- */
 
 struct cluster {
-    char dir[64];
+    char dir[STORE_DIR_MAX];
     int ports[MEMBERS];
     struct kv *kv[MEMBERS];
     struct loop *loop;
@@ -111,8 +112,7 @@ static void member_stop(struct cluster *c, int i)
 static int setup(void **state)
 {
     struct cluster *c = mem_zalloc(sizeof *c);
-    strcpy(c->dir, "/tmp/c8s-test-cluster.XXXXXX");
-    assert_non_null(mkdtemp(c->dir));
+    store_dir_make(c->dir, "cluster");
     arena_init(&c->arena);
     c->loop = loop_start("test");
     c->log_keep = 200;
@@ -127,13 +127,11 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct cluster *c = *state;
-    char cmd[128];
     for (int i = 0; i < MEMBERS; i++)
         kv_close(c->kv[i]);
     loop_join(c->loop);
     arena_free(&c->arena);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", c->dir);
-    assert_int_equal(system(cmd), 0);
+    store_dir_remove(c->dir);
     mem_free(c);
     return 0;
 }

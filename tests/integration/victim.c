@@ -10,6 +10,7 @@
 #include "kvstore/kv_defrag.h"
 #include "kvstore/kv_integrity.h"
 #include "kvstore/store.h"
+#include "tests/unit/store_test.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -311,8 +312,7 @@ void victims_open(struct victim *v, const char *victim_dir)
     buf_init(&v->partial);
     for (int i = 0; i < VICTIM_KEYS; i++)
         v->acked[i] = -1;
-    strcpy(v->dir, "/tmp/c8s-test-victim.XXXXXX");
-    assert_non_null(mkdtemp(v->dir));
+    store_dir_make(v->dir, "victim");
     snprintf(link, sizeof link, "%s/m%d", v->dir, VICTIM);
     if (victim_dir)
         assert_int_equal(symlink(victim_dir, link), 0);
@@ -325,13 +325,11 @@ void victims_open(struct victim *v, const char *victim_dir)
 
 void victims_close(struct victim *v)
 {
-    char cmd[128];
     victim_kill(v);
     writer_end(v);
     for (int i = 0; i < 2; i++)
         kv_close(v->peers[i]);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", v->dir);
-    assert_int_equal(system(cmd), 0);
+    store_dir_remove(v->dir);
     buf_free(&v->partial);
 }
 

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/vec.h"
 #include "net/loop.h"
+#include "tests/unit/store_test.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -18,7 +19,7 @@
 #include <unistd.h>
 
 struct fixture {
-    char dir[64];
+    char dir[STORE_DIR_MAX];
     struct kv *kv;
     struct loop *loop;
     struct arena arena;
@@ -26,20 +27,15 @@ struct fixture {
 
 static struct kv *open_store(const char *dir)
 {
-    struct error err;
     struct kv_options o = {
         .data_dir = dir, .map_bytes = 256u << 20, .quota_bytes = 128u << 20, .checkpoint_ms = 50};
-    struct kv *kv = kv_open(&o, &err);
-    if (!kv)
-        fail_msg("kv_open: %s", err.message);
-    return kv;
+    return store_open(&o);
 }
 
 static int setup(void **state)
 {
     struct fixture *f = mem_zalloc(sizeof *f);
-    strcpy(f->dir, "/tmp/c8s-test-kv.XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    store_dir_make(f->dir, "kv");
     arena_init(&f->arena);
     f->loop = loop_start("test");
     f->kv = open_store(f->dir);
@@ -50,12 +46,10 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    char cmd[128];
     kv_close(f->kv);
     loop_join(f->loop);
     arena_free(&f->arena);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", f->dir);
-    assert_int_equal(system(cmd), 0);
+    store_dir_remove(f->dir);
     mem_free(f);
     return 0;
 }

@@ -5,6 +5,7 @@
 #include "kvstore/kv.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "tests/unit/store_test.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -18,26 +19,21 @@
 #define QUOTA (4u << 20)
 
 struct fixture {
-    char dir[64];
+    char dir[STORE_DIR_MAX];
     struct kv *kv;
 };
 
 static struct kv *open_store(const char *dir)
 {
-    struct error err;
     struct kv_options o = {
         .data_dir = dir, .map_bytes = 256u << 20, .quota_bytes = QUOTA, .checkpoint_ms = 50};
-    struct kv *kv = kv_open(&o, &err);
-    if (!kv)
-        fail_msg("kv_open: %s", err.message);
-    return kv;
+    return store_open(&o);
 }
 
 static int setup(void **state)
 {
     struct fixture *f = mem_zalloc(sizeof *f);
-    strcpy(f->dir, "/tmp/c8s-test-alarm.XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    store_dir_make(f->dir, "alarm");
     f->kv = open_store(f->dir);
     *state = f;
     return 0;
@@ -46,21 +42,15 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    char cmd[128];
     kv_close(f->kv);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", f->dir);
-    assert_int_equal(system(cmd), 0);
+    store_dir_remove(f->dir);
     mem_free(f);
     return 0;
 }
 
 static int run_op(struct kv *kv, struct kv_op op)
 {
-    struct kv_txn_request t = {.then = &op, .then_len = 1};
-    struct kv_txn_result *r = kv_txn_wait(kv, &t);
-    int code = r->code;
-    kv_txn_result_free(r);
-    return code;
+    return store_write(kv, &op, 1, NULL);
 }
 
 static int put(struct kv *kv, const char *key, struct str value)

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "tests/unit/store_test.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -138,26 +139,21 @@ static void passwords(void **state)
 /* ---- the store ---- */
 
 struct fixture {
-    char dir[64];
+    char dir[STORE_DIR_MAX];
     struct kv *kv;
 };
 
 static struct kv *open_store(const char *dir)
 {
-    struct error err;
     struct kv_options o = {
         .data_dir = dir, .map_bytes = 64u << 20, .quota_bytes = 32u << 20, .auth_token_ttl_s = 1};
-    struct kv *kv = kv_open(&o, &err);
-    if (!kv)
-        fail_msg("%s", err.message);
-    return kv;
+    return store_open(&o);
 }
 
 static int setup(void **state)
 {
     struct fixture *f = mem_zalloc(sizeof *f);
-    strcpy(f->dir, "/tmp/c8s-test-auth.XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    store_dir_make(f->dir, "auth");
     f->kv = open_store(f->dir);
     *state = f;
     return 0;
@@ -166,10 +162,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    char cmd[128];
     kv_close(f->kv);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", f->dir);
-    assert_int_equal(system(cmd), 0);
+    store_dir_remove(f->dir);
     mem_free(f);
     return 0;
 }

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "tests/unit/store_test.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -32,7 +33,7 @@ struct shared {
 };
 
 static struct shared *shared;
-static char dir[64];
+static char dir[STORE_DIR_MAX];
 
 static void key_of(int64_t k, char out[32])
 {
@@ -247,13 +248,12 @@ static void barrier(struct kv *kv)
 
 static void lives(bool power, bool defrag, int count)
 {
-    char cmd[128], boot[32] = "boot";
+    char boot[32] = "boot";
     struct rng rng;
     const char *s = getenv("C8S_SEED");
     uint64_t seed = s ? strtoull(s, NULL, 0) : 1000;
     rng_seed(&rng, seed + power);
-    strcpy(dir, "/tmp/c8s-test-crash.XXXXXX");
-    assert_non_null(mkdtemp(dir));
+    store_dir_make(dir, "crash");
     atomic_store(&shared->acked, 0);
     atomic_store(&shared->defragmented, 0);
     int64_t n = 0;
@@ -298,8 +298,7 @@ static void lives(bool power, bool defrag, int count)
                (long long)atomic_load(&shared->defragmented));
         assert_true(atomic_load(&shared->defragmented) > count / 2);
     }
-    snprintf(cmd, sizeof cmd, "rm -rf %s", dir);
-    assert_int_equal(system(cmd), 0);
+    store_dir_remove(dir);
 }
 
 static void sigkill(void **state)

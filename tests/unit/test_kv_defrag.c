@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "tests/unit/store_test.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -27,25 +28,20 @@
 #define STOPPED_MAX_NS (50 * NS_PER_MS)
 
 struct fixture {
-    char dir[64];
+    char dir[STORE_DIR_MAX];
     struct kv *kv;
 };
 
 static struct kv *open_store(const char *dir)
 {
-    struct error err;
     struct kv_options o = {.data_dir = dir, .map_bytes = 4ull << 30, .quota_bytes = 2ull << 30};
-    struct kv *kv = kv_open(&o, &err);
-    if (!kv)
-        fail_msg("kv_open: %s", err.message);
-    return kv;
+    return store_open(&o);
 }
 
 static int setup(void **state)
 {
     struct fixture *f = mem_zalloc(sizeof *f);
-    strcpy(f->dir, "/tmp/c8s-test-defrag.XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    store_dir_make(f->dir, "defrag");
     f->kv = open_store(f->dir);
     *state = f;
     return 0;
@@ -54,23 +50,10 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    char cmd[128];
     kv_close(f->kv);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", f->dir);
-    assert_int_equal(system(cmd), 0);
+    store_dir_remove(f->dir);
     mem_free(f);
     return 0;
-}
-
-static int run(struct kv *kv, struct kv_op *ops, size_t n, int64_t *rev)
-{
-    struct kv_txn_request t = {.then = ops, .then_len = n};
-    struct kv_txn_result *r = kv_txn_wait(kv, &t);
-    int code = r->code;
-    if (rev)
-        *rev = r->rev;
-    kv_txn_result_free(r);
-    return code;
 }
 
 /* ---- what is in it ---- */
@@ -93,7 +76,7 @@ static void fill(struct kv *kv, int from, int to)
                 .type = KV_OP_PUT,
                 .put = {.key = str_from(keys[k]), .value = str_make(value, sizeof value)}};
         }
-        assert_int_equal(run(kv, ops, 50, NULL), 0);
+        assert_int_equal(store_write(kv, ops, 50, NULL), 0);
     }
 }
 
@@ -132,7 +115,7 @@ static void delete_range(struct kv *kv, int from, int to)
     key_of(from, key);
     key_of(to, end);
     struct kv_op op = {.type = KV_OP_DELETE, .del = {.key = str_from(key), .end = str_from(end)}};
-    assert_int_equal(run(kv, &op, 1, NULL), 0);
+    assert_int_equal(store_write(kv, &op, 1, NULL), 0);
 }
 
 /* ---- who uses it meanwhile ---- */
@@ -164,7 +147,7 @@ static void *write_on(void *arg)
         if (i % 7 == 3)
             op = (struct kv_op){.type = KV_OP_DELETE, .del = {.key = str_make(key, (size_t)n)}};
         uint64_t began = clock_mono_ns();
-        if (run(w->kv, &op, 1, &w->last_rev) != 0)
+        if (store_write(w->kv, &op, 1, &w->last_rev) != 0)
             abort();
         w->slowest_ns = MAX(w->slowest_ns, clock_mono_ns() - began);
         w->count++;

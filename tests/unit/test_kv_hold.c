@@ -4,6 +4,7 @@
  */
 #include "kvstore/kv.h"
 #include "base/mem.h"
+#include "tests/unit/store_test.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -15,7 +16,7 @@
 #include <unistd.h>
 
 struct fixture {
-    char dir[64];
+    char dir[STORE_DIR_MAX];
     struct kv *kv;
 };
 
@@ -35,8 +36,7 @@ static struct kv *open_store(const char *dir)
 static int setup(void **state)
 {
     struct fixture *f = mem_zalloc(sizeof *f);
-    strcpy(f->dir, "/tmp/c8s-test-hold.XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    store_dir_make(f->dir, "hold");
     f->kv = open_store(f->dir);
     *state = f;
     return 0;
@@ -45,10 +45,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    char cmd[128];
     kv_close(f->kv);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", f->dir);
-    assert_int_equal(system(cmd), 0);
+    store_dir_remove(f->dir);
     mem_free(f);
     return 0;
 }
@@ -58,12 +56,8 @@ static int64_t put(struct kv *kv, const char *key, uint64_t number)
     char value[32];
     snprintf(value, sizeof value, "%llu", (unsigned long long)number);
     struct kv_op op = {.type = KV_OP_PUT, .put = {.key = str_from(key), .value = str_from(value)}};
-    struct kv_txn_request t = {.then = &op, .then_len = 1};
-    struct kv_txn_result *r = kv_txn_wait(kv, &t);
-    if (r->code)
-        fail_msg("put %s: %d %s", key, r->code, r->message);
-    int64_t rev = r->rev;
-    kv_txn_result_free(r);
+    int64_t rev;
+    assert_int_equal(store_write(kv, &op, 1, &rev), 0);
     return rev;
 }
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "tests/unit/store_test.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -17,7 +18,7 @@
 #include <unistd.h>
 
 struct fixture {
-    char dir[64];
+    char dir[STORE_DIR_MAX];
     struct kv *kv;
     struct rng rng;
     int ended; /* code that the store ended with */
@@ -44,8 +45,7 @@ static void open_kv(struct fixture *f, bool initial_check)
 static int setup(void **state)
 {
     struct fixture *f = mem_zalloc(sizeof *f);
-    strcpy(f->dir, "/tmp/c8s-test-integrity.XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    store_dir_make(f->dir, "integrity");
     rng_seed(&f->rng, 7);
     open_kv(f, false);
     *state = f;
@@ -55,10 +55,8 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    char cmd[128];
     kv_close(f->kv);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", f->dir);
-    assert_int_equal(system(cmd), 0);
+    store_dir_remove(f->dir);
     mem_free(f);
     return 0;
 }
@@ -106,15 +104,6 @@ static int64_t wait_end(struct wait *w)
         PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, 0, 0 \
     }
 
-static int write_op(struct kv *kv, const struct kv_op *op)
-{
-    struct kv_txn_request t = {.then = op, .then_len = 1};
-    struct kv_txn_result *r = kv_txn_wait(kv, &t);
-    int code = r->code;
-    kv_txn_result_free(r);
-    return code;
-}
-
 /* Short keys, and some longer than an LMDB key. */
 static struct str key_at(char buf[1200], uint64_t n)
 {
@@ -132,7 +121,7 @@ static int put(struct fixture *f, uint64_t n, int64_t lease)
     snprintf(value, sizeof value, "value %llu", (unsigned long long)rng_next(&f->rng));
     struct kv_op op = {.type = KV_OP_PUT,
                        .put = {.key = key_at(key, n), .value = str_from(value), .lease = lease}};
-    return write_op(f->kv, &op);
+    return store_write(f->kv, &op, 1, NULL);
 }
 
 static void churn(struct fixture *f, int rounds)
@@ -144,7 +133,7 @@ static void churn(struct fixture *f, int rounds)
             assert_int_equal(put(f, n, 0), 0);
         } else {
             struct kv_op op = {.type = KV_OP_DELETE, .del = {.key = key_at(key, n)}};
-            assert_int_equal(write_op(f->kv, &op), 0);
+            assert_int_equal(store_write(f->kv, &op, 1, NULL), 0);
         }
     }
 }
@@ -198,7 +187,7 @@ static void the_walk_agrees_with_what_was_written(void **state)
     compact(f->kv, kv_current_revision(f->kv));
     check_finds_nothing(f->kv);
     struct kv_op all = {.type = KV_OP_DELETE, .del = {.key = STR("/"), .end = STR("0")}};
-    assert_int_equal(write_op(f->kv, &all), 0);
+    assert_int_equal(store_write(f->kv, &all, 1, NULL), 0);
     check_finds_nothing(f->kv);
     assert_int_equal(put(f, 0, 0), 0); /* deletions of the compacted revision itself would stay */
     compact(f->kv, kv_current_revision(f->kv));

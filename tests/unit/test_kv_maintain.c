@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "tests/unit/store_test.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -15,15 +16,14 @@
 #include <unistd.h>
 
 struct fixture {
-    char dir[64];
+    char dir[STORE_DIR_MAX];
     struct kv *kv;
 };
 
 static void open_store(struct fixture *f, struct kv_options o)
 {
     struct error err;
-    strcpy(f->dir, "/tmp/c8s-test-maintain.XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
+    store_dir_make(f->dir, "maintain");
     o.data_dir = f->dir;
     o.map_bytes = 256u << 20;
     f->kv = kv_open(&o, &err);
@@ -33,20 +33,15 @@ static void open_store(struct fixture *f, struct kv_options o)
 
 static void close_store(struct fixture *f)
 {
-    char cmd[128];
     kv_close(f->kv);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", f->dir);
-    assert_int_equal(system(cmd), 0);
+    store_dir_remove(f->dir);
 }
 
 static int64_t put(struct kv *kv)
 {
     struct kv_op op = {.type = KV_OP_PUT, .put = {.key = STR("k"), .value = STR("v")}};
-    struct kv_txn_request t = {.then = &op, .then_len = 1};
-    struct kv_txn_result *r = kv_txn_wait(kv, &t);
-    assert_int_equal(r->code, 0);
-    int64_t rev = r->rev;
-    kv_txn_result_free(r);
+    int64_t rev;
+    assert_int_equal(store_write(kv, &op, 1, &rev), 0);
     return rev;
 }
 

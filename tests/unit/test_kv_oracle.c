@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/random.h"
 #include "base/vec.h"
+#include "tests/unit/store_test.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -562,23 +563,19 @@ static void paged(struct kv *kv, const struct oracle *o, struct arena *a)
 
 static struct kv *open_store(const char *dir)
 {
-    struct error err;
     struct kv_options o = {
         .data_dir = dir, .map_bytes = 256u << 20, .quota_bytes = 200u << 20, .checkpoint_ms = 30};
-    struct kv *kv = kv_open(&o, &err);
-    if (!kv)
-        fail_msg("kv_open: %s", err.message);
-    return kv;
+    return store_open(&o);
 }
 
 static void run_seed(uint64_t seed, int steps)
 {
-    char dir[] = "/tmp/c8s-test-oracle.XXXXXX", cmd[128];
+    char dir[STORE_DIR_MAX];
     struct oracle o = {.rev = 1};
     struct arena a, scratch;
     seed_now = seed;
     rng_seed(&rng, seed);
-    assert_non_null(mkdtemp(dir));
+    store_dir_make(dir, "oracle");
     arena_init(&o.arena);
     arena_init(&a);
     arena_init(&scratch);
@@ -635,8 +632,7 @@ static void run_seed(uint64_t seed, int steps)
     arena_free(&o.arena);
     arena_free(&a);
     arena_free(&scratch);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", dir);
-    assert_int_equal(system(cmd), 0);
+    store_dir_remove(dir);
 }
 
 static void random_operations(void **state)

@@ -8,6 +8,7 @@
 #include "kvstore/store.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "tests/unit/store_test.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -21,7 +22,7 @@
 #define PATIENCE_US (60 * 1000 * 1000)
 
 struct cluster {
-    char dir[64];
+    char dir[STORE_DIR_MAX];
     int ports[MEMBERS];
     struct kv *kv[MEMBERS];
     _Atomic int ended[MEMBERS];
@@ -95,8 +96,7 @@ static void member_stop(struct cluster *c, int i)
 static int setup_with(void **state, uint32_t compare_ms)
 {
     struct cluster *c = mem_zalloc(sizeof *c);
-    strcpy(c->dir, "/tmp/c8s-test-rebuild.XXXXXX");
-    assert_non_null(mkdtemp(c->dir));
+    store_dir_make(c->dir, "rebuild");
     c->compare_ms = compare_ms;
     for (int i = 0; i < MEMBERS; i++)
         c->ports[i] = free_port();
@@ -119,11 +119,9 @@ static int setup_comparing(void **state)
 static int teardown(void **state)
 {
     struct cluster *c = *state;
-    char cmd[128];
     for (int i = 0; i < MEMBERS; i++)
         kv_close(c->kv[i]);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", c->dir);
-    assert_int_equal(system(cmd), 0);
+    store_dir_remove(c->dir);
     mem_free(c);
     return 0;
 }
@@ -131,12 +129,7 @@ static int teardown(void **state)
 static int try_put(struct kv *kv, const char *key, const char *value, int64_t *rev)
 {
     struct kv_op op = {.type = KV_OP_PUT, .put = {.key = str_from(key), .value = str_from(value)}};
-    struct kv_txn_request t = {.then = &op, .then_len = 1};
-    struct kv_txn_result *r = kv_txn_wait(kv, &t);
-    int code = r->code;
-    *rev = r->rev;
-    kv_txn_result_free(r);
-    return code;
+    return store_write(kv, &op, 1, rev);
 }
 
 static int64_t put(struct kv *kv, const char *key, const char *value)

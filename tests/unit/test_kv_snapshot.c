@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "tests/unit/store_test.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -17,26 +18,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct kv *open_store(char *dir)
+static struct kv *open_store(char dir[STORE_DIR_MAX])
 {
-    struct error err;
-    assert_non_null(mkdtemp(dir));
+    store_dir_make(dir, "snapshot");
     struct kv_options o = {.data_dir = dir,
                            .map_bytes = 64u << 20,
                            .quota_bytes = 32u << 20,
                            .journal_segment_bytes = 64u << 10};
-    struct kv *kv = kv_open(&o, &err);
-    if (!kv)
-        fail_msg("%s", err.message);
-    return kv;
+    return store_open(&o);
 }
 
 static void close_store(struct kv *kv, const char *dir)
 {
-    char cmd[128];
     kv_close(kv);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", dir);
-    assert_int_equal(system(cmd), 0);
+    store_dir_remove(dir);
 }
 
 static void put(struct kv *kv, int key, int value)
@@ -92,7 +87,7 @@ static int feed(struct kv *kv, const struct raft_snapshot_meta *meta, struct str
 static void streams(void **state)
 {
     (void)state;
-    char dir_a[] = "/tmp/c8s-test-snap.XXXXXX", dir_b[] = "/tmp/c8s-test-snap.XXXXXX";
+    char dir_a[STORE_DIR_MAX], dir_b[STORE_DIR_MAX];
     struct kv *a = open_store(dir_a), *b = open_store(dir_b);
     struct raft_snapshot_meta meta, later;
     struct rng rng;

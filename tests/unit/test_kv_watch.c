@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "base/vec.h"
 #include "net/loop.h"
+#include "tests/unit/store_test.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
@@ -31,7 +32,7 @@ struct written {
 };
 
 struct world {
-    char dir[64];
+    char dir[STORE_DIR_MAX];
     struct kv *kv;
     struct loop *loops[2];
     VEC(struct written) log;
@@ -256,8 +257,7 @@ static void world_open(struct world *w)
 {
     struct error err;
     memset(w, 0, sizeof *w);
-    strcpy(w->dir, "/tmp/c8s-test-watch.XXXXXX");
-    assert_non_null(mkdtemp(w->dir));
+    store_dir_make(w->dir, "watch");
     for (int i = 0; i < KEYS; i++)
         w->value[i] = -1;
     w->rev = 1;
@@ -274,13 +274,11 @@ static void world_open(struct world *w)
 
 static void world_close(struct world *w)
 {
-    char cmd[128];
     kv_close(w->kv);
     loop_join(w->loops[0]);
     loop_join(w->loops[1]);
     vec_free(&w->log);
-    snprintf(cmd, sizeof cmd, "rm -rf %s", w->dir);
-    assert_int_equal(system(cmd), 0);
+    store_dir_remove(w->dir);
 }
 
 static void every_event_once(void **state)
