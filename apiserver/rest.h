@@ -34,6 +34,7 @@ struct rest {
     const char *manager; /* of the fields written: fieldManager, else from the User-Agent */
     const char *warnings[REST_WARNINGS_MAX];
     size_t warnings_len;
+    size_t warnings_kept; /* of them, those that belong to the resource: each attempt says them */
     bool counted, counted_mutating; /* holds a place among the requests in flight */
     uint64_t started_ns;
     int code;

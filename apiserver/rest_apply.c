@@ -118,7 +118,7 @@ static struct status *check_duplicates(struct rest *rq)
     size_t n = yaml_duplicate_keys(rq->a, rq->x->body, &lines);
     if (n == 0)
         return NULL;
-    rq->warnings_len = 0; /* of an earlier attempt */
+    rq->warnings_len = rq->warnings_kept; /* the others are an earlier attempt's */
     if (rq->field_validation == FIELD_VALIDATION_WARN) {
         for (size_t i = 0; i < n; i++)
             rest_warn(rq, lines[i]);

@@ -157,6 +157,16 @@ static bool resolve(struct rest *rq)
     return true;
 }
 
+/* What users of a built-in resource are told: of the stable ones, these two are deprecated. */
+static const char *deprecation_of(const struct resource *r)
+{
+    if (r->message == Core__V1__Endpoints__SCHEMA)
+        return "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice";
+    if (r->message == Core__V1__ComponentStatus__SCHEMA)
+        return "v1 ComponentStatus is deprecated in v1.19+";
+    return NULL;
+}
+
 void rest_dispatch(struct rest *rq)
 {
     if (!resolve(rq))
@@ -175,8 +185,10 @@ void rest_dispatch(struct rest *rq)
         rest_status(rq, known ? status_not_acceptable(rq->a, offered) : status_no_media(rq->a));
         return;
     }
-    if (custom && custom->warning)
-        rest_warn(rq, custom->warning);
+    const char *deprecated = custom ? custom->warning : deprecation_of(rq->r);
+    if (deprecated)
+        rest_warn(rq, deprecated);
+    rq->warnings_kept = rq->warnings_len;
     rq->pretty = query_bool(rq->a, rq->info.query, "pretty");
     if (writes_events(rq))
         event_lease_ensure(rq, lease_ready);

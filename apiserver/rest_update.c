@@ -110,7 +110,7 @@ static struct status *patch_change(struct write *w)
         return status_internal(rq->a, "%s", err.message);
     struct field_problems problems = {0};
     struct patch_report report;
-    rq->warnings_len = 0;
+    rq->warnings_len = rq->warnings_kept;
     if (object_patch_report(rq->a, seen, u->type, u->patch,
                             rq->field_validation == FIELD_VALIDATION_IGNORE ? NULL : &problems,
                             &patched, &report, &err) < 0)

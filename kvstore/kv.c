@@ -112,6 +112,7 @@ static void kv_free(struct kv *kv)
     auto_compact_free(kv->auto_compact);
     integrity_free(kv->integrity);
     logdb_close(kv->db);
+    record_heads_free(kv->trees.heads);
     lease_table_free(&kv->leases);
     members_close(&kv->members);
     alarms_free(&kv->alarms);
@@ -243,6 +244,7 @@ struct kv *kv_storage_open(const struct kv_options *options, struct error *err)
     alarms_init(&kv->alarms);
     kv->integrity = integrity_new(kv);
     kv->auto_compact = auto_compact_new(kv);
+    kv->trees.heads = record_heads_new();
     kv->budget_left = kv->o.response_budget;
     kv_metrics_register(kv);
     int rc = auth_store_init(&kv->auth, kv->o.auth_token, kv->o.auth_token_ttl_s, err);

@@ -85,6 +85,13 @@ struct key_range key_range_make(struct str key, struct str end)
         .from = key, .end = end, .single = end.n == 0, .open = end.n == 1 && end.p[0] == 0};
 }
 
+struct key_range key_range_of(const struct kv_range_request *q)
+{
+    struct key_range r = key_range_make(q->key, q->end);
+    r.no_values = (q->keys_only || q->count_only) && q->sort_target != KV_SORT_VALUE;
+    return r;
+}
+
 bool key_range_has(const struct key_range *r, struct str key)
 {
     if (r->single)
@@ -138,16 +145,22 @@ int mvcc_resolve(const struct mvcc_view *v, struct kv_record *r, struct error *e
     return 0;
 }
 
-int mvcc_get(const struct mvcc_view *v, struct str key, struct kv_record *out, struct error *err)
+static int get(const struct mvcc_view *v, struct str key, struct record_heads *heads,
+               struct kv_record *out, struct error *err)
 {
     MDB_val val;
     int rc = tree_get(v->txn, v->trees->cur, key, &val);
     if (rc)
         return rc == MDB_NOTFOUND ? ERR_NOT_FOUND : mvcc_error(rc, err, "read key");
-    rc = kv_record_read(str_make(val.mv_data, val.mv_size), key, out, err);
+    rc = record_heads_read(heads, str_make(val.mv_data, val.mv_size), key, out, err);
     if (rc == 0)
         rc = mvcc_resolve(v, out, err);
     return rc == 0 && out->tombstone ? ERR_NOT_FOUND : rc;
+}
+
+int mvcc_get(const struct mvcc_view *v, struct str key, struct kv_record *out, struct error *err)
+{
+    return get(v, key, NULL, out, err);
 }
 
 /* ---- walking ---- */
@@ -157,7 +170,7 @@ static int walk_single(const struct mvcc_view *v, const struct key_range *range,
 {
     struct kv_record r;
     *more = false;
-    int rc = mvcc_get(v, range->from, &r, err);
+    int rc = get(v, range->from, range->no_values ? v->trees->heads : NULL, &r, err);
     if (rc == ERR_NOT_FOUND)
         return MVCC_WALK_DONE;
     if (rc < 0)

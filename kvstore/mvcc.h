@@ -18,12 +18,13 @@
 
 #include "kvstore/digest.h"
 #include "kvstore/kv.h"
-#include "kvstore/record.h"
+#include "kvstore/record_heads.h"
 #include "kvstore/tree.h"
 #include "raft/log.h"
 
 struct mvcc_trees {
     MDB_dbi cur, hist, lease, lease_key, auth;
+    struct record_heads *heads; /* not a tree: what reading numbers goes by; NULL: nothing */
 };
 
 /* For logdb_options.open_trees; ctx is a struct mvcc_trees. */
@@ -68,8 +69,11 @@ struct key_range {
     struct str end; /* exclusive; meaningless when `open` */
     bool single;    /* just `from` */
     bool open;      /* no end */
+    bool no_values; /* of a single key its value is not looked at, so that it may be wrong */
 };
 struct key_range key_range_make(struct str key, struct str end);
+/* That of a request for pairs, which knows whether it looks at values. */
+struct key_range key_range_of(const struct kv_range_request *q);
 bool key_range_has(const struct key_range *r, struct str key);
 
 /* ---- reading ---- */

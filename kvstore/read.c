@@ -174,7 +174,7 @@ int kv_range(struct kv *kv, const struct kv_range_request *request, struct arena
     int rc = range_request_check(request, err);
     if (rc < 0)
         return rc;
-    w.range = key_range_make(request->key, request->end);
+    w.range = key_range_of(request);
     range_collector_init(&c, request, a, kv->o.response_bytes_max, out);
     buf_init(&w.resume);
     rc = long_walk_at(&w, request->rev, err);
@@ -229,7 +229,7 @@ int kv_scan(struct kv *kv, const struct kv_range_request *request, kv_visit_fn *
         rc = error_set(err, ERR_INVALID, "a scan goes in key order");
     if (rc < 0)
         return rc;
-    w.range = key_range_make(request->key, request->end);
+    w.range = key_range_of(request);
     buf_init(&w.resume);
     rc = long_walk_at(&w, request->rev, err);
     if (rc == 0) {

@@ -132,6 +132,15 @@ int kv_record_read(struct str in, struct str seed, struct kv_record *out, struct
     memcpy(&crc, in.p, sizeof crc);
     if (crc != record_crc(seed, in.p + 4, in.n - 4))
         return error_set(err, ERR_CORRUPT, "stored record fails its checksum");
+    return kv_record_parse(in, out, err);
+}
+
+int kv_record_parse(struct str in, struct kv_record *out, struct error *err)
+{
+    uint32_t crc;
+    if (in.n < 8)
+        return error_set(err, ERR_CORRUPT, "stored record has %zu bytes", in.n);
+    memcpy(&crc, in.p, sizeof crc);
     struct reader r = {(const unsigned char *)in.p + 5, (const unsigned char *)in.p + in.n, false};
     unsigned flags = (unsigned char)in.p[4];
     *out = (struct kv_record){.tombstone = flags & FLAG_TOMBSTONE, .crc = crc};

@@ -59,6 +59,8 @@ size_t kv_record_size(const struct kv_record *r);
 void kv_record_write(const struct kv_record *r, struct str seed, char *p, size_t size);
 /* Decode; key and value point into `in`. ERR_CORRUPT when the checksum or the form is wrong. */
 int kv_record_read(struct str in, struct str seed, struct kv_record *out, struct error *err);
+/* The same without the checksum: for bytes that are known to be right. */
+int kv_record_parse(struct str in, struct kv_record *out, struct error *err);
 
 /* Where the jump of a version at `depth` leads: a smaller depth. depth ≥ 1. */
 uint32_t kv_jump_depth(uint32_t depth);

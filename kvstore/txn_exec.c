@@ -88,6 +88,7 @@ static int compare_eval(const struct txn_exec *x, const struct kv_compare *c, bo
 {
     struct compare_walk w = {.compare = c, .all = true};
     struct key_range range = key_range_make(c->key, c->end);
+    range.no_values = c->target != KV_COMPARE_VALUE;
     struct buf resume;
     bool more;
     buf_init(&resume);
@@ -192,7 +193,7 @@ static int run_range(struct txn_exec *x, const struct kv_range_request *q, struc
         return 0;
     struct range_collector c;
     struct mvcc_view v = now_view(x);
-    struct key_range range = key_range_make(q->key, q->end);
+    struct key_range range = key_range_of(q);
     struct kv_range_request request = *q;
     struct buf resume;
     bool more;

@@ -333,7 +333,20 @@ def test_versions(clients):
     created(a.post(path(), crontab("v", policy="Allow")))
     old = b.get(path(version="v1beta1") + "/v")
     equal((old.json["apiVersion"], "policy" in old.json["spec"]), (GROUP + "/v1beta1", False))
-    check("stable.example.com/v1beta1 CronTab is deprecated" in old.headers.get("Warning", ""), old.headers)
+    # Whoever uses a deprecated version is told so, whatever he does.
+    at = path(version="v1beta1")
+    warned = crontab("warned", version="v1beta1")
+    apply = dict(content_type="application/apply-patch+yaml")
+    for answer in (old, a.get(at), b.post(at, warned), third.put(at + "/warned", a.get(at + "/warned").json),
+                   b.patch(at + "/warned", {"spec": {"replicas": 2}}, "merge-patch"),
+                   a.patch(at + "/warned", [{"op": "add", "path": "/spec/image", "value": "x"}], "json-patch"),
+                   b.request("PATCH", at + "/warned?fieldManager=x", warned, **apply),
+                   b.request("PATCH", at + "/warned/status?fieldManager=x", warned, **apply),
+                   a.patch(at + "/warned/status", {"status": {"phase": "Up"}}, "merge-patch"),
+                   a.get(at + "/warned/scale"), a.delete(at + "/warned"), b.delete(at + "?fieldSelector=metadata.name%3Dnone")):
+        check(answer.code < 300, answer)
+        equal(answer.headers.get_all("Warning"), ['299 - "stable.example.com/v1beta1 CronTab is deprecated"'])
+    equal(a.get(path() + "/v").headers.get("Warning"), None)
     equal(third.get(path(version="v2")).code, 404, "not served")
     made = created(b.post(path(version="v1beta1"), crontab("w", version="v1beta1")))
     equal(made["apiVersion"], GROUP + "/v1beta1")

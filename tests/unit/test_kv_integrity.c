@@ -467,6 +467,56 @@ static void read_transactions_of_a_walk_are_short(void **state)
                   (unsigned long long)st.slice_max_us);
 }
 
+/* Of a long record only the head is looked at again: its numbers are those that were checked with the whole, or
+ * it is read in full. */
+static void numbers_of_long_records(void **state)
+{
+    enum { VALUE = 100 << 10 };
+    struct record_heads *h = record_heads_new();
+    struct kv_record r, now = {.id = {7, 1}, .create_rev = 5, .version = 2, .depth = 1};
+    char *value = mem_zalloc(VALUE);
+    struct error err;
+    (void)state;
+    now.value = str_make(value, VALUE);
+    size_t n = kv_record_size(&now);
+    char *p = mem_alloc(n), *at_value = p + n - VALUE;
+    struct str in = str_make(p, n), key = STR("/registry/long"), other = STR("/registry/lonh");
+    kv_record_write(&now, key, p, n);
+    at_value[9] ^= 1; /* wrong before it was ever right */
+    assert_int_equal(record_heads_read(h, in, key, &r, &err), ERR_CORRUPT);
+    at_value[9] ^= 1;
+    assert_int_equal(record_heads_read(h, in, other, &r, &err), ERR_CORRUPT);
+    for (int again = 0; again < 2; again++) {
+        assert_int_equal(record_heads_read(h, in, key, &r, &err), 0);
+        assert_true(r.id.rev == 7 && r.id.sub == 1 && r.create_rev == 5 && r.version == 2);
+        assert_int_equal(r.value.n, VALUE);
+        at_value[9] ^= 1; /* the numbers are right all the same */
+    }
+    at_value[9] ^= 1;
+    assert_int_equal(record_heads_read(h, in, key, &r, &err), 0);
+    assert_int_equal(kv_record_read(in, key, &r, &err), ERR_CORRUPT);
+    /* Anything else about it than its value counts. */
+    assert_int_equal(record_heads_read(h, in, other, &r, &err), ERR_CORRUPT);
+    assert_int_equal(record_heads_read(h, str_make(p, n - 1), key, &r, &err), ERR_CORRUPT);
+    for (char *q = p; q < at_value; q++) {
+        *q ^= 1;
+        assert_int_equal(record_heads_read(h, in, key, &r, &err), ERR_CORRUPT);
+        *q ^= 1;
+    }
+    /* The next version is read in full, and takes its place. */
+    now.id.rev = 8;
+    now.version = 3;
+    kv_record_write(&now, key, p, n);
+    at_value[9] ^= 1;
+    assert_int_equal(record_heads_read(h, in, key, &r, &err), ERR_CORRUPT);
+    at_value[9] ^= 1;
+    assert_int_equal(record_heads_read(h, in, key, &r, &err), 0);
+    assert_true(r.id.rev == 8 && r.version == 3);
+    mem_free(p);
+    mem_free(value);
+    record_heads_free(h);
+}
+
 int main(void)
 {
     log_set_level(LOG_ERROR);
@@ -486,6 +536,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_lost_attachment_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(a_read_finds_a_changed_key, setup, teardown),
         cmocka_unit_test_setup_teardown(the_check_at_start_finds_a_lost_key, setup, teardown),
+        cmocka_unit_test(numbers_of_long_records),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
