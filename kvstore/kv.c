@@ -194,13 +194,6 @@ static int open_storage(struct kv *kv, struct error *err)
         rc = members_force_new(kv, err);
     if (rc == 0)
         rc = load_or_rebuild(kv, rebuilt, err);
-    if (rc == 0 && kv->members.self_removed)
-        rc = error_set(
-            err, ERR_DENIED,
-            "this member was removed from the cluster: its data directory %s is of no use any "
-            "more. Remove it, add the member anew (`etcdctl member add`) and start it with "
-            "--initial-cluster-state=existing",
-            kv->o.data_dir);
     return rc;
 }
 
@@ -217,6 +210,8 @@ static int start(struct kv *kv, struct error *err)
     if (rc == 0)
         rc = driver_start(kv, &boot, err);
     logdb_boot_free(&boot);
+    if (rc == 0 && kv->members.self_removed) /* in an earlier life: it is here for its vote only */
+        driver_retire(kv->driver);
     if (rc == 0 && (rc = house_start(kv, err)) < 0)
         driver_stop(kv->driver);
     if (rc < 0)

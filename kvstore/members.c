@@ -374,6 +374,8 @@ void members_self_removed(struct kv *kv, uint64_t by)
     struct members *m = &kv->members;
     pthread_mutex_lock(&m->lock);
     bool first = !m->self_removed;
+    if (by && m->told_by.len < RAFT_MEMBERS_MAX)
+        raft_ids_add(&m->told_by, by);
     if (first) {
         m->self_removed = true;
         m->self_removed_ns = host_mono_ns(kv->host);
@@ -392,7 +394,9 @@ void members_self_removed(struct kv *kv, uint64_t by)
         log_error("store",
                   "this member has been removed from the cluster: stopping member=%" PRIx64,
                   kv->member_id);
-    log_error("store", "its data directory is of no use any more and must be removed data_dir=%s",
+    log_error("store",
+              "its data directory is of no use any more: remove it, add the member anew (`etcdctl "
+              "member add`) and start it with --initial-cluster-state=existing data_dir=%s",
               kv->o.data_dir);
 }
 

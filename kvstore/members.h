@@ -58,11 +58,12 @@ struct members {
     } heard[MEMBERS_HEARD_MAX];
     size_t heard_len;
     bool self_removed;
-    uint64_t self_removed_ns; /* when it was learnt */
-    bool removal_told;        /* options.on_removed was called */
-    struct list calls;        /* changes that wait for an earlier one */
-    bool level_asked;         /* a raise of the level is under way */
-    bool changed;             /* apply thread: read the records again after this commit */
+    uint64_t self_removed_ns;   /* when it was learnt */
+    struct raft_id_set told_by; /* who said so: those have applied it, durably */
+    bool removal_told;          /* options.on_removed was called */
+    struct list calls;          /* changes that wait for an earlier one */
+    bool level_asked;           /* a raise of the level is under way */
+    bool changed;               /* apply thread: read the records again after this commit */
 };
 
 /* ---- members.c ---- */
@@ -84,7 +85,10 @@ int members_refresh(struct kv *kv, struct error *err);
 uint64_t member_id_from(struct str token, const struct kv_member_config *m);
 /* This member's own entry in options.members; NULL: none. */
 const struct kv_member_config *members_own_config(const struct kv *kv);
-/* This member is out. Any thread; says so once. `by`: the peer that told, 0: it applied its removal. */
+/*
+ * This member is out: it says so once, and takes no requests any more, but votes and acknowledges for a while
+ * (options.on_removed comes when that is over). Any thread. `by`: the peer that told, 0: it applied its removal.
+ */
 void members_self_removed(struct kv *kv, uint64_t by);
 
 /* ---- members_change.c ---- */

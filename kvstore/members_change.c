@@ -19,9 +19,11 @@
 #include <openssl/sha.h>
 
 #define CONTEXT_VERSION 1
-#define RETRY_NS (20 * NS_PER_MS)      /* after "another change is under way" */
-#define LEARNER_LAG_MAX 5000           /* entries a learner may lack when it is promoted */
-#define REMOVED_STAY_NS (1 * NS_PER_S) /* a removed member still votes and answers for so long */
+#define RETRY_NS (20 * NS_PER_MS) /* after "another change is under way" */
+#define LEARNER_LAG_MAX 5000      /* entries a learner may lack when it is promoted */
+/* A removed member still votes and answers for so long: at least, and when nobody says that it is not needed. */
+#define REMOVED_STAY_NS (1 * NS_PER_S)
+#define REMOVED_STAY_MAX_NS (60 * NS_PER_S)
 
 /* ---- the context ---- */
 
@@ -604,12 +606,30 @@ static void calls_step(struct kv *kv, uint64_t now_ns)
     }
 }
 
-/* A removed member goes on for a moment: others may need its vote until they know of the removal. */
+/*
+ * Can those who stay elect a leader without this member's vote? Whoever has not applied the removal still counts it.
+ * They can when every majority of them has one who has: it tells the others (raft/election.c, "news"). m->lock held.
+ */
+static bool vote_is_dispensable(const struct members *m, uint64_t self)
+{
+    const struct raft_id_set *voters = &m->config.voters;
+    uint32_t stay = voters->len - raft_ids_has(voters, self), know = 0;
+    for (uint32_t i = 0; i < m->told_by.len; i++)
+        know += raft_ids_has(voters, m->told_by.ids[i]);
+    return know >= stay - stay / 2;
+}
+
+/*
+ * A removed member goes on until its vote is not needed any more; after a restart, too. At the latest it ends when nobody
+ * has told it so for long: those who stay may be gone. Started again, it goes on for as long again.
+ */
 static void removal_step(struct kv *kv, uint64_t now_ns)
 {
     struct members *m = &kv->members;
     pthread_mutex_lock(&m->lock);
     uint64_t stay = MAX(REMOVED_STAY_NS, 2 * (uint64_t)kv->o.election_ms * NS_PER_MS);
+    if (!vote_is_dispensable(m, kv->member_id))
+        stay = REMOVED_STAY_MAX_NS;
     bool tell = m->self_removed && !m->removal_told && now_ns - m->self_removed_ns >= stay;
     m->removal_told |= tell;
     pthread_mutex_unlock(&m->lock);

@@ -30,6 +30,7 @@ const struct fault_name fault_names[] = {
     {"read-without-quorum", RAFT_FAULT_READ_WITHOUT_QUORUM},
     {"truncate-matched", RAFT_FAULT_TRUNCATE_MATCHED},
     {"change-unflushed", RAFT_FAULT_CHANGE_UNFLUSHED},
+    {"removed-leaves", FAULT_REMOVED_LEAVES},
     {"journal-unflushed", FAULT_JOURNAL_UNFLUSHED},
     {"checkpoint-unflushed", FAULT_CHECKPOINT_UNFLUSHED},
     {"journal-recycled", FAULT_JOURNAL_RECYCLED},
@@ -379,6 +380,16 @@ WRAPPED(void, logdb_touched, void *copy, MDB_dbi dbi, const MDB_val *key)
     if (planted(FAULT_DEFRAG_FORGETS) && chance(300))
         return;
     __real_logdb_touched(copy, dbi, key);
+}
+
+WRAPPED(void, members_step, struct kv *kv, uint64_t now_ns)
+{
+    struct members *m = &kv->members;
+    if (planted(FAULT_REMOVED_LEAVES) && m->self_removed && !m->removal_told) {
+        m->removal_told = true;
+        seat_removed(member_current());
+    }
+    __real_members_step(kv, now_ns);
 }
 
 /* ---- damage ---- */

@@ -12,6 +12,7 @@
 
 /* Bits above those of the core's own faults (raft/faults.h). */
 enum whole_fault {
+    FAULT_REMOVED_LEAVES = 1 << 15,        /* whoever is removed takes its vote along at once */
     FAULT_JOURNAL_UNFLUSHED = 1 << 16,     /* the journal is acknowledged before its flush */
     FAULT_CHECKPOINT_UNFLUSHED = 1 << 17,  /* meta pages are kept before data.mdb is flushed */
     FAULT_JOURNAL_RECYCLED = 1 << 18,      /* segments are recycled before the checkpoint */

@@ -171,10 +171,6 @@ static void calm(void)
         if (W.now >= next) {
             if (clients_settled(&awaited))
                 return;
-            if (W.now + CALM_LIMIT_US / 2 > limit && !leading_member() && seats_stranded()) {
-                W.stranded++;
-                return;
-            }
             next = W.now + 100 * MS;
         }
         if (W.now >= limit || !step())
@@ -239,7 +235,6 @@ void run_seed(uint64_t seed, uint64_t faults, bool with_trace, char *failure,
                                .flips = W.flips,
                                .rebuilt = W.rebuilt,
                                .ruined = W.ruined,
-                               .stranded = W.stranded,
                                .counts = counts};
     teardown();
 }

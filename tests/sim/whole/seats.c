@@ -26,7 +26,7 @@ bool seat_votes(const struct member *m)
 
 /* ---- leaving ---- */
 
-/* Whoever is removed keeps running until the others have applied it (raft/config.h says why). */
+/* An operator looks at the lists of all before giving the address away (docs/operations.md). */
 static bool all_know(const struct member *m)
 {
     for (uint32_t i = 0; i < W.members_len; i++) {
@@ -65,10 +65,12 @@ void seat_removed(void *ctx)
     struct member *m = ctx;
     if (seat_in(m))
         broken("member %u is told that it was removed, and is a member", m->number);
-    trace("member %u knows that it was removed", m->number);
+    trace("member %u goes, because it was removed", m->number);
     if (m->leaving)
         return;
     m->leaving = true;
+    if (m->state == MEMBER_UP)
+        member_stop(m);
     later(chance_below(500 * MS), clear, m);
 }
 
@@ -208,40 +210,6 @@ void seats_keep_quorum(void)
     }
     for (uint32_t i = 0; i < W.members_len && !enough; i++)
         W.members[i].retired = false;
-}
-
-/* Is `id` a vote that nobody can give any more: of a member that went because it was removed? */
-static bool vote_is_gone(uint64_t id)
-{
-    const struct member *m = member_of_id(id);
-    return !m || m->leaving;
-}
-
-/*
- * A member that was removed, and knows it, does not start again, even if those who stay do not know yet, and need its
- * vote for as long (raft/config.h, "the price"): it told nobody because it crashed, or was cut off, in that
- * instant. Only --force-new-cluster helps then. Rare, and counted.
- */
-bool seats_stranded(void)
-{
-    bool any = false;
-    for (uint32_t i = 0; i < W.members_len; i++) {
-        const struct member *m = &W.members[i];
-        if (!m->raft || m->leaving || !raft_config_is_voter(raft_configuration(m->raft), m->id))
-            continue;
-        const struct raft_config *c = raft_configuration(m->raft);
-        uint32_t gone = 0;
-        for (uint32_t k = 0; k < c->voters.len; k++)
-            gone += vote_is_gone(c->voters.ids[k]);
-        if (gone * 2 < c->voters.len)
-            return false;
-        if (m->applied_seen >= O.config_index)
-            broken("member %u has forgotten a change of membership that it had applied, and waits "
-                   "for a vote that nobody can give any more",
-                   m->number);
-        any = true;
-    }
-    return any;
 }
 
 /* Of the voters a random minority stays dead. */

@@ -113,9 +113,9 @@ struct member {
     bool dying;     /* asked for by a fiber of its own: the scheduler sees to it */
     enum death how; /* with dying */
     enum { SEAT_FOUNDER, SEAT_FREE, SEAT_JOINING } seat; /* seats.c; JOINING: also once joined */
-    bool leaving;                                        /* it knows that it was removed */
-    bool out;                                            /* in the calm: not a member */
-    bool retired;                                        /* stays down when the others are healed */
+    bool leaving;     /* it was removed, and has ended because of it */
+    bool out;         /* in the calm: not a member */
+    bool retired;     /* stays down when the others are healed */
     unsigned users;   /* calls inside the store that it must not be closed under */
     bool closing;     /* no call any more: only answers that were on their way */
     bool disk_failed; /* in this incarnation: it may stop */
@@ -154,7 +154,6 @@ void seats_heal(void);
 void seat_remove(struct member *by, const struct member *m);
 void seats_keep_quorum(void);
 bool seats_settled(void);
-bool seats_stranded(void);
 
 void member_start(struct member *m);
 void member_crash(struct member *m, enum death how);
@@ -232,7 +231,7 @@ struct world {
     uint64_t leases_asked;
     struct member *rotten; /* whose disk rots; NULL: none (so far, or it was replaced) */
     uint64_t crashes, powers, restarts, snapshots, elections, disk_errors, changes, full, flips,
-        rebuilt, ruined, stranded;
+        rebuilt, ruined;
     char failure[600];
 };
 extern struct world W;
@@ -260,7 +259,7 @@ void clients_free(void);
 
 struct run_result {
     uint64_t hash, steps, virtual_ms, applied, crashes, powers, snapshots, elections, disk_errors,
-        changes, full, flips, rebuilt, ruined, stranded;
+        changes, full, flips, rebuilt, ruined;
     struct client_counts counts;
 };
 /* Runs it; a failure ends the process after `failure` has been written to *failure (shared memory). */
