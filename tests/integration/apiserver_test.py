@@ -462,13 +462,9 @@ def test_services_get_unique_addresses(c, server):
     equal((r.code, r.json["spec"]["clusterIP"]), (200, taken), "left out means unchanged")
     k = c.get(base + "/kubernetes").json
     equal(k["spec"]["clusterIP"], "10.96.0.1")
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        slices = c.get("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes")
-        if slices.code == 200 and slices.json["endpoints"]:
-            break
-        time.sleep(0.05)
-    equal([e["addresses"] for e in slices.json["endpoints"]], [["127.0.0.1"]])
+    slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"
+    want = [[a] for a in server.addresses]
+    wait_for(lambda: [e["addresses"] for e in c.get(slices).json.get("endpoints") or []] == want, "the endpoints of the API servers", 20)
 
 
 # ---- watches ----
