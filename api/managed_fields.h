@@ -74,4 +74,26 @@ struct apply {
  */
 int apply_run(struct apply *ap, struct error *err);
 
+/* ---- scale: who owns the replicas (managed_scale.c) ---- */
+
+#define SCALE_API_VERSION "autoscaling/v1"
+#define SCALE_REPLICAS "spec.replicas"
+
+/* Where a version of the scaled kind keeps its replicas: "spec.replicas"; NULL: it has no scale. */
+struct scale_path {
+    const char *api_version, *replicas;
+};
+
+/* The entries of an object that own its replicas, as entries of its Scale. ERR_INVALID: they make no sense. */
+int managed_fields_to_scale(struct arena *a, const Meta__V1__ObjectMeta *parent,
+                            const struct scale_path *paths, size_t n, Meta__V1__ObjectMeta *scale,
+                            struct error *err);
+/*
+ * The entries of the object after its Scale was changed to those of `scale`: replicas go to the managers
+ * that have them there, by the version `api_version` of the object. Entries of versions without a path go.
+ */
+int managed_fields_from_scale(struct arena *a, const Meta__V1__ObjectMeta *scale,
+                              const struct scale_path *paths, size_t n, const char *api_version,
+                              Meta__V1__ObjectMeta *parent, struct error *err);
+
 #endif

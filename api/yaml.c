@@ -8,6 +8,7 @@
  */
 #include "api/codec_internal.h"
 #include "base/encode.h"
+#include "base/mem.h"
 #include "base/vec.h"
 #include <ctype.h>
 #include <errno.h>
@@ -200,6 +201,11 @@ static bool same_key(const yaml_node_t *a, const yaml_node_t *b)
                   str_make(b->data.scalar.value, b->data.scalar.length));
 }
 
+struct keyed {
+    struct str key;
+    size_t index;
+};
+
 static bool mapping_has(struct converter *c, const yaml_node_t *mapping, const yaml_node_t *key)
 {
     for (yaml_node_pair_t *p = mapping->data.mapping.pairs.start;
@@ -210,52 +216,98 @@ static bool mapping_has(struct converter *c, const yaml_node_t *mapping, const y
     return false;
 }
 
+static int by_key_and_place(const void *a, const void *b)
+{
+    const struct keyed *x = a, *y = b;
+    int order = str_cmp(x->key, y->key);
+    return order ? order : (x->index > y->index) - (x->index < y->index);
+}
+
+/* Of pairs with one key the last counts: the others' marks are set. NULL: every key stands once. */
+static bool *shadowed_pairs(struct converter *c, const yaml_node_t *mapping)
+{
+    const yaml_node_pair_t *start = mapping->data.mapping.pairs.start;
+    size_t n = (size_t)(mapping->data.mapping.pairs.top - start), len = 0;
+    bool *shadowed = NULL;
+    if (n < 2)
+        return NULL;
+    struct keyed *all = mem_alloc(n * sizeof *all);
+    for (size_t i = 0; i < n; i++) {
+        const yaml_node_t *key = yaml_document_get_node(c->document, start[i].key);
+        if (key->type == YAML_SCALAR_NODE && !is_merge_key(key))
+            all[len++] =
+                (struct keyed){str_make(key->data.scalar.value, key->data.scalar.length), i};
+    }
+    qsort(all, len, sizeof *all, by_key_and_place);
+    for (size_t i = 0; i + 1 < len; i++) {
+        if (!str_eq(all[i].key, all[i + 1].key))
+            continue;
+        if (!shadowed)
+            shadowed = mem_zalloc(n * sizeof *shadowed);
+        shadowed[all[i].index] = true;
+    }
+    mem_free(all);
+    return shadowed;
+}
+
+static int put_pairs(struct converter *c, const yaml_node_t *from, const yaml_node_t *own,
+                     bool *first, int depth);
+
+/* `<<`: the pairs of a mapping, or of several. */
+static int put_merged(struct converter *c, const yaml_node_pair_t *p, const yaml_node_t *own,
+                      bool *first, int depth)
+{
+    const yaml_node_t *value = yaml_document_get_node(c->document, p->value);
+    int rc = ERR_INVALID;
+    if (value->type == YAML_MAPPING_NODE) {
+        rc = put_pairs(c, value, own, first, depth + 1);
+    } else if (value->type == YAML_SEQUENCE_NODE) {
+        rc = 0;
+        for (yaml_node_item_t *i = value->data.sequence.items.start;
+             rc == 0 && i < value->data.sequence.items.top; i++) {
+            const yaml_node_t *item = yaml_document_get_node(c->document, *i);
+            rc = item->type == YAML_MAPPING_NODE ? put_pairs(c, item, own, first, depth + 1)
+                                                 : ERR_INVALID;
+        }
+    }
+    if (rc != ERR_INVALID)
+        return rc;
+    return error_set(c->err, rc,
+                     "yaml: line %zu: map merge requires map or sequence of maps as the value",
+                     yaml_document_get_node(c->document, p->key)->start_mark.line + 1);
+}
+
+static int put_pair(struct converter *c, const yaml_node_pair_t *p, bool *first, int depth)
+{
+    if (!*first)
+        buf_append_char(c->out, ',');
+    *first = false;
+    int rc = put_key(c, yaml_document_get_node(c->document, p->key));
+    if (rc < 0)
+        return rc;
+    buf_append_char(c->out, ':');
+    return put_node(c, p->value, depth + 1);
+}
+
 /* Pairs of `from` whose keys `own` (NULL: none) does not have itself. */
 static int put_pairs(struct converter *c, const yaml_node_t *from, const yaml_node_t *own,
                      bool *first, int depth)
 {
+    const yaml_node_pair_t *start = from->data.mapping.pairs.start;
+    size_t n = (size_t)(from->data.mapping.pairs.top - start);
     if (depth > YAML_DEPTH_MAX)
         return error_set(c->err, ERR_LIMIT, "yaml: nested more than %d deep", YAML_DEPTH_MAX);
-    for (yaml_node_pair_t *p = from->data.mapping.pairs.start; p < from->data.mapping.pairs.top;
-         p++) {
-        const yaml_node_t *key = yaml_document_get_node(c->document, p->key);
-        int rc;
-        if (is_merge_key(key)) {
-            const yaml_node_t *value = yaml_document_get_node(c->document, p->value);
-            if (value->type == YAML_MAPPING_NODE) {
-                rc = put_pairs(c, value, own ? own : from, first, depth + 1);
-            } else if (value->type == YAML_SEQUENCE_NODE) {
-                rc = 0;
-                for (yaml_node_item_t *i = value->data.sequence.items.start;
-                     rc == 0 && i < value->data.sequence.items.top; i++) {
-                    const yaml_node_t *item = yaml_document_get_node(c->document, *i);
-                    rc = item->type == YAML_MAPPING_NODE
-                             ? put_pairs(c, item, own ? own : from, first, depth + 1)
-                             : ERR_INVALID;
-                }
-            } else {
-                rc = ERR_INVALID;
-            }
-            if (rc < 0)
-                return rc != ERR_INVALID ? rc
-                                         : error_set(c->err, rc,
-                                                     "yaml: line %zu: map merge requires map or "
-                                                     "sequence of maps as the value",
-                                                     key->start_mark.line + 1);
-            continue;
-        }
-        if (own && mapping_has(c, own, key))
-            continue;
-        if (!*first)
-            buf_append_char(c->out, ',');
-        *first = false;
-        if ((rc = put_key(c, key)) < 0)
-            return rc;
-        buf_append_char(c->out, ':');
-        if ((rc = put_node(c, p->value, depth + 1)) < 0)
-            return rc;
+    bool *shadowed = shadowed_pairs(c, from);
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        const yaml_node_t *key = yaml_document_get_node(c->document, start[i].key);
+        if (is_merge_key(key))
+            rc = put_merged(c, &start[i], own ? own : from, first, depth);
+        else if (!(shadowed && shadowed[i]) && !(own && mapping_has(c, own, key)))
+            rc = put_pair(c, &start[i], first, depth);
     }
-    return 0;
+    mem_free(shadowed);
+    return rc;
 }
 
 static int put_node(struct converter *c, int index, int depth)

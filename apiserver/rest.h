@@ -80,10 +80,14 @@ bool rest_write_options(struct rest *rq);
 /* Is this the object that the path names? NULL, or 400. rest_update.c */
 struct status *rest_check_name(struct rest *rq, const Meta__V1__ObjectMeta *meta);
 
-/* The answer to a patch that failed. rest_update.c */
+/* The answer to a patch that failed; to unknown and duplicate fields in one (refused, told or ignored); to a
+ * type of patch that the resource does not take. rest_update.c */
 struct patch_report;
 struct status *rest_patch_error(struct arena *a, const struct patch_report *report,
                                 const struct error *err);
+struct status *rest_patch_problems(struct rest *rq, const struct field_problems *problems,
+                                   const struct patch_report *report);
+struct status *rest_patch_unsupported(struct rest *rq);
 
 /* Handlers, by file. */
 void rest_get(struct rest *rq);    /* rest_get.c */

@@ -2,16 +2,11 @@
  * PATCH as server-side apply: the configuration of one manager merged into the object
  * (api/managed_fields.h), which is created when it does not exist.
  */
+#include "apiserver/rest_apply.h"
 #include "api/convert.h"
-#include "api/managed_fields.h"
 #include "api/meta.h"
 #include "apiserver/authz.h"
 #include "apiserver/strategy.h"
-
-struct apply_request {
-    yyjson_val *config;
-    bool force;
-};
 
 /* ---- conflicts ---- */
 
@@ -137,6 +132,21 @@ static struct status *check_duplicates(struct rest *rq)
     return s;
 }
 
+struct status *apply_merge(struct write *w, struct apply *ap)
+{
+    struct error err = {0};
+    int rc = apply_run(ap, &err);
+    if (rc == ERR_CONFLICT)
+        return conflict_status(ap->a, ap);
+    if (rc < 0)
+        return status_new(ap->a, 500, "", "%s", err.message);
+    struct status *s = rest_check_name(w->rq, object_meta(ap->object));
+    if (s || (s = check_duplicates(w->rq)))
+        return s;
+    w->applied = true;
+    return NULL;
+}
+
 static struct status *apply_change(struct write *w)
 {
     const struct apply_request *u = w->ctx;
@@ -156,24 +166,16 @@ static struct status *apply_change(struct write *w)
                        .live = seen,
                        .config = u->config,
                        .reset = reset_members(w)};
-    int rc = apply_run(&ap, &err);
-    if (rc == ERR_CONFLICT)
-        return conflict_status(a, &ap);
-    if (rc < 0)
-        return status_new(a, 500, "", "%s", err.message);
-    struct status *s = rest_check_name(w->rq, object_meta(ap.object));
+    struct status *s = apply_merge(w, &ap);
     if (s)
         return s;
-    if ((s = check_duplicates(w->rq)))
-        return s;
-    w->applied = true;
     return seen ? change_update(w, ap.object, w->rq->sub) : apply_create(w, ap.object);
 }
 
 /* ---- the request ---- */
 
-/* The body: one YAML or JSON document that is an object of the kind. */
-static struct status *parse(struct rest *rq, struct apply_request *u)
+struct status *apply_parse(struct rest *rq, const char *api_version, const char *kind_name,
+                           struct apply_request *u)
 {
     struct error err;
     yyjson_val **docs;
@@ -190,7 +192,7 @@ static struct status *parse(struct rest *rq, struct apply_request *u)
     json_type_meta(u->config, &version, &kind);
     if (!kind.n)
         return status_bad_request(rq->a, "invalid object type: /, Kind=");
-    if (!str_eqz(version, rq->r->api_version) || !str_eqz(kind, rq->r->kind)) {
+    if (!str_eqz(version, api_version) || !str_eqz(kind, kind_name)) {
         bool core = str_find_char(version, '/') < 0;
         return status_bad_request(rq->a, "invalid object type: %s%.*s, Kind=%.*s", core ? "/" : "",
                                   STR_ARG(version), STR_ARG(kind));
@@ -205,7 +207,7 @@ static struct status *parse(struct rest *rq, struct apply_request *u)
 void rest_apply(struct rest *rq)
 {
     struct apply_request *u = arena_new(rq->a, struct apply_request);
-    struct status *bad = parse(rq, u);
+    struct status *bad = apply_parse(rq, rq->r->api_version, rq->r->kind, u);
     if (bad) {
         rest_status(rq, bad);
         return;

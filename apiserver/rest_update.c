@@ -79,9 +79,8 @@ struct status *rest_patch_error(struct arena *a, const struct patch_report *repo
     return status_bad_request(a, "%s", err->message);
 }
 
-/* Unknown and duplicate fields: refused, told, or ignored. */
-static struct status *patch_problems(struct rest *rq, const struct field_problems *problems,
-                                     const struct patch_report *report)
+struct status *rest_patch_problems(struct rest *rq, const struct field_problems *problems,
+                                   const struct patch_report *report)
 {
     if (problems->len == 0 || rq->field_validation != FIELD_VALIDATION_STRICT)
         return rest_field_problems(rq, problems);
@@ -115,7 +114,7 @@ static struct status *patch_change(struct write *w)
                             rq->field_validation == FIELD_VALIDATION_IGNORE ? NULL : &problems,
                             &patched, &report, &err) < 0)
         return rest_patch_error(rq->a, &report, &err);
-    struct status *s = patch_problems(rq, &problems, &report);
+    struct status *s = rest_patch_problems(rq, &problems, &report);
     if (s)
         return s;
     if ((s = rest_check_name(rq, object_meta(patched))))
@@ -160,22 +159,23 @@ void rest_update(struct rest *rq)
     write_run(w);
 }
 
+struct status *rest_patch_unsupported(struct rest *rq)
+{
+    return status_unsupported_media(
+        rq->a, arena_printf(rq->a,
+                            "application/json-patch+json, application/merge-patch+json, "
+                            "application/apply-patch+yaml%s",
+                            rq->r->custom ? "" : ", application/strategic-merge-patch+json"));
+}
+
 void rest_patch(struct rest *rq)
 {
     if (!rest_write_options(rq))
         return;
     struct update *u = arena_new(rq->a, struct update);
-    if (!patch_type_parse(http_header_get(rq->x, "content-type"), &u->type)) {
-        rest_status(rq, status_unsupported_media(
-                            rq->a, "application/json-patch+json, application/merge-patch+json, "
-                                   "application/apply-patch+yaml, "
-                                   "application/strategic-merge-patch+json"));
-        return;
-    }
-    if (rq->r->custom && u->type == PATCH_STRATEGIC) {
-        rest_status(rq, status_unsupported_media(
-                            rq->a, "application/json-patch+json, application/merge-patch+json, "
-                                   "application/apply-patch+yaml"));
+    if (!patch_type_parse(http_header_get(rq->x, "content-type"), &u->type) ||
+        (rq->r->custom && u->type == PATCH_STRATEGIC)) {
+        rest_status(rq, rest_patch_unsupported(rq));
         return;
     }
     if (u->type == PATCH_APPLY) {

@@ -48,7 +48,7 @@ const struct strategy *strategy_of(const struct resource *r);
 extern const struct strategy strategy_certificate_request; /* strategy_certificates.c */
 extern const struct strategy strategy_pod;                 /* strategy_pod.c */
 extern const struct strategy strategy_node;                /* strategy_core.c */
-extern const struct strategy strategy_namespace;
+extern const struct strategy strategy_namespace, strategy_limit_range;
 extern const struct strategy strategy_secret, strategy_service_account, strategy_event;
 extern const struct strategy strategy_service;                           /* strategy_service.c */
 extern const struct strategy strategy_service_cidr, strategy_ip_address; /* strategy_network.c */

@@ -3,6 +3,7 @@
  */
 #include "api/meta.h"
 #include "apiserver/strategy.h"
+#include "base/random.h"
 #include "proto/core_v1.pb-c.h"
 
 /* ---- nodes: clients register them with a status, and a status update may set labels ---- */
@@ -14,9 +15,47 @@ static void node_prepare_status(struct write *w, void *obj, const void *old)
     (void)old;
 }
 
+/* podCIDR is the first of podCIDRs; where the two differ, it is the one that counts. */
+static void node_prepare(struct write *w, void *obj)
+{
+    Core__V1__NodeSpec *spec = ((Core__V1__Node *)obj)->spec;
+    if (!*spec->pod_cidr) {
+        spec->pod_cidr = spec->n_pod_cidrs ? spec->pod_cidrs[0] : spec->pod_cidr;
+    } else if (!spec->n_pod_cidrs || strcmp(spec->pod_cidr, spec->pod_cidrs[0]) != 0) {
+        spec->n_pod_cidrs = 0;
+        spec->pod_cidrs = NULL;
+        api_append(w->rq->a, spec, pod_cidrs, spec->pod_cidr);
+    }
+}
+
+static void node_prepare_update(struct write *w, void *obj, const void *old)
+{
+    (void)old;
+    node_prepare(w, obj);
+}
+
 const struct strategy strategy_node = {.message = Core__V1__Node__SCHEMA,
                                        .flags = STRATEGY_KEEP_STATUS,
+                                       .prepare_create = node_prepare,
+                                       .prepare_update = node_prepare_update,
                                        .prepare_status = node_prepare_status};
+
+/* ---- limit ranges may come without a name ---- */
+
+static void limit_range_prepare(struct write *w, void *obj)
+{
+    Meta__V1__ObjectMeta *meta = object_meta(obj);
+    char uid[37];
+    if (*meta->name)
+        return;
+    random_uuid(uid);
+    meta->name = arena_strdup(w->rq->a, uid);
+    w->name = meta->name;
+}
+
+const struct strategy strategy_limit_range = {.message = Core__V1__LimitRange__SCHEMA,
+                                              .flags = STRATEGY_CREATE_ON_UPDATE,
+                                              .prepare_create = limit_range_prepare};
 
 /* ---- namespaces: held by the finalizer "kubernetes" until they are empty ---- */
 
@@ -67,12 +106,11 @@ static void secret_prepare(struct write *w, void *obj)
     s->n_string_data = 0;
 }
 
+/* Without a type it is opaque (by default), which no other may become. */
 static void secret_prepare_update(struct write *w, void *obj, const void *old)
 {
-    Core__V1__Secret *s = obj;
+    (void)old;
     secret_prepare(w, obj);
-    if (!*s->type)
-        s->type = ((const Core__V1__Secret *)old)->type;
 }
 
 static struct status *secret_admit(struct write *w, void *obj, const void *old)

@@ -51,12 +51,26 @@ static void prepare_create(struct write *w, void *obj)
     pod->status->phase = (char *)"Pending";
 }
 
+/* podIP is the first of podIPs; where the two differ, it is the one that counts. */
+static void settle_ips(struct arena *a, Core__V1__PodStatus *s)
+{
+    if (!*s->pod_ip) {
+        s->pod_ip = s->n_pod_ips ? s->pod_ips[0]->ip : s->pod_ip;
+    } else if (!s->n_pod_ips || strcmp(s->pod_ip, s->pod_ips[0]->ip) != 0) {
+        Core__V1__PodIP *ip = api_new(a, Core__V1__PodIP);
+        ip->ip = s->pod_ip;
+        s->n_pod_ips = 0;
+        s->pod_ips = NULL;
+        api_append(a, s, pod_ips, ip);
+    }
+}
+
 static void prepare_status(struct write *w, void *obj, const void *old)
 {
     Core__V1__Pod *pod = obj;
     const Core__V1__Pod *before = old;
-    (void)w;
     pod->status->qos_class = before->status->qos_class;
+    settle_ips(w->rq->a, pod->status);
 }
 
 static void take_sizes(Core__V1__Container **into, size_t n, Core__V1__Container *const *from,

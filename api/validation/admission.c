@@ -111,42 +111,60 @@ static void check_match_conditions(struct field_errors *e, const struct path *at
 
 /* --- webhooks ------------------------------------------------------------------------------------------- */
 
+/* How much of a URL is its scheme; 0: it has none. */
+static size_t scheme_length(const char *url)
+{
+    size_t n = strspn(url, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
+    return isalpha((unsigned char)url[0]) && url[n] == ':' ? n : 0;
+}
+
 static void check_url(struct field_errors *e, const struct path *at, const char *url)
 {
     static const char form[] = "; desired format: https://host[/path]";
-    const char *host = strstr(url, "://");
-    size_t n = host ? strcspn(host + 3, "/?#") : 0;
-    if (strncmp(url, "https://", 8) != 0)
-        err_invalid(e, at, url,
+    size_t scheme = scheme_length(url);
+    const char *after = scheme ? url + scheme + 1 : url;
+    bool has_authority = strncmp(after, "//", 2) == 0;
+    const char *authority = has_authority ? after + 2 : after;
+    size_t n = has_authority ? strcspn(authority, "/?#") : 0;
+    const char *user_end = n ? memrchr(authority, '@', n) : NULL;
+    size_t host = user_end ? n - (size_t)(user_end + 1 - authority) : n;
+    if (scheme != 5 || strncasecmp(url, "https", 5) != 0)
+        err_invalid(e, at, arena_strndup(e->arena, url, scheme),
                     arena_printf(e->arena, "'https' is the only allowed URL scheme%s", form));
-    if (n == 0)
+    if (host == 0)
         err_invalid(e, at, "", arena_printf(e->arena, "host must be specified%s", form));
-    else if (memchr(host + 3, '@', n))
-        err_invalid(e, at, url, "user information is not permitted in the URL");
-    if (strchr(url, '#'))
-        err_invalid(e, at, strchr(url, '#') + 1, "fragments are not permitted in the URL");
-    if (strchr(url, '?'))
-        err_invalid(e, at, strchr(url, '?') + 1, "query parameters are not permitted in the URL");
+    if (user_end)
+        err_invalid(e, at, arena_strndup(e->arena, authority, (size_t)(user_end - authority)),
+                    "user information is not permitted in the URL");
+    const char *fragment = strchr(url, '#'), *query = strchr(url, '?');
+    if (fragment && fragment[1])
+        err_invalid(e, at, fragment + 1, "fragments are not permitted in the URL");
+    if (query && (!fragment || query < fragment) && query[1] && query + 1 != fragment)
+        err_invalid(e, at,
+                    arena_strndup(e->arena, query + 1,
+                                  fragment ? (size_t)(fragment - query - 1) : strlen(query + 1)),
+                    "query parameters are not permitted in the URL");
 }
 
 static void check_service_path(struct field_errors *e, const struct path *at, const char *path)
 {
-    if (strcmp(path, "/") == 0)
+    if (!*path || strcmp(path, "/") == 0)
         return;
-    if (path[0] != '/') {
-        err_invalid(e, at, path, "must start with a '/'");
+    if (strcmp(path, "//") == 0) {
+        err_invalid(e, at, path, "segment[0] may not be empty");
         return;
     }
-    struct str rest = str_from(path + 1), step;
+    if (path[0] != '/')
+        err_invalid(e, at, path, "must start with a '/'");
+    struct str rest = str_from(path + 1), step; /* whatever it is that comes first */
+    if (str_has_suffix(rest, STR("/")))
+        rest = str_slice(rest, 0, rest.n - 1);
     for (size_t i = 0; str_split(&rest, '/', &step); i++) {
-        char *text = arena_strndup(e->arena, step.p, step.n);
         if (step.n == 0) {
-            if (rest.n || strlen(path) < 2 || path[strlen(path) - 1] != '/')
-                err_invalid(e, at, path,
-                            arena_printf(e->arena, "segment[%zu] may not be empty", i));
+            err_invalid(e, at, path, arena_printf(e->arena, "segment[%zu] may not be empty", i));
             continue;
         }
-        const char *message = validate_dns1123_subdomain(text);
+        const char *message = validate_dns1123_subdomain(arena_strndup(e->arena, step.p, step.n));
         if (message)
             err_invalid(e, at, path, arena_printf(e->arena, "segment[%zu]: %s", i, message));
     }
@@ -165,9 +183,9 @@ static void check_client(struct field_errors *e, const struct path *at,
         return;
     }
     if (!*c->service->name)
-        err_required(e, AT(service, "name"), "service name is required");
+        err_required(e, AT(service, "name"), "");
     if (!*c->service->namespace_)
-        err_required(e, AT(service, "namespace"), "service namespace is required");
+        err_required(e, AT(service, "namespace"), "");
     const char *port = validate_port_number(c->service->port);
     if (port)
         err_invalid_int(e, AT(service, "port"), c->service->port,

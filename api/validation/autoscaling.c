@@ -10,6 +10,8 @@
 
 #define SECONDS_MAX 3600 /* of a stabilization window */
 #define PERIOD_MAX 1800
+#define NO_METRIC_FOR_ZERO \
+    "must specify at least one Object or External metric to support scaling to zero replicas"
 
 static void check_target_reference(struct field_errors *e, const struct path *at, const char *kind,
                                    const char *name, const char *api_version)
@@ -47,6 +49,8 @@ static void validate_v1(const void *object, struct field_errors *e)
     const Autoscaling__V1__CrossVersionObjectReference *ref = spec->scale_target_ref;
     check_replicas(e, SPEC, spec->has_min_replicas, spec->min_replicas, spec->max_replicas);
     check_target_reference(e, AT(SPEC, "scaleTargetRef"), ref->kind, ref->name, ref->api_version);
+    if (spec->has_min_replicas && spec->min_replicas == 0)
+        err_forbidden(e, AT(SPEC, "metrics"), NO_METRIC_FOR_ZERO);
     /* It is a resource metric by another name, and upstream speaks of that. */
     if (spec->has_target_cpu_utilization_percentage && spec->target_cpu_utilization_percentage < 1)
         err_invalid_int(
@@ -74,9 +78,9 @@ static void check_metric_target(struct field_errors *e, const struct path *at,
         err_invalid(e, AT(at, "type"), t->type,
                     "must be either Utilization, Value, or AverageValue");
     if (t->value && quantity_of(t->value->string).nanos <= 0)
-        err_invalid_raw(e, AT(at, "value"), t->value->string, "must be positive");
+        err_invalid(e, AT(at, "value"), t->value->string, "must be positive");
     if (t->average_value && quantity_of(t->average_value->string).nanos <= 0)
-        err_invalid_raw(e, AT(at, "averageValue"), t->average_value->string, "must be positive");
+        err_invalid(e, AT(at, "averageValue"), t->average_value->string, "must be positive");
     if (t->has_average_utilization && t->average_utilization < 1)
         err_invalid_int(e, AT(at, "averageUtilization"), t->average_utilization,
                         "must be greater than 0");
@@ -233,8 +237,13 @@ static void validate_v2(const void *object, struct field_errors *e)
     const Autoscaling__V2__CrossVersionObjectReference *ref = spec->scale_target_ref;
     check_replicas(e, SPEC, spec->has_min_replicas, spec->min_replicas, spec->max_replicas);
     check_target_reference(e, AT(SPEC, "scaleTargetRef"), ref->kind, ref->name, ref->api_version);
-    for (size_t i = 0; i < spec->n_metrics; i++)
+    bool from_outside = false; /* something tells of load while no pod is there */
+    for (size_t i = 0; i < spec->n_metrics; i++) {
         check_metric(e, ITEM(AT(SPEC, "metrics"), i), spec->metrics[i]);
+        from_outside |= is_one_of(spec->metrics[i]->type, ONE_OF("External", "Object"));
+    }
+    if (spec->has_min_replicas && spec->min_replicas == 0 && !from_outside)
+        err_forbidden(e, AT(SPEC, "metrics"), NO_METRIC_FOR_ZERO);
     if (!spec->behavior)
         return;
     check_scaling_rules(e, AT(AT(SPEC, "behavior"), "scaleUp"), spec->behavior->scale_up);
@@ -258,7 +267,7 @@ static void check_budget(struct field_errors *e, const struct path *at,
     int32_t scaled;
     check_int_or_percent(e, at, v);
     if (v && v->type == 1 && int_or_string_scaled(v, 100, true, &scaled) == 0 && scaled > 100)
-        err_invalid_raw(e, at, v->str_val, "must not be greater than 100%");
+        err_invalid(e, at, v->str_val, "must not be greater than 100%");
 }
 
 static void validate_pdb(const void *object, struct field_errors *e)

@@ -318,9 +318,9 @@ static void validate_job(const void *object, struct field_errors *e)
         err_required(e, AT(SPEC, "selector"), "");
     else
         check_label_selector(e, AT(SPEC, "selector"), spec->selector);
-    if (spec->selector && e->len == before &&
-        label_selector_from(e->arena, spec->selector, &selector, NULL) == 0 &&
-        !label_selector_matches_meta(&selector, spec->template_->metadata))
+    if (!spec->selector || /* selects nothing */
+        (e->len == before && label_selector_from(e->arena, spec->selector, &selector, NULL) == 0 &&
+         !label_selector_matches_meta(&selector, spec->template_->metadata)))
         err_invalid_map(e, AT(AT(AT(SPEC, "template"), "metadata"), "labels"),
                         spec->template_->metadata->labels, spec->template_->metadata->n_labels,
                         "`selector` does not match template `labels`");

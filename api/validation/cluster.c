@@ -5,6 +5,7 @@
 #include "api/meta.h"
 #include "api/validation/internal.h"
 #include "api/validation/pod.h"
+#include "base/encode.h"
 #include "proto/apiregistration_v1.pb-c.h"
 #include "proto/certificates_v1.pb-c.h"
 #include "proto/flowcontrol_v1.pb-c.h"
@@ -302,7 +303,7 @@ static void validate_api_service(const void *object, struct field_errors *e)
     const Apiregistration__V1__APIService *service = object;
     const Apiregistration__V1__APIServiceSpec *spec = service->spec;
     const char *wanted = arena_printf(e->arena, "%s.%s", spec->version, spec->group);
-    if (!cstr_eq(service->metadata->name, wanted))
+    if (*service->metadata->name && !cstr_eq(service->metadata->name, wanted))
         err_invalid(
             e, AT(AT(NULL, "metadata"), "name"), service->metadata->name,
             arena_printf(e->arena, "must be `spec.version+\".\"+spec.group`: \"%s\"", wanted));
@@ -320,9 +321,9 @@ static void validate_api_service(const void *object, struct field_errors *e)
                         "must be positive and less than 1000");
     if (!spec->service) {
         if (spec->ca_bundle.len > 0)
-            err_invalid_raw(e, AT(SPEC, "caBundle"),
-                            arena_printf(e->arena, "%zu bytes", spec->ca_bundle.len),
-                            "local APIServices may not have a caBundle");
+            err_invalid(e, AT(SPEC, "caBundle"),
+                        arena_printf(e->arena, "%zu bytes", spec->ca_bundle.len),
+                        "local APIServices may not have a caBundle");
         if (spec->insecure_skip_tls_verify)
             err_invalid_raw(e, AT(SPEC, "insecureSkipTLSVerify"), "true",
                             "local APIServices may not have insecureSkipTLSVerify");
@@ -398,6 +399,19 @@ static void check_certificate_conditions(struct field_errors *e,
     }
 }
 
+/* Bytes as JSON has them. */
+static const char *bytes_text(struct arena *a, const ProtobufCBinaryData *data)
+{
+    if (data->len == 0)
+        return "null";
+    struct buf b;
+    buf_init(&b);
+    base64_encode(&b, str_make(data->data, data->len));
+    const char *text = field_quote(a, buf_cstr(&b));
+    buf_free(&b);
+    return text;
+}
+
 static void validate_signing_request(const void *object, struct field_errors *e)
 {
     static const char *const known[] = {"any",
@@ -427,9 +441,8 @@ static void validate_signing_request(const void *object, struct field_errors *e)
     static const char pem[] = "-----BEGIN CERTIFICATE REQUEST-----";
     const Certificates__V1__CertificateSigningRequest *csr = object;
     const Certificates__V1__CertificateSigningRequestSpec *spec = csr->spec;
-    if (!memmem(spec->request.data, spec->request.len, pem, sizeof pem - 1))
-        err_invalid_raw(e, AT(SPEC, "request"),
-                        arena_printf(e->arena, "%zu bytes", spec->request.len),
+    if (!spec->request.len || !memmem(spec->request.data, spec->request.len, pem, sizeof pem - 1))
+        err_invalid_raw(e, AT(SPEC, "request"), bytes_text(e->arena, &spec->request),
                         "PEM block type must be CERTIFICATE REQUEST");
     if (spec->n_usages == 0)
         err_required(e, AT(SPEC, "usages"), "usages must be provided");
@@ -549,15 +562,42 @@ static void validate_priority_class_update(const void *object, const void *old,
 
 /* --- runtime classes --------------------------------------------------------------------------------------- */
 
+/* The same but for how long they hold. */
+static bool is_same_toleration(const Core__V1__Toleration *a, const Core__V1__Toleration *b)
+{
+    return cstr_eq(a->key, b->key) && cstr_eq(a->operator_, b->operator_) &&
+           cstr_eq(a->value, b->value) && cstr_eq(a->effect, b->effect);
+}
+
+static const char *toleration_text(struct arena *a, const Core__V1__Toleration *t)
+{
+    return arena_printf(
+        a, "{\"Key\":%s,\"Operator\":%s,\"Value\":%s,\"Effect\":%s,\"TolerationSeconds\":%s}",
+        field_quote(a, t->key), field_quote(a, t->operator_), field_quote(a, t->value),
+        field_quote(a, t->effect),
+        t->has_toleration_seconds ? arena_printf(a, "%lld", (long long)t->toleration_seconds)
+                                  : "null");
+}
+
+static void check_unique_tolerations(struct field_errors *e, const struct path *at,
+                                     Core__V1__Toleration *const *tolerations, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (!is_same_toleration(tolerations[k], tolerations[i]))
+                continue;
+            err_duplicate_raw(e, ITEM(at, i), toleration_text(e->arena, tolerations[i]));
+            break;
+        }
+    }
+}
+
 static void validate_runtime_class(const void *object, struct field_errors *e)
 {
     const Node__V1__RuntimeClass *c = object;
     check_string(e, AT(NULL, "handler"), c->handler, validate_dns1123_label);
-    for (size_t i = 0; c->overhead && i < c->overhead->n_pod_fixed; i++) {
-        const char *name = c->overhead->pod_fixed[i]->key;
-        check_resource_amount(e, KEY(AT(AT(NULL, "overhead"), "limits"), name), name,
-                              c->overhead->pod_fixed[i]->value->string);
-    }
+    if (c->overhead)
+        check_overhead(e, AT(NULL, "overhead"), c->overhead->pod_fixed, c->overhead->n_pod_fixed);
     if (!c->scheduling)
         return;
     const struct path *at = AT(NULL, "scheduling");
@@ -565,6 +605,8 @@ static void validate_runtime_class(const void *object, struct field_errors *e)
                  c->scheduling->n_node_selector);
     check_tolerations(e, AT(at, "tolerations"), c->scheduling->tolerations,
                       c->scheduling->n_tolerations);
+    check_unique_tolerations(e, AT(at, "tolerations"), c->scheduling->tolerations,
+                             c->scheduling->n_tolerations);
 }
 
 static void validate_runtime_class_update(const void *object, const void *old,

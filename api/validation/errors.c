@@ -224,6 +224,10 @@ void err_invalid_map(struct field_errors *e, const struct path *at, StringEntry 
                      size_t n, const char *detail)
 {
     struct buf json;
+    if (n == 0) {
+        err_invalid_raw(e, at, "null", detail);
+        return;
+    }
     buf_init(&json);
     buf_append_char(&json, '{');
     for (size_t i = 0; i < n; i++) {
@@ -482,7 +486,7 @@ void check_int_or_percent(struct field_errors *e, const struct path *at,
     struct str s = str_from(v->str_val);
     if (!str_has_suffix(s, STR("%")) || !str_to_u64(str_slice(s, 0, s.n - 1), &(uint64_t){0}) ||
         !str_to_i64(str_slice(s, 0, s.n - 1), &number))
-        err_invalid_raw(
+        err_invalid(
             e, at, v->str_val,
             "a valid percent string must be a numeric string followed by an ending '%' (e.g. "
             "'1%',  or '93%', regex used for validation is '[0-9]+%')");

@@ -239,6 +239,8 @@ static const struct {
     {Rbac__V1__ClusterRoleBinding__SCHEMA, validate_path_segment},
     {Apiregistration__V1__APIService__SCHEMA, validate_path_segment},
     {Certificates__V1__CertificateSigningRequest__SCHEMA, any_name},
+    {Core__V1__Event__SCHEMA, validate_path_segment},
+    {Policy__V1__PodDisruptionBudget__SCHEMA, validate_path_segment},
     {Networking__V1__IPAddress__SCHEMA, validate_ip},
 };
 

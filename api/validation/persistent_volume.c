@@ -292,11 +292,11 @@ static void check_data_sources(struct field_errors *e, const struct path *at,
     if (!local)
         return;
     if (ref->namespace_ && *ref->namespace_)
-        err_invalid_raw(e, at, "spec.dataSource",
+        err_invalid_raw(e, at, "{}",
                         "may not be specified when dataSourceRef.namespace is specified");
     else if (!cstr_eq(local->name, ref->name) || !cstr_eq(local->kind, ref->kind) ||
              !cstr_eq(local->api_group, ref->api_group))
-        err_invalid_raw(e, at, "spec.dataSource", "must match dataSourceRef");
+        err_invalid_raw(e, at, "{}", "must match dataSourceRef");
 }
 
 static const char *claim_storage(const Core__V1__PersistentVolumeClaimSpec *spec)

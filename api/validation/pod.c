@@ -216,7 +216,7 @@ static void check_spec(struct pod_check *p, const struct path *at)
                              spec->n_topology_spread_constraints);
     check_pod_os(p, at);
     check_pod_names(e, at, spec);
-    check_overhead(p, AT(at, "overhead"));
+    check_overhead(p->e, AT(at, "overhead"), p->spec->overhead, p->spec->n_overhead);
 }
 
 void check_pod_template(struct field_errors *e, const struct path *at,

@@ -70,7 +70,8 @@ void check_local_path(struct field_errors *e, const struct path *at, const char 
 void check_container_resources(struct pod_check *p, const struct path *at,
                                const Core__V1__ResourceRequirements *r);
 void check_pod_resources(struct pod_check *p, const struct path *at);
-void check_overhead(struct pod_check *p, const struct path *at);
+void check_overhead(struct field_errors *e, const struct path *at,
+                    Meta__V1__QuantityEntry *const *items, size_t n);
 
 /* container.c: divisors and names of `resourceFieldRef`, `fieldRef`, also of downward volumes. */
 void check_resource_field(struct field_errors *e, const struct path *at,

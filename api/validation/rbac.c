@@ -38,10 +38,27 @@ static void validate_role(const void *object, struct field_errors *e)
     check_rules(e, role->rules, role->n_rules, true);
 }
 
+static void check_aggregation(struct field_errors *e, const struct path *at,
+                              const Rbac__V1__AggregationRule *a)
+{
+    if (a->n_cluster_role_selectors == 0)
+        err_required(e, at,
+                     "at least one clusterRoleSelector required if aggregationRule is non-nil");
+    for (size_t i = 0; i < a->n_cluster_role_selectors; i++) {
+        size_t before = e->len;
+        check_label_selector(e, ITEM(at, i), a->cluster_role_selectors[i]);
+        if (e->len > before)
+            err_invalid_raw(e, ITEM(at, i), "null", "invalid label selector.");
+    }
+}
+
 static void validate_cluster_role(const void *object, struct field_errors *e)
 {
     const Rbac__V1__ClusterRole *role = object;
     check_rules(e, role->rules, role->n_rules, false);
+    if (role->aggregation_rule)
+        check_aggregation(e, AT(AT(NULL, "aggregationRule"), "clusterRoleSelectors"),
+                          role->aggregation_rule);
 }
 
 #define RBAC_GROUP "rbac.authorization.k8s.io"
@@ -97,7 +114,12 @@ static void check_role_ref_unchanged(struct field_errors *e, const Rbac__V1__Rol
                                      const Rbac__V1__RoleRef *old)
 {
     if (!object_equal(new, old))
-        err_invalid_object(e, AT(NULL, "roleRef"), new, "cannot change roleRef");
+        err_invalid_raw(e, AT(NULL, "roleRef"),
+                        arena_printf(e->arena, "{\"APIGroup\":%s,\"Kind\":%s,\"Name\":%s}",
+                                     field_quote(e->arena, new->api_group),
+                                     field_quote(e->arena, new->kind),
+                                     field_quote(e->arena, new->name)),
+                        "cannot change roleRef");
 }
 
 static void validate_role_binding_update(const void *object, const void *old,

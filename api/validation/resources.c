@@ -125,7 +125,7 @@ void check_resource_amount(struct field_errors *e, const struct path *at, const 
 {
     check_quantity_non_negative(e, at, text);
     if (is_integer_resource(name) && !is_whole(quantity_of(text)))
-        err_invalid_raw(e, at, text, "must be an integer");
+        err_invalid(e, at, text, "must be an integer");
 }
 
 /* A multiple of the page's size. */
@@ -264,11 +264,12 @@ void check_container_resources(struct pod_check *p, const struct path *at,
     check_claims(p, AT(at, "claims"), r);
 }
 
-void check_overhead(struct pod_check *p, const struct path *at)
+void check_overhead(struct field_errors *e, const struct path *at,
+                    Meta__V1__QuantityEntry *const *items, size_t n)
 {
-    const Core__V1__ResourceRequirements r = {.n_limits = p->spec->n_overhead,
-                                              .limits = p->spec->overhead};
-    check_requirements(p->e, at, &r, check_container_resource_name);
+    const Core__V1__ResourceRequirements r = {.n_limits = n,
+                                              .limits = (Meta__V1__QuantityEntry **)items};
+    check_requirements(e, at, &r, check_container_resource_name);
 }
 
 /* What all containers request together; init containers that stay count too, the others one by one. */
@@ -356,9 +357,9 @@ static void check_order(struct field_errors *e, const struct path *at, const cha
                         const char *lower_name, const char *upper_name)
 {
     if (lower && upper && compare(lower, upper) > 0)
-        err_invalid_raw(e, KEY(AT(at, field), key), shown,
-                        arena_printf(e->arena, "%s value %s is greater than %s value %s",
-                                     lower_name, lower, upper_name, upper));
+        err_invalid(e, KEY(AT(at, field), key), shown,
+                    arena_printf(e->arena, "%s value %s is greater than %s value %s", lower_name,
+                                 lower, upper_name, upper));
 }
 
 static void check_ratio(struct field_errors *e, const struct path *at, const char *key,
@@ -368,8 +369,8 @@ static void check_ratio(struct field_errors *e, const struct path *at, const cha
     if (!l->ratio)
         return;
     if (compare(l->ratio, "1") < 0)
-        err_invalid_raw(e, ratio, l->ratio,
-                        arena_printf(e->arena, "ratio %s is less than 1", l->ratio));
+        err_invalid(e, ratio, l->ratio,
+                    arena_printf(e->arena, "ratio %s is less than 1", l->ratio));
     if (!l->min || !l->max)
         return;
     double most = (double)quantity_of(l->max).nanos / (double)quantity_of(l->min).nanos;

@@ -58,8 +58,9 @@ static void check_port_clashes(struct field_errors *e, const struct path *at,
     if (port)
         err_duplicate_raw(e, at,
                           arena_printf(e->arena,
-                                       "{\"protocol\":\"%s\",\"port\":%d,\"targetPort\":0}",
-                                       p->protocol, p->port));
+                                       "{\"Name\":\"\",\"Protocol\":%s,\"AppProtocol\":null,"
+                                       "\"Port\":%d,\"TargetPort\":0,\"NodePort\":0}",
+                                       field_quote(e->arena, p->protocol), p->port));
 }
 
 /* --- addresses --------------------------------------------------------------------------------- */

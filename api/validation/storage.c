@@ -90,8 +90,11 @@ static void validate_storage_class(const void *object, struct field_errors *e)
                      ONE_OF("Immediate", "WaitForFirstConsumer"));
     for (size_t i = 0; i < c->n_allowed_topologies; i++) {
         check_topology(e, ITEM(topologies, i), c->allowed_topologies[i]);
+        if (c->allowed_topologies[i]->n_match_label_expressions == 0)
+            err_duplicate(e, AT(ITEM(topologies, i), "matchLabelExpressions"), "");
         for (size_t k = 0; k < i; k++) {
-            if (object_equal(c->allowed_topologies[k], c->allowed_topologies[i])) {
+            if (c->allowed_topologies[i]->n_match_label_expressions > 0 &&
+                object_equal(c->allowed_topologies[k], c->allowed_topologies[i])) {
                 err_duplicate(e, AT(ITEM(topologies, i), "matchLabelExpressions"), "");
                 break;
             }

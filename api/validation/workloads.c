@@ -12,32 +12,67 @@
 
 /* --- what all have ----------------------------------------------------------------------------- */
 
+static void err_template_labels(struct field_errors *e, const struct path *spec,
+                                const Core__V1__PodTemplateSpec *t)
+{
+    err_invalid_map(e, AT(AT(AT(spec, "template"), "metadata"), "labels"), t->metadata->labels,
+                    t->metadata->n_labels, "`selector` does not match template `labels`");
+}
+
 static void check_template_matches(struct field_errors *e, const struct path *spec,
                                    const struct label_selector *selector,
                                    const Core__V1__PodTemplateSpec *t)
 {
     if (!label_selector_matches_meta(selector, t->metadata))
-        err_invalid_map(e, AT(AT(AT(spec, "template"), "metadata"), "labels"), t->metadata->labels,
-                        t->metadata->n_labels, "`selector` does not match template `labels`");
+        err_template_labels(e, spec, t);
 }
 
-/* A selector that is there, not empty, valid, and matches the template. */
-static void check_selector_of(struct field_errors *e, const struct path *spec,
+/*
+ * A selector that is there, not empty, valid, and matches the template. False: it cannot be used, and upstream
+ * looks no further into the template.
+ */
+static bool check_selector_of(struct field_errors *e, const struct path *spec,
                               const Meta__V1__LabelSelector *s, const Core__V1__PodTemplateSpec *t,
-                              const char *kind)
+                              const char *kind, const char *invalid)
 {
     struct label_selector selector;
-    size_t before = e->len;
-    if (!s) {
+    if (!s) { /* selects nothing */
         err_required(e, AT(spec, "selector"), "");
-        return;
+        err_template_labels(e, spec, t);
+        return true;
     }
+    size_t before = e->len;
     check_label_selector(e, AT(spec, "selector"), s);
+    bool valid = e->len == before && label_selector_from(e->arena, s, &selector, NULL) == 0;
     if (s->n_match_labels + s->n_match_expressions == 0)
         err_invalid_raw(e, AT(spec, "selector"), "{}",
-                        arena_printf(e->arena, "empty selector is invalid for %s", kind));
-    if (e->len == before && label_selector_from(e->arena, s, &selector, NULL) == 0)
+                        arena_printf(e->arena, "empty selector is %s", kind));
+    if (!valid)
+        err_invalid_object(e, AT(spec, "selector"), s, invalid);
+    else
         check_template_matches(e, spec, &selector, t);
+    return valid;
+}
+
+/* A number or a quoted percentage. */
+static const char *int_or_string_json(struct arena *a, const Meta__V1__IntOrString *v)
+{
+    if (!v)
+        return "0";
+    const char *text = int_or_string_text(a, v);
+    return v->type == 1 ? field_quote(a, text) : text;
+}
+
+/* A strategy as upstream shows it: by the names of its own structs, not by those of the wire. */
+static const char *strategy_text(struct arena *a, const char *type, bool rolling,
+                                 const Meta__V1__IntOrString *unavailable,
+                                 const Meta__V1__IntOrString *surge)
+{
+    const char *update =
+        rolling ? arena_printf(a, "{\"MaxUnavailable\":%s,\"MaxSurge\":%s}",
+                               int_or_string_json(a, unavailable), int_or_string_json(a, surge))
+                : "null";
+    return arena_printf(a, "{\"Type\":%s,\"RollingUpdate\":%s}", field_quote(a, type), update);
 }
 
 /* Controllers that keep pods running take only pods that are restarted. */
@@ -62,14 +97,13 @@ static void check_at_most_100_percent(struct field_errors *e, const struct path 
 {
     int32_t scaled;
     if (v && v->type == 1 && int_or_string_scaled(v, 100, true, &scaled) == 0 && scaled > 100)
-        err_invalid_raw(e, at, v->str_val, "must not be greater than 100%");
+        err_invalid(e, at, v->str_val, "must not be greater than 100%");
 }
 
-/* The value is shown bare, as everything that knows its text is. */
 static void err_invalid_int_or_string(struct field_errors *e, const struct path *at,
                                       const Meta__V1__IntOrString *v, const char *detail)
 {
-    err_invalid_raw(e, at, v ? int_or_string_text(e->arena, v) : "0", detail);
+    err_invalid_raw(e, at, int_or_string_json(e->arena, v), detail);
 }
 
 /* A count in a status, and what it may not exceed; the names are the JSON names. */
@@ -114,22 +148,42 @@ static void check_rolling(struct field_errors *e, const struct path *at,
     check_at_most_100_percent(e, AT(at, "maxUnavailable"), r->max_unavailable);
 }
 
+static void check_deployment_strategy(struct field_errors *e, const struct path *at,
+                                      const Apps__V1__DeploymentStrategy *s)
+{
+    const Apps__V1__RollingUpdateDeployment *r = s->rolling_update;
+    if (cstr_eq(s->type, "Recreate")) {
+        if (r)
+            err_forbidden(e, AT(at, "rollingUpdate"),
+                          "may not be specified when strategy `type` is 'Recreate'");
+    } else if (cstr_eq(s->type, "RollingUpdate")) {
+        if (r)
+            check_rolling(e, AT(at, "rollingUpdate"), r);
+    } else {
+        err_not_supported_raw(e, at,
+                              strategy_text(e->arena, s->type, r, r ? r->max_unavailable : NULL,
+                                            r ? r->max_surge : NULL),
+                              ONE_OF("Recreate", "RollingUpdate"));
+    }
+}
+
+static void check_template_of_replica_set(struct field_errors *e, const struct path *at,
+                                          const Meta__V1__LabelSelector *selector,
+                                          const Core__V1__PodTemplateSpec *t)
+{
+    if (!check_selector_of(e, at, selector, t, "invalid for deployment", "invalid label selector"))
+        return;
+    check_pod_template(e, AT(at, "template"), t);
+    check_always(e, at, t, "activeDeadlineSeconds in ReplicaSet is not Supported");
+}
+
 static void validate_deployment(const void *object, struct field_errors *e)
 {
     const Apps__V1__DeploymentSpec *spec = ((const Apps__V1__Deployment *)object)->spec;
-    const struct path *at = SPEC, *strategy = AT(at, "strategy");
+    const struct path *at = SPEC;
     check_non_negative(e, AT(at, "replicas"), spec->replicas);
-    check_selector_of(e, at, spec->selector, spec->template_, "deployment");
-    check_pod_template(e, AT(at, "template"), spec->template_);
-    check_always(e, at, spec->template_, "activeDeadlineSeconds in ReplicaSet is not Supported");
-    bool recreate = cstr_eq(spec->strategy->type, "Recreate");
-    check_one_of(e, AT(strategy, "type"), spec->strategy->type,
-                 ONE_OF("Recreate", "RollingUpdate"));
-    if (recreate && spec->strategy->rolling_update)
-        err_forbidden(e, AT(strategy, "rollingUpdate"),
-                      "may not be specified when strategy `type` is 'Recreate'");
-    else if (!recreate && spec->strategy->rolling_update)
-        check_rolling(e, AT(strategy, "rollingUpdate"), spec->strategy->rolling_update);
+    check_template_of_replica_set(e, at, spec->selector, spec->template_);
+    check_deployment_strategy(e, AT(at, "strategy"), spec->strategy);
     check_non_negative(e, AT(at, "minReadySeconds"), spec->min_ready_seconds);
     if (spec->has_revision_history_limit)
         check_non_negative(e, AT(at, "revisionHistoryLimit"), spec->revision_history_limit);
@@ -172,9 +226,7 @@ static void validate_replica_set(const void *object, struct field_errors *e)
     const struct path *at = SPEC;
     check_non_negative(e, AT(at, "replicas"), spec->replicas);
     check_non_negative(e, AT(at, "minReadySeconds"), spec->min_ready_seconds);
-    check_selector_of(e, at, spec->selector, spec->template_, "deployment");
-    check_pod_template(e, AT(at, "template"), spec->template_);
-    check_always(e, at, spec->template_, "activeDeadlineSeconds in ReplicaSet is not Supported");
+    check_template_of_replica_set(e, at, spec->selector, spec->template_);
 }
 
 static void validate_replica_set_update(const void *object, const void *old, struct field_errors *e)
@@ -242,13 +294,22 @@ static void check_daemon_rolling(struct field_errors *e, const struct path *at,
     check_int_or_percent(e, unavailable, r->max_unavailable);
     check_int_or_percent(e, surge, r->max_surge);
     if (!has_unavailable && !has_surge)
-        err_invalid_int_or_string(e, unavailable, r->max_unavailable,
-                                  "cannot be 0 when maxSurge is 0");
+        err_required(e, unavailable, "cannot be 0 when maxSurge is 0");
     else if (has_unavailable && has_surge)
         err_invalid_int_or_string(e, surge, r->max_surge,
                                   "may not be set when maxUnavailable is non-zero");
     check_at_most_100_percent(e, unavailable, r->max_unavailable);
     check_at_most_100_percent(e, surge, r->max_surge);
+}
+
+static void check_daemon_unknown(struct field_errors *e, const struct path *at,
+                                 const Apps__V1__DaemonSetUpdateStrategy *s)
+{
+    const Apps__V1__RollingUpdateDaemonSet *r = s->rolling_update;
+    err_not_supported_raw(
+        e, at,
+        strategy_text(e->arena, s->type, r, r ? r->max_unavailable : NULL, r ? r->max_surge : NULL),
+        ONE_OF("RollingUpdate", "OnDelete"));
 }
 
 static void validate_daemon_set(const void *object, struct field_errors *e)
@@ -258,12 +319,12 @@ static void validate_daemon_set(const void *object, struct field_errors *e)
     struct label_selector selector;
     size_t before = e->len;
     check_label_selector(e, AT(at, "selector"), spec->selector);
-    if (spec->selector && e->len == before &&
-        label_selector_from(e->arena, spec->selector, &selector, NULL) == 0)
+    if (!spec->selector) /* selects nothing */
+        err_template_labels(e, at, spec->template_);
+    else if (e->len == before &&
+             label_selector_from(e->arena, spec->selector, &selector, NULL) == 0)
         check_template_matches(e, at, &selector, spec->template_);
-    if (!spec->selector)
-        err_required(e, AT(at, "selector"), "");
-    else if (spec->selector->n_match_labels + spec->selector->n_match_expressions == 0)
+    if (spec->selector && spec->selector->n_match_labels + spec->selector->n_match_expressions == 0)
         err_invalid_raw(e, AT(at, "selector"), "{}", "empty selector is invalid for daemonset");
     check_pod_template(e, AT(at, "template"), spec->template_);
     check_always(e, at, spec->template_, "activeDeadlineSeconds in DaemonSet is not Supported");
@@ -275,7 +336,7 @@ static void validate_daemon_set(const void *object, struct field_errors *e)
         check_daemon_rolling(e, AT(strategy, "rollingUpdate"),
                              spec->update_strategy->rolling_update);
     else if (strcmp(type, "OnDelete") != 0)
-        err_not_supported(e, strategy, type, ONE_OF("RollingUpdate", "OnDelete"));
+        check_daemon_unknown(e, strategy, spec->update_strategy);
     if (spec->has_revision_history_limit)
         check_non_negative(e, AT(at, "revisionHistoryLimit"), spec->revision_history_limit);
 }
@@ -305,6 +366,15 @@ static void validate_daemon_set_status(const void *object, const void *old_objec
 
 /* --- stateful sets ------------------------------------------------------------------------------- */
 
+static const char *stateful_rolling_text(struct arena *a,
+                                         const Apps__V1__RollingUpdateStatefulSetStrategy *r)
+{
+    if (!r)
+        return "null";
+    return arena_printf(a, "{\"Partition\":%d,\"MaxUnavailable\":%s}", r->partition,
+                        r->max_unavailable ? int_or_string_json(a, r->max_unavailable) : "null");
+}
+
 static void check_stateful_strategy(struct field_errors *e, const struct path *at,
                                     const Apps__V1__StatefulSetUpdateStrategy *s)
 {
@@ -313,10 +383,14 @@ static void check_stateful_strategy(struct field_errors *e, const struct path *a
         err_required(e, at, "");
     } else if (strcmp(s->type, "OnDelete") == 0) {
         if (s->rolling_update)
-            err_invalid_object(e, rolling, s->rolling_update,
-                               "only allowed for updateStrategy 'RollingUpdate'");
+            err_invalid_raw(e, rolling, stateful_rolling_text(e->arena, s->rolling_update),
+                            "only allowed for updateStrategy 'RollingUpdate'");
     } else if (strcmp(s->type, "RollingUpdate") != 0) {
-        err_invalid_object(e, at, s, "must be 'RollingUpdate' or 'OnDelete'");
+        err_invalid_raw(e, at,
+                        arena_printf(e->arena, "{\"Type\":%s,\"RollingUpdate\":%s}",
+                                     field_quote(e->arena, s->type),
+                                     stateful_rolling_text(e->arena, s->rolling_update)),
+                        "must be 'RollingUpdate' or 'OnDelete'");
     } else if (s->rolling_update) {
         const Meta__V1__IntOrString *most = s->rolling_update->max_unavailable;
         check_non_negative(e, AT(rolling, "partition"), s->rolling_update->partition);
@@ -355,12 +429,15 @@ static void validate_stateful_set(const void *object, struct field_errors *e)
     check_non_negative(e, AT(at, "minReadySeconds"), spec->min_ready_seconds);
     if (spec->ordinals)
         check_non_negative(e, AT(AT(at, "ordinals"), "start"), spec->ordinals->start);
-    check_selector_of(e, at, spec->selector, spec->template_, "statefulset");
+    bool usable =
+        check_selector_of(e, at, spec->selector, spec->template_, "invalid for statefulset", "");
     const Meta__V1__ObjectMeta *meta = spec->template_->metadata;
     const struct path *template = AT(at, "template");
     /* Volumes may come from claims made later: the pods themselves will be checked. */
-    check_labels(e, AT(template, "labels"), meta->labels, meta->n_labels);
-    check_annotations(e, AT(template, "annotations"), meta->annotations, meta->n_annotations);
+    if (usable) {
+        check_labels(e, AT(template, "labels"), meta->labels, meta->n_labels);
+        check_annotations(e, AT(template, "annotations"), meta->annotations, meta->n_annotations);
+    }
     check_always(e, at, spec->template_, "activeDeadlineSeconds in StatefulSet is not Supported");
     check_optional(e, AT(at, "serviceName"), spec->service_name, validate_dns1123_subdomain);
     if (spec->has_revision_history_limit)
@@ -422,7 +499,9 @@ static void validate_revision_update(const void *object, const void *old, struct
     const Apps__V1__ControllerRevision *r = object;
     if (!object_equal(r->data, ((const Apps__V1__ControllerRevision *)old)->data))
         err_invalid_raw(e, AT(NULL, "data"),
-                        arena_strndup(e->arena, (const char *)r->data->raw.data, r->data->raw.len),
+                        r->data->raw.len ? arena_strndup(e->arena, (const char *)r->data->raw.data,
+                                                         r->data->raw.len)
+                                         : "null",
                         IMMUTABLE);
 }
 

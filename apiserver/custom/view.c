@@ -83,10 +83,12 @@ bool table_print_custom(struct cells *c, const void *object)
 
 /* ---- scales ---- */
 
-static int32_t replicas_at(yyjson_mut_val *root, const char *path)
+static int32_t replicas_at(yyjson_mut_val *root, const char *path, int32_t absent)
 {
     yyjson_mut_val *v = custom_path_get(root, path);
     int64_t n = 0;
+    if (!v)
+        return absent;
     if (yyjson_mut_is_raw(v))
         str_to_i64(str_make(yyjson_mut_get_raw(v), yyjson_mut_get_len(v)), &n);
     return n > INT32_MAX ? INT32_MAX : n < INT32_MIN ? INT32_MIN : (int32_t)n;
@@ -106,8 +108,8 @@ Autoscaling__V1__Scale *custom_scale_of(struct arena *a, const void *object)
     scale->metadata->uid = meta->uid;
     scale->metadata->resource_version = meta->resource_version;
     scale->metadata->creation_timestamp = meta->creation_timestamp;
-    scale->spec->replicas = replicas_at(root, v->scale.spec_replicas);
-    scale->status->replicas = replicas_at(root, v->scale.status_replicas);
+    scale->spec->replicas = replicas_at(root, v->scale.spec_replicas, SCALE_NO_REPLICAS);
+    scale->status->replicas = replicas_at(root, v->scale.status_replicas, 0);
     yyjson_mut_val *selector =
         *v->scale.label_selector ? custom_path_get(root, v->scale.label_selector) : NULL;
     if (yyjson_mut_is_str(selector))

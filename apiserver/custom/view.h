@@ -11,7 +11,9 @@
 /* All cells by the columns of the definition; false: not a custom object. */
 bool table_print_custom(struct cells *c, const void *object);
 
-/* Scale as the definition maps it; NULL: not a custom object. */
+#define SCALE_NO_REPLICAS INT32_MIN
+
+/* Scale as the definition maps it, its replicas SCALE_NO_REPLICAS when there are none; NULL: not a custom object. */
 Autoscaling__V1__Scale *custom_scale_of(struct arena *a, const void *object);
 /* A copy with other replicas; NULL: not a custom object. */
 void *custom_scaled(struct arena *a, const void *object, int32_t replicas);

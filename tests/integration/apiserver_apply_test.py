@@ -153,12 +153,54 @@ def test_apply_and_its_conflicts(c, _):
     equal((r.code, r.json["data"]), (200, {"l": "2"}))
     twice = yaml + "  l: \"3\"\n"
     r = apply(c, path, twice, "two", query="&dryRun=All")
-    equal((r.code, warnings(r)), (200, ['line 7: key "l" already set in map']))
+    equal((r.code, r.json["data"], warnings(r)), (200, {"l": "3"}, ['line 7: key "l" already set in map']), "the last counts")
     failed(apply(c, path, twice, "two", query="&fieldValidation=Strict"), 400, "BadRequest",
            'error strict decoding patch: error converting YAML to JSON: yaml: unmarshal errors:\n  line 7: key "l" already set in map')
     equal(warnings(apply(c, path, twice, "two", query="&dryRun=All&fieldValidation=Ignore")), [])
     stale = config_map("a", {"l": "4"}, resourceVersion="1")
     equal(apply(c, path, stale, "two").json["reason"], "Conflict")
+
+
+def scale(name, replicas, **meta):
+    return {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": dict(meta, name=name, namespace="default"),
+            "spec": {"replicas": replicas}}
+
+
+def test_scale_is_applied(c, _):
+    path = DEPLOYMENTS + "/sc"
+    equal(apply(c, path, deployment("sc", replicas=1), "one").code, 201)
+    s = failed(apply(c, path + "/scale", scale("sc", 3), "hpa"), 409, "Conflict",
+               'Apply failed with 1 conflict: conflict with "one": .spec.replicas')
+    equal(s["details"]["causes"], [{"reason": "FieldManagerConflict", "message": 'conflict with "one"', "field": ".spec.replicas"}])
+    r = apply(c, path + "/scale", scale("sc", 3), "hpa", force=True)
+    equal((r.code, r.json["kind"], r.json["spec"], r.json["metadata"].get("managedFields")), (200, "Scale", {"replicas": 3}, None))
+    r = c.get(path)
+    equal((r.json["spec"]["replicas"], owners(r)["hpa/Apply/scale"], r.json["metadata"]["generation"]),
+          (3, {"f:spec": {"f:replicas": {}}}, 2))
+    equal([e["apiVersion"] for e in r.json["metadata"]["managedFields"]], ["apps/v1", "apps/v1"])
+    check("f:replicas" not in owners(r)["one/Apply"]["f:spec"], r)
+    before = version(r)
+    equal(version(apply(c, path + "/scale", scale("sc", 3), "hpa")), before, "nothing to do")
+    s = failed(apply(c, path, deployment("sc", replicas=2), "one"), 409, "Conflict",
+               'Apply failed with 1 conflict: conflict with "hpa" with subresource "scale": .spec.replicas')
+    r = apply(c, path, deployment("sc"), "one")  # no longer says how many: they stay
+    equal((r.code, r.json["spec"]["replicas"]), (200, 3))
+    r = c.patch(path + "/scale?fieldManager=kubectl", [{"op": "replace", "path": "/spec/replicas", "value": 5}], "json-patch")
+    equal((r.code, r.json["spec"]), (200, {"replicas": 5}))
+    equal(owners(c.get(path))["kubectl/Update/scale"], {"f:spec": {"f:replicas": {}}})
+    failed(apply(c, path + "/scale", scale("sc", -1), "hpa", force=True), 422, "Invalid",
+           'Scale.autoscaling "sc" is invalid: spec.replicas: Invalid value: -1: must be greater than or equal to 0')
+    failed(apply(c, path + "/scale", scale("other", 1), "hpa", force=True), 400, "BadRequest",
+           "the name of the object (other) does not match the name on the URL (sc)")
+    failed(apply(c, path + "/scale", deployment("sc"), "hpa"), 400, "BadRequest", "invalid object type: apps/v1, Kind=Deployment")
+    failed(apply(c, path + "/scale", scale("sc", 1, uid="x"), "hpa", force=True), 409, "Conflict",
+           'Operation cannot be fulfilled on deployments/scale.apps "sc": Precondition failed: UID in precondition: x, '
+           "UID in object meta: " + r.json["metadata"]["uid"])
+    r = c.patch(path + "/scale", {"spec": {"odd": 1}}, "merge-patch")
+    equal((r.code, warnings(r)), (200, ['unknown field "spec.odd"']))
+    equal(apply(c, path + "/scale", scale("sc", 1, resourceVersion="1"), "hpa", force=True).json["reason"], "Conflict")
+    equal(apply(c, DEPLOYMENTS + "/none/scale", scale("none", 1), "hpa").code, 404)
+    equal(c.request("PATCH", path + "/scale?fieldManager=x", "{}", content_type="text/plain").code, 415)
 
 
 def test_apply_refuses(c, _):

@@ -283,6 +283,15 @@ def test_scale(clients):
     scale = a.get(path() + "/s/scale").json
     scale["spec"]["replicas"] = 11
     failed(a.put(path() + "/s/scale", scale), 422, "Invalid", "spec.replicas: Invalid value: 11: spec.replicas in body should be less than or equal to 10")
+    applied = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "s"}, "spec": {"replicas": 8}}
+    hpa = path() + "/s/scale?fieldManager=hpa&force=true"
+    equal(a.request("PATCH", hpa, json.dumps(applied), content_type="application/apply-patch+yaml").json["spec"], {"replicas": 8})
+    entries = b.get(path() + "/s").json["metadata"]["managedFields"]
+    equal([(e["apiVersion"], e["subresource"], e["fieldsV1"]) for e in entries if e["manager"] == "hpa"],
+          [(GROUP + "/v1", "scale", {"f:spec": {"f:replicas": {}}})])
+    a.patch(path() + "/s", {"spec": {"replicas": None}}, "merge-patch")
+    failed(a.get(path() + "/s/scale"), 500, "InternalError", 'the spec replicas field ".spec.replicas" does not exist')
+    failed(a.patch(path() + "/s/scale", {}, "merge-patch"), 400, "BadRequest", 'the spec replicas field ".spec.replicas" cannot be empty')
     drop(clients)
 
 

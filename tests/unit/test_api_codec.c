@@ -514,6 +514,8 @@ static void check_yaml(struct fixture *f, const char *yaml, const char *want)
 static void test_yaml(void **state)
 {
     struct fixture *f = *state;
+    check_yaml(f, "a: 1\nb: {c: 1, d: 2, c: 3, c: 4}\na: 5\n",
+               "{\"b\":{\"d\":2,\"c\":4},\"a\":5}"); /* of equal keys the last counts */
     check_yaml(f, "a: 1\nb: [x, 'y', \"1\"]\nc: {d: ~, e: yes, f: 'yes', g: no}\n",
                "{\"a\":1,\"b\":[\"x\",\"y\",\"1\"],\"c\":{\"d\":null,\"e\":true,\"f\":\"yes\","
                "\"g\":false}}");

@@ -660,6 +660,109 @@ static void test_sets(void **state)
     arena_free(&a);
 }
 
+/* ---- scale ---- */
+
+static Meta__V1__ObjectMeta *meta_with(struct arena *a, const char *owners)
+{
+    Meta__V1__ObjectMeta *meta = api_new(a, Meta__V1__ObjectMeta);
+    size_t i, max, n;
+    yyjson_val *key, *v;
+    yyjson_obj_foreach (yaml(a, owners), i, max, key, v) {
+        struct str text = str_from(yyjson_get_str(key)), part[4] = {0};
+        for (size_t k = 0; k < 4 && str_split(&text, ' ', &part[k]); k++)
+            ;
+        char *fields = yyjson_val_write(v, 0, &n);
+        Meta__V1__ManagedFieldsEntry *e = api_new(a, Meta__V1__ManagedFieldsEntry);
+        e->manager = arena_strndup(a, part[0].p, part[0].n);
+        e->operation = arena_strndup(a, part[1].p, part[1].n);
+        e->api_version = arena_strndup(a, part[2].p, part[2].n);
+        e->subresource = part[3].n ? arena_strndup(a, part[3].p, part[3].n) : (char *)"";
+        e->fields_type = (char *)"FieldsV1";
+        e->fields_v1 = api_new(a, Meta__V1__FieldsV1);
+        e->fields_v1->has_raw = 1;
+        e->fields_v1->raw = (ProtobufCBinaryData){n, arena_dup(a, fields, n)};
+        free(fields);
+        api_append(a, meta, managed_fields, e);
+    }
+    return meta;
+}
+
+static void check_owners(struct arena *a, const char *what, const Meta__V1__ObjectMeta *meta,
+                         const char *want)
+{
+    struct buf b;
+    size_t n;
+    buf_init(&b);
+    buf_append_char(&b, '{');
+    for (size_t i = 0; i < meta->n_managed_fields; i++) {
+        const Meta__V1__ManagedFieldsEntry *e = meta->managed_fields[i];
+        buf_printf(&b, "%s\"%s %s %s%s%s\":%.*s", i ? "," : "", e->manager, e->operation,
+                   e->api_version, *e->subresource ? " " : "", e->subresource,
+                   (int)e->fields_v1->raw.len, (const char *)e->fields_v1->raw.data);
+    }
+    buf_append_char(&b, '}');
+    char *text = yyjson_val_write(yaml(a, want), 0, &n);
+    assert_json_equal(what, buf_str(&b), str_make(text, n));
+    free(text);
+    buf_free(&b);
+}
+
+#define REPLICAS "{f:spec: {f:replicas: {}}}"
+
+static void test_scale(void **state)
+{
+    static const struct {
+        const char *name, *parent, *as_scale, *scale, *after;
+    } cases[] = {
+        {"owners of the replicas, whatever their version, and nobody else",
+         "{a Apply apps/v1: {f:spec: {f:replicas: {}, f:selector: {}}}, b Update "
+         "apps/v1beta1: " REPLICAS
+         ", c Update apps/v1: {f:spec: {f:selector: {}}}, d Update odd/v1: " REPLICAS "}",
+         "{a Apply autoscaling/v1: " REPLICAS ", b Update autoscaling/v1: " REPLICAS "}",
+         "{a Apply autoscaling/v1: " REPLICAS ", b Update autoscaling/v1: " REPLICAS "}",
+         "{a Apply apps/v1: {f:spec: {f:replicas: {}, f:selector: {}}}, b Update "
+         "apps/v1beta1: " REPLICAS ", c Update apps/v1: {f:spec: {f:selector: {}}}}"},
+        {"who takes them is an owner, and who had them keeps the rest",
+         "{a Apply apps/v1: {f:spec: {f:replicas: {}, f:selector: {}}}, b Update apps/v1: " REPLICAS
+         "}",
+         "{a Apply autoscaling/v1: " REPLICAS ", b Update autoscaling/v1: " REPLICAS "}",
+         "{hpa Apply autoscaling/v1 scale: " REPLICAS "}",
+         "{a Apply apps/v1: {f:spec: {f:selector: {}}}, hpa Apply apps/v1 scale: " REPLICAS "}"},
+        {"shared ones are shared, and the rest of a scale is nobody's",
+         "{a Apply apps/v1: " REPLICAS "}", "{a Apply autoscaling/v1: " REPLICAS "}",
+         "{a Apply autoscaling/v1: " REPLICAS
+         ", hpa Apply autoscaling/v1 scale: {f:spec: {f:replicas: {}}, f:status: {f:replicas: "
+         "{}}}, odd Apply "
+         "autoscaling/v1 scale: {f:status: {f:replicas: {}}}}",
+         "{a Apply apps/v1: " REPLICAS ", hpa Apply apps/v1 scale: " REPLICAS "}"},
+        {"elsewhere in another version",
+         "{a Apply apps/v2: {f:spec: {f:size: {f:count: {}, f:other: {}}}}, b Apply "
+         "apps/v2: " REPLICAS "}",
+         "{a Apply autoscaling/v1: " REPLICAS "}", "{hpa Apply autoscaling/v1 scale: " REPLICAS "}",
+         "{a Apply apps/v2: {f:spec: {f:size: {f:other: {}}}}, b Apply apps/v2: " REPLICAS
+         ", hpa Apply apps/v1 scale: " REPLICAS "}"},
+    };
+    static const struct scale_path paths[] = {{"apps/v1", SCALE_REPLICAS},
+                                              {"apps/v1beta1", SCALE_REPLICAS},
+                                              {"apps/v2", "spec.size.count"},
+                                              {"apps/v3", NULL}};
+    (void)state;
+    struct arena a;
+    struct error err;
+    arena_init(&a);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Meta__V1__ObjectMeta *parent = meta_with(&a, cases[i].parent),
+                             *scale = api_new(&a, Meta__V1__ObjectMeta);
+        assert_int_equal(managed_fields_to_scale(&a, parent, paths, 4, scale, &err), 0);
+        check_owners(&a, cases[i].name, scale, cases[i].as_scale);
+        assert_int_equal(managed_fields_from_scale(&a, meta_with(&a, cases[i].scale), paths, 4,
+                                                   "apps/v1", parent, &err),
+                         0);
+        check_owners(&a, cases[i].name, parent, cases[i].after);
+    }
+    arena_free(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -669,6 +772,7 @@ int main(void)
         cmocka_unit_test(test_versions),
         cmocka_unit_test(test_structs_compare_as_their_trees),
         cmocka_unit_test(test_sets),
+        cmocka_unit_test(test_scale),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -144,7 +144,7 @@ static void test_create(void **state)
          "spec.strategy.rollingUpdate.maxUnavailable: Invalid value: 0: may not be 0 when "
          "`maxSurge` is 0"},
         {DEPLOYMENT, "{\"spec\":{\"strategy\":{\"rollingUpdate\":{\"maxSurge\":\"x%\"}}}}",
-         "spec.strategy.rollingUpdate.maxSurge: Invalid value: x%: a valid"},
+         "spec.strategy.rollingUpdate.maxSurge: Invalid value: \"x%\": a valid"},
         {DEPLOYMENT, "{\"spec\":{\"strategy\":{\"type\":\"Recreate\",\"rollingUpdate\":{}}}}",
          "spec.strategy.rollingUpdate: Forbidden: may not be specified when strategy `type` is "
          "'Recreate'"},
@@ -221,7 +221,7 @@ static void test_update(void **state)
          "spec.completions: Invalid value: 4: field is immutable"},
         {ROLE_BINDING, "{\"roleRef\":{\"name\":\"other\"}}",
          "roleRef: Invalid value: "
-         "{\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":\"Role\",\"name\":\"other\"}: "
+         "{\"APIGroup\":\"rbac.authorization.k8s.io\",\"Kind\":\"Role\",\"Name\":\"other\"}: "
          "cannot change roleRef"},
         {SECRET, "{\"type\":\"x\"}", "type: Invalid value: \"x\": field is immutable"},
     };
