@@ -83,6 +83,8 @@ static void writer_init(struct openapi_writer *w, enum openapi_form form,
     for (int i = 0; i < 3; i++) {
         buf_init(&sections[i]);
         w->document[i] = &sections[i];
+        if (i != OPENAPI_PARAMETERS)
+            buf_reserve(&sections[i], OPENAPI_ROOM);
     }
 }
 

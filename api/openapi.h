@@ -11,6 +11,12 @@
 #include "api/kinds.h"
 #include "base/buf.h"
 
+/*
+ * Reserved at once for a document and its larger parts: so much that malloc maps it, so that what was touched of it
+ * goes back to the system when it is freed (apiserver/main.c sets the threshold).
+ */
+#define OPENAPI_ROOM (4u << 20)
+
 /* A custom resource in one of its served versions. */
 struct openapi_custom {
     /* Group, version, kind, list_kind, plural, verbs, scope and subresources are read. */

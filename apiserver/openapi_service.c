@@ -6,13 +6,13 @@
 #include "base/gzip.h"
 #include "base/map.h"
 #include "base/mem.h"
-#include <malloc.h>
 #include <openssl/sha.h>
 #include <pthread.h>
 #include <time.h>
 
 #define HASH_SIZE (2 * SHA256_DIGEST_LENGTH + 1)
-#define EXPANDED_MAX (256u << 20)
+#define PLAIN_PIECE (16u << 10)
+#define PLAIN_QUEUE (128u << 10) /* waits for a slow peer */
 #define JSON_TYPE "application/json"
 #define V2_PROTOBUF "application/com.github.proto-openapi.spec.v2.v1+protobuf"
 /* What old clients ask for; they are answered with the newer name, as by others. */
@@ -22,7 +22,8 @@
 struct document {
     char hash[HASH_SIZE];
     struct blob *body; /* compressed; NULL: only the hash is known */
-    bool built_in;     /* custom resources have no part in it */
+    size_t plain_len;
+    bool built_in; /* custom resources have no part in it */
 };
 
 struct openapi_service {
@@ -133,6 +134,7 @@ static struct document *get(struct making *m, const char *name, bool body,
         return d;
     struct buf b;
     buf_init(&b);
+    buf_reserve(&b, OPENAPI_ROOM);
     if (write_document(m, name, customs, &b)) {
         unsigned char sum[SHA256_DIGEST_LENGTH];
         if (!d) {
@@ -148,6 +150,7 @@ static struct document *get(struct making *m, const char *name, bool body,
             buf_init(&small);
             gzip_compress(buf_str(&b), GZIP_SMALL, &small);
             d->body = blob_from(small.data, small.len);
+            d->plain_len = b.len;
             buf_free(&small);
         }
     }
@@ -178,10 +181,16 @@ static void forget(struct openapi_service *s)
     }
 }
 
-/* The document's body (one reference) and hash; NULL: there is none. */
-static struct blob *take(struct openapi_service *s, const char *name, char hash[HASH_SIZE])
+/* What an answer needs of a document. */
+struct taken {
+    struct blob *body; /* one reference; NULL: there is no such document */
+    size_t plain_len;
+    char hash[HASH_SIZE];
+};
+
+static struct taken take(struct openapi_service *s, const char *name)
 {
-    struct blob *body = NULL;
+    struct taken t = {0};
     pthread_mutex_lock(&s->lock);
     uint64_t now = s->source.generation ? s->source.generation(s->source.ctx) : 0;
     if (now != s->generation)
@@ -195,14 +204,14 @@ static struct blob *take(struct openapi_service *s, const char *name, char hash[
         else
             make_one(&m, NULL);
         d = m.found ? map_get(&s->documents, str_from(name)) : NULL;
-        malloc_trim(0); /* a document takes megabytes while it is made */
     }
     if (d) {
-        body = blob_ref(d->body);
-        memcpy(hash, d->hash, HASH_SIZE);
+        t.body = blob_ref(d->body);
+        t.plain_len = d->plain_len;
+        memcpy(t.hash, d->hash, HASH_SIZE);
     }
     pthread_mutex_unlock(&s->lock);
-    return body;
+    return t;
 }
 
 /* ---- answering ---- */
@@ -231,11 +240,68 @@ static const char *in_a_year(struct arena *a)
     return arena_strdup(a, text);
 }
 
-static void send_body(struct rest *rq, struct blob *body, const char *hash, const char *type,
-                      bool immutable)
+/* A document on its way to a peer that takes no gzip: expanded as the peer takes it. */
+struct plain_answer {
+    struct http_exchange *x;
+    struct blob *body;
+    struct gunzip *gunzip;
+};
+
+static void plain_end(struct plain_answer *p, bool whole)
 {
-    const char *etag = arena_printf(rq->a, "\"%s\"", hash);
-    struct http_header h[6];
+    struct http_exchange *x = p->x;
+    gunzip_free(p->gunzip);
+    blob_unref(p->body);
+    x->on_drain = NULL;
+    x->on_close = NULL;
+    if (whole)
+        http_stream_end(x, NULL, 0);
+    else
+        http_abort(x);
+}
+
+static void plain_go_on(struct plain_answer *p)
+{
+    char piece[PLAIN_PIECE];
+    while (http_stream_queued(p->x) < PLAIN_QUEUE) {
+        ssize_t n = gunzip_read(p->gunzip, piece, sizeof piece);
+        if (n <= 0) {
+            plain_end(p, n == 0);
+            return;
+        }
+        http_stream_write(p->x, str_make(piece, (size_t)n));
+    }
+}
+
+static void plain_drain(struct http_exchange *x)
+{
+    struct rest *rq = x->user;
+    plain_go_on(rq->op);
+}
+
+static void plain_close(struct http_exchange *x)
+{
+    struct rest *rq = x->user;
+    plain_end(rq->op, false);
+}
+
+static void send_plain(struct rest *rq, const struct taken *t, struct http_header *h, size_t n)
+{
+    struct plain_answer *p = arena_new(rq->a, struct plain_answer);
+    const char *length = arena_printf(rq->a, "%zu", t->plain_len);
+    h[n++] = (struct http_header){STR("content-length"), str_from(length)};
+    *p = (struct plain_answer){rq->x, blob_ref(t->body), gunzip_new(blob_str(t->body))};
+    rq->op = p;
+    http_stream_start(rq->x, 200, h, n);
+    rq->x->on_drain = plain_drain;
+    rq->x->on_close = plain_close;
+    plain_go_on(p);
+}
+
+static void send_body(struct rest *rq, const struct taken *t, const char *type, bool immutable)
+{
+    const char *etag = arena_printf(rq->a, "\"%s\"", t->hash);
+    struct http_header h[7];
     size_t n = 0;
     h[n++] = (struct http_header){STR("content-type"), str_from(type)};
     h[n++] = (struct http_header){STR("etag"), str_from(etag)};
@@ -252,16 +318,10 @@ static void send_body(struct rest *rq, struct blob *body, const char *hash, cons
     rq->code = 200;
     if (negotiate_gzip(http_header_get(rq->x, "accept-encoding"))) {
         h[n++] = (struct http_header){STR("content-encoding"), STR("gzip")};
-        http_respond_blob(rq->x, 200, h, n, body);
-        return;
+        http_respond_blob(rq->x, 200, h, n, t->body);
+    } else {
+        send_plain(rq, t, h, n);
     }
-    struct buf plain;
-    buf_init(&plain);
-    if (gzip_expand(blob_str(body), EXPANDED_MAX, &plain))
-        http_respond(rq->x, 200, h, n, buf_str(&plain));
-    else
-        rest_status(rq, status_internal(rq->a, "OpenAPI document cannot be expanded"));
-    buf_free(&plain);
 }
 
 static void not_acceptable(struct rest *rq)
@@ -296,15 +356,14 @@ static int v2_form(struct str accept)
 
 static void serve_v2(struct openapi_service *s, struct rest *rq)
 {
-    char hash[HASH_SIZE];
     int form = v2_form(http_header_get(rq->x, "accept"));
     if (form < 0) {
         not_acceptable(rq);
         return;
     }
-    struct blob *body = take(s, form ? "v2.protobuf" : "v2", hash);
-    send_body(rq, body, hash, form ? V2_PROTOBUF : JSON_TYPE, false);
-    blob_unref(body);
+    struct taken t = take(s, form ? "v2.protobuf" : "v2");
+    send_body(rq, &t, form ? V2_PROTOBUF : JSON_TYPE, false);
+    blob_unref(t.body);
 }
 
 static bool accepts_json(struct str accept)
@@ -329,25 +388,25 @@ static void redirect(struct rest *rq, const char *name, const char *hash)
 
 static void serve_v3(struct openapi_service *s, struct rest *rq, const char *name)
 {
-    char hash[HASH_SIZE];
     bool index = !*name;
+    struct taken t = {0};
     if (!accepts_json(http_header_get(rq->x, "accept"))) {
         not_acceptable(rq);
         return;
     }
     /* The names of other documents are no paths of v3. */
     bool other = strchr(name, '.') == NULL && (strcmp(name, "v2") == 0 || strcmp(name, "v3") == 0);
-    struct blob *body =
-        other || strcmp(name, "v2.protobuf") == 0 ? NULL : take(s, index ? "v3" : name, hash);
+    if (!other && strcmp(name, "v2.protobuf") != 0)
+        t = take(s, index ? "v3" : name);
     const char *wanted = query_get(rq->a, rq->info.query, "hash");
     bool named = !index && wanted && *wanted;
-    if (!body)
+    if (!t.body)
         rest_status(rq, status_path_not_found(rq->a));
-    else if (named && strcmp(wanted, hash) != 0)
-        redirect(rq, name, hash);
+    else if (named && strcmp(wanted, t.hash) != 0)
+        redirect(rq, name, t.hash);
     else
-        send_body(rq, body, hash, JSON_TYPE, named);
-    blob_unref(body);
+        send_body(rq, &t, JSON_TYPE, named);
+    blob_unref(t.body);
 }
 
 bool openapi_service_serve(struct openapi_service *s, struct rest *rq)

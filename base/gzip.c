@@ -64,22 +64,37 @@ void gzip_compress(struct str in, int level, struct buf *out)
     gzip_free(g);
 }
 
-bool gzip_expand(struct str in, size_t max, struct buf *out)
+struct gunzip {
+    z_stream z;
+    int rc;
+};
+
+struct gunzip *gunzip_new(struct str in)
 {
-    z_stream z = {.next_in = (Bytef *)(uintptr_t)in.p, .avail_in = (uInt)in.n};
-    if (in.n > UINT32_MAX || inflateInit2(&z, WINDOW_GZIP) != Z_OK)
-        return false;
-    size_t before = out->len;
-    int rc = Z_OK;
-    while (rc == Z_OK && out->len - before <= max) {
-        char *room = buf_reserve(out, PIECE);
-        if (!room)
-            break;
-        z.next_out = (Bytef *)room;
-        z.avail_out = PIECE;
-        rc = inflate(&z, Z_NO_FLUSH);
-        out->len += PIECE - z.avail_out;
-    }
-    inflateEnd(&z);
-    return rc == Z_STREAM_END && out->len - before <= max;
+    struct gunzip *g = mem_zalloc(sizeof *g);
+    assert(in.n <= UINT32_MAX);
+    g->z.next_in = (Bytef *)(uintptr_t)in.p;
+    g->z.avail_in = (uInt)in.n;
+    int rc = inflateInit2(&g->z, WINDOW_GZIP);
+    assert(rc == Z_OK); /* as in gzip_new */
+    (void)rc;
+    return g;
+}
+
+void gunzip_free(struct gunzip *g)
+{
+    if (!g)
+        return;
+    inflateEnd(&g->z);
+    mem_free(g);
+}
+
+ssize_t gunzip_read(struct gunzip *g, char *out, size_t room)
+{
+    assert(room > 0 && room <= UINT32_MAX);
+    g->z.next_out = (Bytef *)out;
+    g->z.avail_out = (uInt)room;
+    while (g->rc == Z_OK && g->z.avail_out)
+        g->rc = inflate(&g->z, Z_NO_FLUSH);
+    return g->rc == Z_OK || g->rc == Z_STREAM_END ? (ssize_t)(room - g->z.avail_out) : -1;
 }
