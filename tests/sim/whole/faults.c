@@ -128,8 +128,10 @@ static int observed_apply(void *ctx, const struct raft_apply_batch *batch, struc
     struct raft_apply_batch b = *batch;
     for (size_t i = 0; i < b.apply_len; i++) {
         oracle_entry(m, &b.apply[i].entry);
-        if (b.apply[i].config)
-            oracle_config(m, b.apply[i].entry.index, b.apply[i].config);
+        if (!b.apply[i].config)
+            continue;
+        oracle_config(m, b.apply[i].entry.index, b.apply[i].config);
+        m->promised.change = b.apply[i].entry.index;
     }
     struct raft_apply *copy = NULL;
     if (planted(FAULT_APPLY_DIFFERS) && b.apply_len) {
@@ -222,6 +224,11 @@ static void check_promises(const struct member *m, const struct raft_boot *boot)
                "%llu (term %llu)",
                m->number, (unsigned long long)boot->last_index, (unsigned long long)last_term,
                (unsigned long long)m->promised.last, (unsigned long long)m->promised.last_term);
+    if (boot->hard.commit < m->promised.change)
+        broken("member %u has applied the change of membership %llu, and comes back with %llu "
+               "committed",
+               m->number, (unsigned long long)m->promised.change,
+               (unsigned long long)boot->hard.commit);
     if (boot->applied && (boot->applied >= O.indexes.len))
         broken("member %u comes back with entry %llu applied, which nobody has applied", m->number,
                (unsigned long long)boot->applied);

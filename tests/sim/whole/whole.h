@@ -130,6 +130,7 @@ struct member {
     struct raft *raft;
     struct { /* what it has reported to be durable (faults.c) */
         uint64_t last, last_term, term, vote;
+        uint64_t change; /* of membership, the last it has applied: the others may go by that */
     } promised;
     struct list listeners, streams; /* net.c */
     VEC(void *) envs; /* LMDB's open environments: their mappings outlive a crash else */
