@@ -185,6 +185,8 @@ static inline void put_char(struct buf *out, char c)
 /* Quoted, with Go's escapes (<, >, & and U+2028/9 included). */
 void emit_string(struct buf *out, struct str s);
 void emit_i64(struct buf *out, int64_t v);
+/* In decimal, within `text`. */
+struct str i64_text(char text[24], int64_t v);
 void emit_double(struct buf *out, double v);
 void emit_base64(struct buf *out, struct str s);
 /* RFC 3339 or null. */

@@ -28,23 +28,51 @@ static const char escapes[256] = {
     [31] = 1,
 };
 
+#ifdef __SSE2__
+/* Which of 16 bytes need an escape, or may: a bit each. */
+static unsigned suspects(__m128i v)
+{
+    const __m128i control = _mm_set1_epi8(0x1f), two = _mm_set1_epi8(2), four = _mm_set1_epi8(4);
+    __m128i bad = _mm_cmpeq_epi8(_mm_min_epu8(v, control), v);
+    bad = _mm_or_si128(bad, _mm_cmpeq_epi8(_mm_or_si128(v, two), _mm_set1_epi8('>')));  /* and < */
+    bad = _mm_or_si128(bad, _mm_cmpeq_epi8(_mm_or_si128(v, four), _mm_set1_epi8('&'))); /* and " */
+    bad = _mm_or_si128(bad, _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+    bad = _mm_or_si128(bad, _mm_cmpeq_epi8(v, _mm_set1_epi8((char)0xe2)));
+    return (unsigned)_mm_movemask_epi8(bad);
+}
+
+/* Up to 16 bytes in a vector, some of them twice: loads that overlap in place of a loop over the rest. */
+static __m128i load_short(const char *p, size_t n)
+{
+    if (n >= 8) {
+        __m128i low = _mm_loadl_epi64((const __m128i *)(const void *)p);
+        return _mm_unpacklo_epi64(low, _mm_loadl_epi64((const __m128i *)(const void *)(p + n - 8)));
+    }
+    if (n >= 4) {
+        int low, high;
+        memcpy(&low, p, 4);
+        memcpy(&high, p + n - 4, 4);
+        return _mm_set_epi32(low, high, low, high);
+    }
+    char few[4] = {p[0], p[n / 2], p[n - 1], p[0]};
+    int all;
+    memcpy(&all, few, 4);
+    return _mm_set1_epi32(all);
+}
+#endif
+
 /* Length of the front of s that needs no escape. */
 static size_t plain_length(struct str s)
 {
     size_t i = 0;
 #ifdef __SSE2__
-    const __m128i space = _mm_set1_epi8(0x20), flip = _mm_set1_epi8((char)0x80);
     for (; i + 16 <= s.n; i += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(s.p + i));
-        /* unsigned comparison: both sides moved by 128 */
-        __m128i bad = _mm_cmplt_epi8(_mm_xor_si128(v, flip), _mm_xor_si128(space, flip));
-        static const char specials[] = {'"', '\\', '<', '>', '&', (char)0xe2};
-        for (size_t k = 0; k < sizeof specials; k++)
-            bad = _mm_or_si128(bad, _mm_cmpeq_epi8(v, _mm_set1_epi8(specials[k])));
-        int mask = _mm_movemask_epi8(bad);
+        unsigned mask = suspects(_mm_loadu_si128((const __m128i *)(const void *)(s.p + i)));
         if (mask)
-            return i + (size_t)__builtin_ctz((unsigned)mask);
+            return i + (size_t)__builtin_ctz(mask);
     }
+    if (i < s.n && !suspects(load_short(s.p + i, s.n - i)))
+        return s.n;
 #endif
     while (i < s.n && !escapes[(uint8_t)s.p[i]] && (uint8_t)s.p[i] != 0xe2)
         i++;
@@ -78,27 +106,46 @@ static size_t emit_escaped(struct buf *out, struct str s)
 
 void emit_string(struct buf *out, struct str s)
 {
+    size_t n = plain_length(s);
+    if (n == s.n && has_room(out, n + 2)) { /* as nearly every string */
+        char *p = out->data + out->len;
+        *p++ = '"';
+        if (n)
+            memcpy(p, s.p, n);
+        p[n] = '"';
+        out->len += n + 2;
+        return;
+    }
     put_char(out, '"');
-    while (s.n) {
-        size_t n = plain_length(s);
+    for (;;) {
         put(out, s.p, n);
         if (n < s.n)
             n += emit_escaped(out, str_make(s.p + n, s.n - n));
         s = str_make(s.p + n, s.n - n);
+        if (!s.n)
+            break;
+        n = plain_length(s);
     }
     put_char(out, '"');
 }
 
-void emit_i64(struct buf *out, int64_t v)
+struct str i64_text(char text[24], int64_t v)
 {
-    char text[24], *p = text + sizeof text;
+    char *end = text + 24, *p = end;
     uint64_t u = v < 0 ? 0 - (uint64_t)v : (uint64_t)v;
     do {
         *--p = (char)('0' + u % 10);
     } while (u /= 10);
     if (v < 0)
         *--p = '-';
-    put(out, p, (size_t)(text + sizeof text - p));
+    return str_make(p, (size_t)(end - p));
+}
+
+void emit_i64(struct buf *out, int64_t v)
+{
+    char text[24];
+    struct str digits = i64_text(text, v);
+    put(out, digits.p, digits.n);
 }
 
 /* The shortest text that reads back the same; exponents below 1e-6 and from 1e21 on, as Go. */

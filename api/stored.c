@@ -476,8 +476,7 @@ int stored_answer(const struct resource *r, struct str stored, int64_t revision,
     bool same = str_eqz(e.kind, r->kind) && str_eqz(e.api_version, r->api_version);
     if (same && level_is_current(&e)) {
         char version[24];
-        int n = snprintf(version, sizeof version, "%lld", (long long)revision);
-        rc = answer_fast(schema_get(r->message), &e, str_make(version, (size_t)n), media, form,
+        rc = answer_fast(schema_get(r->message), &e, i64_text(version, revision), media, form,
                          in_list, out);
         if (rc == 0)
             return 0;

@@ -158,6 +158,31 @@ static void parse_resource(struct arena *a, char **part, size_t n, struct reques
         r->verb_str = verb_name(r->verb);
 }
 
+/* The segments of a path, empty ones left out. `parts` has room for PATH_PARTS_MAX. Returns how many; <0: error. */
+static int split_path(struct arena *a, struct str path, char **parts, struct error *err)
+{
+    int n = 0;
+    struct str rest = path, seg;
+    bool escaped = str_find_char(path, '%') >= 0;
+    char *copy = escaped ? NULL : arena_strndup(a, path.p, path.n);
+    while (rest.n && str_split(&rest, '/', &seg)) {
+        if (seg.n == 0)
+            continue;
+        if (n == PATH_PARTS_MAX)
+            return error_set(err, ERR_INVALID, "path: more than %d segments", PATH_PARTS_MAX);
+        if (escaped) {
+            parts[n] = decode(a, seg, false);
+        } else { /* cut up in place */
+            parts[n] = copy + (seg.p - path.p);
+            parts[n][seg.n] = 0;
+        }
+        if (!parts[n])
+            return error_set(err, ERR_INVALID, "path: bad percent escape");
+        n++;
+    }
+    return n;
+}
+
 int request_info_parse(struct arena *a, struct str method, struct str path, struct str query,
                        struct request_info *out, struct error *err)
 {
@@ -178,18 +203,10 @@ int request_info_parse(struct arena *a, struct str method, struct str path, stru
     out->verb_str = verb;
 
     char *part[PATH_PARTS_MAX];
-    size_t n = 0;
-    struct str rest = path, seg;
-    while (rest.n && str_split(&rest, '/', &seg)) {
-        if (seg.n == 0)
-            continue;
-        if (n == PATH_PARTS_MAX)
-            return error_set(err, ERR_INVALID, "path: more than %d segments", PATH_PARTS_MAX);
-        part[n] = decode(a, seg, false);
-        if (!part[n])
-            return error_set(err, ERR_INVALID, "path: bad percent escape");
-        n++;
-    }
+    int parts = split_path(a, path, part, err);
+    if (parts < 0)
+        return parts;
+    size_t n = (size_t)parts;
     size_t skip;
     if (n >= 3 && strcmp(part[0], "api") == 0) {
         skip = 2;

@@ -3,6 +3,7 @@
  */
 #include "apiserver/rest.h"
 #include "api/custom.h"
+#include "apiserver/answer_cache.h"
 #include "apiserver/table.h"
 #include "base/gzip.h"
 #include "base/mem.h"
@@ -14,31 +15,39 @@
 
 /* ---- answering ---- */
 
-/* A UUID without a system call: it names a request in logs, nothing more. */
-static char *audit_id(struct rest *rq)
+static char *put_hex(char *to, uint64_t bits, unsigned n)
 {
     static const char digits[] = "0123456789abcdef";
-    char *out = arena_alloc(rq->a, 37);
-    uint64_t bits[2] = {rng_next(&rq->worker->rng), rng_next(&rq->worker->rng)};
-    for (size_t i = 0, k = 0; i < 36; i++) {
-        if (i == 8 || i == 13 || i == 18 || i == 23) {
-            out[i] = '-';
-            continue;
-        }
-        out[i] = digits[bits[k / 16] >> (k % 16 * 4) & 15];
-        k++;
+    while (n--) {
+        *to++ = digits[bits & 15];
+        bits >>= 4;
     }
-    out[14] = '4';
-    out[19] = digits[8 + (bits[1] & 3)];
-    out[36] = 0;
-    return out;
+    return to;
+}
+
+/* A UUID without a system call: it names a request in logs, nothing more. */
+static struct str audit_id(struct rest *rq)
+{
+    char *out = arena_alloc(rq->a, 36), *p = out;
+    uint64_t first = rng_next(&rq->worker->rng), last = rng_next(&rq->worker->rng);
+    p = put_hex(p, first, 8);
+    *p++ = '-';
+    p = put_hex(p, first >> 32, 4);
+    *p++ = '-';
+    *p++ = '4'; /* the version of random ones */
+    p = put_hex(p, first >> 48, 3);
+    *p++ = '-';
+    p = put_hex(p, 8 | (last & 3), 1); /* and the variant */
+    p = put_hex(p, last >> 2, 3);
+    *p++ = '-';
+    p = put_hex(p, last >> 16, 12);
+    return str_make(out, 36);
 }
 
 static size_t common_headers(struct rest *rq, const char *content_type, struct http_header *h)
 {
     size_t n = 0;
-    char *audit = audit_id(rq);
-    h[n++] = (struct http_header){STR("audit-id"), str_from(audit)};
+    h[n++] = (struct http_header){STR("audit-id"), audit_id(rq)};
     h[n++] = (struct http_header){STR("cache-control"), STR("no-cache, private")};
     h[n++] = (struct http_header){STR("content-type"), str_from(content_type)};
     for (size_t i = 0; i < rq->warnings_len; i++)
@@ -196,30 +205,62 @@ void rest_object(struct rest *rq, int code, const void *object)
     buf_free(&b);
 }
 
-void rest_stored(struct rest *rq, int code, struct str stored, int64_t revision)
+#define TEXT_KEPT_MAX (64u << 10)
+
+/* Into `b`, as the request wants it; <0: answered with the error. */
+static int write_stored(struct rest *rq, struct str stored, int64_t revision, struct buf *b)
 {
-    struct buf b;
     struct error err;
     int rc;
+    enum media media = rq->accept.media == MEDIA_PROTOBUF ? MEDIA_PROTOBUF : MEDIA_JSON;
+    buf_clear(b);
+    if (rq->accept.transform == TRANSFORM_TABLE) {
+        rc = table_write_object(rq->r, stored, revision, table_options(rq), b, &err);
+    } else {
+        buf_reserve(b, stored.n + stored.n / 2 + 512);
+        rc = stored_answer(rq->r, stored, revision, media,
+                           rq->accept.transform == TRANSFORM_METADATA ? FORM_METADATA : FORM_FULL,
+                           false, b, &err);
+    }
+    if (rc < 0)
+        rest_status(rq, status_internal(rq->a, "%s", err.message));
+    return rc;
+}
+
+void rest_stored(struct rest *rq, int code, struct str stored, int64_t revision)
+{
+    struct buf *b = &rq->worker->text;
     if (rq->accept.transform == TRANSFORM_METADATA && rq->accept.as_list) {
         rest_status(rq, status_wrong_form(rq, false));
         return;
     }
-    buf_init(&b);
-    enum media media = rq->accept.media == MEDIA_PROTOBUF ? MEDIA_PROTOBUF : MEDIA_JSON;
-    if (rq->accept.transform == TRANSFORM_TABLE)
-        rc = table_write_object(rq->r, stored, revision, table_options(rq), &b, &err);
-    else {
-        buf_reserve(&b, stored.n + stored.n / 2 + 512);
-        rc = stored_answer(rq->r, stored, revision, media,
-                           rq->accept.transform == TRANSFORM_METADATA ? FORM_METADATA : FORM_FULL,
-                           false, &b, &err);
+    if (write_stored(rq, stored, revision, b) == 0)
+        rest_json_or_wire(rq, code, b);
+    if (b->cap > TEXT_KEPT_MAX)
+        buf_free(b);
+}
+
+void rest_pair(struct rest *rq, const struct kv_pair *pair)
+{
+    struct worker *w = rq->worker;
+    struct buf *b = &w->text;
+    struct str text;
+    bool plain = rq->accept.media == MEDIA_JSON && rq->accept.transform == TRANSFORM_NONE &&
+                 !rq->pretty && !rq->r->custom;
+    if (!plain) {
+        rest_stored(rq, 200, pair->value, pair->mod_rev);
+        return;
     }
-    if (rc < 0)
-        rest_status(rq, status_internal(rq->a, "%s", err.message));
-    else
-        rest_json_or_wire(rq, code, &b);
-    buf_free(&b);
+    if (!answer_cache_get(w->answers, rq->r, pair->key, pair->mod_rev, &text)) {
+        if (write_stored(rq, pair->value, pair->mod_rev, b) < 0)
+            return;
+        buf_append_char(b, '\n');
+        text = buf_str(b);
+        answer_cache_put(w->answers, rq->r, pair->key, pair->mod_rev, text);
+    }
+    rest_respond(rq, 200, media_type(MEDIA_JSON), text);
+    if (b->cap > TEXT_KEPT_MAX)
+        buf_free(b);
 }
 
 void rest_warn(struct rest *rq, const char *text)

@@ -57,6 +57,8 @@ void rest_status(struct rest *rq, const struct status *s);
 void rest_object(struct rest *rq, int code, const void *object);
 /* A stored object in the negotiated form. */
 void rest_stored(struct rest *rq, int code, struct str stored, int64_t revision);
+/* The answer to a GET of what was read: 200 and the object in the negotiated form. */
+void rest_pair(struct rest *rq, const struct kv_pair *pair);
 /* An encoded answer in *b: JSON (re-written as YAML or indented when asked for) or an envelope. */
 void rest_json_or_wire(struct rest *rq, int code, struct buf *b);
 /* Headers of a streamed answer; writes what content_type says. */

@@ -13,7 +13,7 @@ static void get_ready(struct rest *rq)
     else if (rc == 0)
         rest_status(rq, status_not_found(rq->a, &rq->about));
     else
-        rest_stored(rq, 200, pair.value, pair.mod_rev);
+        rest_pair(rq, &pair);
 }
 
 void rest_get(struct rest *rq)

@@ -6,6 +6,7 @@
 #include "apiserver/admission/admission.h"
 #include "apiserver/admission/quota.h"
 #include "apiserver/allocator.h"
+#include "apiserver/answer_cache.h"
 #include "apiserver/custom/registry.h"
 #include "apiserver/authn_stored.h"
 #include "apiserver/discovery.h"
@@ -446,6 +447,8 @@ static void worker_open(void *arg)
     list_init(&w->event_lease.waiting);
     rest_barrier_init(w);
     rng_seed(&w->rng, random_u64());
+    buf_init(&w->text);
+    w->answers = answer_cache_new();
     w->hubs = watch_hubs_new(w);
     w->lists = list_cache_new(w->loop);
     w->cache = object_cache_new(w->server->kv, w->loop);
@@ -467,6 +470,8 @@ static void worker_close(void *arg)
     watch_hubs_free(w->hubs);
     list_cache_free(w->lists);
     object_cache_free(w->cache);
+    buf_free(&w->text);
+    answer_cache_free(w->answers);
     quota_turns_free(w->quota_turns);
 }
 

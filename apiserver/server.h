@@ -89,7 +89,9 @@ struct worker {
     struct quota_turns *quota_turns; /* writes that wait for a quota (admission/quota.h) */
     struct event_lease event_lease;
     struct read_barrier barrier;
-    struct rng rng;           /* for ids that need not be secret */
+    struct rng rng;  /* for ids that need not be secret */
+    struct buf text; /* the answer that is being written: rest_stored */
+    struct answer_cache *answers;
     struct map *node_clients; /* "host:port" → struct http_client, made on demand */
 };
 

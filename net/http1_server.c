@@ -306,15 +306,6 @@ static char *put(char *to, struct str s)
     return to + s.n;
 }
 
-static struct str decimal(char digits[24], uint64_t v)
-{
-    char *p = digits + 24;
-    do {
-        *--p = (char)('0' + v % 10);
-    } while (v /= 10);
-    return str_make(p, (size_t)(digits + 24 - p));
-}
-
 static void write_header(struct stream *s, struct str name, struct str value)
 {
     char line[256], *p = line;
@@ -337,10 +328,10 @@ static void write_header(struct stream *s, struct str name, struct str value)
 
 static void write_status_line(struct stream *s, int status, const char *date)
 {
-    char line[160], digits[24], *p = line;
+    char line[160], digits[HTTP_DECIMAL_MAX], *p = line;
     struct str text = str_from(http_status_text(status));
     p = put(p, STR("HTTP/1.1 "));
-    p = put(p, decimal(digits, (unsigned)status));
+    p = put(p, http_decimal(digits, (unsigned)status));
     *p++ = ' ';
     p = put(p, str_slice(text, 0, MIN(text.n, 64)));
     p = put(p, STR("\r\ndate: "));
@@ -379,8 +370,8 @@ static void h1_start(struct exchange *x, int status, const struct http_header *h
     write_status_line(s, status, http_date(x->worker));
     write_headers(s, headers, headers_len);
     if (!own_length && content_length >= 0) {
-        char digits[24];
-        write_header(s, STR("content-length"), decimal(digits, (uint64_t)content_length));
+        char digits[HTTP_DECIMAL_MAX];
+        write_header(s, STR("content-length"), http_decimal(digits, (uint64_t)content_length));
     }
     if (h->chunked)
         write_header(s, STR("transfer-encoding"), STR("chunked"));

@@ -44,16 +44,18 @@ static bool pseudo_header(struct http2_rules *r, struct str name, struct str val
     return true;
 }
 
+static bool of_connection(struct str name)
+{
+    return str_eq(name, STR("connection")) || str_eq(name, STR("proxy-connection")) ||
+           str_eq(name, STR("keep-alive")) || str_eq(name, STR("upgrade")) ||
+           str_eq(name, STR("transfer-encoding"));
+}
+
 static bool field_valid(struct str name, struct str value)
 {
-    static const char *const of_connections[] = {"connection", "proxy-connection", "keep-alive",
-                                                 "upgrade", "transfer-encoding"};
     if (!nghttp2_check_header_name(bytes(name), name.n) ||
-        !nghttp2_check_header_value(bytes(value), value.n))
+        !nghttp2_check_header_value(bytes(value), value.n) || of_connection(name))
         return false;
-    for (size_t i = 0; i < ARRAY_LEN(of_connections); i++)
-        if (str_eqz(name, of_connections[i]))
-            return false;
     return !str_eq(name, STR("te")) || str_ieq(value, STR("trailers"));
 }
 

@@ -351,6 +351,15 @@ static bool belongs_to_connection(struct str name)
            str_eq(name, STR("keep-alive")) || str_eq(name, STR("upgrade"));
 }
 
+/* A value that is another each time would only push those that come again out of the table of HPACK. */
+static nghttp2_nv answer_nv(const struct http_header *header)
+{
+    nghttp2_nv nv = make_nv(header->name, header->value);
+    if (str_eq(header->name, STR("audit-id")))
+        nv.flags |= NGHTTP2_NV_FLAG_NO_INDEX;
+    return nv;
+}
+
 static size_t add_nvs(nghttp2_nv *nv, const struct http_header *headers, size_t headers_len)
 {
     size_t n = 0;
@@ -359,7 +368,7 @@ static size_t add_nvs(nghttp2_nv *nv, const struct http_header *headers, size_t 
             log_error("net", "answer header with a control character dropped name=%.*s",
                       STR_ARG(headers[i].name));
         else if (!belongs_to_connection(headers[i].name))
-            nv[n++] = make_nv(headers[i].name, headers[i].value);
+            nv[n++] = answer_nv(&headers[i]);
     }
     return n;
 }
@@ -376,18 +385,16 @@ static void h2_start(struct exchange *x, int status, const struct http_header *h
 {
     struct h2 *h = x->conn->state;
     nghttp2_nv nv[64];
-    char status_text[8], length_text[24];
+    char status_text[HTTP_DECIMAL_MAX], length_text[HTTP_DECIMAL_MAX];
     size_t n = 0;
     struct str date = str_from(http_date(x->worker));
-    snprintf(status_text, sizeof status_text, "%03d", status);
-    nv[n++] = make_nv(STR(":status"), str_from(status_text));
+    nv[n++] = make_nv(STR(":status"), http_decimal(status_text, (unsigned)status));
     n += add_nvs(nv + n, headers, MIN(headers_len, ARRAY_LEN(nv) - 3));
     if (!x->no_date)
         nv[n++] = make_nv(STR("date"), date);
-    if (content_length >= 0) {
-        snprintf(length_text, sizeof length_text, "%lld", (long long)content_length);
-        nv[n++] = make_nv(STR("content-length"), str_from(length_text));
-    }
+    if (content_length >= 0)
+        nv[n++] =
+            make_nv(STR("content-length"), http_decimal(length_text, (uint64_t)content_length));
     nghttp2_data_provider body = {.source.ptr = x, .read_callback = read_body};
     x->progress_ms = loop_now_ms(x->worker->loop);
     int rc = nghttp2_submit_response(h->session, x->stream_id, nv, n, last ? NULL : &body);

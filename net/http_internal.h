@@ -194,6 +194,9 @@ void exchange_release(struct exchange *x);
 /* http_text.c */
 /* Is this a valid header value (no control characters)? */
 bool http_value_valid(struct str value);
+#define HTTP_DECIMAL_MAX 20
+/* In decimal, within `digits`. */
+struct str http_decimal(char digits[HTTP_DECIMAL_MAX], uint64_t v);
 bool http_token_valid(struct str name);
 
 #endif

@@ -104,14 +104,37 @@ struct str http_query_get(struct http_exchange *x, const char *name)
     return STR_NONE;
 }
 
+struct str http_decimal(char digits[HTTP_DECIMAL_MAX], uint64_t v)
+{
+    char *end = digits + HTTP_DECIMAL_MAX, *p = end;
+    do {
+        *--p = (char)('0' + v % 10);
+    } while (v /= 10);
+    return str_make(p, (size_t)(end - p));
+}
+
+#define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
+
+/* Has one of eight bytes a value below `least` (at most 128), or may it, next to one that has? */
+static bool any_below(uint64_t v, unsigned char least)
+{
+    return (v - EACH_BYTE(least)) & ~v & EACH_BYTE(0x80);
+}
+
 bool http_value_valid(struct str value)
 {
-    unsigned bad = 0; /* without a branch in the loop, which the compiler makes wide */
-    for (size_t i = 0; i < value.n; i++) {
-        unsigned char c = (unsigned char)value.p[i];
-        bad |= ((unsigned)(c < 0x20) & (unsigned)(c != '\t')) | (unsigned)(c == 0x7f);
+    size_t i = 0;
+    for (uint64_t v; i + 8 <= value.n; i += 8) {
+        memcpy(&v, value.p + i, 8);
+        if (any_below(v, 0x20) || any_below(v ^ EACH_BYTE(0x7f), 1))
+            break;
     }
-    return !bad;
+    for (; i < value.n; i++) {
+        unsigned char c = (unsigned char)value.p[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            return false;
+    }
+    return true;
 }
 
 bool http_token_valid(struct str name)
