@@ -153,6 +153,9 @@ bool wire_skip(struct wire_reader *r, uint32_t type);
  * damaged. */
 bool wire_find(struct str message, uint32_t number, struct str *out);
 
+/* wire_encode of an object whose wire_size is known. */
+void wire_encode_sized(const void *object, size_t size, struct buf *out);
+
 /* --- emitting JSON ------------------------------------------------------------------------------
  */
 

@@ -17,6 +17,8 @@
 #define MAGIC "k8s"
 #define MAGIC_LEN 4 /* with the NUL */
 #define LEVEL_PREFIX "c8s;level="
+#define TEXT_OF(x) #x
+#define LEVEL_TEXT(level) TEXT_OF(level)
 
 /* --- envelopes ---------------------------------------------------------------------------------
  */
@@ -123,13 +125,23 @@ void envelope_write(struct buf *out, struct str api_version, struct str kind, st
     envelope_close(out, STR(""));
 }
 
+#define ENVELOPE_ROOM \
+    256 /* more than what is around the object's bytes takes: kind, version, lengths */
+
+static void envelope_encode_as(const void *object, const struct schema_message *m,
+                               struct str content_type, struct buf *out)
+{
+    size_t size = wire_size(object);
+    buf_reserve(out, size + ENVELOPE_ROOM);
+    envelope_open(out, str_from(message_api_version(m)), str_from(message_kind(m)), size);
+    wire_encode_sized(object, size, out);
+    envelope_close(out, content_type);
+}
+
 void envelope_encode(const void *object, struct buf *out)
 {
     const struct schema_message *m = schema_of(object);
-    envelope_open(out, str_from(message_api_version(m)), str_from(message_kind(m)),
-                  wire_size(object));
-    wire_encode(object, out);
-    envelope_close(out, STR(""));
+    envelope_encode_as(object, m, STR(""), out);
 }
 
 int envelope_decode(struct arena *a, const struct schema_message *m, struct str bytes, void **out,
@@ -216,13 +228,8 @@ void stored_encode(const void *object, struct buf *out)
     Meta__V1__ObjectMeta *meta = object_meta(object);
     assert(meta);
     char *version = meta->resource_version;
-    char level[32];
-    snprintf(level, sizeof level, LEVEL_PREFIX "%d", CODEC_SCHEMA_LEVEL);
     meta->resource_version = (char *)"";
-    envelope_open(out, str_from(message_api_version(m)), str_from(message_kind(m)),
-                  wire_size(object));
-    wire_encode(object, out);
-    envelope_close(out, str_from(level));
+    envelope_encode_as(object, m, STR(LEVEL_PREFIX LEVEL_TEXT(CODEC_SCHEMA_LEVEL)), out);
     meta->resource_version = version;
 }
 

@@ -369,6 +369,10 @@ struct encoder {
 
 static void put_varint(struct encoder *e, uint64_t v)
 {
+    if (v < 0x80 && e->p > e->start) {
+        *--e->p = (uint8_t)v;
+        return;
+    }
     size_t n = varint_size(v);
     assert((size_t)(e->p - e->start) >= n);
     e->p -= n;
@@ -461,7 +465,11 @@ size_t wire_size(const void *object)
 
 void wire_encode(const void *object, struct buf *out)
 {
-    size_t size = wire_size(object);
+    wire_encode_sized(object, wire_size(object), out);
+}
+
+void wire_encode_sized(const void *object, size_t size, struct buf *out)
+{
     char *to = buf_reserve(out, size);
     if (!to)
         return;

@@ -240,10 +240,13 @@ const struct cached_object *object_cache_get(const struct object_cache *c, enum 
                                              const char *ns, const char *name)
 {
     char key[1024];
-    int n = snprintf(key, sizeof key, "%s/%s", ns, name);
-    if (n < 0 || (size_t)n >= sizeof key)
+    size_t space = strlen(ns), n = strlen(name);
+    if (space + n >= sizeof key)
         return NULL;
-    return map_get(&c->kinds[kind].objects, str_make(key, (size_t)n));
+    memcpy(key, ns, space);
+    key[space] = '/';
+    memcpy(key + space + 1, name, n);
+    return map_get(&c->kinds[kind].objects, str_make(key, space + 1 + n));
 }
 
 const struct cached_object *object_cache_first(const struct object_cache *c, enum cached_kind kind,

@@ -88,10 +88,11 @@ static struct status_about about_of(const struct write *w)
 
 static void generate_name(struct arena *a, Meta__V1__ObjectMeta *meta)
 {
-    char suffix[GENERATE_SUFFIX + 1];
-    random_name(suffix, GENERATE_SUFFIX);
-    int base = (int)MIN(strlen(meta->generate_name), (size_t)GENERATE_BASE_MAX);
-    meta->name = arena_printf(a, "%.*s%s", base, meta->generate_name, suffix);
+    size_t base = MIN(strlen(meta->generate_name), (size_t)GENERATE_BASE_MAX);
+    char *name = arena_alloc(a, base + GENERATE_SUFFIX + 1);
+    memcpy(name, meta->generate_name, base);
+    random_name(name + base, GENERATE_SUFFIX);
+    meta->name = name;
 }
 
 static void fill_new_meta(struct write *w, Meta__V1__ObjectMeta *meta)

@@ -4,15 +4,9 @@
 #include "apiserver/write.h"
 #include "apiserver/admission/quota.h"
 #include "apiserver/strategy.h"
+#include "base/arena_str.h"
 
 static void attempt(struct write *w);
-
-static struct str buf_to_arena(struct arena *a, struct buf *b)
-{
-    struct str s = str_make(arena_dup(a, b->data ? b->data : "", b->len), b->len);
-    buf_free(b);
-    return s;
-}
 
 static void finish(struct write *w, struct status *s)
 {
@@ -123,10 +117,10 @@ static int read_old(struct write *w, struct error *err)
 
 static void encode(struct write *w)
 {
-    struct buf b;
-    buf_init(&b);
-    stored_encode(w->obj, &b);
-    w->stored = buf_to_arena(w->rq->a, &b);
+    struct buf *b = &w->rq->worker->text;
+    buf_clear(b);
+    stored_encode(w->obj, b);
+    w->stored = arena_copy(w->rq->a, buf_str(b));
 }
 
 static void attempt(struct write *w)

@@ -46,8 +46,14 @@ static const char *manager_of_agent(struct arena *a, struct str agent)
     struct str product;
     if (!str_split(&agent, '/', &product))
         return "";
-    char *out = arena_alloc(a, FIELD_MANAGER_MAX + 1);
     size_t len = 0, used;
+    while (len < product.n && len < FIELD_MANAGER_MAX && product.p[len] >= 0x20 &&
+           product.p[len] < 0x7f)
+        len++;
+    if (len == product.n) /* as all there are */
+        return arena_strndup(a, product.p, len);
+    char *out = arena_alloc(a, FIELD_MANAGER_MAX + 1);
+    len = 0;
     while (product.n) {
         bool fine = is_printable(rune_next(product, &used));
         if (fine && len + used > FIELD_MANAGER_MAX)
@@ -127,15 +133,23 @@ static void check_patch(struct rest *rq, struct status *s, const char *manager)
                          "Forbidden: may not be specified for non-apply patch");
 }
 
-bool rest_write_options(struct rest *rq)
+static void refuse_options(struct rest *rq, struct status_cause *causes)
 {
-    bool patch = rq->info.verb == VERB_PATCH;
     struct status_about about = {"meta.k8s.io", "",
-                                 patch                          ? "PatchOptions"
+                                 rq->info.verb == VERB_PATCH    ? "PatchOptions"
                                  : rq->info.verb == VERB_CREATE ? "CreateOptions"
                                                                 : "UpdateOptions",
                                  ""};
     struct status *s = status_invalid(rq->a, &about);
+    s->causes = causes;
+    status_invalid_finish(rq->a, s);
+    rest_status(rq, s);
+}
+
+bool rest_write_options(struct rest *rq)
+{
+    bool patch = rq->info.verb == VERB_PATCH;
+    struct status found = {0}, *s = &found; /* what is wrong */
     const char *manager = query_get(rq->a, rq->info.query, "fieldManager");
     manager = manager ? manager : "";
     if (patch)
@@ -143,9 +157,8 @@ bool rest_write_options(struct rest *rq)
     check_manager(rq, s, manager);
     check_dry_run(rq, s);
     check_field_validation(rq, s);
-    if (s->causes) {
-        status_invalid_finish(rq->a, s);
-        rest_status(rq, s);
+    if (found.causes) {
+        refuse_options(rq, found.causes);
         return false;
     }
     if (!*manager)

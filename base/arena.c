@@ -21,7 +21,7 @@
  * every block come and go instead.
  */
 #define KEPT_SIZES 4 /* 2, 4, 8 and 16 times BLOCK_MIN */
-#define KEPT_MAX 16  /* blocks of a size */
+#define KEPT_MAX 64  /* blocks of a size: 2 MB in all */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define KEEP_BLOCKS 0
 #else

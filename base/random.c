@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 static uint64_t rotl(uint64_t v, int bits)
@@ -76,11 +77,27 @@ uint64_t random_u64(void)
     return v;
 }
 
+/* A few bytes of what was fetched for many at once: names and ids, of which a server makes thousands a second. */
+static void random_few(void *p, size_t n)
+{
+    static _Thread_local unsigned char stock[512];
+    static _Thread_local size_t left;
+    assert(n <= sizeof stock);
+    if (left < n) {
+        random_bytes(stock, sizeof stock);
+        left = sizeof stock;
+    }
+    left -= n;
+    memcpy(p, stock + left, n);
+}
+
 void random_name(char *out, size_t n)
 {
     static const char alphabet[] = "bcdfghjklmnpqrstvwxz2456789";
     struct rng r;
-    rng_seed(&r, random_u64());
+    uint64_t seed;
+    random_few(&seed, sizeof seed);
+    rng_seed(&r, seed);
     for (size_t i = 0; i < n; i++)
         out[i] = alphabet[rng_below(&r, sizeof alphabet - 1)];
     out[n] = '\0';
@@ -89,7 +106,7 @@ void random_name(char *out, size_t n)
 void random_uuid(char out[37])
 {
     unsigned char b[16];
-    random_bytes(b, sizeof b);
+    random_few(b, sizeof b);
     b[6] = (unsigned char)((b[6] & 0x0f) | 0x40); /* version 4 */
     b[8] = (unsigned char)((b[8] & 0x3f) | 0x80); /* RFC 9562 variant */
     static const char hex[] = "0123456789abcdef";

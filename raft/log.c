@@ -609,9 +609,11 @@ int logdb_snapshot_meta(struct logdb *db, MDB_txn *txn, struct raft_snapshot_met
 
 static int meta_key(const char *key, char out[64])
 {
-    int n = snprintf(out, 64, "u:%s", key);
-    assert(n > 0 && n < 64);
-    return n;
+    size_t n = strlen(key);
+    assert(n > 0 && n + 2 < 64);
+    memcpy(out, "u:", 2);
+    memcpy(out + 2, key, n);
+    return (int)n + 2;
 }
 
 int logdb_get_meta(struct logdb *db, MDB_txn *txn, const char *key, struct str *out)

@@ -20,6 +20,16 @@ static struct status *terminating(struct admission *ad)
     return s;
 }
 
+static struct str namespace_key(struct arena *a, const char *ns)
+{
+    static const char prefix[] = "/registry/namespaces/";
+    size_t n = strlen(ns);
+    char *key = arena_alloc(a, sizeof prefix - 1 + n);
+    memcpy(key, prefix, sizeof prefix - 1);
+    memcpy(key + sizeof prefix - 1, ns, n);
+    return str_make(key, sizeof prefix - 1 + n);
+}
+
 static struct status *admit(struct admission *ad)
 {
     if (ad->op == ADMIT_DELETE)
@@ -42,8 +52,7 @@ static struct status *admit(struct admission *ad)
     if (ns->metadata->deletion_timestamp)
         return terminating(ad);
     /* Nothing may be added once the emptying of the namespace has begun. */
-    write_extra_unchanged(ad->w, str_from(arena_printf(ad->a, "/registry/namespaces/%s", ad->ns)),
-                          mod_rev);
+    write_extra_unchanged(ad->w, namespace_key(ad->a, ad->ns), mod_rev);
     return NULL;
 }
 

@@ -2,6 +2,7 @@
  * Codecs beyond the oracle: bad input, presence, stored objects, lists, watch events, YAML.
  */
 #include "api/codec.h"
+#include "api/codec_internal.h"
 #include "api/convert.h"
 #include "api/meta.h"
 #include "proto/apiextensions_v1.pb-c.h"
@@ -211,6 +212,46 @@ static void test_json_forms(void **state)
         assert_int_equal(wire_decode(&f->a, m, buf_str(&f->out), &again, &f->err), 0);
         assert_true(object_equal(object, again));
     }
+}
+
+/* A string of every length, and in it at every place a byte that needs an escape: what is checked many bytes at once
+ * must see each of them. */
+static void test_json_escapes_anywhere(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *raw, *escaped;
+    } cases[] = {{"\"", "\\\""},
+                 {"\\", "\\\\"},
+                 {"<", "\\u003c"},
+                 {">", "\\u003e"},
+                 {"&", "\\u0026"},
+                 {"\n", "\\n"},
+                 {"\x1f", "\\u001f"},
+                 {"\xe2\x80\xa9", "\\u2029"},
+                 {"\xe2\x82\xac", "\xe2\x82\xac"},
+                 {"\x7f", "\x7f"},
+                 {" ", " "},
+                 {"\xc3\xa9", "\xc3\xa9"}};
+    for (size_t c = 0; c < ARRAY_LEN(cases); c++)
+        for (size_t before = 0; before < 40; before++)
+            for (size_t after = 0; after < 20; after++) {
+                char text[100], wanted[120];
+                snprintf(text, sizeof text, "%.*s%s%.*s", (int)before,
+                         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMN", cases[c].raw, (int)after,
+                         "0123456789!#$%'()*+,");
+                snprintf(wanted, sizeof wanted, "\"%.*s%s%.*s\"", (int)before,
+                         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMN", cases[c].escaped, (int)after,
+                         "0123456789!#$%'()*+,");
+                struct buf b;
+                buf_init(&b);
+                char *exact =
+                    mem_strndup(text, strlen(text)); /* a sanitizer sees every byte too far */
+                emit_string(&b, str_from(exact));
+                assert_string_equal(buf_cstr(&b), wanted);
+                mem_free(exact);
+                buf_free(&b);
+            }
 }
 
 static void test_json_escapes(void **state)
@@ -644,6 +685,7 @@ int main(void)
         TEST(test_json_depth_and_memory),
         TEST(test_json_forms),
         TEST(test_json_escapes),
+        TEST(test_json_escapes_anywhere),
         TEST(test_wire_bad_input),
         TEST(test_wire_depth_and_memory),
         TEST(test_wire_foreign_order),

@@ -2,6 +2,7 @@
  * limit, continue and sendInitialEvents, and the published errors for the others. And field selectors'
  * errors, by kind. */
 #include "api/selector.h"
+#include "apiserver/answer_cache.h"
 #include "apiserver/list_version.h"
 #include "apiserver/negotiate.h"
 #include "base/mem.h"
@@ -177,13 +178,48 @@ static void encodings(void **state)
     assert_false(negotiate_gzip(STR("gzip;q=0")));
 }
 
+/* An answer is of one key, one version and one resource; another in its place drives it out. */
+static void kept_answers(void **state)
+{
+    (void)state;
+    struct answer_cache *c = answer_cache_new();
+    const struct resource *r = resource_find(STR(""), STR("v1"), STR("pods"));
+    const struct resource *other = resource_find(STR(""), STR("v1"), STR("secrets"));
+    struct str got,
+        long_text = str_make(mem_zalloc(ANSWER_CACHE_TEXT_MAX + 1), ANSWER_CACHE_TEXT_MAX + 1);
+    assert_false(answer_cache_get(c, r, STR("a"), 5, &got));
+    answer_cache_put(c, r, STR("a"), 5, STR("five"));
+    assert_true(answer_cache_get(c, r, STR("a"), 5, &got) && str_eqz(got, "five"));
+    assert_false(answer_cache_get(c, r, STR("a"), 6, &got));
+    assert_false(answer_cache_get(c, other, STR("a"), 5, &got));
+    answer_cache_put(c, r, STR("a"), 6, STR("six, and longer"));
+    assert_false(answer_cache_get(c, r, STR("a"), 5, &got));
+    assert_true(answer_cache_get(c, r, STR("a"), 6, &got) && str_eqz(got, "six, and longer"));
+    answer_cache_put(c, r, STR("b"), 7, long_text);
+    assert_false(answer_cache_get(c, r, STR("b"), 7, &got));
+    unsigned found = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < 1000; i++) {
+            char key[16];
+            snprintf(key, sizeof key, "key%d", i);
+            if (pass == 0)
+                answer_cache_put(c, r, str_from(key), i, str_from(key));
+            else if (answer_cache_get(c, r, str_from(key), i, &got)) {
+                assert_true(str_eqz(got, key));
+                found++;
+            }
+        }
+    assert_in_range(found, 1, ANSWER_CACHE_ENTRIES);
+    mem_free((char *)long_text.p);
+    answer_cache_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(list_versions),
-        cmocka_unit_test(watch_versions),
-        cmocka_unit_test(unknown_fields),
-        cmocka_unit_test(encodings),
+        cmocka_unit_test(list_versions),  cmocka_unit_test(watch_versions),
+        cmocka_unit_test(unknown_fields), cmocka_unit_test(encodings),
+        cmocka_unit_test(kept_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
