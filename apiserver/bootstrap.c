@@ -130,21 +130,32 @@ static int create_service_cidr(struct apiserver *s, struct arena *a, struct erro
     return MIN(rc, 0);
 }
 
+static int write_objects(struct apiserver *s, struct arena *a, bool first, struct error *err)
+{
+    int rc = create_namespaces(s, a, err);
+    if (rc == 0 && first)
+        rc = bootstrap_rbac(s, a, err);
+    if (rc == 0)
+        rc = create_priority_classes(s, a, err);
+    if (rc == 0)
+        rc = create_service_cidr(s, a, err);
+    return rc == 0 ? kept_objects(s, a, err) : rc;
+}
+
 int bootstrap_objects(struct apiserver *s, bool first, struct error *err)
 {
     struct arena a;
+    struct error written = {0};
     arena_init(&a);
-    int rc = create_namespaces(s, &a, err);
-    if (rc == 0 && first)
-        rc = bootstrap_rbac(s, &a, err);
-    if (rc == 0)
-        rc = create_priority_classes(s, &a, err);
-    if (rc == 0)
-        rc = create_service_cidr(s, &a, err);
+    if (first)
+        kept_gather_begin(s);
+    int rc = write_objects(s, &a, first, err);
+    if (first && kept_gather_end(s, &written) < 0 && rc == 0) {
+        *err = written;
+        rc = written.code;
+    }
     if (rc == 0)
         rc = create_service(s, &a, err);
-    if (rc == 0)
-        rc = kept_objects(s, &a, err);
     arena_free(&a);
     return rc;
 }

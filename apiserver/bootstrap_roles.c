@@ -6,6 +6,7 @@
 #include "apiserver/bootstrap.h"
 #include "api/defaults.h"
 #include "api/meta.h"
+#include "apiserver/kept_write.h"
 #include "apiserver/rest.h"
 #include "base/random.h"
 #include "proto/rbac_v1.pb-c.h"
@@ -101,22 +102,11 @@ static void reconcile(struct arena *a, void *have, const void *want)
 
 /* ---- writing ---- */
 
-static int put(struct apiserver *s, struct str key, int64_t mod_rev, const void *object,
-               struct error *err)
+static int put(struct apiserver *s, struct arena *a, struct str key, int64_t mod_rev,
+               const void *object, struct error *err)
 {
-    struct buf b;
-    buf_init(&b);
-    stored_encode(object, &b);
-    struct kv_compare same = {
-        .target = KV_COMPARE_MOD, .result = KV_EQUAL, .key = key, .number = mod_rev};
-    struct kv_op op = {.type = KV_OP_PUT, .put = {.key = key, .value = buf_str(&b)}};
-    struct kv_txn_request txn = {.compares = &same, .compares_len = 1, .then = &op, .then_len = 1};
-    struct kv_txn_result *r = kv_txn_wait(s->kv, &txn);
-    int rc =
-        r->code < 0 ? error_set(err, r->code, "%s", r->message) : 0; /* else: another was first */
-    kv_txn_result_free(r);
-    buf_free(&b);
-    return rc;
+    int rc = kept_replace(s, a, key, mod_rev, object, err);
+    return rc == ERR_CONFLICT ? 0 : rc; /* another was first */
 }
 
 static int ensure(struct apiserver *s, struct arena *a, void *want, struct error *err)
@@ -135,7 +125,7 @@ static int ensure(struct apiserver *s, struct arena *a, void *want, struct error
         meta->uid = arena_strdup(a, uid);
         meta->creation_timestamp = time_now(a);
         defaults_apply(a, want);
-        return put(s, key, 0, want, err);
+        return put(s, a, key, 0, want, err);
     }
     if (stored_decode(a, out.pairs[0].value, out.pairs[0].mod_rev, NULL, &have, err) < 0)
         return err->code;
@@ -143,7 +133,7 @@ static int ensure(struct apiserver *s, struct arena *a, void *want, struct error
         return 0;
     void *next = object_clone(a, have);
     reconcile(a, next, want);
-    return object_equal(next, have) ? 0 : put(s, key, out.pairs[0].mod_rev, next, err);
+    return object_equal(next, have) ? 0 : put(s, a, key, out.pairs[0].mod_rev, next, err);
 }
 
 int bootstrap_rbac(struct apiserver *s, struct arena *a, struct error *err)

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include <pthread.h>
 
 #define PUT_MAX 4
 
@@ -72,12 +73,69 @@ static struct kv_compare unchanged(struct str key, int64_t mod_rev)
         .target = KV_COMPARE_MOD, .result = KV_EQUAL, .key = key, .number = mod_rev};
 }
 
+/* Writes under way. */
+struct kept_gather {
+    pthread_mutex_t lock;
+    pthread_cond_t all_done;
+    unsigned under_way;
+    struct error first;
+};
+
+static void gathered(void *ctx, struct kv_txn_result *r)
+{
+    struct kept_gather *g = ctx;
+    pthread_mutex_lock(&g->lock);
+    if (r->code < 0 && !g->first.code)
+        error_set(&g->first, r->code, "%s", r->message);
+    if (--g->under_way == 0)
+        pthread_cond_signal(&g->all_done);
+    pthread_mutex_unlock(&g->lock);
+    kv_txn_result_free(r);
+}
+
+void kept_gather_begin(struct apiserver *s)
+{
+    struct kept_gather *g = s->kept_gather = mem_zalloc(sizeof *g);
+    pthread_mutex_init(&g->lock, NULL);
+    pthread_cond_init(&g->all_done, NULL);
+}
+
+int kept_gather_end(struct apiserver *s, struct error *err)
+{
+    struct kept_gather *g = s->kept_gather;
+    s->kept_gather = NULL;
+    pthread_mutex_lock(&g->lock);
+    while (g->under_way)
+        pthread_cond_wait(&g->all_done, &g->lock);
+    pthread_mutex_unlock(&g->lock);
+    int rc = g->first.code;
+    if (rc < 0)
+        *err = g->first;
+    pthread_cond_destroy(&g->all_done);
+    pthread_mutex_destroy(&g->lock);
+    mem_free(g);
+    return rc;
+}
+
+static void begin_write(struct apiserver *s, const struct kv_txn_request *txn)
+{
+    struct kept_gather *g = s->kept_gather;
+    pthread_mutex_lock(&g->lock);
+    g->under_way++;
+    pthread_mutex_unlock(&g->lock);
+    kv_txn(s->kv, txn, NULL, gathered, g);
+}
+
 /* 0; `lost` when a compare did not hold; else the error. */
 static int run(struct apiserver *s, const struct kv_compare *compares, size_t compares_len,
                const struct kv_op *ops, size_t ops_len, int lost, struct error *err)
 {
     struct kv_txn_request txn = {
         .compares = compares, .compares_len = compares_len, .then = ops, .then_len = ops_len};
+    if (s->kept_gather) {
+        begin_write(s, &txn);
+        return 0;
+    }
     struct kv_txn_result *r = kv_txn_wait(s->kv, &txn);
     int rc = r->code < 0 ? error_set(err, r->code, "%s", r->message) : r->succeeded ? 0 : lost;
     kv_txn_result_free(r);

@@ -17,6 +17,14 @@ int kept_load(struct apiserver *s, struct arena *a, struct str key, void **objec
 void kept_stamp(struct arena *a, void *object);
 struct str kept_encode(struct arena *a, const void *object);
 
+/*
+ * Between the two, writes are not waited for one by one: a server that is new writes some 180 objects, which share
+ * flushes so. Conflicts (another member was first) are no failures then. kept_gather_end waits for all and returns the
+ * first error.
+ */
+void kept_gather_begin(struct apiserver *s);
+int kept_gather_end(struct apiserver *s, struct error *err);
+
 /* Create it, with defaults, unless it is there: 0 also then. */
 int kept_create(struct apiserver *s, struct arena *a, void *object, struct error *err);
 /* Put values in one transaction, each only if its key is absent; all or none. ERR_EXISTS: one was there. At most 4. */

@@ -111,6 +111,7 @@ struct apiserver {
     struct authz *authz;
     struct jwt_keys *sa_keys;
     struct jwt_signer *sa_signer;
+    struct kept_gather *kept_gather; /* kept_write.h; of the keeper's thread */
     struct service_net *service_net; /* allocator.h */
     struct discovery *discovery;
     struct custom_registry *custom;  /* custom/registry.h */
