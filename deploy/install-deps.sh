@@ -23,7 +23,7 @@ build=(build-essential cmake ninja-build ccache pkg-config python3
 run=(containerd runc containernetworking-plugins nftables iproute2 umoci busybox-static
     ca-certificates curl procps util-linux openssl xz-utils)
 tests=(etcd-server etcd-client skopeo jq wrk nghttp2-client lmdb-utils faketime libfuse3-dev fuse3
-    iptables conntrack socat clang zstd unzip psmisc man-db git prometheus)
+    iptables conntrack socat clang lld zstd unzip psmisc man-db git prometheus)
 # Used by a test where the distribution has them; that test says so where it does not.
 tests_optional=(python3-kubernetes python3-etcd3)
 # Of those above, what Debian 12 and Ubuntu 24.04 lack and a later release has.
