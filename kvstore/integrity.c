@@ -43,13 +43,13 @@ struct integrity {
     struct mark marks[MARKS_MAX]; /* apply thread */
     size_t marks_at;
 
-    atomic_bool damaged, alarm_sent, alarm_over;
+    atomic_bool damaged, noted, alarm_sent, alarm_over; /* noted: or it was tried in vain */
     _Atomic uint64_t walks, compared, walked_keys, slice_max_ns, shared_digest;
     _Atomic int64_t rev;
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct error why;      /* once damaged */
+    struct error why;      /* once damaged; ERR_CORRUPT, or why that could not be noted */
     unsigned asked, begun; /* kv_check calls; walks begun for them */
     unsigned ended;        /* walks ended that were begun for a call */
     int code;              /* of the last one of those */
@@ -118,9 +118,14 @@ void kv_damaged(struct kv *kv, const struct error *why)
         "the stored state is damaged; this member serves nothing more and is rebuilt from the "
         "others when it starts again. Check the disk of %s. member=%" PRIx64 " damage=\"%s\"",
         kv->o.data_dir, kv->member_id, why->message);
-    if (logdb_mark(kv->db, INTEGRITY_DAMAGED, str_from(why->message), &err) < 0)
+    if (logdb_mark(kv->db, INTEGRITY_DAMAGED, str_from(why->message), &err) < 0) {
         log_error("store", "the damage could not be noted in the data directory error=\"%s\"",
                   err.message);
+        pthread_mutex_lock(&in->lock);
+        in->why = err;
+        pthread_mutex_unlock(&in->lock);
+    }
+    atomic_store(&in->noted, true);
     house_wake(kv);
 }
 
@@ -147,10 +152,22 @@ static void alarm_raised(void *ctx, int code, int64_t rev)
     atomic_store(&in->alarm_over, true);
 }
 
-/* Let the others know, then end: the next start rebuilds. */
+/*
+ * Let the others know, then end: the next start rebuilds. Without the note it would not remember the alarm, which would
+ * stay for ever: then this is a failed write as any other, and whoever reads next finds the damage again.
+ */
 static void react(struct integrity *in, uint64_t now_ns, bool leader)
 {
     struct kv *kv = in->kv;
+    if (!atomic_load(&in->noted))
+        return;
+    pthread_mutex_lock(&in->lock);
+    struct error why = in->why;
+    pthread_mutex_unlock(&in->lock);
+    if (why.code != ERR_CORRUPT) {
+        kv_fail_stop(kv, &why);
+        return;
+    }
     if (!atomic_exchange(&in->alarm_sent, true)) {
         in->end_by_ns = now_ns + ALARM_NS;
         kv_alarm_raise(kv, kv->member_id, KV_ALARM_CORRUPT, NULL, alarm_raised, in);
@@ -160,10 +177,6 @@ static void react(struct integrity *in, uint64_t now_ns, bool leader)
     }
     if (!atomic_load(&in->alarm_over) && now_ns < in->end_by_ns)
         return;
-    struct error why;
-    pthread_mutex_lock(&in->lock);
-    why = in->why;
-    pthread_mutex_unlock(&in->lock);
     kv_fail_stop(kv, &why);
 }
 
@@ -308,8 +321,11 @@ int integrity_check_all(struct kv *kv, struct error *err)
     integrity_walk_free(&w);
     if (rc == ERR_UNAVAILABLE) /* a large delete is half done: its digests are, too */
         return 0;
-    if (rc == ERR_CORRUPT)
-        logdb_mark(kv->db, INTEGRITY_DAMAGED, str_from(err->message), err);
+    if (rc == ERR_CORRUPT) {
+        struct error found = *err;
+        int noted = logdb_mark(kv->db, INTEGRITY_DAMAGED, str_from(found.message), err);
+        rc = noted < 0 ? noted : rc;
+    }
     return rc;
 }
 

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define MEMBERS 3
@@ -240,6 +241,31 @@ static void a_follower_that_lost_a_key_is_rebuilt(void **state)
     is_rebuilt(c, victim);
     rev = fill(c->kv[victim], 300, 50);
     all_equal(c, rev);
+}
+
+/* It would not remember that the alarm is its own, and never clear it. */
+static void damage_that_cannot_be_noted_raises_no_alarm(void **state)
+{
+    struct cluster *c = *state;
+    struct error err;
+    char path[160];
+    int64_t rev = fill(c->kv[0], 0, 300);
+    int victim = (leader_of(c) + 1) % MEMBERS;
+    struct kv *other = c->kv[(victim + 1) % MEMBERS];
+    EVENTUALLY(kv_current_revision(c->kv[victim]) >= rev);
+    snprintf(path, sizeof path, "%s/m%d/DAMAGED.tmp", c->dir, victim);
+    assert_int_equal(mkdir(path, 0700), 0); /* the note's write fails */
+    lose_a_key(c->kv[victim], 10);
+    assert_int_equal(kv_check(c->kv[victim], &err), ERR_CORRUPT);
+    EVENTUALLY(c->ended[victim]);
+    assert_int_equal(c->ended[victim], ERR_IO);
+    assert_int_equal(rmdir(path), 0);
+    member_stop(c, victim);
+    assert_false(kv_alarm_active(other, KV_ALARM_CORRUPT));
+    put(other, "/keys/0", "writes go on");
+    member_start(c, victim);
+    is_rebuilt(c, victim);
+    all_equal(c, fill(c->kv[victim], 300, 50));
 }
 
 static void a_leader_that_lost_a_key_hands_over_and_is_rebuilt(void **state)
@@ -472,6 +498,8 @@ int main(void)
     log_set_level(getenv("C8S_TEST_LOG") ? LOG_DEBUG : LOG_ERROR);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_follower_that_lost_a_key_is_rebuilt, setup, teardown),
+        cmocka_unit_test_setup_teardown(damage_that_cannot_be_noted_raises_no_alarm, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(a_leader_that_lost_a_key_hands_over_and_is_rebuilt, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(the_rebuild_waits_for_a_peer, setup, teardown),
