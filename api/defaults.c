@@ -390,10 +390,52 @@ static void autoscaler_v1(struct arena *a, void *object)
     default_opt(((Autoscaling__V1__HorizontalPodAutoscaler *)object)->spec, min_replicas, 1);
 }
 
+static void scaling_policy(struct arena *a, Autoscaling__V2__HPAScalingRules *r, const char *type,
+                           int32_t value)
+{
+    Autoscaling__V2__HPAScalingPolicy *p = api_new(a, Autoscaling__V2__HPAScalingPolicy);
+    p->type = (char *)type;
+    p->value = value;
+    p->period_seconds = 15;
+    api_append(a, r, policies, p);
+}
+
+/* Once something is said of the behavior, both directions have rules: up by four pods or twofold, whichever is more,
+ * at once; down to nothing, after what the controller takes for a window. */
+static void scaling_behavior(struct arena *a,
+                             Autoscaling__V2__HorizontalPodAutoscalerBehavior *behavior)
+{
+    if (!behavior->scale_up)
+        behavior->scale_up = api_new(a, Autoscaling__V2__HPAScalingRules);
+    if (!behavior->scale_down)
+        behavior->scale_down = api_new(a, Autoscaling__V2__HPAScalingRules);
+    default_opt(behavior->scale_up, stabilization_window_seconds, 0);
+    default_pointer_string(&behavior->scale_up->select_policy, "Max");
+    default_pointer_string(&behavior->scale_down->select_policy, "Max");
+    if (behavior->scale_up->n_policies == 0) {
+        scaling_policy(a, behavior->scale_up, "Pods", 4);
+        scaling_policy(a, behavior->scale_up, "Percent", 100);
+    }
+    if (behavior->scale_down->n_policies == 0)
+        scaling_policy(a, behavior->scale_down, "Percent", 100);
+}
+
 static void autoscaler_v2(struct arena *a, void *object)
 {
-    (void)a;
-    default_opt(((Autoscaling__V2__HorizontalPodAutoscaler *)object)->spec, min_replicas, 1);
+    Autoscaling__V2__HorizontalPodAutoscalerSpec *spec =
+        ((Autoscaling__V2__HorizontalPodAutoscaler *)object)->spec;
+    default_opt(spec, min_replicas, 1);
+    if (spec->n_metrics == 0) {
+        Autoscaling__V2__MetricSpec *m = api_new(a, Autoscaling__V2__MetricSpec);
+        m->type = (char *)"Resource";
+        m->resource = api_new(a, Autoscaling__V2__ResourceMetricSource);
+        m->resource->name = (char *)"cpu";
+        m->resource->target->type = (char *)"Utilization";
+        api_set(m->resource->target, average_utilization, 80);
+        api_append(a, spec, metrics, m);
+    }
+    if (spec->behavior)
+        scaling_behavior(a, spec->behavior);
 }
 
 static void webhook_client(Admissionregistration__V1__WebhookClientConfig *c)

@@ -101,11 +101,11 @@ void rest_patch(struct rest *rq);
 void rest_apply(struct rest *rq);  /* rest_apply.c */
 void rest_delete(struct rest *rq); /* rest_delete.c */
 void rest_delete_collection(struct rest *rq);
-void rest_binding(struct rest *rq); /* rest_pod.c */
-void rest_eviction(struct rest *rq);
-void rest_log(struct rest *rq);     /* rest_log.c */
-void rest_connect(struct rest *rq); /* rest_connect.c */
-void rest_proxy(struct rest *rq);   /* rest_proxy.c */
+void rest_binding(struct rest *rq);  /* rest_pod.c */
+void rest_eviction(struct rest *rq); /* rest_eviction.c */
+void rest_log(struct rest *rq);      /* rest_log.c */
+void rest_connect(struct rest *rq);  /* rest_connect.c */
+void rest_proxy(struct rest *rq);    /* rest_proxy.c */
 /* A request to a proxy subresource with a body, which is delivered in pieces to rest_proxy_body. */
 bool rest_proxy_streams(const struct http_exchange *x);
 void rest_proxy_body(struct http_exchange *x, struct str data, bool end);

@@ -57,6 +57,13 @@ extern const struct strategy strategy_role, strategy_cluster_role, strategy_role
     strategy_cluster_role_binding; /* strategy_rbac.c */
 
 extern const struct strategy strategy_custom, strategy_crd; /* custom/strategy.c */
+/* A change of the pod of that name, answered with a Status; and one of its conditions. rest_pod.c */
+struct write *pod_write_new(struct rest *rq, const char *name,
+                            struct status *(*change)(struct write *w), void *ctx);
+void pod_write_done(struct write *w, struct status *s);
+void pod_set_condition(struct arena *a, void *pod, const char *type, const char *status,
+                       const char *reason, const char *message);
+
 /* A secret of type kubernetes.io/service-account-token gets its token (legacy_token.c). */
 struct status *legacy_token_fill(struct write *w, void *secret);
 

@@ -247,10 +247,12 @@ static void check_device_claim(struct field_errors *e, const struct path *at,
         const struct path *item = ITEM(constraints, i);
         const Resource__V1__DeviceConstraint *c = claim->constraints[i];
         check_request_refs(e, AT(item, "requests"), claim, c->requests, c->n_requests);
-        if (!c->match_attribute)
-            err_required(e, AT(item, "matchAttribute"), "");
-        else
+        if (c->match_attribute)
             check_trait_name(e, AT(item, "matchAttribute"), c->match_attribute, true);
+        else if (c->distinct_attribute)
+            check_trait_name(e, AT(item, "distinctAttribute"), c->distinct_attribute, true);
+        else
+            err_required(e, AT(item, "matchAttribute"), "");
     }
     if (claim->n_config > CONFIGS_MAX)
         err_too_many(e, AT(at, "config"), claim->n_config, CONFIGS_MAX);

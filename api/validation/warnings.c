@@ -1,126 +1,20 @@
 /*
  * What is well but had better be different: the texts of Warning headers.
  */
-#include "api/quantity.h"
-#include "api/validation/internal.h"
+#include "api/meta.h"
+#include "api/validation/warner.h"
 #include "proto/apps_v1.pb-c.h"
 #include "proto/batch_v1.pb-c.h"
 #include "proto/custom_v1.pb-c.h"
 #include "proto/networking_v1.pb-c.h"
+#include "proto/node_v1.pb-c.h"
+#include "proto/storage_v1.pb-c.h"
 
-struct warner {
-    struct arena *arena;
-    warning_fn *say;
-    void *ctx;
-    const char *prefix; /* of the pod: "" or "spec.template." */
-};
+#define STORAGE_CLASS_ANNOTATION "volume.beta.kubernetes.io/storage-class"
+#define INDEXED_COMPLETIONS 100000
+#define INDEXED_PARALLELISM 10000
 
-#define WARN(w_, ...) (w_)->say((w_)->ctx, arena_printf((w_)->arena, __VA_ARGS__))
-
-static void warn_node_selector(struct warner *w, const Core__V1__PodSpec *spec)
-{
-    static const struct {
-        const char *label, *since, *instead;
-    } old[] = {
-        {"beta.kubernetes.io/arch", "v1.14", "kubernetes.io/arch"},
-        {"beta.kubernetes.io/os", "v1.14", "kubernetes.io/os"},
-        {"beta.kubernetes.io/instance-type", "v1.17", "node.kubernetes.io/instance-type"},
-        {"failure-domain.beta.kubernetes.io/region", "v1.17", "topology.kubernetes.io/region"},
-        {"failure-domain.beta.kubernetes.io/zone", "v1.17", "topology.kubernetes.io/zone"},
-    };
-    for (size_t i = 0; i < sizeof old / sizeof *old; i++) {
-        if (string_map_get(spec->node_selector, spec->n_node_selector, old[i].label))
-            WARN(w, "%sspec.nodeSelector[%s]: deprecated since %s; use \"%s\" instead", w->prefix,
-                 old[i].label, old[i].since, old[i].instead);
-    }
-}
-
-static void warn_volumes(struct warner *w, const Core__V1__PodSpec *spec)
-{
-    for (size_t i = 0; i < spec->n_volumes; i++) {
-        const Core__V1__VolumeSource *v = spec->volumes[i]->volume_source;
-        const struct {
-            const void *source;
-            const char *field, *state;
-        } old[] = {
-            {v->git_repo, "gitRepo", "deprecated in v1.11, and disabled by default in v1.33+"},
-            {v->glusterfs, "glusterfs", "deprecated in v1.25, non-functional in v1.26+"},
-            {v->rbd, "rbd", "deprecated in v1.28, non-functional in v1.31+"},
-            {v->cephfs, "cephfs", "deprecated in v1.28, non-functional in v1.31+"},
-            {v->scale_io, "scaleIO", "deprecated in v1.16, non-functional in v1.22+"},
-            {v->storageos, "storageOS", "deprecated in v1.22, non-functional in v1.25+"},
-        };
-        for (size_t k = 0; k < sizeof old / sizeof *old; k++) {
-            if (old[k].source)
-                WARN(w, "%sspec.volumes[%zu].%s: %s", w->prefix, i, old[k].field, old[k].state);
-        }
-    }
-}
-
-static void warn_amounts(struct warner *w, const char *list, size_t container, const char *field,
-                         Meta__V1__QuantityEntry *const *amounts, size_t n)
-{
-    const int64_t nano = 1000000000;
-    for (size_t i = 0; i < n; i++) {
-        const char *name = amounts[i]->key, *text = amounts[i]->value->string;
-        if (!is_one_of(name, ONE_OF("ephemeral-storage", "memory")))
-            continue;
-        if (quantity_of(text).nanos % nano != 0)
-            WARN(
-                w,
-                "%sspec.%s[%zu].resources.%s[%s]: fractional byte value \"%s\" is invalid, must be "
-                "an integer",
-                w->prefix, list, container, field, name, text);
-    }
-}
-
-static void warn_containers(struct warner *w, const char *list,
-                            Core__V1__Container *const *containers, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        const Core__V1__Container *c = containers[i];
-        for (size_t k = 1; k < c->n_env; k++) {
-            bool hides = false;
-            for (size_t j = 0; j < k && !hides; j++)
-                hides = cstr_eq(c->env[j]->name, c->env[k]->name);
-            if (hides)
-                WARN(w,
-                     "%sspec.%s[%zu].env[%zu]: hides previous definition of \"%s\", which may be "
-                     "dropped when using apply",
-                     w->prefix, list, i, k, c->env[k]->name);
-        }
-        for (size_t k = 1; k < c->n_ports; k++) {
-            for (size_t j = 0; j < k; j++) {
-                const Core__V1__ContainerPort *a = c->ports[j], *b = c->ports[k];
-                if (a->container_port != b->container_port || a->host_port != b->host_port ||
-                    !cstr_eq(a->protocol, b->protocol) || !cstr_eq(a->host_ip, b->host_ip))
-                    continue;
-                WARN(w,
-                     "%sspec.%s[%zu].ports[%zu]: duplicate port definition with "
-                     "%sspec.%s[%zu].ports[%zu]",
-                     w->prefix, list, i, k, w->prefix, list, i, j);
-                break;
-            }
-        }
-        if (!c->resources)
-            continue;
-        warn_amounts(w, list, i, "requests", c->resources->requests, c->resources->n_requests);
-        warn_amounts(w, list, i, "limits", c->resources->limits, c->resources->n_limits);
-    }
-}
-
-static void warn_pod(struct warner *w, const Core__V1__PodSpec *spec)
-{
-    warn_node_selector(w, spec);
-    warn_volumes(w, spec);
-    warn_containers(w, "initContainers", spec->init_containers, spec->n_init_containers);
-    warn_containers(w, "containers", spec->containers, spec->n_containers);
-    if (spec->has_termination_grace_period_seconds && spec->termination_grace_period_seconds < 0)
-        WARN(w,
-             "%sspec.terminationGracePeriodSeconds: must be >= 0; negative values are invalid and "
-             "will be treated as 1",
-             w->prefix);
-}
+/* ---- what makes pods ---- */
 
 /* The template an object makes pods from, and where it is; NULL for the rest. */
 static const Core__V1__PodTemplateSpec *template_of(const void *object, const char **prefix)
@@ -150,17 +44,237 @@ static const Core__V1__PodTemplateSpec *template_of(const void *object, const ch
     }
 }
 
-static void warn_service(struct warner *w, const Core__V1__ServiceSpec *spec)
+/* New ones only: a name cannot be changed. */
+static void warn_name(struct warner *w, const Meta__V1__ObjectMeta *meta, const char *used)
 {
-    if (*spec->external_name && !cstr_eq(spec->type, "ExternalName"))
-        WARN(w, "spec.externalName is ignored when spec.type is not \"ExternalName\"");
+    const char *why = validate_dns1123_label(meta->name);
+    if (why)
+        WARN(w,
+             "metadata.name: this is used in %s, which can result in surprising behavior; a DNS "
+             "label is recommended: [%s]",
+             used, why);
 }
 
-static void warn_volume(struct warner *w, const Core__V1__PersistentVolumeSpec *spec)
+static bool names_pods(int kind)
 {
+    return kind == Apps__V1__Deployment__SCHEMA || kind == Apps__V1__ReplicaSet__SCHEMA ||
+           kind == Apps__V1__StatefulSet__SCHEMA || kind == Batch__V1__Job__SCHEMA ||
+           kind == Batch__V1__CronJob__SCHEMA || kind == Core__V1__ReplicationController__SCHEMA;
+}
+
+static void warn_job(struct warner *w, const char *at, const Batch__V1__JobSpec *spec)
+{
+    if (cstr_eq(spec->completion_mode, "Indexed") && spec->completions > INDEXED_COMPLETIONS &&
+        spec->parallelism > INDEXED_PARALLELISM)
+        WARN(w,
+             "%s: In Indexed Jobs with a number of completions higher than 10^5 and a parallelism "
+             "higher than 10^4, Kubernetes might not be able to track completedIndexes when a big "
+             "number of indexes fail",
+             at);
+}
+
+static void warn_jobs(struct warner *w, const void *object)
+{
+    if (schema_of(object)->id == Batch__V1__Job__SCHEMA) {
+        warn_job(w, "spec", ((const Batch__V1__Job *)object)->spec);
+    } else if (schema_of(object)->id == Batch__V1__CronJob__SCHEMA) {
+        const Batch__V1__CronJobSpec *spec = ((const Batch__V1__CronJob *)object)->spec;
+        warn_job(w, "spec.jobTemplate.spec", spec->job_template->spec);
+        if (strstr(spec->schedule, "TZ"))
+            WARN(w, "CRON_TZ or TZ used in spec.schedule is not officially supported, see "
+                    "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ for more "
+                    "details");
+    }
+}
+
+static void warn_workload(struct warner *w, const void *object, const void *old)
+{
+    const char *ignored;
+    const Core__V1__PodTemplateSpec *t = template_of(object, &w->prefix);
+    const Core__V1__PodTemplateSpec *before = old ? template_of(old, &ignored) : NULL;
+    if (!old && names_pods(schema_of(object)->id))
+        warn_name(w, object_meta(object), "Pod names and hostnames");
+    if (!t || (before && object_equal(t, before)))
+        return;
+    warn_jobs(w, object);
+    if (t->spec)
+        warn_pod(w, t->spec, t->metadata);
+}
+
+/* ---- services ---- */
+
+static void warn_headless(struct warner *w, const Core__V1__ServiceSpec *spec)
+{
+    if (*spec->load_balancer_ip)
+        WARN(w, "spec.loadBalancerIP is ignored for headless services");
+    if (spec->n_external_ips)
+        WARN(w, "spec.externalIPs is ignored for headless services");
+    if (!cstr_eq(spec->session_affinity, "None"))
+        WARN(w, "spec.SessionAffinity is ignored for headless services");
+}
+
+static void warn_service_addresses(struct warner *w, const Core__V1__ServiceSpec *spec)
+{
+    for (size_t i = 0; i < spec->n_cluster_ips; i++)
+        warn_ip(w, arena_printf(w->arena, "spec.clusterIPs[%zu]", i), spec->cluster_ips[i]);
+    for (size_t i = 0; i < spec->n_external_ips; i++)
+        warn_ip(w, arena_printf(w->arena, "spec.externalIPs[%zu]", i), spec->external_ips[i]);
+    warn_ip(w, "spec.loadBalancerIP", spec->load_balancer_ip);
+    for (size_t i = 0; i < spec->n_load_balancer_source_ranges; i++)
+        warn_cidr(w, arena_printf(w->arena, "spec.loadBalancerSourceRanges[%zu]", i),
+                  spec->load_balancer_source_ranges[i]);
+}
+
+static void warn_service(struct warner *w, const Core__V1__Service *s)
+{
+    const Core__V1__ServiceSpec *spec = s->spec;
+    bool external = cstr_eq(spec->type, "ExternalName");
+    if (annotations_get(s->metadata, "service.kubernetes.io/topology-aware-hints"))
+        WARN(w, "annotation service.kubernetes.io/topology-aware-hints is deprecated, please use "
+                "service.kubernetes.io/topology-mode instead");
+    if (cstr_eq(spec->type, "ClusterIP") && cstr_eq(spec->cluster_ip, "None"))
+        warn_headless(w, spec);
+    warn_service_addresses(w, spec);
+    if (external && spec->n_external_ips)
+        WARN(w, "spec.externalIPs is ignored when spec.type is \"ExternalName\"");
+    if (!external && *spec->external_name)
+        WARN(w, "spec.externalName is ignored when spec.type is not \"ExternalName\"");
+    if (cstr_eq(spec->traffic_distribution, "PreferClose"))
+        WARN(w, "spec.trafficDistribution: \"PreferClose\" is deprecated; use "
+                "\"PreferSameZone\"");
+}
+
+static void warn_policy_peers(struct warner *w, const char *at,
+                              Networking__V1__NetworkPolicyPeer *const *peers, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const Networking__V1__IPBlock *block = peers[i]->ip_block;
+        if (!block)
+            continue;
+        const char *item = arena_printf(w->arena, "%s[%zu].ipBlock", at, i);
+        warn_cidr(w, arena_printf(w->arena, "%s.cidr", item), block->cidr);
+        for (size_t k = 0; k < block->n_except; k++)
+            warn_cidr(w, arena_printf(w->arena, "%s.except[%zu]", item, k), block->except[k]);
+    }
+}
+
+static void warn_policy(struct warner *w, const Networking__V1__NetworkPolicySpec *spec)
+{
+    for (size_t i = 0; i < spec->n_ingress; i++)
+        warn_policy_peers(w, arena_printf(w->arena, "spec.ingress[%zu].from", i),
+                          spec->ingress[i]->from, spec->ingress[i]->n_from);
+    for (size_t i = 0; i < spec->n_egress; i++)
+        warn_policy_peers(w, arena_printf(w->arena, "spec.egress[%zu].to", i), spec->egress[i]->to,
+                          spec->egress[i]->n_to);
+}
+
+/* ---- storage ---- */
+
+static void warn_storage_annotation(struct warner *w, const Meta__V1__ObjectMeta *meta)
+{
+    if (annotations_get(meta, STORAGE_CLASS_ANNOTATION))
+        WARN(w, "metadata.annotations[" STORAGE_CLASS_ANNOTATION
+                "]: deprecated since v1.8; use \"storageClassName\" attribute instead");
+}
+
+static void warn_volume(struct warner *w, const Core__V1__PersistentVolume *volume)
+{
+    const Core__V1__PersistentVolumeSpec *spec = volume->spec;
+    const Core__V1__PersistentVolumeSource *v = spec->persistent_volume_source;
+    const struct {
+        const void *source;
+        const char *field, *state;
+    } old[] = {
+        {v->cephfs, "cephfs", "deprecated in v1.28, non-functional in v1.31+"},
+        {v->photon_persistent_disk, "photonPersistentDisk",
+         "deprecated in v1.11, non-functional in v1.16+"},
+        {v->scale_io, "scaleIO", "deprecated in v1.16, non-functional in v1.22+"},
+        {v->storageos, "storageOS", "deprecated in v1.22, non-functional in v1.25+"},
+        {v->glusterfs, "glusterfs", "deprecated in v1.25, non-functional in v1.26+"},
+        {v->rbd, "rbd", "deprecated in v1.28, non-functional in v1.31+"},
+    };
+    warn_storage_annotation(w, volume->metadata);
     if (cstr_eq(spec->persistent_volume_reclaim_policy, "Recycle"))
         WARN(w, "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. "
                 "Instead, the recommended approach is to use dynamic provisioning.");
+    const Core__V1__NodeSelector *nodes =
+        spec->node_affinity ? spec->node_affinity->required : NULL;
+    for (size_t i = 0; nodes && i < nodes->n_node_selector_terms; i++)
+        warn_node_selector_term(
+            w, arena_printf(w->arena, "spec.nodeAffinity.required.nodeSelectorTerms[%zu]", i),
+            nodes->node_selector_terms[i], false);
+    for (size_t i = 0; i < sizeof old / sizeof *old; i++) {
+        if (old[i].source)
+            WARN(w, "spec.%s: %s", old[i].field, old[i].state);
+    }
+}
+
+static void warn_claim(struct warner *w, const Core__V1__PersistentVolumeClaim *claim)
+{
+    warn_storage_annotation(w, claim->metadata);
+    warn_claim_spec(w, "spec", claim->spec);
+}
+
+static void warn_storage_class(struct warner *w, const Storage__V1__StorageClass *c)
+{
+    for (size_t i = 0; i < c->n_allowed_topologies; i++) {
+        const Core__V1__TopologySelectorTerm *t = c->allowed_topologies[i];
+        for (size_t k = 0; k < t->n_match_label_expressions; k++) {
+            const char *key = t->match_label_expressions[k]->key;
+            const char *why = node_label_deprecated(key);
+            if (why)
+                WARN(w, "allowedTopologies[%zu].matchLabelExpressions[%zu].key: %s is %s", i, k,
+                     key, why);
+        }
+    }
+}
+
+static void warn_capacity(struct warner *w, const Storage__V1__CSIStorageCapacity *c)
+{
+    const Meta__V1__LabelSelector *s = c->node_topology;
+    const char *why;
+    for (size_t i = 0; s && i < s->n_match_expressions; i++) {
+        if ((why = node_label_deprecated(s->match_expressions[i]->key)))
+            WARN(w, "nodeTopology.matchExpressions[%zu].key: %s is %s", i,
+                 s->match_expressions[i]->key, why);
+    }
+    for (size_t i = 0; s && i < s->n_match_labels; i++) {
+        if ((why = node_label_deprecated(s->match_labels[i]->key)))
+            WARN(w, "nodeTopology.matchLabels.%s: %s", s->match_labels[i]->key, why);
+    }
+}
+
+/* ---- others ---- */
+
+static void warn_runtime_class(struct warner *w, const Node__V1__RuntimeClass *c)
+{
+    const Node__V1__Scheduling *s = c->scheduling;
+    for (size_t i = 0; s && i < s->n_node_selector; i++) {
+        const char *why = node_label_deprecated(s->node_selector[i]->key);
+        if (why)
+            WARN(w, "scheduling.nodeSelector: %s", why);
+    }
+}
+
+static void warn_node(struct warner *w, const Core__V1__NodeSpec *spec)
+{
+    if (spec->config_source)
+        WARN(w, "spec.configSource: deprecated in v1.22, support removed in v1.26");
+    if (*spec->external_id)
+        WARN(w, "spec.externalID: this field is deprecated, and is unused by Kubernetes");
+    for (size_t i = 0; i < spec->n_pod_cidrs; i++)
+        warn_cidr(w, arena_printf(w->arena, "spec.podCIDRs[%zu]", i), spec->pod_cidrs[i]);
+}
+
+static void warn_account(struct warner *w, const Meta__V1__ObjectMeta *meta,
+                         const Meta__V1__ObjectMeta *old)
+{
+    static const char key[] = "kubernetes.io/enforce-mountable-secrets";
+    if (annotations_get(meta, key) && !(old && annotations_get(old, key)))
+        WARN(w,
+             "metadata.annotations[%s]: deprecated in v1.32+; prefer separate namespaces to "
+             "isolate access to mounted secrets",
+             key);
 }
 
 /* Of custom resources: built-in kinds refuse such names. */
@@ -184,33 +298,49 @@ void validate_warnings(struct arena *a, const void *object, const void *old, war
                        void *ctx)
 {
     struct warner w = {a, say, ctx, ""};
-    int kind = schema_of(object)->id;
-    if (kind == Core__V1__Pod__SCHEMA) {
-        const Core__V1__Pod *pod = object;
-        const char *why = old ? NULL : validate_dns1123_label(pod->metadata->name);
-        if (why)
-            WARN(&w,
-                 "metadata.name: this is used in the Pod's hostname, which can result in "
-                 "surprising behavior; a DNS label is recommended: [%s]",
-                 why);
-        if (!old)
-            warn_pod(&w, pod->spec);
-    } else if (kind == Custom__V1__Object__SCHEMA) {
+    switch (schema_of(object)->id) {
+    case Core__V1__Pod__SCHEMA:
+        if (old) /* people do not change pods themselves */
+            return;
+        warn_name(&w, object_meta(object), "the Pod's hostname");
+        warn_pod(&w, ((const Core__V1__Pod *)object)->spec, object_meta(object));
+        return;
+    case Custom__V1__Object__SCHEMA:
         warn_finalizers(&w, object_meta(object), old ? object_meta(old) : NULL);
-    } else if (kind == Core__V1__Service__SCHEMA) {
-        warn_service(&w, ((const Core__V1__Service *)object)->spec);
-    } else if (kind == Core__V1__PersistentVolume__SCHEMA) {
-        warn_volume(&w, ((const Core__V1__PersistentVolume *)object)->spec);
-    } else if (kind == Networking__V1__Ingress__SCHEMA && !old) {
-        const Networking__V1__Ingress *ingress = object;
-        if (annotations_get(ingress->metadata, "kubernetes.io/ingress.class"))
+        return;
+    case Core__V1__Service__SCHEMA:
+        warn_service(&w, object);
+        return;
+    case Networking__V1__NetworkPolicy__SCHEMA:
+        warn_policy(&w, ((const Networking__V1__NetworkPolicy *)object)->spec);
+        return;
+    case Networking__V1__Ingress__SCHEMA:
+        if (!old && annotations_get(object_meta(object), "kubernetes.io/ingress.class"))
             WARN(&w, "annotation \"kubernetes.io/ingress.class\" is deprecated, please use "
                      "'spec.ingressClassName' instead");
-    } else {
-        const char *ignored;
-        const Core__V1__PodTemplateSpec *t = template_of(object, &w.prefix);
-        const Core__V1__PodTemplateSpec *before = old ? template_of(old, &ignored) : NULL;
-        if (t && t->spec && !(before && object_equal(t, before)))
-            warn_pod(&w, t->spec);
+        return;
+    case Core__V1__PersistentVolume__SCHEMA:
+        warn_volume(&w, object);
+        return;
+    case Core__V1__PersistentVolumeClaim__SCHEMA:
+        warn_claim(&w, object);
+        return;
+    case Storage__V1__StorageClass__SCHEMA:
+        warn_storage_class(&w, object);
+        return;
+    case Storage__V1__CSIStorageCapacity__SCHEMA:
+        warn_capacity(&w, object);
+        return;
+    case Node__V1__RuntimeClass__SCHEMA:
+        warn_runtime_class(&w, object);
+        return;
+    case Core__V1__Node__SCHEMA:
+        warn_node(&w, ((const Core__V1__Node *)object)->spec);
+        return;
+    case Core__V1__ServiceAccount__SCHEMA:
+        warn_account(&w, object_meta(object), old ? object_meta(old) : NULL);
+        return;
+    default:
+        warn_workload(&w, object, old);
     }
 }

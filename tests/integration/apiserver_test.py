@@ -333,6 +333,62 @@ def test_logs_and_eviction(c, _):
     failed(c.get(NS + "/pods/ev"), 404, "NotFound")
 
 
+def test_evictions_count_their_budget_down(c, _):
+    service_account(c)
+
+    def evict(name, **options):
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": "default"}}
+        return c.post(NS + "/pods/%s/eviction" % name, dict(body, **({"deleteOptions": options} if options else {})))
+
+    def running(name, ready="True"):
+        status = {"phase": "Running", "conditions": [{"type": "Ready", "status": ready}]}
+        equal(c.patch(NS + "/pods/%s/status" % name, {"status": status}, "merge-patch").code, 200)
+
+    for name in ("e1", "e2", "e3"):
+        body = pod(name, nodeName="n")
+        body["metadata"]["labels"] = {"app": "e"}
+        created(c.post(NS + "/pods", body))
+        running(name)
+    pdbs = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
+    budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"},
+              "spec": {"minAvailable": 2, "selector": {"matchLabels": {"app": "e"}}}}
+    created(c.post(pdbs, budget))
+    why = "Cannot evict pod as it would violate the pod's disruption budget."
+    r = evict("e1")
+    s = failed(r, 429, "TooManyRequests", why)
+    equal(s["details"]["causes"], [{"reason": "DisruptionBudget",
+                                    "message": "The disruption budget b is still being processed by the server."}])
+    equal(r.headers["Retry-After"], "10")
+    status = {"observedGeneration": 1, "disruptionsAllowed": 1, "currentHealthy": 3, "desiredHealthy": 2, "expectedPods": 3,
+              "conditions": [{"type": "DisruptionAllowed", "status": "True", "reason": "SufficientPods", "message": "",
+                              "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
+    equal(c.patch(pdbs + "/b/status", {"status": status}, "merge-patch").code, 200)
+    equal(evict("e1", dryRun=["All"]).code, 201)
+    equal((c.get(pdbs + "/b").json["status"]["disruptionsAllowed"], "deletionTimestamp" in c.get(NS + "/pods/e1").json["metadata"]),
+          (1, False), "a dry run")
+    equal(evict("e1").code, 201)
+    after = c.get(pdbs + "/b").json["status"]
+    equal((after["disruptionsAllowed"], list(after["disruptedPods"]), after["conditions"][0]["status"], after["conditions"][0]["reason"]),
+          (0, ["e1"], "False", "InsufficientPods"))
+    gone = c.get(NS + "/pods/e1").json
+    equal([(x["status"], x["reason"], x["message"]) for x in gone["status"]["conditions"] if x["type"] == "DisruptionTarget"],
+          [("True", "EvictionByEvictionAPI", "Eviction API: evicting")])
+    check(gone["metadata"]["deletionTimestamp"])
+    equal(evict("e1").code, 201, "it is going already")
+    s = failed(evict("e2"), 429, "TooManyRequests", why)
+    equal(s["details"]["causes"][0]["message"], "The disruption budget b needs 2 healthy pods and has 3 currently")
+    running("e2", ready="False")
+    equal(evict("e2").code, 201, "enough others are healthy")
+    equal(c.get(pdbs + "/b").json["status"]["disruptionsAllowed"], 0)
+    created(c.post(pdbs, dict(budget, metadata={"name": "b2"})))
+    failed(evict("e3"), 500, None, "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.")
+    failed(c.post(NS + "/pods/e3/eviction", {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "x"}}), 400,
+           "BadRequest", "name in URL does not match name in Eviction object")
+    failed(evict("none"), 404, "NotFound")
+    for name in ("b", "b2"):
+        c.delete(pdbs + "/" + name)
+
+
 class FakeNode(threading.Thread):
     """A node agent that serves one container's log over TLS: three lines, the last one late."""
 
