@@ -153,6 +153,7 @@ static struct status *to_stored(struct write *w, void *object, void **out)
         return NULL;
     if (object_convert(w->rq->a, object, schema_get(w->r->stored_as), out, &err) < 0)
         return status_bad_request(w->rq->a, "%s", err.message);
+    defaults_apply(w->rq->a, *out); /* of what only the stored version has */
     return NULL;
 }
 
