@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <yyjson.h>
 
+#define DELETED_LEEWAY_S 60 /* of an object that a token is bound to, as by kube-apiserver */
 #define TOKEN_FILE_MAX (1 << 20)
 #define CACHE_MAX 4096
 #define CACHE_TTL_S 60
@@ -193,19 +194,31 @@ static int verified_payload(struct authn *a, struct str token, struct arena *are
     return 0;
 }
 
-static bool audience_matches(yyjson_val *aud, const char *const *want, size_t want_len)
+/* Is the token for this audience? `aud` NULL: it says nothing, and is for the API. */
+static bool has_audience(const struct authn *a, yyjson_val *aud, const char *want)
 {
-    for (size_t i = 0; i < want_len; i++) {
-        if (yyjson_equals_str(aud, want[i]))
-            return true;
-        size_t k, max;
-        yyjson_val *v;
-        if (yyjson_is_arr(aud))
-            yyjson_arr_foreach (aud, k, max, v)
-                if (yyjson_equals_str(v, want[i]))
-                    return true;
-    }
-    return false;
+    bool found = yyjson_equals_str(aud, want);
+    size_t k, max;
+    yyjson_val *v;
+    if (!aud && !a->config.audiences_len)
+        return cstr_eq(want, a->config.sa_issuer);
+    for (size_t i = 0; !aud && !found && i < a->config.audiences_len; i++)
+        found = strcmp(want, a->config.audiences[i]) == 0;
+    if (yyjson_is_arr(aud))
+        yyjson_arr_foreach (aud, k, max, v)
+            found |= yyjson_equals_str(v, want);
+    return found;
+}
+
+/* None asked for: the API's. */
+static const char *const *audiences_wanted(const struct authn *a, const char *const *asked,
+                                           size_t *n)
+{
+    if (*n)
+        return asked;
+    *n = a->config.audiences_len ? a->config.audiences_len : 1;
+    return a->config.audiences_len ? (const char *const *)a->config.audiences
+                                   : (const char *const *)&a->config.sa_issuer;
 }
 
 static int check_claims(struct authn *a, yyjson_val *root, const char *const *audiences, size_t n,
@@ -220,17 +233,15 @@ static int check_claims(struct authn *a, yyjson_val *root, const char *const *au
         return error_set(err, ERR_DENIED, "token has expired");
     if (yyjson_is_num(nbf) && yyjson_get_num(nbf) > (double)now + 60)
         return error_set(err, ERR_DENIED, "token is not valid yet");
-    if (n == 0) {
-        audiences = a->config.audiences_len ? (const char *const *)a->config.audiences
-                                            : (const char *const *)&a->config.sa_issuer;
-        n = a->config.audiences_len ? a->config.audiences_len : 1;
-    }
-    if (!audience_matches(yyjson_obj_get(root, "aud"), audiences, n))
-        return error_set(err, ERR_DENIED, "token is for another audience");
-    return 0;
+    yyjson_val *aud = yyjson_obj_get(root, "aud");
+    audiences = audiences_wanted(a, audiences, &n);
+    for (size_t i = 0; aud && i < n; i++)
+        if (has_audience(a, aud, audiences[i]))
+            return 0;
+    return error_set(err, ERR_DENIED, "token is for another audience");
 }
 
-/* {"name":…,"uid":…} must be what is stored; absent is fine. */
+/* {"name":…,"uid":…} must be what is stored; no object is fine. */
 static int check_bound(struct authn *a, yyjson_val *object, const char *resource, const char *ns,
                        struct error *err)
 {
@@ -239,13 +250,14 @@ static int check_bound(struct authn *a, yyjson_val *object, const char *resource
     const char *name = yyjson_get_str(yyjson_obj_get(object, "name"));
     const char *uid = yyjson_get_str(yyjson_obj_get(object, "uid"));
     char stored[64];
-    bool deleting = false;
-    int rc = name
-                 ? a->config.lookup_uid(a->config.lookup_ctx, resource, ns, name, stored, &deleting)
-                 : 0;
+    int64_t deleted_s = 0;
+    int rc =
+        name ? a->config.lookup_uid(a->config.lookup_ctx, resource, ns, name, stored, &deleted_s)
+             : 0;
     if (rc < 0)
         return error_set(err, ERR_UNAVAILABLE, "cannot look up %s", resource);
-    if (rc == 0 || (uid && strcmp(uid, stored) != 0))
+    bool over = deleted_s && deleted_s + DELETED_LEEWAY_S < clock_wall_s();
+    if (rc == 0 || over || !uid || strcmp(uid, stored) != 0)
         return error_set(err, ERR_DENIED, "token is bound to %s \"%s\", which is gone", resource,
                          name ? name : "");
     return 0;
@@ -300,7 +312,7 @@ static const struct user *legacy_user(struct authn *a, yyjson_val *root, struct 
     const char *name = yyjson_get_str(yyjson_obj_get(root, LEGACY "service-account.name"));
     const char *uid = yyjson_get_str(yyjson_obj_get(root, LEGACY "service-account.uid"));
     char stored[64];
-    bool deleting = false;
+    int64_t deleted_s = 0;
     if (!ns || !secret || !name || !uid || !a->config.kv) {
         error_set(err, ERR_DENIED, "token names no service account");
         return NULL;
@@ -309,7 +321,7 @@ static const struct user *legacy_user(struct authn *a, yyjson_val *root, struct 
         error_set(err, ERR_DENIED, "token is not in secret %s/%s any more", ns, secret);
         return NULL;
     }
-    if (stored_uid(a->config.kv, "serviceaccounts", ns, name, stored, &deleting) != 1 ||
+    if (stored_uid(a->config.kv, "serviceaccounts", ns, name, stored, &deleted_s) != 1 ||
         strcmp(stored, uid) != 0) {
         error_set(err, ERR_DENIED, "service account %s/%s is gone", ns, name);
         return NULL;
@@ -375,6 +387,32 @@ const struct user *authn_token(struct authn *a, struct str token, const char *co
     u = jwt_user(a, yyjson_doc_get_root(doc), token, audiences, audiences_len, arena, err);
     yyjson_doc_free(doc);
     return u;
+}
+
+const struct user *authn_review(struct authn *a, struct str token, const char *const *audiences,
+                                size_t n, const char ***matched, struct arena *arena,
+                                struct error *err)
+{
+    struct error not_signed;
+    struct str payload;
+    yyjson_doc *doc = NULL;
+    const struct user *u = authn_token(a, token, audiences, n, arena, err);
+    size_t found = 0;
+    if (!u)
+        return NULL;
+    audiences = audiences_wanted(a, audiences, &n);
+    *matched = arena_array(arena, const char *, n + 1);
+    if (a->config.sa_keys && verified_payload(a, token, arena, &payload, &not_signed) == 0)
+        doc = yyjson_read(payload.p, payload.n, 0);
+    yyjson_val *aud = yyjson_obj_get(yyjson_doc_get_root(doc), "aud");
+    for (size_t i = 0; i < n; i++)
+        if (audiences[i] && has_audience(a, aud, audiences[i]))
+            (*matched)[found++] = audiences[i];
+    yyjson_doc_free(doc);
+    if (found || !audiences[0]) /* the API has no name */
+        return u;
+    error_set(err, ERR_DENIED, "%s", ""); /* a token without audiences: nothing is wrong with it */
+    return NULL;
 }
 
 static const struct user *certificate_user(const struct authn_peer *peer, struct arena *arena)

@@ -48,11 +48,12 @@ struct authn_config {
     size_t audiences_len;
     bool anonymous;
     /*
-     * The uid of a stored object, into `uid` (64 bytes): 1 found, 0 not there, negative: cannot say.
-     * Bound tokens die with their service account, pod, secret or node.
+     * The uid of a stored object, into `uid` (64 bytes), and when it is deleted (Unix time; 0: it is not): 1
+     * found, 0 not there, negative: cannot say. Bound tokens die with their service account, pod, secret or
+     * node, or soon after its time has come if finalizers hold it.
      */
     int (*lookup_uid)(void *ctx, const char *resource, const char *ns, const char *name,
-                      char uid[64], bool *deleting);
+                      char uid[64], int64_t *deleted_s);
     void *lookup_ctx;
     struct kv *kv;         /* for credentials that are objects (authn_stored.h); NULL: none are */
     bool bootstrap_tokens; /* of kube-system's bootstrap-token-… secrets */
@@ -70,8 +71,13 @@ void authn_free(struct authn *a);
 const struct user *authn_request(struct authn *a, const struct authn_peer *peer,
                                  struct str authorization, struct arena *arena, struct error *err);
 
-/* A token on its own (TokenReview). `audiences` empty: the API's. *matched (may be NULL): those that matched. */
+/* A token on its own. `audiences` empty: the API's; a token that names its own must be for one of them. */
 const struct user *authn_token(struct authn *a, struct str token, const char *const *audiences,
                                size_t audiences_len, struct arena *arena, struct error *err);
+/* For TokenReview: also a token without audiences, which is for the API, must be for one that is asked for.
+ * *matched: those of them that it is for, NULL-terminated. */
+const struct user *authn_review(struct authn *a, struct str token, const char *const *audiences,
+                                size_t audiences_len, const char ***matched, struct arena *arena,
+                                struct error *err);
 
 #endif

@@ -152,7 +152,7 @@ bool secret_holds_token(struct kv *kv, const char *ns, const char *name, struct 
 }
 
 int stored_uid(void *ctx, const char *resource, const char *ns, const char *name, char uid[64],
-               bool *deleting)
+               int64_t *deleted_s)
 {
     struct arena a;
     struct error err;
@@ -166,7 +166,7 @@ int stored_uid(void *ctx, const char *resource, const char *ns, const char *name
     struct stored_meta m;
     if (rc == 0 && out.pairs_len == 1 && stored_meta(out.pairs[0].value, &m)) {
         snprintf(uid, 64, "%.*s", STR_ARG(m.uid));
-        *deleting = m.deletion_timestamp != 0;
+        *deleted_s = m.deletion_timestamp;
         rc = 1;
     }
     arena_free(&a);

@@ -24,6 +24,6 @@ const struct user *bootstrap_token_user(struct kv *kv, struct str id, struct str
 bool secret_holds_token(struct kv *kv, const char *ns, const char *name, struct str token);
 /* authn_config.lookup_uid over the store; ctx is the struct kv. */
 int stored_uid(void *kv, const char *resource, const char *ns, const char *name, char uid[64],
-               bool *deleting);
+               int64_t *deleted_s);
 
 #endif

@@ -33,17 +33,16 @@ static void token_review(struct rest *rq, Authentication__V1__TokenReview *tr)
                     status_bad_request(a, "token is required for TokenReview in authentication"));
         return;
     }
-    const struct user *u =
-        authn_token(rq->server->authn, str_from(tr->spec->token),
-                    (const char *const *)tr->spec->audiences, tr->spec->n_audiences, a, &err);
+    const char **audiences;
+    const struct user *u = authn_review(rq->server->authn, str_from(tr->spec->token),
+                                        (const char *const *)tr->spec->audiences,
+                                        tr->spec->n_audiences, &audiences, a, &err);
     tr->status = api_new(a, Authentication__V1__TokenReviewStatus);
     if (u) {
         tr->status->authenticated = 1;
         fill_user(a, tr->status->user, u);
-        for (size_t i = 0; i < tr->spec->n_audiences; i++)
-            api_append(a, tr->status, audiences, tr->spec->audiences[i]);
-        if (tr->spec->n_audiences == 0)
-            api_append(a, tr->status, audiences, (char *)rq->server->config.sa_issuer);
+        for (; *audiences; audiences++)
+            api_append(a, tr->status, audiences, (char *)*audiences);
     } else {
         tr->status->error = arena_strdup(a, err.message);
     }

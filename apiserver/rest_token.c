@@ -132,6 +132,27 @@ static struct status *check_expiration(struct rest *rq, int64_t seconds)
     return s;
 }
 
+/* What the body says about whose token it is must be what the path says. */
+static struct status *check_names(struct rest *rq, const Meta__V1__ObjectMeta *meta)
+{
+    struct status_about about = {"authentication.k8s.io", "tokenrequests", "TokenRequest",
+                                 rq->info.name};
+    struct status *s = status_invalid(rq->a, &about);
+    if (*meta->name && strcmp(meta->name, rq->info.name) != 0)
+        status_cause_add(rq->a, s, "FieldValueInvalid", "metadata.name",
+                         "Invalid value: \"%s\": must match the service account name if specified",
+                         meta->name);
+    else if (*meta->namespace_ && strcmp(meta->namespace_, rq->info.ns) != 0)
+        status_cause_add(
+            rq->a, s, "FieldValueInvalid", "metadata.namespace",
+            "Invalid value: \"%s\": must match the service account namespace if specified",
+            meta->namespace_);
+    if (!s->causes)
+        return NULL;
+    status_invalid_finish(rq->a, s);
+    return s;
+}
+
 static void token_ready(struct rest *rq)
 {
     Authentication__V1__TokenRequest *tr = rq->op;
@@ -155,7 +176,9 @@ static void token_ready(struct rest *rq)
                            .confirmed = true,
                            .a = rq->a};
     struct bound bound = {0};
-    struct status *bad = admission_mutate(&ad);
+    struct status *bad = check_names(rq, tr->metadata);
+    if (!bad)
+        bad = admission_mutate(&ad);
     if (!bad && !(bad = admission_validate(&ad)))
         bad = find_bound(rq, tr->spec->bound_object_ref, &bound);
     int64_t seconds =

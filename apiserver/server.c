@@ -236,25 +236,32 @@ static void serve_metrics(struct rest *rq)
     buf_free(&b);
 }
 
+/* What relying parties need to know to check tokens; they may keep it for an hour. */
 static void serve_openid(struct rest *rq)
 {
     struct apiserver *s = rq->server;
+    bool keys = strcmp(rq->info.path, "/openid/v1/jwks") == 0;
+    struct http_header h[] = {
+        {STR("cache-control"), STR("public, max-age=3600")},
+        {STR("content-type"), keys ? STR("application/jwk-set+json") : STR("application/json")}};
     struct buf b;
     buf_init(&b);
-    if (strcmp(rq->info.path, "/openid/v1/jwks") == 0) {
+    if (keys) {
         jwt_keys_jwks(s->sa_keys, &b);
-        rest_respond(rq, 200, "application/jwk-set+json", buf_str(&b));
     } else {
         buf_printf(&b,
                    "{\"issuer\":\"%s\",\"jwks_uri\":\"https://%s:%d/openid/v1/"
                    "jwks\",\"response_types_supported\":[\"id_token\"],"
-                   "\"subject_types_supported\":[\"public\"],\"id_token_signing_alg_values_"
-                   "supported\":[\"RS256\",\"ES256\"]}",
+                   "\"subject_types_supported\":[\"public\"],"
+                   "\"id_token_signing_alg_values_supported\":",
                    s->config.sa_issuer,
                    s->config.advertise_address ? s->config.advertise_address : "127.0.0.1",
                    apiserver_port(s));
-        rest_respond(rq, 200, "application/json", buf_str(&b));
+        jwt_keys_algorithms(s->sa_keys, &b);
+        buf_append_char(&b, '}');
     }
+    rq->code = 200;
+    http_respond(rq->x, 200, h, ARRAY_LEN(h), buf_str(&b));
     buf_free(&b);
 }
 

@@ -543,3 +543,16 @@ void jwt_keys_jwks(const struct jwt_keys *k, struct buf *out)
     }
     buf_append_cstr(out, "]}");
 }
+
+void jwt_keys_algorithms(const struct jwt_keys *k, struct buf *out)
+{
+    buf_append_char(out, '[');
+    for (size_t i = 0, written = 0; i < k->list.len; i++) {
+        bool before = false;
+        for (size_t j = 0; j < i; j++)
+            before |= strcmp(k->list.items[j].alg, k->list.items[i].alg) == 0;
+        if (!before)
+            buf_printf(out, "%s\"%s\"", written++ ? "," : "", k->list.items[i].alg);
+    }
+    buf_append_char(out, ']');
+}

@@ -48,5 +48,7 @@ bool jwt_signer_matches(const struct jwt_signer *s, const struct jwt_keys *k);
 /* The JWKS document {"keys":[…]} for /openid/v1/jwks. */
 struct buf;
 void jwt_keys_jwks(const struct jwt_keys *k, struct buf *out);
+/* Their algorithms, each once: ["RS256"]. */
+void jwt_keys_algorithms(const struct jwt_keys *k, struct buf *out);
 
 #endif

@@ -14,7 +14,7 @@ import sys
 import time
 
 from apiserver_admission_test import check, created, csr, equal, namespace, ok, pod, refused
-from apiserver_lib import Client, Server, run_tests
+from apiserver_lib import Client, Server, openssl, run_tests
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
@@ -116,6 +116,12 @@ def test_openid_discovery(c, server):
     check(answer["jwks_uri"].endswith("/openid/v1/jwks"), answer)
     keys = ok(c.get("/openid/v1/jwks"))["keys"]
     equal([(k["kty"], k["use"]) for k in keys], [("RSA", "sig")])
+    equal(answer["id_token_signing_alg_values_supported"], ["RS256"], "of the keys that there are")
+    for path, kind in (("/.well-known/openid-configuration", "application/json"), ("/openid/v1/jwks", "application/jwk-set+json")):
+        a = c.get(path)
+        equal((a.headers["content-type"], a.headers["cache-control"]), (kind, "public, max-age=3600"))
+        equal(server.client(None).get(path).code, 403, "for service accounts, unless a role is given to others")
+        equal(server.client("alice").get(path).code, 403)
 
 
 def test_token_review(c, server):
@@ -126,6 +132,88 @@ def test_token_review(c, server):
     equal(review("sekret")["user"]["username"], "carol")
     check(not review("wrong").get("authenticated"), "a wrong token")
     check(review("wrong")["error"], "says why")
+    # Audiences: those of the token (a token that names none is for the API) that are asked for.
+    api = "https://kubernetes.default.svc.cluster.local"
+    path = namespace(c, "audiences") + "/serviceaccounts/default/token"
+    ours = created(c.post(path, {"spec": {}}))["status"]["token"]
+    theirs = created(c.post(path, {"spec": {"audiences": ["x", "y"]}}))["status"]["token"]
+    for token, asked, matched in (
+            (ours, [], [api]), (ours, ["x", api], [api]), (ours, ["x"], None), (theirs, ["z", "y", "x"], ["y", "x"]), (theirs, ["y"], ["y"]),
+            (theirs, [], None), (theirs, [api], None), ("sekret", [], [api]), ("sekret", ["x", api], [api]), ("sekret", ["x"], None)):
+        status = review(token, audiences=asked)
+        equal((status.get("authenticated", False), status.get("audiences")), (matched is not None, matched), asked, status)
+    equal(who(server.client(None, theirs)).code, 401, "not for the API")
+
+
+def segment(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def signed(server, head, claims, key="sa.key"):
+    text = segment(json.dumps(head).encode()) + "." + segment(json.dumps(claims).encode())
+    signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", server.pki.path(key)], input=text.encode(), check=True,
+                               capture_output=True).stdout
+    return text + "." + segment(signature)
+
+
+def test_every_claim_of_a_token_counts(c, server):
+    """Tokens made here with the server's own key, each with one thing wrong."""
+    path = namespace(c, "claims")
+    token = created(c.post(path + "/serviceaccounts/default/token", {"spec": {}}))["status"]["token"]
+    head, claims = (json.loads(base64.urlsafe_b64decode(part + "==")) for part in token.split(".")[:2])
+    equal(sorted(claims), ["aud", "exp", "iat", "iss", "jti", "kubernetes.io", "nbf", "sub"])
+    equal((claims["exp"] - claims["iat"], claims["nbf"], claims["sub"]), (3600, claims["iat"], "system:serviceaccount:claims:default"))
+    now, about = int(time.time()), claims["kubernetes.io"]
+
+    def own(**changes):
+        return {"kubernetes.io": dict(about, **changes)}
+
+    good = {"nothing": {}, "one audience": {"aud": claims["aud"][0]}, "another audience too": {"aud": ["x"] + claims["aud"]},
+            "it should be renewed": own(warnafter=now - 5)}
+    bad = {"expired": {"exp": now - 1}, "no end": {"exp": None}, "not yet": {"nbf": now + 600}, "issuer": {"iss": "https://x"},
+           "audience": {"aud": ["x"]}, "no audience": {"aud": None}, "no account": {"kubernetes.io": None},
+           "another account": own(serviceaccount={"name": "default", "uid": "x"}), "no uid": own(serviceaccount={"name": "default"}),
+           "another namespace": own(namespace="kube-system"), "a secret that is not there": own(secret={"name": "x", "uid": "x"}),
+           "a pod that is not there": own(pod={"name": "x", "uid": "x"}), "a node that is not there": own(node={"name": "x", "uid": "x"})}
+    for changes, code in ((good, 201), (bad, 401)):
+        for what, change in changes.items():
+            mixed = {k: v for k, v in dict(claims, **change).items() if v is not None}
+            equal(who(server.client(None, signed(server, head, mixed))).code, code, what)
+    for what, change in (("key id", {"kid": "other"}), ("none", {"alg": "none"}), ("HS256", {"alg": "HS256"}), ("ES256", {"alg": "ES256"})):
+        equal(who(server.client(None, signed(server, dict(head, **change), claims))).code, 401, what)
+    openssl("genrsa", "-out", server.pki.path("other.key"), "2048")
+    equal(who(server.client(None, signed(server, head, claims, "other.key"))).code, 401, "another's signature")
+    equal(who(server.client(None, token.rsplit(".", 1)[0] + ".")).code, 401, "no signature")
+
+
+def test_what_a_token_may_be_bound_to(c, server):
+    path = namespace(c, "bound")
+
+    def ask(ref=None, account="default", meta=None, **spec):
+        body = {"metadata": meta or {}, "spec": dict(spec, **({"boundObjectRef": dict(apiVersion="v1", **ref)} if ref else {}))}
+        return c.post(path + "/serviceaccounts/%s/token" % account, body)
+
+    created(c.post(path + "/secrets", {"metadata": {"name": "s"}}))
+    created(c.post(path + "/serviceaccounts", {"metadata": {"name": "other"}}))
+    created(c.post(path + "/pods", pod("p", serviceAccountName="other")))
+    refused(ask({"kind": "Pod", "name": "none"}), 404, 'pods "none" not found')
+    refused(ask({"kind": "ConfigMap", "name": "x"}), 400, "cannot bind token for serviceaccount to object of type ConfigMap")
+    refused(ask({"kind": "Pod", "name": "p"}), 400,
+            'cannot bind token for serviceaccount "default" to pod running with different serviceaccount name.')
+    equal(ask({"kind": "Secret", "name": "s", "uid": "x"}).code, 409, "not the object that was meant")
+    refused(ask(account="none"), 404, 'serviceaccounts "none" not found')
+    refused(ask(meta={"name": "other"}), 422, 'TokenRequest.authentication.k8s.io "default" is invalid: metadata.name: Invalid value: "other": '
+            "must match the service account name if specified")
+    refused(ask(expirationSeconds=2 ** 33), 422, 'TokenRequest.authentication.k8s.io "" is invalid: spec.expirationSeconds: Invalid value: '
+            "8589934592: may not specify a duration larger than 2^32 seconds")
+    token = created(ask({"kind": "Secret", "name": "s"}))["status"]["token"]
+    equal(who(server.client(None, token)).code, 201)
+    ok(c.delete(path + "/secrets/s"))
+    created(c.post(path + "/secrets", {"metadata": {"name": "s"}}))
+    equal(who(server.client(None, token)).code, 401, "another secret of that name")
+    token = created(ask())["status"]["token"]
+    ok(c.delete(path + "/serviceaccounts/default"))
+    equal(who(server.client(None, token)).code, 401, "the account is gone")
 
 
 # ---- impersonation ----

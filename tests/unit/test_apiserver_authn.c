@@ -120,13 +120,14 @@ static char *token_with(struct fixture *f, struct jwt_signer *s, const char *iss
 }
 
 static bool pod_is_gone;
+static int64_t pod_deleted_s;
 
 static int lookup(void *ctx, const char *resource, const char *ns, const char *name, char uid[64],
-                  bool *deleting)
+                  int64_t *deleted_s)
 {
     (void)ctx;
     (void)name;
-    *deleting = false;
+    *deleted_s = strcmp(resource, "pods") == 0 ? pod_deleted_s : 0;
     assert_string_equal(ns, "ns");
     if (strcmp(resource, "pods") == 0 && pod_is_gone)
         return 0;
@@ -163,6 +164,12 @@ static void service_account_tokens(void **state)
     pod_is_gone = true; /* remembered tokens are still looked up */
     assert_null(authn_token(a, str_from(good), NULL, 0, &f->a, &err));
     pod_is_gone = false;
+    /* While it ends it keeps its token; not long after, though finalizers hold it. */
+    pod_deleted_s = clock_wall_s() - 30;
+    assert_non_null(authn_token(a, str_from(good), NULL, 0, &f->a, &err));
+    pod_deleted_s = clock_wall_s() - 90;
+    assert_null(authn_token(a, str_from(good), NULL, 0, &f->a, &err));
+    pod_deleted_s = 0;
     authn_free(a);
     jwt_signer_free(s);
     jwt_keys_free(keys);
