@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The store against its peers: three members of c8s, of Debian's etcd, and of the next release's.
 
-    bench/store.py [--scale 1.0] [--only NAME…] [--loads WORD] [--faults] [--peer35 PATH] [--short]
+    bench/store.py [--scale 1.0] [--only NAME…] [--loads WORD] [--faults] [--only-faults [WHICH]] [--peer35 PATH] [--short]
 
 All run on this machine, one after the other, with data directories on the same file system and plain
 HTTP on loopback, driven by the same load generator (`c8s kv bench`). For each load: throughput, latency,
@@ -107,7 +107,8 @@ def main():
     parser.add_argument("--only", nargs="*", choices=["c8s", "etcd3.4", "etcd3.5"])
     parser.add_argument("--loads", help="only those whose name contains this")
     parser.add_argument("--faults", action="store_true", help="slow flushes, catching up, a cold start as well")
-    parser.add_argument("--only-faults", action="store_true")
+    parser.add_argument("--only-faults", dest="fault", nargs="?", const="all", choices=["all", "flushes", "behind", "restart"],
+                        help="nothing else, or one of them")
     parser.add_argument("--short", action="store_true", help="a smoke test of c8s alone")
     parser.add_argument("--dir", help="where data directories go (default: a temporary directory)")
     args = parser.parse_args()
@@ -115,12 +116,13 @@ def main():
     if args.short:
         args.scale, args.only = 0.002, ["c8s"]
     chosen = programs(args)
-    if not args.only_faults:
+    only_faults, args.fault = args.fault, args.fault or "all"
+    if not only_faults:
         results = {p.name: run_program(p, args) for p in chosen}
         print_ratios(results)
         if args.short and any(r["errors"] for r in results["c8s"].values()):
             sys.exit("requests failed")
-    if args.faults or args.only_faults:
+    if args.faults or only_faults:
         store_faults.run(chosen, args)
 
 

@@ -89,15 +89,21 @@ def drop_caches():
 
 
 def restart(program, args):
-    """SIGKILL with a million keys; from starting the process to the first linearizable read."""
+    """SIGKILL with a million keys, while they are written; from starting the process to the first linearizable read."""
     keys = int(1000000 * args.scale)
     with Cluster(program, args.cli, size=1, parent=args.dir) as cluster:
         load(cluster, ["put", "--val-size", "256", "--clients", "1000", "--connections", "100",
                        "--key-space-size", str(keys), "--total", str(keys)])
         memory = cluster.memory_mb()
         times = []
-        for _ in range(3):
+        for _ in range(5):
+            writes = subprocess.Popen([cluster.cli, "kv", "bench", "put", "--val-size", "256", "--clients", "100",
+                                       "--connections", "10", "--key-space-size", str(keys), "--random", "--duration", "2s",
+                                       "--endpoints", cluster.clients[0]],
+                                      stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(1.5)
             cluster.kill(0)
+            writes.wait()
             cache = drop_caches()
             began = time.monotonic()
             cluster.start(0)
@@ -105,13 +111,15 @@ def restart(program, args):
                              "1s").returncode != 0:
                 time.sleep(0.005)
             times.append(time.monotonic() - began)
-        print(f"{program.name:9s} start with {keys} keys, {cache} cache: {min(times):.2f} to {max(times):.2f} s; "
+        print(f"{program.name:9s} start with {keys} keys, {cache} cache: {', '.join(f'{t:.2f}' for t in times)} s; "
               f"memory {memory:.1f} MB before", flush=True)
 
 
 def run(programs, args):
-    slow_flushes(programs, args)
-    ours = [p for p in programs if p.name == "c8s"]
-    for program in ours:
-        catch_up(program, args)
-        restart(program, args)
+    if args.fault in ("all", "flushes"):
+        slow_flushes(programs, args)
+    for program in programs:
+        if program.name == "c8s" and args.fault in ("all", "behind"):
+            catch_up(program, args)
+        if program.name == "c8s" and args.fault in ("all", "restart"):
+            restart(program, args)

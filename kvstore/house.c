@@ -293,8 +293,11 @@ static void *checkpoint_main(void *arg)
         last = now;
         logdb_info(kv->db, &info);
         atomic_store(&kv->checkpoint_file_bytes, info.file_bytes);
-        if (logdb_checkpoint(kv->db, &err) < 0)
+        uint64_t flush_ns;
+        if (logdb_checkpoint(kv->db, &flush_ns, &err) < 0)
             kv_fail_stop(kv, &err);
+        else if (flush_ns && kv->metrics.commit)
+            histogram_observe(kv->metrics.commit, (double)flush_ns / 1e9);
         pthread_mutex_lock(&kv->house_lock);
         kv->checkpoints_done++;
         pthread_cond_broadcast(&kv->checkpoint_done);

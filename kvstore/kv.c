@@ -296,7 +296,7 @@ void kv_close(struct kv *kv)
     lease_calls_cancel(kv);
     budget_cancel(kv);
     watch_hub_close(kv->hub);
-    if (!atomic_load(&kv->failed) && logdb_checkpoint(kv->db, &err) < 0)
+    if (!atomic_load(&kv->failed) && logdb_checkpoint(kv->db, NULL, &err) < 0)
         log_error("store", "last checkpoint failed error=\"%s\"", err.message);
     kv_free(kv);
 }

@@ -87,8 +87,8 @@ static int txn_close(struct apply *a, struct error *err)
         return rc;
     }
     rc = logdb_commit(&a->txn, err);
-    if (rc == 0 && kv->metrics.commit)
-        histogram_observe(kv->metrics.commit, (double)(host_mono_ns(kv->host) - began) / 1e9);
+    if (rc == 0 && kv->metrics.transaction)
+        histogram_observe(kv->metrics.transaction, (double)(host_mono_ns(kv->host) - began) / 1e9);
     return rc;
 }
 

@@ -325,7 +325,7 @@ int members_store_initial(struct kv *kv, struct error *err)
     }
     member_records_free(&l);
     /* The identity must survive: it decides which votes are this member's. */
-    return rc < 0 ? rc : logdb_checkpoint(kv->db, err);
+    return rc < 0 ? rc : logdb_checkpoint(kv->db, NULL, err);
 }
 
 int members_stored(struct kv *kv, struct arena *a, struct kv_member **members, size_t *n,

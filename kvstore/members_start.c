@@ -288,7 +288,7 @@ int members_force_new(struct kv *kv, struct error *err)
             logdb_abort(&w);
     }
     if (rc == 0)
-        rc = logdb_checkpoint(kv->db, err); /* the journal still tells the old story */
+        rc = logdb_checkpoint(kv->db, NULL, err); /* the journal still tells the old story */
     if (rc == 0)
         log_warn("store",
                  "forced: this member is the whole cluster from here on member=%" PRIx64

@@ -30,8 +30,12 @@ void kv_metrics_register(struct kv *kv)
                                           "Time to write a batch to the journal and flush it.",
                                           bounds, ARRAY_LEN(bounds));
     kv->metrics.commit = metrics_histogram(m, "etcd_disk_backend_commit_duration_seconds", NULL,
-                                           "Time of a transaction of log and state (not flushed).",
+                                           "Time to flush the transactions made since last time.",
                                            bounds, ARRAY_LEN(bounds));
+    kv->metrics.transaction =
+        metrics_histogram(m, "c8s_store_transaction_duration_seconds", NULL,
+                          "Time to commit a transaction of log and state, without a flush.", bounds,
+                          ARRAY_LEN(bounds));
     static const double defrag_bounds[] = {0.1,  0.2,  0.4,  0.8,   1.6,   3.2,  6.4,
                                            12.8, 25.6, 51.2, 102.4, 204.8, 409.6};
     kv->metrics.defrag =

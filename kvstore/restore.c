@@ -288,7 +288,7 @@ static int build(const struct kv_restore_options *o, const struct backup_file *f
     int rc = fill(&r, o, err);
     txn_drop(&r);
     if (rc == 0)
-        rc = logdb_checkpoint(kv->db, err);
+        rc = logdb_checkpoint(kv->db, NULL, err);
     kv_storage_close(kv);
     return rc;
 }

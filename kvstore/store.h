@@ -146,7 +146,7 @@ struct kv {
         struct gauge *db_size, *db_in_use, *quota, *revision, *compacted, *watchers, *slow_watchers,
             *leases, *defragmenting;
         struct counter *slow_apply;
-        struct histogram *fsync, *commit, *defrag;
+        struct histogram *fsync, *commit, *transaction, *defrag;
     } metrics; /* all NULL without options.metrics */
 };
 

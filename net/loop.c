@@ -34,7 +34,8 @@ struct loop {
     _Atomic(struct loop_task *) posted;
     atomic_bool stop;
     atomic_bool running;
-    pthread_t owner; /* valid while running */
+    bool left;                /* loop thread: by loop_leave */
+    _Atomic(pthread_t) owner; /* valid while running */
     pthread_t thread;
     struct loop_scratch scratch;
     struct pool *pool;
@@ -194,17 +195,30 @@ void loop_free(struct loop *loop)
     mem_free(loop);
 }
 
-void loop_run(struct loop *loop)
+bool loop_run(struct loop *loop)
 {
-    /* The thread of loop_start has said so already, and others are reading it. */
-    if (!atomic_load(&loop->running)) {
-        loop->owner = pthread_self();
-        atomic_store(&loop->running, true);
-    }
-    while (!atomic_load_explicit(&loop->stop, memory_order_acquire))
+    atomic_store(&loop->owner, pthread_self());
+    atomic_store(&loop->running, true);
+    while (!loop->left && !atomic_load_explicit(&loop->stop, memory_order_acquire))
         uv_run(&loop->uv, UV_RUN_DEFAULT);
+    if (loop->left) {
+        loop->left = false;
+        return true;
+    }
     atomic_store(&loop->running, false);
     atomic_store(&loop->stop, false);
+    return false;
+}
+
+void loop_leave(struct loop *loop)
+{
+    loop->left = true;
+    uv_stop(&loop->uv);
+}
+
+void loop_expect(struct loop *loop)
+{
+    atomic_store(&loop->running, true);
 }
 
 void loop_stop(struct loop *loop)
@@ -224,7 +238,7 @@ static void *thread_main(void *arg)
     struct start_args *args = arg;
     struct loop *loop = args->loop;
     pthread_setname_np(pthread_self(), args->name);
-    loop->owner = pthread_self();
+    atomic_store(&loop->owner, pthread_self());
     atomic_store(&loop->running, true);
     uv_sem_post(&args->up);
     loop_run(loop);
@@ -306,7 +320,7 @@ uv_loop_t *loop_uv(struct loop *loop)
 
 bool loop_is_current(const struct loop *loop)
 {
-    return atomic_load(&loop->running) && pthread_equal(loop->owner, pthread_self());
+    return atomic_load(&loop->running) && pthread_equal(atomic_load(&loop->owner), pthread_self());
 }
 
 uint64_t loop_now_ms(const struct loop *loop)

@@ -34,8 +34,14 @@ struct loop *loop_new(void);
  * queued are run first. */
 void loop_free(struct loop *loop);
 
-/* Run on the calling thread until loop_stop. */
-void loop_run(struct loop *loop);
+/* Run on the calling thread: false after loop_stop, true after loop_leave. */
+bool loop_run(struct loop *loop);
+/* Loop thread: loop_run returns after the current iteration, for the thread to do something slow. The
+ * loop counts as running meanwhile, and whoever has it next goes on with loop_run: this thread or, when
+ * the two have agreed on it, another one. */
+void loop_leave(struct loop *loop);
+/* Threads that are about to start will run it: from now on loop_call waits for them. */
+void loop_expect(struct loop *loop);
 /* Make loop_run return after the current iteration. Any thread; sticky if the loop does not run
  * yet. */
 void loop_stop(struct loop *loop);

@@ -23,7 +23,7 @@
  * After a failed write or flush the journal refuses everything (nothing is known about the pages that
  * failed, and retrying an fsync may report success for data that was dropped): the caller stops.
  *
- * Threads: append and flush on one thread (the journal thread); journal_release and
+ * Threads: append and flush on one thread at a time (the journal thread); journal_release and
  * journal_prepare on one other (the checkpoint thread); open and close with nobody else about.
  */
 #ifndef C8S_RAFT_JOURNAL_H

@@ -192,8 +192,9 @@ uint64_t logdb_log_bytes(struct logdb *db);
 
 /* ---- checkpoint thread ---- */
 
-/* One checkpoint, as above; at once if there is nothing new. Also prepares a spare journal segment. */
-int logdb_checkpoint(struct logdb *db, struct error *err);
+/* One checkpoint, as above; at once if there is nothing new. Also prepares a spare journal segment.
+ * *flush_ns (may be NULL): what its flushes took, when all had been written out before; 0: nothing new. */
+int logdb_checkpoint(struct logdb *db, uint64_t *flush_ns, struct error *err);
 /* Journal bytes flushed since the last checkpoint began. */
 uint64_t logdb_checkpoint_lag(struct logdb *db);
 

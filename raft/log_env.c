@@ -293,7 +293,7 @@ static int write_back(MDB_env *env, struct error *err)
 }
 
 /* checkpoint_lock held. `force`: also when LMDB has not changed since the last one. */
-static int checkpoint(struct logdb *db, bool force, struct error *err)
+static int checkpoint(struct logdb *db, bool force, uint64_t *flush_ns, struct error *err)
 {
     struct logdb_env *env = &db->env;
     MDB_txn *pin = NULL;
@@ -315,11 +315,14 @@ static int checkpoint(struct logdb *db, bool force, struct error *err)
         return 0;
     }
     rc = write_back(env->mdb, err);
+    uint64_t flush_began = host_mono_ns(db->host);
     if (rc == 0)
         rc = logdb_mdb_error(db, mdb_env_sync(env->mdb, 1), err, "flush");
     CRASH_POINT(checkpoint_flushed);
     if (rc == 0)
         rc = logdb_pin_write(db, env, txnid, pages, len, err);
+    if (flush_ns)
+        *flush_ns = host_mono_ns(db->host) - flush_began;
     mem_free(pages);
     if (rc < 0) {
         mdb_txn_abort(pin);
@@ -337,12 +340,14 @@ static int checkpoint(struct logdb *db, bool force, struct error *err)
     return rc < 0 ? logdb_fail(db, rc) : 0;
 }
 
-int logdb_checkpoint(struct logdb *db, struct error *err)
+int logdb_checkpoint(struct logdb *db, uint64_t *flush_ns, struct error *err)
 {
+    if (flush_ns)
+        *flush_ns = 0;
     if (atomic_load(&db->failed))
         return error_set(err, ERR_IO, "the store has stopped after a failed write");
     pthread_mutex_lock(&db->checkpoint_lock);
-    int rc = checkpoint(db, false, err);
+    int rc = checkpoint(db, false, flush_ns, err);
     pthread_mutex_unlock(&db->checkpoint_lock);
     if (rc == 0 && journal_prepare(db->journal, err) < 0)
         rc = logdb_fail(db, ERR_IO);
@@ -518,7 +523,7 @@ static int create(struct logdb *db, const struct logdb_options *o, struct error 
     }
     rc = logdb_commit(&txn, err);
     if (rc == 0)
-        rc = checkpoint(db, true, err);
+        rc = checkpoint(db, true, NULL, err);
     if (rc == 0)
         rc = logdb_current_write(db, 1, err);
     db->is_new = true;
@@ -573,7 +578,7 @@ static int open_existing(struct logdb *db, uint64_t number, bool same_boot,
     rc = logdb_state_load(db, txn, err);
     mdb_txn_abort(txn);
     if (rc == 0 && same_boot)
-        rc = checkpoint(db, true, err);
+        rc = checkpoint(db, true, NULL, err);
     return rc;
 }
 

@@ -566,6 +566,7 @@ static struct raft_node *node_new(const struct raft_node_options *options)
     list_init(&n->read_rounds);
     list_init(&n->snapshots_out);
     list_init(&n->calls);
+    list_init(&n->flush_here);
     heap_init(&n->by_deadline);
     heap_init(&n->by_index);
     buf_init(&n->frame);
@@ -594,12 +595,16 @@ static void thread_start(pthread_t *thread, void *(*fn)(void *arg), struct raft_
 
 static void threads_stop(struct raft_node *n)
 {
-    queue_stop(&n->journal);
-    pthread_join(n->journal_thread, NULL);
+    queue_stop(
+        &n->journal); /* one of the two ends when it is drained, the other one with the loop */
     queue_stop(&n->apply);
     pthread_join(n->apply_thread, NULL);
     queue_stop(&n->peer);
     pthread_join(n->peer_thread, NULL);
+    loop_stop(n->loop);
+    for (int i = 0; i < 2; i++)
+        pthread_join(n->loop_threads[i], NULL);
+    loop_free(n->loop); /* runs what the threads posted */
 }
 
 int raft_node_start(const struct raft_node_options *options, struct raft_node **out,
@@ -615,12 +620,14 @@ int raft_node_start(const struct raft_node_options *options, struct raft_node **
         return rc;
     }
     metrics_start(n, options->metrics);
-    n->loop = loop_start("raft");
+    n->loop = loop_new();
     loop_timer_init(n->loop, &n->tick, tick);
     loop_timer_init(n->loop, &n->soon, soon);
     publish_status(n);
     *out = n; /* before anything is applied: the state machine may call us from there */
-    thread_start(&n->journal_thread, node_journal_thread, n, "raft-journal");
+    loop_expect(n->loop);
+    thread_start(&n->loop_threads[0], node_loop_thread, n, "raft");
+    thread_start(&n->loop_threads[1], node_journal_thread, n, "raft-journal");
     thread_start(&n->apply_thread, node_apply_thread, n, "raft-apply");
     thread_start(&n->peer_thread, node_peer_thread, n, "raft-peer");
     struct start_call call = {n, err, 0};
@@ -629,7 +636,6 @@ int raft_node_start(const struct raft_node_options *options, struct raft_node **
     if (call.rc == 0)
         return 0;
     threads_stop(n);
-    loop_join(n->loop);
     node_free(n);
     *out = NULL;
     return call.rc;
@@ -674,7 +680,6 @@ void raft_node_stop(struct raft_node *n)
         pthread_cond_wait(&n->stopped, &n->stop_mutex);
     pthread_mutex_unlock(&n->stop_mutex);
     threads_stop(n);
-    loop_join(n->loop); /* runs what the threads posted */
     if (n->staged)
         n->ops->snapshot_abort(n->staged);
     node_free(n);

@@ -13,9 +13,11 @@
  *                                     │ peer thread   │ ops->read_log, snapshots out and in
  *                                     └───────────────┘
  *
- * The raft thread never waits for a disk, touches no page of LMDB and takes no lock but the ones
- * around its short input queues. Queues between the threads are bounded: proposals are refused with a
- * definite answer while too much is unflushed or unapplied.
+ * The raft thread touches no page of LMDB and takes no lock but the ones around its short input queues.
+ * It flushes a small batch itself while the disk is quick, which spares two wake-ups; when a flush stalls,
+ * raft and journal thread change places (node_journal.c), so that nothing waits for a disk that hangs. Queues
+ * between the threads are bounded: proposals are refused with a definite answer while too much is
+ * unflushed or unapplied.
  *
  * Several proposals that arrive together become one append, one message per peer, one journal record
  * with one flush, and one state transaction.
@@ -81,7 +83,7 @@ struct raft_change_context {
  * retried after a failed write).
  */
 struct raft_machine_ops {
-    /* ---- journal thread ---- */
+    /* ---- journal thread, or the raft thread in its place ---- */
 
     /*
      * Append `n` batches, in order, as one or more records and make them durable: one fdatasync.

@@ -6,7 +6,7 @@
  *   node_proposals.c  proposals: waiting, forwarding, their ends
  *   node_reads.c      read index
  *   node_calls.c      questions between the state machines of members
- *   node_journal.c    journal thread
+ *   node_journal.c    the journal, and the two threads that share the loop and it
  *   node_apply.c      apply thread
  *   node_peer.c       peer thread: fetches; runs jobs for the snapshots
  *   node_snapshot.c   snapshots out and in
@@ -39,6 +39,14 @@
 /* With so many entries at the disk, or proposals on their way to the leader, new ones gather until
  * that is done: fewer and larger batches when there is much to do. */
 #define GATHER_MIN 64
+/* A batch with fewer entries and bytes is flushed by the thread that has the loop, while flushes take less
+ * than QUICK_NS; after STALL_MS in one the other thread takes the loop over. It looks for a second more
+ * whether there is another to watch. */
+#define FLUSH_HERE_ENTRIES GATHER_MIN
+#define FLUSH_HERE_BYTES (64 * 1024)
+#define QUICK_NS (2 * NS_PER_MS)
+#define STALL_MS 20
+#define WATCH_MS 1000
 #define MAINTAIN_MS 100
 #define FETCH_ENTRIES_MAX 4096
 
@@ -167,7 +175,9 @@ struct raft_node {
 
     struct list waiting; /* proposals */
     size_t waiting_len;
-    uint64_t unflushed;      /* entries handed to the journal thread and not reported */
+    uint64_t unflushed;      /* entries to be flushed and not reported */
+    struct list flush_here;  /* journal_jobs that wait for the loop to be left */
+    size_t at_journal;       /* journal_jobs, besides those, that are not reported */
     uint64_t forwarded_open; /* proposals forwarded since `forwarded_ms` and not answered */
     uint64_t forwarded_ms;
     struct proposal *buckets[PROPOSAL_BUCKETS];
@@ -197,7 +207,13 @@ struct raft_node {
 
     /* queues and their threads */
     struct queue journal, apply, peer;
-    pthread_t journal_thread, apply_thread, peer_thread;
+    pthread_t loop_threads[2], apply_thread, peer_thread;
+
+    /* the two threads that share loop and journal (node_journal.c) */
+    _Atomic bool loop_left; /* for a flush: who comes first, of the two, has the loop next */
+    _Atomic bool loop_watched;
+    _Atomic uint64_t loop_left_ns; /* when it was last */
+    _Atomic uint64_t flush_ns;     /* what a flush takes, smoothed */
 
     /* apply → raft */
     _Atomic uint64_t applied, log_base;
@@ -265,7 +281,8 @@ void node_lose_calls(struct raft_node *n, uint64_t peer, int code);
 
 /* node_journal.c */
 void node_journal_push(struct raft_node *n, const struct raft_persist *batch); /* NULL: barrier */
-void *node_journal_thread(void *arg);
+void *node_loop_thread(void *arg);    /* begins with the loop */
+void *node_journal_thread(void *arg); /* begins with the journal */
 void journal_job_free(struct journal_job *job);
 
 /* node_apply.c */

@@ -79,6 +79,9 @@ static int memory_persist(void *ctx, const struct raft_persist *batches, size_t 
 {
     struct memory_machine *m = ctx;
     (void)err;
+    struct loop *loop = atomic_load(&m->loop);
+    if (loop && loop_is_current(loop))
+        atomic_fetch_add(&m->persists_on_loop, 1);
     uint32_t stall = atomic_exchange(&m->stall_ms, 0);
     if (stall)
         usleep(stall * 1000);

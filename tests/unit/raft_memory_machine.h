@@ -19,9 +19,11 @@ struct memory_machine {
     uint64_t applied, applied_term;
     uint64_t count, digest;
     /* knobs and marks */
-    _Atomic uint64_t retain;   /* entries kept behind applied; 0: all */
-    _Atomic uint32_t stall_ms; /* the next persist takes this long */
-    atomic_bool hold;          /* nothing is applied until it is false again */
+    _Atomic uint64_t retain;     /* entries kept behind applied; 0: all */
+    _Atomic uint32_t stall_ms;   /* the next persist takes this long */
+    atomic_bool hold;            /* nothing is applied until it is false again */
+    _Atomic(struct loop *) loop; /* of the node: counts the flushes there */
+    _Atomic uint64_t persists_on_loop;
     _Atomic uint64_t persists, persisted_batches, transactions, installs;
 };
 

@@ -245,7 +245,7 @@ static void step(struct run *r, struct error *err, bool *alive)
 {
     if (rng_below(&r->rng, 12) == 0) {
         uint64_t applied = r->m->applied;
-        *alive = logdb_checkpoint(r->db, err) == 0;
+        *alive = logdb_checkpoint(r->db, NULL, err) == 0;
         if (*alive)
             r->m->checkpointed = applied;
     } else {

@@ -10,7 +10,8 @@
 
 struct loop {
     struct fiber *fiber; /* that runs it; NULL: none */
-    bool sleeping, stop, done;
+    bool sleeping, stop, left;
+    bool expected; /* somebody is about to run it */
     struct loop_task *first, **last;
     struct heap timers; /* ms by the member's clock */
     struct list deferred;
@@ -86,18 +87,34 @@ static void sleep_until_work(struct loop *l)
     l->sleeping = false;
 }
 
-void loop_run(struct loop *l)
+bool loop_run(struct loop *l)
 {
     l->fiber = fiber_current();
-    while (!l->stop) {
+    while (!l->stop && !l->left) {
         l->now_ms = fiber_mono_ns() / 1000000;
         run_tasks(l);
         run_timers(l);
         run_deferred(l);
-        if (!l->stop)
+        if (!l->stop && !l->left)
             sleep_until_work(l);
     }
+    if (l->left) {
+        l->left = false;
+        return true;
+    }
     l->fiber = NULL;
+    l->expected = false;
+    return false;
+}
+
+void loop_leave(struct loop *l)
+{
+    l->left = true;
+}
+
+void loop_expect(struct loop *l)
+{
+    l->expected = true;
 }
 
 static void wake(struct loop *l)
@@ -162,7 +179,7 @@ static void call_run(struct loop_task *t)
 
 void loop_call(struct loop *l, void (*fn)(void *arg), void *arg)
 {
-    if (!l->fiber || l->fiber == fiber_current()) {
+    if ((!l->fiber && !l->expected) || l->fiber == fiber_current()) {
         fn(arg);
         return;
     }

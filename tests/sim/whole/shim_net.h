@@ -12,6 +12,8 @@
     X(loop_new)                                                                           \
     X(loop_free)                                                                          \
     X(loop_run)                                                                           \
+    X(loop_leave)                                                                         \
+    X(loop_expect)                                                                        \
     X(loop_stop)                                                                          \
     X(loop_start)                                                                         \
     X(loop_join)                                                                          \
@@ -31,6 +33,8 @@ SIM_RENAMED(SIM_DECLARE)
 #define loop_new sim_loop_new
 #define loop_free sim_loop_free
 #define loop_run sim_loop_run
+#define loop_leave sim_loop_leave
+#define loop_expect sim_loop_expect
 #define loop_stop sim_loop_stop
 #define loop_start sim_loop_start
 #define loop_join sim_loop_join
