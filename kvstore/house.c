@@ -216,7 +216,7 @@ static void *house_main(void *arg)
         if ((now - quota >= QUOTA_NS || atomic_load(&kv->quota.exceeded)) &&
             !atomic_load(&kv->failed)) {
             quota = now;
-            logdb_info(kv->db, &info);
+            logdb_sizes(kv->db, &info);
             kv_metrics_step(kv, &info);
             disk_space_map(kv, &info);
             quota_step(kv, &info);
@@ -249,7 +249,7 @@ static bool checkpoint_due(struct kv *kv, uint64_t since_ns)
     uint64_t every_ns = kv->o.checkpoint_ms * NS_PER_MS, lag = logdb_checkpoint_lag(kv->db);
     if (lag >= kv->o.checkpoint_bytes || since_ns >= CHECKPOINT_LAZY * every_ns)
         return true;
-    logdb_info(kv->db, &info);
+    logdb_sizes(kv->db, &info);
     uint64_t before = atomic_load(&kv->checkpoint_file_bytes);
     uint64_t growth = info.file_bytes > before ? info.file_bytes - before : 0;
     if (growth > kv->o.checkpoint_bytes)
@@ -291,7 +291,7 @@ static void *checkpoint_main(void *arg)
         if (!wanted && !checkpoint_due(kv, now - last))
             continue;
         last = now;
-        logdb_info(kv->db, &info);
+        logdb_sizes(kv->db, &info);
         atomic_store(&kv->checkpoint_file_bytes, info.file_bytes);
         uint64_t flush_ns;
         if (logdb_checkpoint(kv->db, &flush_ns, &err) < 0)

@@ -643,10 +643,10 @@ void logdb_pool_drain(struct logdb *db)
     pthread_mutex_unlock(&db->pool_lock);
 }
 
-int logdb_read_begin(struct logdb *db, MDB_txn **txn, struct error *err)
+/* What is committed, without what is held. */
+static int read_committed(struct logdb *db, MDB_txn **txn, struct error *err)
 {
     MDB_txn *t = NULL;
-    logdb_await_commit(db);
     pthread_rwlock_rdlock(&db->env_lock);
     pthread_mutex_lock(&db->pool_lock);
     if (db->pool_len)
@@ -660,6 +660,12 @@ int logdb_read_begin(struct logdb *db, MDB_txn **txn, struct error *err)
     }
     *txn = t;
     return 0;
+}
+
+int logdb_read_begin(struct logdb *db, MDB_txn **txn, struct error *err)
+{
+    logdb_await_commit(db);
+    return read_committed(db, txn, err);
 }
 
 void logdb_read_end(struct logdb *db, MDB_txn *txn)
@@ -697,7 +703,7 @@ uint64_t logdb_log_bytes(struct logdb *db)
 {
     MDB_txn *txn;
     MDB_stat tree = {0};
-    if (logdb_read_begin(db, &txn, NULL) < 0)
+    if (read_committed(db, &txn, NULL) < 0)
         return 0;
     mdb_stat(txn, db->env.log, &tree);
     logdb_read_end(db, txn);
@@ -716,13 +722,13 @@ uint64_t logdb_file_bytes(struct logdb *db)
     return (uint64_t)(info.me_last_pgno + 1) * st.ms_psize;
 }
 
-void logdb_info(struct logdb *db, struct logdb_info *out)
+void logdb_sizes(struct logdb *db, struct logdb_info *out)
 {
     MDB_envinfo info;
     MDB_stat st;
     *out = (struct logdb_info){0};
     MDB_txn *txn;
-    if (logdb_read_begin(db, &txn, NULL) < 0)
+    if (read_committed(db, &txn, NULL) < 0)
         return;
     mdb_env_info(db->env.mdb, &info);
     mdb_env_stat(db->env.mdb, &st);
@@ -742,6 +748,12 @@ void logdb_info(struct logdb *db, struct logdb_info *out)
     out->checkpoints = atomic_load(&db->checkpoints);
     out->recovered_batches = db->recovered_batches;
     out->recovered_from_pin = db->recovered_from_pin;
+}
+
+void logdb_info(struct logdb *db, struct logdb_info *out)
+{
+    logdb_await_commit(db);
+    logdb_sizes(db, out);
     logdb_lock_writes(db);
     out->applied = db->on_disk.applied;
     out->base_index = db->on_disk.base_index;

@@ -185,9 +185,11 @@ struct logdb_info {
     bool recovered_from_pin;    /* a power loss was assumed at open */
 };
 void logdb_info(struct logdb *db, struct logdb_info *out);
+/* The same without the indexes, and without what a held transaction adds: for those who look often. */
+void logdb_sizes(struct logdb *db, struct logdb_info *out);
 /* Its file_bytes alone; apply thread, cheap. */
 uint64_t logdb_file_bytes(struct logdb *db);
-/* Bytes that the log tree takes. */
+/* Bytes that the log tree takes, without what is held. */
 uint64_t logdb_log_bytes(struct logdb *db);
 
 /* ---- checkpoint thread ---- */
