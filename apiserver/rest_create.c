@@ -4,14 +4,23 @@
 #include "api/meta.h"
 #include "apiserver/write.h"
 
+#define GENERATED_NAMES_MAX 8 /* made up before a create gives up, as published */
+
 static struct status *create_change(struct write *w)
 {
     void *body = w->ctx;
-    w->name = object_meta(body)->name;
+    const Meta__V1__ObjectMeta *meta = object_meta(body);
+    bool generated = !*meta->name && *meta->generate_name;
+    if (w->old && generated && w->attempts <= GENERATED_NAMES_MAX) {
+        w->old = NULL; /* somebody has the name that was made up: another one */
+        w->old_pair = (struct kv_pair){0};
+        w->lease = 0;
+    }
     if (w->old) {
         struct status_about about = {w->r->group, w->r->plural, w->r->kind, w->name};
         return status_already_exists(w->rq->a, &about);
     }
+    w->name = meta->name;
     return change_create(w, object_clone(w->rq->a, body));
 }
 

@@ -101,6 +101,13 @@ static void settle(struct stream *s)
     buf_clear(fresh);
 }
 
+/* What OpenSSL says of a call's failure is only right if nothing was left of earlier ones. */
+static void forget_errors(void)
+{
+    if (ERR_peek_error())
+        ERR_clear_error();
+}
+
 /* `server_name` NULL: we are the server. */
 int stream_tls_start(struct stream *s, const char *server_name, const char *session_address)
 {
@@ -195,8 +202,12 @@ void stream_tls_read(struct stream *s)
         char *buffer = loop_scratch(s->loop)->read;
         size_t n = 0;
         int e = SSL_ERROR_NONE;
-        ERR_clear_error();
+        forget_errors();
         while (n + RECORD_BYTES <= LOOP_SCRATCH_READ_BYTES) {
+            if (s->read_dry && !SSL_has_pending(s->ssl)) {
+                e = SSL_ERROR_WANT_READ; /* as it would say after looking everywhere */
+                break;
+            }
             size_t got = 0;
             int rc = SSL_read_ex(s->ssl, buffer + n, LOOP_SCRATCH_READ_BYTES - n, &got);
             if (rc != 1) {
@@ -246,7 +257,7 @@ static bool encrypt_some(struct stream *s)
             }
             piece.p = record;
         }
-        ERR_clear_error();
+        forget_errors();
         size_t written = 0;
         if (SSL_write_ex(s->ssl, piece.p, n, &written) != 1) {
             fail(s, "TLS write");
