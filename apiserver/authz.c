@@ -332,9 +332,12 @@ static bool subject_grants(const struct snapshot *s, char tag, const char *name,
     char small[256];
     size_t n = strlen(name) + 3;
     char *key = n <= sizeof small ? small : mem_alloc(n);
-    snprintf(key, n, "%c:%s", tag, name);
+    key[0] = tag;
+    key[1] = ':';
+    memcpy(key + 2, name, n - 2);
     bool stop = false;
-    for (const struct grant *g = map_get(&s->subjects, str_from(key)); g && !stop; g = g->next)
+    struct str subject = str_make(key, n - 1);
+    for (const struct grant *g = map_get(&s->subjects, subject); g && !stop; g = g->next)
         stop = visit(ctx, g, name);
     if (key != small)
         mem_free(key);
