@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../integration"))
@@ -319,7 +320,60 @@ class Tour:
         self.says("the ephemeral container is there", "looker", "get", "pod", "tour-pod", *t, "-o",
                   "jsonpath={.spec.ephemeralContainers[*].name}")
         self.custom(t)
+        self.seldom(t)
         self.errors(t)
+
+    def seldom(self, t):
+        """What is used less often than every day, each in one or two commands."""
+        cm = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s, namespace: tour, labels: {prune: me}}\ndata: {a: %s}\n"
+        self.says("diff of what is not there", r"^\+  name: seldom$", "diff", "-f", "-", stdin=cm % ("seldom", "b"), code=1)
+        self.says("diff that cannot be made", "error", "diff", "-f", "-", stdin="apiVersion: v1\nkind: ConfigMap\n", code=2)
+        both = cm % ("seldom", "b") + "---\n" + cm % ("seldom-2", "b")
+        self.says("apply two", ["seldom created", "seldom-2 created"], "apply", "-f", "-", stdin=both)
+        self.says("apply --prune", ["seldom unchanged", "seldom-2 pruned"], "apply", "-f", "-", "--prune", "-l", "prune=me", *t,
+                  *(["--prune-allowlist=core/v1/ConfigMap"] if self.minor >= 26 else ["--prune-whitelist=core/v1/ConfigMap"]),
+                  stdin=cm % ("seldom", "b"))
+        if self.minor >= 27:
+            sets = {"KUBECTL_APPLYSET": "true"}
+            flags = ["--prune", "--applyset=configmaps/tour-set", *t]
+            self.says("apply a set", ["seldom-a created", "seldom-b created"], "apply", "-f", "-", *flags, env=sets,
+                      stdin=(cm % ("seldom-a", "b") + "---\n" + cm % ("seldom-b", "b")).replace("prune: me", "set: one"))
+            self.says("what left the set is pruned", "seldom-b pruned", "apply", "-f", "-", *flags, env=sets,
+                      stdin=(cm % ("seldom-a", "b")).replace("prune: me", "set: one"))
+        self.says("delete it again", "deleted", "delete", "cm", "seldom", *t)
+        self.says("wait --for=delete", "", "wait", "--for=delete", "cm/seldom", *t, "--timeout=10s")
+        if self.minor >= 31:
+            self.says("wait --for=create", "condition met", "wait", "--for=create", "cm/tour-cm", *t, "--timeout=10s")
+        self.says("wait that ends in vain", "timed out", "wait", "--for=condition=Ready", "pod/tour-pod", *t, "--timeout=1s", code=1)
+        if self.minor >= 24:
+            self.says("create token --bound-object", r"^ey[\w-]+\.[\w-]+\.[\w-]+", "create", "token", "tour-sa", *t,
+                      "--bound-object-kind=Secret", "--bound-object-name=tour-secret", "--duration=20m", "--audience=x")
+        self.says("debug a node", "tour-node", "debug", "node/tour-node", *t, "--image=c8s.io/web:1", "--attach=false", "--", "true")
+        self.says("it is there", r"^node-debugger-tour-node-\w+ +tour-node$", "get", "pods", *t, "--no-headers", "-o",
+                  "custom-columns=N:.metadata.name,H:.spec.nodeName")
+        self.says("api-resources -o wide", [r"^NAME +.*VERBS", r"^nodes +no +v1 +false +Node +\S*create"], "api-resources", "-o", "wide", "--sort-by=kind", "--namespaced=false")
+        self.says("cluster-info dump", ['"kind": "NodeList"', '"kind": "EventList"', "==== START logs for container|\"kind\": \"PodList\""],
+                  "cluster-info", "dump", "--namespaces=tour")
+        self.says("get --raw of another path", "ok", "get", "--raw", "/readyz")
+        self.says("rollout status", "successfully rolled out", "rollout", "status", *t, "deployment/c-deployment", "--timeout=10s")
+        self.says("rollout history of a revision", "Pod Template", "rollout", "history", *t, "deployment/tour-deployment", "--revision=2")
+        if self.minor >= 27:
+            self.says("explain by OpenAPI v2", "replicas", "explain", "deployments.spec", "--output=plaintext-openapiv2")
+        self.proxied()
+
+    def proxied(self):
+        """kubectl proxy answers HTTP on a port that it picks."""
+        p = subprocess.Popen([self.kubectl, "--kubeconfig=" + self.clients[0], "proxy", "--port=0"], text=True, stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT)
+        try:
+            port = re.search(r":(\d+)$", p.stdout.readline().strip())
+            with urllib.request.urlopen("http://127.0.0.1:%s/api/v1/namespaces/tour" % port.group(1), timeout=20) as answer:
+                self.check("proxy", json.load(answer)["metadata"]["name"] == "tour")
+        except (AttributeError, OSError, ValueError) as e:
+            self.check("proxy", False, repr(e))
+        finally:
+            p.kill()
+            p.wait()
 
     def creators(self):
         t = ["-n", "tour"]

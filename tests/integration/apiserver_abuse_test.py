@@ -9,6 +9,7 @@ import os
 import ssl
 import struct
 import sys
+import threading
 import time
 import traceback
 
@@ -51,6 +52,44 @@ class Target:
     def bounded(self, before, most_mb):
         if not self.sanitized:  # which keep what is freed
             assert self.rss_mb() - before < most_mb, "%.0f MB, %.0f before" % (self.rss_mb(), before)
+
+
+class Bystander:
+    """Another client, who asks on a new connection several times a second while somebody misbehaves: he is answered, and soon; and the
+    server does not grow meanwhile (some tests have narrower bounds of their own)."""
+
+    ANSWERED_S, GROWTH_MB = 8, 100
+
+    def __init__(self, t):
+        self.t, self.done, self.worst, self.asked, self.wrong = t, threading.Event(), 0, 0, []
+        self.before = self.most = t.rss_mb()
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        while not self.done.wait(0.2):
+            began = time.monotonic()
+            try:
+                code = self.t.client.get(PATH + "/none").code
+            except OSError as e:
+                code = e
+            self.worst = max(self.worst, time.monotonic() - began)
+            self.asked += 1
+            if code != 404:
+                self.wrong.append(code)
+            self.most = max(self.most, self.t.rss_mb())
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        self.done.set()
+        self.thread.join()
+        if kind:
+            return
+        assert not self.wrong, "of %d answers to others: %s" % (self.asked, self.wrong[:5])
+        assert self.worst < self.ANSWERED_S, "another client waited %.1f s" % self.worst
+        assert self.t.sanitized or self.most - self.before < self.GROWTH_MB, "%.0f MB, %.0f before" % (self.most, self.before)
 
 
 def headers(path, method="GET", more=()):
@@ -268,9 +307,11 @@ def main():
                 continue
             began = time.monotonic()
             try:
-                test(t)
+                with Bystander(t) as other:
+                    test(t)
                 passed += 1
-                print("ok   %s (%.1f s, %.0f MB)" % (name, time.monotonic() - began, t.rss_mb()), flush=True)
+                print("ok   %s (%.1f s, %.0f MB; others waited %.0f ms at most)" % (name, time.monotonic() - began, t.rss_mb(),
+                                                                                  1000 * other.worst), flush=True)
             except Exception:
                 failed += 1
                 print("FAIL %s\n%s" % (name, traceback.format_exc()[-1500:]), flush=True)

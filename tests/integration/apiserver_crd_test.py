@@ -374,6 +374,100 @@ def test_versions(clients):
     drop(clients)
 
 
+def test_stored_versions_are_let_go(clients):
+    """After a migration: the old version goes from the status by hand, then from the spec."""
+    a, b, third = clients
+    crd = definition()
+    crd["spec"]["versions"].append(dict(copy.deepcopy(crd["spec"]["versions"][0]), name="v2", storage=False))
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["x-kubernetes-validations"] = [
+        {"rule": "self.replicas <= 10", "message": "too many"}]
+    establish(clients, crd)
+    name = CRDS + "/crontabs." + GROUP
+    kept = a.get(name).json["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    equal(kept["x-kubernetes-validations"], [{"rule": "self.replicas <= 10", "message": "too many"}], "rules are kept for later")
+    created(a.post(path(), crontab("old")))
+    now = a.get(name).json
+    for v in now["spec"]["versions"]:
+        v["storage"] = v["name"] == "v2"
+    now = a.put(name, now).json
+    equal(now["status"]["storedVersions"], ["v1", "v2"])
+    equal(a.put(name, dict(now, status={"storedVersions": ["v2"]})).json["status"]["storedVersions"], ["v1", "v2"], "not by the object")
+    equal(b.put(path(version="v2") + "/old", b.get(path(version="v2") + "/old").json).code, 200, "written again")
+    now["status"]["storedVersions"] = ["v2"]
+    equal(a.put(name + "/status", now).json["status"]["storedVersions"], ["v2"])
+    now = a.get(name).json
+    now["spec"]["versions"] = [v for v in now["spec"]["versions"] if v["name"] == "v2"]
+    equal(a.put(name, now).code, 200)
+    for c in clients:
+        wait_for(lambda: c.get(path()).code == 404, "the old version to go", 20)
+        equal(c.get(path(version="v2") + "/old").json["apiVersion"], GROUP + "/v2")
+    drop(clients)
+
+
+def test_forms_of_custom_objects(clients):
+    """Lists and watches in every media type and form there is, by selectors of both kinds."""
+    a, b, third = clients
+    establish(clients, definition())
+    wire = PROTOBUF + ";as=%s;v=v1;g=meta.k8s.io"
+    for n, image in (("a", "x"), ("b", "y"), ("c", "y")):
+        created(a.post(path(), crontab(n, image=image)))
+    equal(b.get(path(), accept=PROTOBUF).code, 406, "there is no protobuf of them")
+    equal(b.request("POST", path(), b"k8s\0x", content_type=PROTOBUF).code, 415)
+    listed = b.get(path(), accept=wire % "PartialObjectMetadataList")
+    equal((listed.code, listed.headers["content-type"], listed.body[:4]), (200, PROTOBUF, b"k8s\0"))
+    check(b"PartialObjectMetadataList" in listed.body and b"busybox" not in listed.body)
+    yaml = b.get(path(), accept="application/yaml").body
+    check(b"kind: CronTabList" in yaml and b"image: y" in yaml, yaml)
+    check(b"kind: Table" in b.get(path(), accept="application/yaml;as=Table;v=v1;g=meta.k8s.io").body)
+    created(third.request("POST", path(), json.dumps(crontab("d", image="z")), content_type="application/yaml"))
+    picked = path() + "?watch=1&timeoutSeconds=30&fieldSelector=spec.image%3Dy"
+    with b.watch(picked, accept=TABLE) as table, b.watch(picked, accept="application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io") as meta, \
+            b.watch(picked, accept=wire % "PartialObjectMetadata") as frames, b.watch(picked) as whole:
+        cells = [[e["object"]["rows"][0]["cells"][0], "columnDefinitions" in e["object"] and bool(e["object"]["columnDefinitions"])]
+                 for e in (table.next(), table.next())]
+        equal(cells, [["b", True], ["c", False]], "columns come once")
+        equal([meta.next()["object"]["kind"] for _ in "bc"], ["PartialObjectMetadata"] * 2)
+        equal(frames.response.headers["content-type"], PROTOBUF + ";stream=watch")
+        equal([b"PartialObjectMetadata" in frames.next_frame() for _ in "bc"], [True, True])
+        equal([whole.next()["object"]["spec"]["image"] for _ in "bc"], ["y", "y"])
+        # An object that leaves the selection is deleted for whoever watches it.
+        equal(a.patch(path() + "/b", {"spec": {"image": "x"}}, "merge-patch").code, 200)
+        for event in (meta.next(), whole.next()):
+            equal((event["type"], event["object"]["metadata"]["name"]), ("DELETED", "b"))
+        check(b"DELETED" in frames.next_frame())
+        equal(table.next()["type"], "DELETED")
+    gone = a.delete(path() + "?fieldSelector=spec.image%3Dx&labelSelector=!none").json
+    equal([o["metadata"]["name"] for o in gone["items"]], ["a", "b"])
+    equal([o["metadata"]["name"] for o in a.get(path()).json["items"]], ["c", "d"])
+    equal(a.delete(path() + "?limit=1").code, 200)
+    equal(a.get(path()).json["items"], [], "a limit does not bound what is deleted")
+    drop(clients)
+
+
+def test_approval_of_protected_groups(clients):
+    def protected(plural, kind, annotation):
+        crd = definition(plural, kind)
+        crd["spec"]["group"] = "crd-test.k8s.io"
+        crd["metadata"] = {"name": plural + ".crd-test.k8s.io", "annotations": {"api-approved.kubernetes.io": annotation} if annotation else {}}
+        return crd
+
+    failed(clients[0].post(CRDS, protected("firsts", "First", None)), 422, "Invalid", "metadata.annotations[api-approved.kubernetes.io]: Required value: "
+           'protected groups must have approval annotation "api-approved.kubernetes.io", see https://github.com/kubernetes/enhancements/pull/1111')
+    failed(clients[0].post(CRDS, protected("firsts", "First", "yes")), 422, "Invalid", 'Invalid value: "yes": protected groups must have approval annotation')
+    pull = "https://github.com/kubernetes/kubernetes/pull/78458"
+    for plural, annotation, status, reason, message in (
+            ("firsts", pull, "True", "ApprovedAnnotation", "approved in " + pull),
+            ("seconds", "unapproved, a test", "False", "UnapprovedAnnotation", 'not approved: "unapproved, a test"')):
+        created(clients[0].post(CRDS, protected(plural, plural[:-1].capitalize(), annotation)))
+        name = CRDS + "/%s.crd-test.k8s.io" % plural
+        kind = "KubernetesAPIApprovalPolicyConformant"
+        wait_for(lambda: condition(clients[1].get(name).json, kind), "the condition", 20)
+        now = condition(clients[1].get(name).json, kind)
+        equal((now["status"], now["reason"], now["message"]), (status, reason, message))
+        equal(clients[0].delete(name).code, 200)
+        wait_for(lambda: clients[0].get(name).code == 404, "the definition to go", 20)
+
+
 def test_watches_and_removal(clients):
     a, b, third = clients
     establish(clients, definition())
