@@ -1,22 +1,23 @@
 #!/usr/bin/env bash
 # Build and run the tests that CI runs; the last line is "N passed, N failed".
 #
-#   deploy/test.sh [unit | sim | integration | e2e | partition | fuzz]…     (default: all, in this order)
+#   deploy/test.sh [unit | sim | tsan | integration | e2e | partition | fuzz]…     (default: all, in this order)
 #
 # unit, sim and integration run in the debug build (AddressSanitizer, UBSan) and in the release build;
-# e2e and partition, which start whole clusters and need root, in the release build; fuzz builds the
-# decoders with clang's fuzzer and runs each for C8S_FUZZ_SECONDS (5). Exit code 0 when all passed.
+# e2e and partition, which start whole clusters and need root, in the release build; tsan builds what has
+# threads with ThreadSanitizer; fuzz builds the decoders with clang's fuzzer and runs each for
+# C8S_FUZZ_SECONDS (5). Exit code 0 when all passed.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
 
 kinds=("$@")
-[ $# -gt 0 ] || kinds=(unit sim integration e2e partition fuzz)
+[ $# -gt 0 ] || kinds=(unit sim tsan integration e2e partition fuzz)
 for kind in "${kinds[@]}"; do
     case $kind in
-    unit | sim | integration | e2e | partition | fuzz) ;;
-    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    *) echo "test.sh: unknown kind of test: $kind (unit, sim, integration, e2e, partition, fuzz)" >&2; exit 2 ;;
+    unit | sim | tsan | integration | e2e | partition | fuzz) ;;
+    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "test.sh: unknown kind of test: $kind (unit, sim, tsan, integration, e2e, partition, fuzz)" >&2; exit 2 ;;
     esac
 done
 case " ${kinds[*]} " in
@@ -80,6 +81,7 @@ for kind in "${kinds[@]}"; do
         build debug && run debug sim "$jobs"
         build release && run release sim "$jobs"
         ;;
+    tsan) build tsan tsan_targets && run tsan tsan "$jobs" ;;
     integration)
         build debug
         build release
