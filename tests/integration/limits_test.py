@@ -4,6 +4,7 @@ which the member still serves, and holds neither their memory nor their descript
 
 Usage: limits_test.py BIN_DIR [--long] [CHECK…]
 """
+import json
 import os
 import signal
 import socket
@@ -267,6 +268,46 @@ def silent_clients(m):
         equal(other.stop(), 0)
 
 
+def half_open_connections(m):
+    """In a network of its own, where packets can be dropped without a word to either side."""
+    done = subprocess.run(["unshare", "-n", sys.executable, os.path.abspath(__file__), m.bin_dir, "--half-open"],
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=180, check=False)
+    assert done.returncode == 0, done.stdout.decode(errors="replace")
+
+
+def cut_off(bin_dir):
+    """A client that watches and keeps a lease alive vanishes: what it held comes back, and others do not wait for it."""
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    other = Member(bin_dir, "--grpc-keepalive-interval", "1s", "--grpc-keepalive-timeout", "1s")
+    try:
+        time.sleep(0.2)
+        idle = other.files()
+        lease = json.loads(other.json("/v3/lease/grant", {"TTL": 2})[1])["ID"]
+        leased = {"key": "bGVhc2Vk", "value": "MQ==", "lease": lease}
+        equal(other.json("/v3/kv/put", leased)[0], 200)
+        with Raw(other.client) as client:
+            client.request(1, WATCH, field(1, field(1, b"a") + field(2, b"z")), end=False)
+            client.request(3, KEEP_ALIVE, field(1, int(lease)), end=False)
+            answered = set()
+            for f in client.frames(20):
+                answered.add(f and f[0] == DATA and f[2])
+                if answered >= {1, 3}:
+                    break
+            assert answered >= {1, 3}, f"answers on {answered}"
+            port = client.sock.getsockname()[1]
+            rules = [f"add rule inet cut input tcp {side} {port} drop" for side in ("sport", "dport")]
+            subprocess.run(["nft", "\n".join(["add table inet cut", "add chain inet cut input "
+                                              "{ type filter hook input priority 0; }", *rules])], check=True)
+            assert other.serves(10), "others wait for who is cut off"
+            eventually(30, lambda: other.files() <= idle, "the connection of who is cut off stays")
+            assert not client.closed(0.5), "it was told"
+            eventually(30, lambda: b"kvs" not in other.json("/v3/kv/range", {"key": leased["key"]})[1],
+                       "its lease stays")
+    finally:
+        code = other.stop()
+    equal(code, 0)
+
+
 # --- floods of HTTP/2 ---
 
 
@@ -509,12 +550,14 @@ CHECKS = [request_too_large, txn_operations, duplicate_keys, keys_of_every_lengt
           groups_without_end, messages_of_noise, json_without_end, streams_reset, frames_that_do_nothing, pings_too_often,
           headers_without_end, lengths_that_lie, garbage_everywhere, garbage_to_tls,
           messages_never_complete, slow_clients, ranges_never_read,
-          windows_of_nothing, watches_never_read, answers_never_read, silent_clients, more_clients_than_descriptors]
+          windows_of_nothing, watches_never_read, answers_never_read, silent_clients, half_open_connections, more_clients_than_descriptors]
 NEED_GRPC = {request_too_large, txn_operations, duplicate_keys, keys_of_every_length, own_limits, txns_without_end,
              groups_without_end, messages_of_noise}
 
 
 def main():
+    if "--half-open" in sys.argv:
+        return cut_off(sys.argv[1])
     wanted = [a for a in sys.argv[2:] if not a.startswith("--")]
     m = Member(sys.argv[1])
     m.bin_dir = sys.argv[1]
@@ -545,8 +588,8 @@ def main():
         print(f"FAIL the member ended with {code}")
         failed += 1
     print(f"limits_test: {'all passed' if not failed else f'{failed} failed'}")
-    sys.exit(1 if failed else 0)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
