@@ -16,10 +16,26 @@
 #define GENERATE_SUFFIX 5
 #define GENERATE_BASE_MAX 58
 
+static void keep_labels(struct write *w, void *obj, const void *old)
+{
+    Meta__V1__ObjectMeta *meta = object_meta(obj);
+    (void)w;
+    meta->labels = object_meta(old)->labels;
+    meta->n_labels = object_meta(old)->n_labels;
+}
+
+/* Counted once: what changes later does not matter to anybody who looks at the generation. */
+static void first_generation(struct write *w, void *obj)
+{
+    (void)w;
+    object_meta(obj)->generation = 1;
+}
+
 static const struct strategy generic = {.message = SCHEMA_NONE};
 static const struct strategy counted[] = {
     {.message = Apps__V1__Deployment__SCHEMA,
-     .flags = STRATEGY_GENERATION | STRATEGY_ANNOTATIONS_COUNT},
+     .flags = STRATEGY_GENERATION | STRATEGY_ANNOTATIONS_COUNT,
+     .prepare_status = keep_labels},
     {.message = Apps__V1__ReplicaSet__SCHEMA, .flags = STRATEGY_GENERATION},
     {.message = Apps__V1__StatefulSet__SCHEMA, .flags = STRATEGY_GENERATION},
     {.message = Apps__V1__DaemonSet__SCHEMA, .flags = STRATEGY_GENERATION},
@@ -29,10 +45,26 @@ static const struct strategy counted[] = {
     {.message = Networking__V1__Ingress__SCHEMA, .flags = STRATEGY_GENERATION},
     {.message = Networking__V1__IngressClass__SCHEMA, .flags = STRATEGY_GENERATION},
     {.message = Networking__V1__NetworkPolicy__SCHEMA, .flags = STRATEGY_GENERATION},
-    {.message = Discovery__V1__EndpointSlice__SCHEMA, .flags = STRATEGY_GENERATION},
-    {.message = Flowcontrol__V1__FlowSchema__SCHEMA, .flags = STRATEGY_GENERATION},
-    {.message = Flowcontrol__V1__PriorityLevelConfiguration__SCHEMA, .flags = STRATEGY_GENERATION},
-    {.message = Scheduling__V1__PriorityClass__SCHEMA, .flags = STRATEGY_GENERATION},
+    {.message = Discovery__V1__EndpointSlice__SCHEMA,
+     .flags = STRATEGY_GENERATION | STRATEGY_META_COUNTS},
+    {.message = Flowcontrol__V1__FlowSchema__SCHEMA,
+     .flags = STRATEGY_GENERATION | STRATEGY_STATUS_KEEPS_META},
+    {.message = Flowcontrol__V1__PriorityLevelConfiguration__SCHEMA,
+     .flags = STRATEGY_GENERATION | STRATEGY_STATUS_KEEPS_META},
+    {.message = Scheduling__V1__PriorityClass__SCHEMA, .prepare_create = first_generation},
+    {.message = Admissionregistration__V1__ValidatingWebhookConfiguration__SCHEMA,
+     .flags = STRATEGY_GENERATION},
+    {.message = Admissionregistration__V1__MutatingWebhookConfiguration__SCHEMA,
+     .flags = STRATEGY_GENERATION},
+    {.message = Admissionregistration__V1__ValidatingAdmissionPolicy__SCHEMA,
+     .flags = STRATEGY_GENERATION | STRATEGY_STATUS_KEEPS_META},
+    {.message = Admissionregistration__V1__ValidatingAdmissionPolicyBinding__SCHEMA,
+     .flags = STRATEGY_GENERATION},
+    {.message = Resource__V1__ResourceSlice__SCHEMA, .flags = STRATEGY_GENERATION},
+    {.message = Resource__V1__DeviceClass__SCHEMA, .flags = STRATEGY_GENERATION},
+    {.message = Resource__V1__ResourceClaim__SCHEMA, .flags = STRATEGY_STATUS_KEEPS_META},
+    {.message = Storage__V1__VolumeAttachment__SCHEMA, .flags = STRATEGY_STATUS_KEEPS_META},
+    {.message = Apiregistration__V1__APIService__SCHEMA, .flags = STRATEGY_STATUS_KEEPS_META},
     {.message = Coordination__V1__Lease__SCHEMA,
      .flags = STRATEGY_CREATE_ON_UPDATE | STRATEGY_NEEDS_VERSION},
     {.message = Core__V1__Endpoints__SCHEMA, .flags = STRATEGY_CREATE_ON_UPDATE},
@@ -233,27 +265,47 @@ static struct status *check_update_meta(struct write *w, const Meta__V1__ObjectM
     return NULL;
 }
 
+/* What clients may change of the metadata. */
+static bool meta_changed(const Meta__V1__ObjectMeta *meta, const Meta__V1__ObjectMeta *old)
+{
+    Meta__V1__ObjectMeta same = *meta;
+    same.resource_version = old->resource_version;
+    same.generation = old->generation;
+    same.managed_fields = old->managed_fields;
+    same.n_managed_fields = old->n_managed_fields;
+    return !object_equal(&same, old);
+}
+
 static bool spec_changed(const struct strategy *st, const void *obj, const void *old)
 {
     const struct schema_field *f;
-    void *const *n = object_member(obj, "spec", &f), *const *o = object_member(old, "spec", &f);
-    if (n && o) {
-        if (!object_equal(*n, *o))
-            return true;
-    } else {
-        /* No spec (endpoint slices, priority classes): everything but metadata counts. */
-        return !object_equal_except(obj, old, "metadata");
-    }
-    if (!(st->flags & STRATEGY_ANNOTATIONS_COUNT))
-        return false;
     const Meta__V1__ObjectMeta *nm = object_meta(obj), *om = object_meta(old);
-    return nm->n_annotations != om->n_annotations ||
-           !string_map_contains(nm->annotations, nm->n_annotations, om->annotations,
-                                om->n_annotations);
+    void *const *n = object_member(obj, "spec", &f), *const *o = object_member(old, "spec", &f);
+    if ((st->flags & STRATEGY_META_COUNTS) && meta_changed(nm, om))
+        return true;
+    if (!n || !o) /* no spec (endpoint slices, webhooks): everything but metadata counts */
+        return !object_equal_except(obj, old, "metadata");
+    if (!object_equal(*n, *o))
+        return true;
+    return (st->flags & STRATEGY_ANNOTATIONS_COUNT) &&
+           (nm->n_annotations != om->n_annotations ||
+            !string_map_contains(nm->annotations, nm->n_annotations, om->annotations,
+                                 om->n_annotations));
 }
 
-/* Spec, and metadata that belongs to it, stay the old ones on a status update; `finalize` is the other
- * way round. */
+static void keep_client_meta(Meta__V1__ObjectMeta *meta, const Meta__V1__ObjectMeta *old)
+{
+    meta->labels = old->labels;
+    meta->n_labels = old->n_labels;
+    meta->annotations = old->annotations;
+    meta->n_annotations = old->n_annotations;
+    meta->owner_references = old->owner_references;
+    meta->n_owner_references = old->n_owner_references;
+    meta->finalizers = old->finalizers;
+    meta->n_finalizers = old->n_finalizers;
+}
+
+/* Spec stays the old one on a status update; `finalize` is the other way round. */
 static void prepare_status(struct write *w, const struct strategy *st, void *obj,
                            const struct subresource *sub)
 {
@@ -264,18 +316,10 @@ static void prepare_status(struct write *w, const struct strategy *st, void *obj
         object_share_member(obj, w->old, "status");
     else if (object_member(obj, "spec", &f))
         object_share_member(obj, w->old, "spec");
-    Meta__V1__ObjectMeta *meta = object_meta(obj);
-    const Meta__V1__ObjectMeta *old = object_meta(w->old);
-    meta->owner_references = old->owner_references;
-    meta->n_owner_references = old->n_owner_references;
-    meta->finalizers = old->finalizers;
-    meta->n_finalizers = old->n_finalizers;
-    if (st->prepare_status) {
+    if (st->flags & STRATEGY_STATUS_KEEPS_META)
+        keep_client_meta(object_meta(obj), object_meta(w->old));
+    if (st->prepare_status)
         st->prepare_status(w, obj, w->old);
-    } else {
-        meta->labels = old->labels;
-        meta->n_labels = old->n_labels;
-    }
 }
 
 /* A deleted object goes when nothing holds it any more. */

@@ -19,6 +19,9 @@ enum strategy_flag {
     STRATEGY_RETURN_DELETED = 16,  /* DELETE answers with the object, not with a Status */
     STRATEGY_ANNOTATIONS_COUNT =
         32, /* changed annotations count for generation too (deployments) */
+    STRATEGY_META_COUNTS =
+        64, /* and all that clients may change of the metadata (endpoint slices) */
+    STRATEGY_STATUS_KEEPS_META = 128, /* a status update changes nothing of the metadata */
 };
 
 struct strategy {
@@ -29,7 +32,8 @@ struct strategy {
     void (*prepare_update)(struct write *w, void *obj, const void *old);
     /* When an object is first deleted: finalizers, status. */
     void (*prepare_delete)(struct write *w, void *obj);
-    /* Status updates keep spec; what else is kept or taken. */
+    /* Status updates keep spec; what else is kept or taken. Metadata is the new one's (what clients may
+     * change of it), as published. */
     void (*prepare_status)(struct write *w, void *obj, const void *old);
     /* Other subresources; false: as a status update. */
     bool (*prepare_sub)(struct write *w, const char *sub, void *obj, const void *old);

@@ -6,14 +6,7 @@
 #include "base/random.h"
 #include "proto/core_v1.pb-c.h"
 
-/* ---- nodes: clients register them with a status, and a status update may set labels ---- */
-
-static void node_prepare_status(struct write *w, void *obj, const void *old)
-{
-    (void)w;
-    (void)obj;
-    (void)old;
-}
+/* ---- nodes: clients register them with a status ---- */
 
 /* podCIDR is the first of podCIDRs; where the two differ, it is the one that counts. */
 static void node_prepare(struct write *w, void *obj)
@@ -37,8 +30,7 @@ static void node_prepare_update(struct write *w, void *obj, const void *old)
 const struct strategy strategy_node = {.message = Core__V1__Node__SCHEMA,
                                        .flags = STRATEGY_KEEP_STATUS,
                                        .prepare_create = node_prepare,
-                                       .prepare_update = node_prepare_update,
-                                       .prepare_status = node_prepare_status};
+                                       .prepare_update = node_prepare_update};
 
 /* ---- limit ranges may come without a name ---- */
 

@@ -70,6 +70,8 @@ static void prepare_status(struct write *w, void *obj, const void *old)
     Core__V1__Pod *pod = obj;
     const Core__V1__Pod *before = old;
     pod->status->qos_class = before->status->qos_class;
+    pod->metadata->owner_references = before->metadata->owner_references;
+    pod->metadata->n_owner_references = before->metadata->n_owner_references;
     settle_ips(w->rq->a, pod->status);
 }
 

@@ -112,7 +112,7 @@ static void definition_delete(struct write *w, void *obj)
 
 const struct strategy strategy_crd = {
     .message = Apiextensions__V1__CustomResourceDefinition__SCHEMA,
-    .flags = STRATEGY_GENERATION | STRATEGY_NEEDS_VERSION,
+    .flags = STRATEGY_GENERATION | STRATEGY_NEEDS_VERSION | STRATEGY_STATUS_KEEPS_META,
     .prepare_update = definition_update,
     .prepare_delete = definition_delete,
 };

@@ -389,6 +389,47 @@ def test_evictions_count_their_budget_down(c, _):
         c.delete(pdbs + "/" + name)
 
 
+WORKLOAD = {"selector": {"matchLabels": {"st": "st"}}, "template": {"metadata": {"labels": {"st": "st"}},
+                                                                     "spec": {"containers": [{"name": "c", "image": "i"}]}}}
+# path, object, a change that counts for the generation (None: none does), what of the metadata a status update may change
+STATUS = [
+    ("/apis/apps/v1/namespaces/default/statefulsets", {"spec": WORKLOAD}, {"spec": {"replicas": 2}}, {"labels", "annotations"}),
+    ("/apis/apps/v1/namespaces/default/deployments", {"spec": WORKLOAD}, {"spec": {"replicas": 2}}, {"annotations"}),
+    ("/api/v1/namespaces", {}, None, {"labels", "annotations"}),
+    (NS + "/resourcequotas", {"spec": {"hard": {"secrets": "9"}}}, None, {"labels", "annotations"}),
+    ("/apis/policy/v1/namespaces/default/poddisruptionbudgets", {"spec": {"minAvailable": 1}}, {"spec": {"minAvailable": 2}},
+     {"labels", "annotations"}),
+    ("/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas", {"spec": {"priorityLevelConfiguration": {"name": "exempt"}}},
+     {"spec": {"matchingPrecedence": 7}}, set()),
+    ("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations", {"webhooks": []}, {"webhooks": [
+        {"name": "a.b.c", "sideEffects": "None", "admissionReviewVersions": ["v1"], "clientConfig": {"url": "https://x.invalid"},
+         "namespaceSelector": {"matchLabels": {"no": "where"}}}]}, None),
+    ("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", {"addressType": "IPv4", "endpoints": []},
+     {"metadata": {"labels": {"a": "b"}}}, None),
+    ("/apis/scheduling.k8s.io/v1/priorityclasses", {"value": 1}, None, None),
+    ("/apis/resource.k8s.io/v1/deviceclasses", {"spec": {}}, {"spec": {"selectors": [{"cel": {"expression": "true"}}]}}, None),
+]
+
+
+def test_generations_and_what_a_status_update_changes(c, _):
+    for path, body, change, taken in STATUS:
+        o = created(c.post(path, dict(body, metadata={"name": "st"})))
+        generation = o["metadata"].get("generation", 0)
+        equal(generation, 1 if change or "priorityclasses" in path else 0, path)
+        r = c.patch(path + "/st", {"metadata": {"annotations": {"x": "y"}}}, "merge-patch").json
+        counts = "deployments" in path or "endpointslices" in path
+        equal(r["metadata"].get("generation", 0), generation + counts, path)
+        if change:
+            equal(c.patch(path + "/st", change, "merge-patch").json["metadata"]["generation"], generation + counts + 1, path)
+        if taken is not None:
+            meta = {"labels": {"s": "t"}, "annotations": {"s": "t"}}
+            r = c.patch(path + "/st/status", {"metadata": meta, "spec": {"odd": None}}, "merge-patch")
+            equal(r.code, 200, r)
+            got = {k for k in meta if r.json["metadata"].get(k, {}).get("s") == "t"}
+            equal(got, taken, path)
+        c.delete(path + "/st")
+
+
 class FakeNode(threading.Thread):
     """A node agent that serves one container's log over TLS: three lines, the last one late."""
 
