@@ -83,6 +83,10 @@ static bool parse_options(struct rest *rq, struct delete_options *o)
     struct status *s = options_error(rq, o);
     if (s)
         rest_status(rq, s);
+    else if (!o->propagation && rq->r->message == Batch__V1__Job__SCHEMA)
+        rest_warn(rq, "child pods are preserved by default when jobs are deleted; set "
+                      "propagationPolicy=Background to remove them or set propagationPolicy=Orphan "
+                      "to suppress this warning");
     return s == NULL;
 }
 

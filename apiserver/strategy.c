@@ -40,7 +40,8 @@ static const struct strategy counted[] = {
     {.message = Apps__V1__StatefulSet__SCHEMA, .flags = STRATEGY_GENERATION},
     {.message = Apps__V1__DaemonSet__SCHEMA, .flags = STRATEGY_GENERATION},
     {.message = Batch__V1__CronJob__SCHEMA, .flags = STRATEGY_GENERATION},
-    {.message = Core__V1__ReplicationController__SCHEMA, .flags = STRATEGY_GENERATION},
+    {.message = Core__V1__ReplicationController__SCHEMA,
+     .flags = STRATEGY_GENERATION | STRATEGY_ORPHANS},
     {.message = Policy__V1__PodDisruptionBudget__SCHEMA, .flags = STRATEGY_GENERATION},
     {.message = Networking__V1__Ingress__SCHEMA, .flags = STRATEGY_GENERATION},
     {.message = Networking__V1__IngressClass__SCHEMA, .flags = STRATEGY_GENERATION},
@@ -427,10 +428,14 @@ static void set_finalizer(struct arena *a, Meta__V1__ObjectMeta *meta, const cha
 }
 
 /* The dependents' fate is held as a finalizer until the garbage collector has seen to it. */
-static void apply_propagation(struct arena *a, Meta__V1__ObjectMeta *meta, const char *propagation)
+static void apply_propagation(struct arena *a, const struct strategy *st,
+                              Meta__V1__ObjectMeta *meta, const char *propagation)
 {
-    if (!propagation)
+    if (!propagation) {
+        if ((st->flags & STRATEGY_ORPHANS) && !has_finalizer(meta, "foregroundDeletion"))
+            set_finalizer(a, meta, "orphan", true);
         return;
+    }
     set_finalizer(a, meta, "orphan", strcmp(propagation, "Orphan") == 0);
     set_finalizer(a, meta, "foregroundDeletion", strcmp(propagation, "Foreground") == 0);
 }
@@ -473,7 +478,7 @@ struct status *change_delete(struct write *w, const struct delete_options *o)
     int64_t grace = st->grace ? st->grace(w->old, o) : 0;
     if (st->prepare_delete)
         st->prepare_delete(w, obj);
-    apply_propagation(a, meta, o->propagation);
+    apply_propagation(a, st, meta, o->propagation);
     if (schema_of(obj)->id == Core__V1__Namespace__SCHEMA && namespace_held(obj))
         ((Core__V1__Namespace *)obj)->status->phase = (char *)"Terminating";
     bool held = meta->n_finalizers > 0 || namespace_held(obj);

@@ -22,6 +22,7 @@ enum strategy_flag {
     STRATEGY_META_COUNTS =
         64, /* and all that clients may change of the metadata (endpoint slices) */
     STRATEGY_STATUS_KEEPS_META = 128, /* a status update changes nothing of the metadata */
+    STRATEGY_ORPHANS = 256, /* what it owns stays unless the deletion says otherwise (jobs) */
 };
 
 struct strategy {

@@ -36,5 +36,5 @@ static void prepare_create(struct write *w, void *obj)
 }
 
 const struct strategy strategy_job = {.message = Batch__V1__Job__SCHEMA,
-                                      .flags = STRATEGY_GENERATION,
+                                      .flags = STRATEGY_GENERATION | STRATEGY_ORPHANS,
                                       .prepare_create = prepare_create};

@@ -430,6 +430,25 @@ def test_generations_and_what_a_status_update_changes(c, _):
         c.delete(path + "/st")
 
 
+def test_jobs_and_controllers_leave_their_pods(c, _):
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}
+    always = dict(template, spec=dict(template["spec"], restartPolicy="Always"))
+    jobs = "/apis/batch/v1/namespaces/default/jobs"
+    for path, spec, warns in ((jobs, {"template": template}, True),
+                              (NS + "/replicationcontrollers", {"selector": {"a": "b"}, "template": always}, False)):
+        created(c.post(path, {"metadata": {"name": "left"}, "spec": spec}))
+        r = c.delete(path + "/left?dryRun=All")
+        r = c.delete(path + "/left")
+        equal((r.json["metadata"]["finalizers"], "child pods are preserved by default" in (r.headers["warning"] or "")),
+              (["orphan"], warns), path)
+        c.patch(path + "/left", {"metadata": {"finalizers": []}}, "merge-patch")
+        failed(c.get(path + "/left"), 404, "NotFound")
+        created(c.post(path, {"metadata": {"name": "left"}, "spec": spec}))
+        r = c.delete(path + "/left", {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Background"})
+        equal((r.code, r.headers["warning"]), (200, None))
+        failed(c.get(path + "/left"), 404, "NotFound")
+
+
 class FakeNode(threading.Thread):
     """A node agent that serves one container's log over TLS: three lines, the last one late."""
 

@@ -455,7 +455,37 @@ static void test_autoscaler_versions(void **state)
         "\"resource\":{\"name\":\"cpu\","
         "\"target\":{\"type\":\"Utilization\",\"averageUtilization\":60}}},{\"type\":\"Resource\","
         "\"resource\":{\"name\":"
-        "\"memory\",\"target\":{\"type\":\"AverageValue\",\"averageValue\":\"1Gi\"}}}]}}";
+        "\"memory\",\"target\":{\"type\":\"AverageValue\",\"averageValue\":\"1Gi\"}}},"
+        "{\"type\":\"Object\",\"object\":{\"describedObject\":{\"kind\":\"Service\",\"name\":\"s\"}"
+        ","
+        "\"metric\":{\"name\":\"rate\",\"selector\":{\"matchLabels\":{\"a\":\"b\"}}},\"target\":{"
+        "\"type\":"
+        "\"Value\",\"value\":\"5\"}}},{\"type\":\"Pods\",\"pods\":{\"metric\":{\"name\":\"m\"},"
+        "\"target\":{"
+        "\"type\":\"AverageValue\",\"averageValue\":\"7\"}}},{\"type\":\"External\",\"external\":{"
+        "\"metric\":{"
+        "\"name\":\"x\"},\"target\":{\"type\":\"AverageValue\",\"averageValue\":\"3\"}}}],"
+        "\"behavior\":{"
+        "\"scaleUp\":{\"stabilizationWindowSeconds\":0,\"policies\":[{\"type\":\"Pods\",\"value\":"
+        "4,"
+        "\"periodSeconds\":15}]}}},\"status\":{\"currentMetrics\":[{\"type\":\"Resource\","
+        "\"resource\":{\"name\":"
+        "\"cpu\",\"current\":{\"averageUtilization\":55,\"averageValue\":\"1\"}}}],\"conditions\":["
+        "{\"type\":"
+        "\"AbleToScale\",\"status\":\"True\",\"lastTransitionTime\":\"2026-01-01T00:00:00Z\"}]}}";
+    static const char *const notes[] = {
+        "\"autoscaling.alpha.kubernetes.io/"
+        "metrics\":\"[{\\\"type\\\":\\\"Resource\\\",\\\"resource\\\":{"
+        "\\\"name\\\":\\\"memory\\\",\\\"targetAverageValue\\\":\\\"1Gi\\\"}},{\\\"type\\\":"
+        "\\\"Object\\\",",
+        "\\\"pods\\\":{\\\"metricName\\\":\\\"m\\\",\\\"targetAverageValue\\\":\\\"7\\\"}",
+        "\"autoscaling.alpha.kubernetes.io/"
+        "behavior\":\"{\\\"ScaleUp\\\":{\\\"StabilizationWindowSeconds\\\":0,",
+        "\"autoscaling.alpha.kubernetes.io/"
+        "current-metrics\":\"[{\\\"type\\\":\\\"Resource\\\",\\\"resource\\\":{"
+        "\\\"name\\\":\\\"cpu\\\",\\\"currentAverageUtilization\\\":55,\\\"currentAverageValue\\\":"
+        "\\\"1\\\"}}]",
+        "\"autoscaling.alpha.kubernetes.io/conditions\":\"[{\\\"type\\\":\\\"AbleToScale\\\""};
     const struct schema_message *m2 = schema_get(Autoscaling__V2__HorizontalPodAutoscaler__SCHEMA);
     const struct schema_message *m1 = schema_get(Autoscaling__V1__HorizontalPodAutoscaler__SCHEMA);
     assert_int_equal(json_decode(&f->a, m2, str_from(json), NULL, &v2, &f->err), 0);
@@ -463,6 +493,9 @@ static void test_autoscaler_versions(void **state)
     assert_int_equal(object_convert(&f->a, v2, m1, &v1, &f->err), 0);
     json_encode(v1, JSON_DEFAULT, &f->out);
     assert_non_null(strstr(buf_cstr(&f->out), "\"targetCPUUtilizationPercentage\":60"));
+    for (size_t i = 0; i < sizeof notes / sizeof *notes; i++)
+        if (!strstr(buf_cstr(&f->out), notes[i]))
+            fail_msg("%s\nlacks %s", buf_cstr(&f->out), notes[i]);
     assert_int_equal(object_convert(&f->a, v1, m2, &again, &f->err), 0);
     assert_true(object_equal(kept, again));
     assert_true(object_equal(kept, v2)); /* and leaves the old object alone */
