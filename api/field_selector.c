@@ -11,6 +11,7 @@
 #include "base/vec.h"
 #include "proto/batch_v1.pb-c.h"
 #include "proto/core_v1.pb-c.h"
+#include "proto/resource_v1.pb-c.h"
 #include "proto/events_v1.pb-c.h"
 #include <stdio.h>
 
@@ -40,6 +41,7 @@ static const struct {
     {Apps__V1__ReplicaSet__SCHEMA, {"status.replicas"}},
     {Batch__V1__Job__SCHEMA, {"status.successful"}},
     {Certificates__V1__CertificateSigningRequest__SCHEMA, {"spec.signerName"}},
+    {Resource__V1__ResourceSlice__SCHEMA, {"spec.nodeName", "spec.driver"}},
 };
 
 static bool is_selectable(const struct resource *r, const char *path)

@@ -47,7 +47,7 @@ void authz_user_rules(struct authz *z, const struct user *user, const char *ns,
 
 /*
  * Escalation: does the user hold every permission of `rules` in that namespace? Returns true, or false
- * with the first missing rule as text (for the 403).
+ * with all that is missing as text (for the 403): a line each, sorted. (authz_escalation.c)
  */
 bool authz_covers(struct authz *z, const struct user *user, const char *ns,
                   const struct rbac_rule *rules, size_t rules_len, struct arena *a,
@@ -58,6 +58,11 @@ bool authz_role_rules(struct authz *z, const char *ns, const char *name, struct 
 /* Rules of a Role or ClusterRole struct (rbac v1), in the arena. */
 void rbac_rules_of(struct arena *a, const void *role, struct rbac_rule **rules, size_t *rules_len);
 
+/* A rule's permissions one by one, each as a question (user and namespace are the caller's); "*" is one
+ * that only "*" allows. Until a call returns false, which is then the answer. Pure. */
+typedef bool permission_fn(void *ctx, const struct authz_attributes *at);
+bool rbac_rule_each(const struct rbac_rule *rule, struct authz_attributes *at, permission_fn *visit,
+                    void *ctx);
 /* Do the rules together allow all that `rule` does? Pure. */
 bool rbac_rules_cover(const struct rbac_rule *rules, size_t rules_len,
                       const struct rbac_rule *rule);

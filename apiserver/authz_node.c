@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "kvstore/kv.h"
 #include "net/loop.h"
+#include "proto/resource_v1.pb-c.h"
 #include "proto/storage_v1.pb-c.h"
 #include <pthread.h>
 
@@ -347,16 +348,6 @@ static bool lease(const char *node, const struct authz_attributes *at, const cha
            no(reason, "can only access node lease with the same name as the requesting node");
 }
 
-static bool csi_node(const char *node, const struct authz_attributes *at, const char **reason)
-{
-    if (!one_of(at->verb, keeps))
-        return no(reason, "can only get, create, update, patch, or delete a CSINode");
-    if (*at->subresource)
-        return no(reason, "cannot authorize CSINode subresources");
-    return strcmp(at->verb, "create") == 0 || strcmp(at->name, node) == 0 ||
-           no(reason, "can only access CSINode with the same name as the requesting node");
-}
-
 /* Lists and watches of pods or nodes must ask for the node's own only. */
 static bool selects_own(const struct authz_attributes *at, const char *path, const char *node,
                         struct arena *a)
@@ -367,6 +358,42 @@ static bool selects_own(const struct authz_attributes *at, const char *path, con
         return false;
     const char *value = field_selector_exact(&s, path);
     return value && strcmp(value, node) == 0;
+}
+
+static bool slice_of_node(struct node_authz *n, const char *node, const char *name, struct arena *a)
+{
+    const Resource__V1__ResourceSlice *s =
+        load(n, a, arena_printf(a, "/registry/resourceslices/%s", name));
+    return s && s->spec->node_name && strcmp(s->spec->node_name, node) == 0;
+}
+
+/* Whose a slice is that is created, NodeRestriction sees. */
+static bool slice(struct node_authz *n, const char *node, const struct authz_attributes *at,
+                  struct arena *a, const char **reason)
+{
+    static const char *const named[] = {"get", "update", "patch", "delete", NULL};
+    static const char *const many[] = {"watch", "list", "deletecollection", NULL};
+    if (*at->subresource)
+        return no(reason, "cannot authorize ResourceSlice subresources");
+    if (one_of(at->verb, named))
+        return by_relation(slice_of_node(n, node, at->name, a), node, a, reason);
+    if (one_of(at->verb, many))
+        return selects_own(at, "spec.nodeName", node, a) ||
+               no(reason, "can only list/watch/deletecollection resourceslices with nodeName field "
+                          "selector");
+    return strcmp(at->verb, "create") == 0 ||
+           no(reason, "only the following verbs are allowed for a ResourceSlice: get, watch, list, "
+                      "create, update, patch, delete, deletecollection");
+}
+
+static bool csi_node(const char *node, const struct authz_attributes *at, const char **reason)
+{
+    if (!one_of(at->verb, keeps))
+        return no(reason, "can only get, create, update, patch, or delete a CSINode");
+    if (*at->subresource)
+        return no(reason, "cannot authorize CSINode subresources");
+    return strcmp(at->verb, "create") == 0 || strcmp(at->name, node) == 0 ||
+           no(reason, "can only access CSINode with the same name as the requesting node");
 }
 
 static bool pod(struct node_authz *n, const char *node, const struct authz_attributes *at,
@@ -411,13 +438,12 @@ static bool everyones(const struct authz_attributes *at)
         RULE("", LIST("nodes"), "create", "update", "patch"),
         RULE("", LIST("nodes/status"), "update", "patch"),
         RULE("", LIST("events"), "create", "update", "patch"),
-        RULE("events.k8s.io", LIST("events"), "create", "update", "patch"),
+        RULE("", LIST("endpoints"), "get"),
         RULE("", LIST("pods"), "create", "delete"),
         RULE("", LIST("pods/status"), "update", "patch"),
         RULE("", LIST("pods/eviction"), "create"),
         RULE("certificates.k8s.io", LIST("certificatesigningrequests"), "create", "get", "list",
              "watch"),
-        RULE("certificates.k8s.io", LIST("clustertrustbundles"), "get", "list", "watch"),
         RULE("storage.k8s.io", LIST("csidrivers"), "get", "list", "watch"),
         RULE("node.k8s.io", LIST("runtimeclasses"), "get", "list", "watch"),
     };
@@ -450,6 +476,12 @@ bool node_authz_allowed(struct node_authz *n, const char *node, const struct aut
         return pod(n, node, at, a, reason);
     if (core && strcmp(r, "nodes") == 0 && one_of(at->verb, reads))
         return own_node(node, at, a, reason);
+    if (strcmp(at->group, "resource.k8s.io") == 0 && strcmp(r, "resourceclaims") == 0)
+        return get_only(at, reason) &&
+               by_relation(related(n, node, POD_REF_RESOURCE_CLAIM, at->ns, at->name, a), node, a,
+                           reason);
+    if (strcmp(at->group, "resource.k8s.io") == 0 && strcmp(r, "resourceslices") == 0)
+        return slice(n, node, at, a, reason);
     if (strcmp(at->group, "coordination.k8s.io") == 0 && strcmp(r, "leases") == 0)
         return lease(node, at, reason);
     if (storage && strcmp(r, "csinodes") == 0)

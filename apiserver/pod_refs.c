@@ -113,6 +113,21 @@ static bool volume(const struct walk *w, const Core__V1__Pod *pod, const Core__V
     return (s->projected && projected(w, s->projected)) || driver_secrets(w, s);
 }
 
+/* Claims of devices that are named, or that were made from a template. */
+static bool resource_claims(const struct walk *w, const Core__V1__Pod *pod)
+{
+    const Core__V1__PodStatus *status = pod->status;
+    for (size_t i = 0; i < pod->spec->n_resource_claims; i++)
+        if (say(w, POD_REF_RESOURCE_CLAIM, pod->spec->resource_claims[i]->resource_claim_name))
+            return true;
+    for (size_t i = 0; status && i < status->n_resource_claim_statuses; i++)
+        if (say(w, POD_REF_RESOURCE_CLAIM, status->resource_claim_statuses[i]->resource_claim_name))
+            return true;
+    return status && status->extended_resource_claim_status &&
+           say(w, POD_REF_RESOURCE_CLAIM,
+               status->extended_resource_claim_status->resource_claim_name);
+}
+
 /* ---- all ---- */
 
 bool pod_refs_each(const Core__V1__Pod *pod, pod_ref_fn *visit, void *ctx)
@@ -127,7 +142,8 @@ bool pod_refs_each(const Core__V1__Pod *pod, pod_ref_fn *visit, void *ctx)
     for (size_t i = 0; i < spec->n_volumes; i++)
         if (volume(&w, pod, spec->volumes[i]))
             return true;
-    return containers(&w, spec->init_containers, spec->n_init_containers) ||
+    return resource_claims(&w, pod) ||
+           containers(&w, spec->init_containers, spec->n_init_containers) ||
            containers(&w, spec->containers, spec->n_containers) || ephemeral(&w, spec);
 }
 

@@ -1,5 +1,5 @@
 /*
- * What a pod refers to: its secrets, config maps, claims and service account. The Node authorizer lets
+ * What a pod refers to: its secrets, config maps, claims of volumes and of devices, and service account. The Node authorizer lets
  * a node read what its own pods refer to; mirror pods may refer to nothing. Pure.
  */
 #ifndef C8S_APISERVER_POD_REFS_H
@@ -8,7 +8,13 @@
 #include "proto/core_v1.pb-c.h"
 #include <stdbool.h>
 
-enum pod_ref { POD_REF_SECRET, POD_REF_CONFIG_MAP, POD_REF_CLAIM, POD_REF_SERVICE_ACCOUNT };
+enum pod_ref {
+    POD_REF_SECRET,
+    POD_REF_CONFIG_MAP,
+    POD_REF_CLAIM,
+    POD_REF_SERVICE_ACCOUNT,
+    POD_REF_RESOURCE_CLAIM
+};
 
 /* Called for every reference, repeated ones again; true ends the walk. Claims of ephemeral volumes
  * have the name the controller gives them (`<pod>-<volume>`). */

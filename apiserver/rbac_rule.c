@@ -65,56 +65,70 @@ bool rbac_rule_allows(const struct rbac_rule *rule, const struct authz_attribute
     return false;
 }
 
-/* ---- one rule by others ---- */
+/* ---- a rule's permissions ---- */
 
-static bool covered(const struct rbac_rule *rules, size_t n, const struct authz_attributes *at)
+static bool each_resource(const struct rbac_rule *rule, struct authz_attributes *at,
+                          permission_fn *visit, void *ctx)
 {
-    for (size_t i = 0; i < n; i++)
-        if (rbac_rule_allows(&rules[i], at))
+    static const char *any[] = {"", NULL};
+    char resource[512];
+    at->is_resource = true;
+    for (const char **g = rule->groups; *g; g++)
+        for (const char **r = rule->resources; *r; r++) {
+            const char *slash = strchr(*r, '/');
+            size_t len = slash ? (size_t)(slash - *r) : strlen(*r);
+            if (len >= sizeof resource)
+                return false;
+            memcpy(resource, *r, len);
+            resource[len] = 0;
+            at->group = *g;
+            at->resource = resource;
+            at->subresource = slash ? slash + 1 : "";
+            for (const char **v = rule->verbs; *v; v++)
+                for (const char **name = rule->names[0] ? rule->names : any; *name; name++) {
+                    at->verb = *v;
+                    at->name = *name;
+                    if (!visit(ctx, at))
+                        return false;
+                }
+        }
+    return true;
+}
+
+bool rbac_rule_each(const struct rbac_rule *rule, struct authz_attributes *at, permission_fn *visit,
+                    void *ctx)
+{
+    if (!each_resource(rule, at, visit, ctx))
+        return false;
+    at->is_resource = false;
+    at->name = "";
+    for (const char **u = rule->urls; *u; u++)
+        for (const char **v = rule->verbs; *v; v++) {
+            at->path = *u;
+            at->verb = *v;
+            if (!visit(ctx, at))
+                return false;
+        }
+    return true;
+}
+
+struct held {
+    const struct rbac_rule *rules;
+    size_t len;
+};
+
+static bool held_allows(void *ctx, const struct authz_attributes *at)
+{
+    const struct held *h = ctx;
+    for (size_t i = 0; i < h->len; i++)
+        if (rbac_rule_allows(&h->rules[i], at))
             return true;
     return false;
 }
 
-/* One permission of a rule after the other as a question; "*" is only covered by "*". */
-static bool resources_covered(const struct rbac_rule *rules, size_t n, const struct rbac_rule *rule,
-                              struct authz_attributes *at)
-{
-    static const char *any[] = {"", NULL};
-    char resource[512];
-    const char **names = rule->names[0] ? rule->names : any;
-    at->is_resource = true;
-    for (const char **g = rule->groups; *g; g++)
-        for (const char **r = rule->resources; *r; r++)
-            for (const char **name = names; *name; name++) {
-                const char *slash = strchr(*r, '/');
-                size_t len = slash ? (size_t)(slash - *r) : strlen(*r);
-                if (len >= sizeof resource)
-                    return false;
-                memcpy(resource, *r, len);
-                resource[len] = 0;
-                at->group = *g;
-                at->resource = resource;
-                at->subresource = slash ? slash + 1 : "";
-                at->name = *name;
-                if (!covered(rules, n, at))
-                    return false;
-            }
-    return true;
-}
-
 bool rbac_rules_cover(const struct rbac_rule *rules, size_t rules_len, const struct rbac_rule *rule)
 {
+    struct held held = {rules, rules_len};
     struct authz_attributes at = {.ns = "", .path = ""};
-    for (const char **v = rule->verbs; *v; v++) {
-        at.verb = *v;
-        if (!resources_covered(rules, rules_len, rule, &at))
-            return false;
-        at.is_resource = false;
-        for (const char **u = rule->urls; *u; u++) {
-            at.path = *u;
-            if (!covered(rules, rules_len, &at))
-                return false;
-        }
-    }
-    return true;
+    return rbac_rule_each(rule, &at, held_allows, &held);
 }

@@ -169,7 +169,7 @@ static void attributes_of(const struct rest *rq, struct authz_attributes *at)
                                     .ns = i->ns,
                                     .name = i->name,
                                     .path = i->path};
-    if (i->verb & (VERB_LIST | VERB_WATCH))
+    if (i->verb & (VERB_LIST | VERB_WATCH | VERB_DELETECOLLECTION))
         at->fields = query_get(rq->a, i->query, "fieldSelector");
 }
 

@@ -3,9 +3,8 @@
  * do so for its signer. CertificateSubjectRestriction: nobody becomes a system:master by a request.
  */
 #include "apiserver/admission/admission.h"
+#include "net/x509.h"
 #include "proto/certificates_v1.pb-c.h"
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 
 #define CSR Certificates__V1__CertificateSigningRequest__SCHEMA
 #define CLIENT_SIGNER "kubernetes.io/kube-apiserver-client"
@@ -73,28 +72,6 @@ static struct status *signing(struct admission *ad)
                                old->spec->signer_name);
 }
 
-/* Does the request's subject have this organisation? -1: it cannot be read. */
-static int has_organisation(const ProtobufCBinaryData *pem, const char *name)
-{
-    BIO *bio = BIO_new_mem_buf(pem->data, (int)MIN(pem->len, (size_t)1 << 20));
-    X509_REQ *req = bio ? PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL) : NULL;
-    BIO_free(bio);
-    if (!req)
-        return -1;
-    const X509_NAME *subject = X509_REQ_get_subject_name(req);
-    int found = 0;
-    for (int i = -1;
-         (i = X509_NAME_get_index_by_NID((X509_NAME *)subject, NID_organizationName, i)) >= 0;) {
-        unsigned char *text = NULL;
-        int n =
-            ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, i)));
-        found |= n >= 0 && str_eqz(str_make(text, (size_t)n), name);
-        OPENSSL_free(text);
-    }
-    X509_REQ_free(req);
-    return found;
-}
-
 static struct status *subject(struct admission *ad)
 {
     if (ad->op != ADMIT_CREATE || !admission_is(ad, CSR, ""))
@@ -102,14 +79,20 @@ static struct status *subject(struct admission *ad)
     const Certificates__V1__CertificateSigningRequest *csr = ad->object;
     if (strcmp(csr->spec->signer_name, CLIENT_SIGNER) != 0)
         return NULL;
-    int has = has_organisation(&csr->spec->request, "system:masters");
-    if (has < 0)
+    struct x509_info info;
+    struct error err;
+    const ProtobufCBinaryData *pem = &csr->spec->request;
+    if (x509_parse_request(str_make((const char *)pem->data, pem->len), &info, &err) < 0)
         return admission_forbidden(
             ad, "failed to parse CSR: PEM block type must be CERTIFICATE REQUEST");
-    return has ? admission_forbidden(ad,
-                                     "use of %s signer with system:masters group is not allowed",
-                                     csr->spec->signer_name)
-               : NULL;
+    bool master = false;
+    for (size_t i = 0; i < info.organizations_len; i++)
+        master |= strcmp(info.organizations[i], "system:masters") == 0;
+    x509_info_free(&info);
+    return master ? admission_forbidden(ad,
+                                        "use of %s signer with system:masters group is not allowed",
+                                        csr->spec->signer_name)
+                  : NULL;
 }
 
 const struct admission_plugin admission_certificate_approval = {.name = "CertificateApproval",

@@ -5,7 +5,9 @@
 #include "apiserver/admission/admission.h"
 #include "apiserver/node_identity.h"
 #include "apiserver/pod_refs.h"
+#include "net/x509.h"
 #include "proto/authentication_v1.pb-c.h"
+#include "proto/certificates_v1.pb-c.h"
 #include "proto/coordination_v1.pb-c.h"
 #include "proto/core_v1.pb-c.h"
 #include "proto/resource_v1.pb-c.h"
@@ -71,7 +73,8 @@ static struct status *create_pod(struct admission *ad, const char *node)
     } refs[] = {{POD_REF_SERVICE_ACCOUNT, "a service account"},
                 {POD_REF_SECRET, "secrets"},
                 {POD_REF_CONFIG_MAP, "configmaps"},
-                {POD_REF_CLAIM, "persistentvolumeclaims"}};
+                {POD_REF_CLAIM, "persistentvolumeclaims"},
+                {POD_REF_RESOURCE_CLAIM, "resourceclaims"}};
     for (size_t i = 0; i < ARRAY_LEN(refs); i++)
         if (pod_refers_any(pod, refs[i].kind))
             return admission_forbidden(ad, "node \"%s\" can not create pods that reference %s",
@@ -84,21 +87,34 @@ static const char *node_of(const void *pod)
     return ((const Core__V1__Pod *)pod)->spec->node_name;
 }
 
+static bool same_claims(const Core__V1__PodStatus *x, const Core__V1__PodStatus *y)
+{
+    bool same = x->n_resource_claim_statuses == y->n_resource_claim_statuses;
+    for (size_t i = 0; same && i < x->n_resource_claim_statuses; i++)
+        same = object_equal(x->resource_claim_statuses[i], y->resource_claim_statuses[i]);
+    return same;
+}
+
+static struct status *update_pod_status(struct admission *ad, const char *node)
+{
+    const Core__V1__Pod *pod = ad->object, *old = ad->old;
+    const Meta__V1__ObjectMeta *meta = pod->metadata, *was = old->metadata;
+    if (strcmp(node_of(old), node) != 0)
+        return admission_forbidden(
+            ad, "node \"%s\" can only update pod status for pods with spec.nodeName set to itself",
+            node);
+    if (meta->n_labels != was->n_labels ||
+        !string_map_contains(meta->labels, meta->n_labels, was->labels, was->n_labels))
+        return admission_forbidden(ad, "node \"%s\" cannot update labels through pod status", node);
+    if (!same_claims(pod->status, old->status))
+        return admission_forbidden(ad, "node \"%s\" cannot update resource claim statues", node);
+    return NULL;
+}
+
 static struct status *admit_pod(struct admission *ad, const char *node)
 {
-    if (strcmp(ad->sub, "status") == 0) {
-        const Meta__V1__ObjectMeta *old = object_meta(ad->old), *meta = object_meta(ad->object);
-        if (strcmp(node_of(ad->old), node) != 0)
-            return admission_forbidden(
-                ad,
-                "node \"%s\" can only update pod status for pods with spec.nodeName set to itself",
-                node);
-        if (meta->n_labels != old->n_labels ||
-            !string_map_contains(meta->labels, meta->n_labels, old->labels, old->n_labels))
-            return admission_forbidden(ad, "node \"%s\" cannot update labels through pod status",
-                                       node);
-        return NULL;
-    }
+    if (strcmp(ad->sub, "status") == 0)
+        return update_pod_status(ad, node);
     if (strcmp(ad->sub, "eviction") == 0)
         return strcmp(node_of(ad->old), node) == 0
                    ? NULL
@@ -246,6 +262,88 @@ static struct status *admit_claim(struct admission *ad, const char *node)
         node);
 }
 
+/* Does the driver of a volume want tokens for the audience? */
+static bool driver_wants(struct admission *ad, const char *driver, const char *audience)
+{
+    void *object;
+    struct error err;
+    if (rest_load(ad->rq->server, ad->a, resource_of_message(Storage__V1__CSIDriver__SCHEMA), "",
+                  driver, &object, &err) <= 0)
+        return false;
+    const Storage__V1__CSIDriverSpec *spec = ((const Storage__V1__CSIDriver *)object)->spec;
+    for (size_t i = 0; i < spec->n_token_requests; i++)
+        if (strcmp(spec->token_requests[i]->audience, audience) == 0)
+            return true;
+    return false;
+}
+
+/* The driver of the volume that is bound to a claim; NULL: none. */
+static const char *driver_of_claim(struct admission *ad, const char *claim)
+{
+    void *object;
+    struct error err;
+    if (rest_load(ad->rq->server, ad->a,
+                  resource_of_message(Core__V1__PersistentVolumeClaim__SCHEMA), ad->ns, claim,
+                  &object, &err) <= 0)
+        return NULL;
+    const char *volume = ((const Core__V1__PersistentVolumeClaim *)object)->spec->volume_name;
+    if (!*volume ||
+        rest_load(ad->rq->server, ad->a, resource_of_message(Core__V1__PersistentVolume__SCHEMA),
+                  "", volume, &object, &err) <= 0)
+        return NULL;
+    const Core__V1__CSIPersistentVolumeSource *csi =
+        ((const Core__V1__PersistentVolume *)object)->spec->persistent_volume_source->csi;
+    return csi ? csi->driver : NULL;
+}
+
+static bool volume_wants(struct admission *ad, const Core__V1__Pod *pod, const Core__V1__Volume *v,
+                         const char *audience)
+{
+    const Core__V1__VolumeSource *s = v->volume_source;
+    const char *driver = NULL;
+    for (size_t i = 0; s->projected && i < s->projected->n_sources; i++) {
+        const Core__V1__ServiceAccountTokenProjection *t =
+            s->projected->sources[i]->service_account_token;
+        if (t && strcmp(t->audience, audience) == 0)
+            return true;
+    }
+    if (s->csi)
+        driver = s->csi->driver;
+    else if (s->persistent_volume_claim)
+        driver = driver_of_claim(ad, s->persistent_volume_claim->claim_name);
+    else if (s->ephemeral)
+        driver = driver_of_claim(ad, arena_printf(ad->a, "%s-%s", pod->metadata->name, v->name));
+    return driver && driver_wants(ad, driver, audience);
+}
+
+/* A node asks for the tokens its pod has use for, and for audiences that it was granted by name. */
+static struct status *check_audience(struct admission *ad, const Core__V1__Pod *pod)
+{
+    const Authentication__V1__TokenRequest *tr = ad->object;
+    if (tr->spec->n_audiences > 1)
+        return admission_forbidden(ad, "node may only request 0 or 1 audiences");
+    const char *audience = tr->spec->n_audiences ? tr->spec->audiences[0] : "";
+    for (size_t i = 0; i < pod->spec->n_volumes; i++)
+        if (volume_wants(ad, pod, pod->spec->volumes[i], audience))
+            return NULL;
+    const struct authz_attributes at = {.user = ad->user,
+                                        .verb = "request-serviceaccounts-token-audience",
+                                        .is_resource = true,
+                                        .group = "",
+                                        .resource = audience,
+                                        .subresource = "",
+                                        .ns = ad->ns,
+                                        .name = ad->name,
+                                        .path = ""};
+    if (authz_allowed(ad->rq->server->authz, &at, ad->a, NULL))
+        return NULL;
+    return admission_forbidden(
+        ad,
+        "audience \"%s\" not found in pod spec volume, %s is not authorized to request tokens for "
+        "this audience",
+        audience, ad->user->name);
+}
+
 static struct status *admit_token(struct admission *ad, const char *node)
 {
     if (ad->op != ADMIT_CREATE || strcmp(ad->sub, "token") != 0)
@@ -265,15 +363,48 @@ static struct status *admit_token(struct admission *ad, const char *node)
         return rc < 0 ? status_from_error(ad->a, &err) : status_not_found(ad->a, &about);
     const Core__V1__Pod *pod = object;
     if (strcmp(ref->uid, pod->metadata->uid) != 0)
-        return admission_forbidden(
-            ad,
-            "the UID in the bound object reference (%s) does not match the UID in record (%s). The "
-            "object might have been deleted and then recreated",
-            ref->uid, pod->metadata->uid);
+        return admission_forbidden(ad,
+                                   "the UID in the bound object reference (%s) does not match the "
+                                   "UID in record. The object "
+                                   "might have been deleted and then recreated",
+                                   ref->uid);
     if (strcmp(pod->spec->node_name, node) != 0)
         return admission_forbidden(
             ad, "node requested token bound to a pod scheduled on a different node");
-    return NULL;
+    return check_audience(ad, pod);
+}
+
+static struct status *admit_slice(struct admission *ad, const char *node)
+{
+    if (ad->op == ADMIT_UPDATE)
+        return NULL;
+    const Resource__V1__ResourceSlice *s = ad->op == ADMIT_CREATE ? ad->object : ad->old;
+    if (s->spec->node_name && strcmp(s->spec->node_name, node) == 0)
+        return NULL;
+    return admission_forbidden(
+        ad, "can only %s ResourceSlice with the same NodeName as the requesting node",
+        ad->op == ADMIT_CREATE ? "create" : "delete");
+}
+
+/* A node asks for certificates in its own name only. */
+static struct status *admit_request(struct admission *ad, const char *node)
+{
+    if (ad->op != ADMIT_CREATE)
+        return NULL;
+    const Certificates__V1__CertificateSigningRequest *csr = ad->object;
+    const ProtobufCBinaryData *pem = &csr->spec->request;
+    struct x509_info info;
+    struct error err;
+    if (strcmp(csr->spec->signer_name, "kubernetes.io/kubelet-serving") != 0 &&
+        strcmp(csr->spec->signer_name, "kubernetes.io/kube-apiserver-client-kubelet") != 0)
+        return NULL;
+    if (x509_parse_request(str_make((const char *)pem->data, pem->len), &info, &err) < 0)
+        return admission_forbidden(
+            ad, "unable to parse csr: PEM block type must be CERTIFICATE REQUEST");
+    bool own = info.common_name && strcmp(info.common_name, ad->user->name) == 0;
+    x509_info_free(&info);
+    return own ? NULL
+               : admission_forbidden(ad, "can only create a node CSR with CN=system:node:%s", node);
 }
 
 static struct status *admit(struct admission *ad)
@@ -292,6 +423,10 @@ static struct status *admit(struct admission *ad)
         return admit_claim(ad, node);
     case Core__V1__ServiceAccount__SCHEMA:
         return admit_token(ad, node);
+    case Certificates__V1__CertificateSigningRequest__SCHEMA:
+        return admit_request(ad, node);
+    case Resource__V1__ResourceSlice__SCHEMA:
+        return admit_slice(ad, node);
     case Coordination__V1__Lease__SCHEMA:
         if (strcmp(ad->ns, "kube-node-lease") != 0)
             return admission_forbidden(

@@ -254,8 +254,54 @@ def test_nobody_grants_what_they_do_not_have(c, server):
         return answer.code == 403 and "is attempting to grant RBAC permissions not currently held:\n" in answer.json["message"]
 
     until("alice creates roles, but not this one", refusal)
+    many = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "many"}, "rules": [
+        {"apiGroups": ["", "apps"], "resources": ["pods/log", "secrets"], "verbs": ["get", "list"]},
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["watch", "get"]},
+        {"apiGroups": ["*"], "resources": ["*"], "resourceNames": ["a", "b"], "verbs": ["*"]},
+        {"nonResourceURLs": ["/metrics", "/version"], "verbs": ["get", "post"]}]}
+    equal(alice.post(RBAC + "/clusterroles", many).json["message"], """clusterroles.rbac.authorization.k8s.io "many" is forbidden: \
+user "alice" (groups=["dev" "system:authenticated"]) is attempting to grant RBAC permissions not currently held:
+{APIGroups:[""], Resources:["pods/log"], Verbs:["get" "list"]}
+{APIGroups:[""], Resources:["secrets"], Verbs:["get" "list" "watch"]}
+{APIGroups:["*"], Resources:["*"], ResourceNames:["a"], Verbs:["*"]}
+{APIGroups:["*"], Resources:["*"], ResourceNames:["b"], Verbs:["*"]}
+{APIGroups:["apps"], Resources:["pods/log"], Verbs:["get" "list"]}
+{APIGroups:["apps"], Resources:["secrets"], Verbs:["get" "list"]}
+{NonResourceURLs:["/metrics"], Verbs:["get"]}
+{NonResourceURLs:["/metrics"], Verbs:["post"]}
+{NonResourceURLs:["/version"], Verbs:["post"]}""")
+    gathers = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "gathers"}, "rules": [],
+               "aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"x": "y"}}]}}
+    refused(alice.post(RBAC + "/clusterroles", gathers), 403, 'clusterroles.rbac.authorization.k8s.io "gathers" is forbidden: '
+            "must have cluster-admin privileges to use the aggregationRule")
+    # What only a garbage collector changes is no grant; a label is, of a role with more than one's own.
+    created(c.post(RBAC + "/clusterroles", dict(many, metadata={"name": "kept", "finalizers": ["example.com/x"]})))
+    kept = ok(c.get(RBAC + "/clusterroles/kept"))
+    kept["metadata"]["labels"] = {"a": "b"}
+    equal(alice.put(RBAC + "/clusterroles/kept", kept).code, 403)
+    del kept["metadata"]["labels"], kept["metadata"]["finalizers"]
+    ok(alice.put(RBAC + "/clusterroles/kept", kept))
     role(c, "reads-secrets", [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list"]}], [user_subject("alice")])
     until("alice may grant what she has", lambda: alice.post(RBAC + "/clusterroles", body).code in (201, 409))
+
+
+# What the published roles of v1.35 grant, where that has changed over the versions.
+SERVICE_ACCOUNT = "system:serviceaccount:kube-system:"
+DEFAULT_RIGHTS = [
+    (False, "editor", "update", "endpoints", ""), (True, "editor", "get", "endpoints", ""), (True, "editor", "create", "events", ""),
+    (True, "editor", "create", "pods/eviction", ""), (True, "editor", "create", "serviceaccounts/token", ""),
+    (True, "editor", "delete", "leases", "coordination.k8s.io"), (True, "editor", "create", "resourceclaims", "resource.k8s.io"),
+    (False, "editor", "create", "roles", "rbac.authorization.k8s.io"), (True, "adminor", "create", "roles", "rbac.authorization.k8s.io"),
+    (True, "viewor", "list", "endpointslices", "discovery.k8s.io"), (True, "viewor", "get", "resourceclaims/status", "resource.k8s.io"),
+    (False, "viewor", "get", "secrets", ""), (False, "viewor", "list", "leases", "coordination.k8s.io"),
+    (True, "system:kube-proxy", "watch", "servicecidrs", "networking.k8s.io"), (False, "system:kube-proxy", "get", "pods", ""),
+    (True, "system:kube-scheduler", "watch", "resourceslices", "resource.k8s.io"), (True, "system:kube-scheduler", "list", "volumeattachments", "storage.k8s.io"),
+    (True, "system:kube-scheduler", "update", "resourceclaims/status", "resource.k8s.io"), (False, "system:kube-scheduler", "get", "endpoints", ""),
+    (True, SERVICE_ACCOUNT + "resource-claim-controller", "create", "resourceclaims", "resource.k8s.io"),
+    (True, SERVICE_ACCOUNT + "selinux-warning-controller", "list", "csidrivers", "storage.k8s.io"),
+    (True, SERVICE_ACCOUNT + "volumeattributesclass-protection-controller", "update", "volumeattributesclasses", "storage.k8s.io"),
+    (False, SERVICE_ACCOUNT + "ttl-controller", "delete", "nodes", ""),
+]
 
 
 def test_default_roles(c, server):
@@ -263,6 +309,17 @@ def test_default_roles(c, server):
     equal(edit["aggregationRule"]["clusterRoleSelectors"][0]["matchLabels"], {"rbac.authorization.k8s.io/aggregate-to-edit": "true"})
     binding = ok(c.get(RBAC + "/clusterrolebindings/system:node"))
     check("subjects" not in binding or binding["subjects"] is None, "the Node authorizer speaks for nodes", binding)
+    equal([s["name"] for s in ok(c.get(RBAC + "/clusterrolebindings/system:node-proxier"))["subjects"]], ["system:kube-proxy"])
+    equal([s["kind"] for s in ok(c.get(RBAC + "/clusterrolebindings/system:controller:job-controller"))["subjects"]], ["ServiceAccount"])
+    created(c.post("/api/v1/namespaces", {"metadata": {"name": "editors"}}))
+    for name in ("edit", "view", "admin"):
+        created(c.post(RBAC + "/namespaces/editors/rolebindings", {"metadata": {"name": name}, "subjects": [user_subject(name + "or")],
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name}}))
+    until("the bindings count", lambda: all(access(c, n + "or", "list", "pods", namespace="editors")["allowed"] for n in ("edit", "view", "admin")))
+    for may, user, verb, resource, group in DEFAULT_RIGHTS:
+        resource, _, sub = resource.partition("/")
+        where = {} if user.startswith("system:") else {"namespace": "editors"}
+        equal(access(c, user, verb, resource, group=group, subresource=sub, **where)["allowed"], may, user, verb, resource, group)
 
 
 def access(c, user, verb, resource, groups=(), **attributes):
@@ -317,8 +374,52 @@ def test_node_authorizer(c, server):
     unbound = dict(token, spec={"audiences": ["x"]})
     refused(n.post(path + "/serviceaccounts/default/token", unbound), 403,
             'serviceaccounts "default" is forbidden: node requested token not bound to a pod')
+    for audiences, why in ((["x"], 'audience "x" not found in pod spec volume, system:node:n7 is not authorized to request tokens for this audience'),
+                           (["x", "y"], "node may only request 0 or 1 audiences")):
+        refused(n.post(path + "/serviceaccounts/default/token", dict(token, spec=dict(token["spec"], audiences=audiences))), 403,
+                'serviceaccounts "default" is forbidden: ' + why)
+    role(c, "asks-for-x", [{"apiGroups": [""], "resources": ["x"], "verbs": ["request-serviceaccounts-token-audience"]}],
+         [user_subject("system:node:n7")])
+    for_x = dict(token, spec=dict(token["spec"], audiences=["x"]))
+    until("n7 may ask for x", lambda: n.post(path + "/serviceaccounts/default/token", for_x).code == 201)
     ok(c.delete(path + "/pods/a?gracePeriodSeconds=0"))
     until("the pod is gone", lambda: n.get(path + "/secrets/mine").code == 403)
+
+
+def test_nodes_and_devices(c, server):
+    path, n = namespace(c, "devices"), server.client("node-n7")
+    dra = "/apis/resource.k8s.io/v1"
+    claims = dra + "/namespaces/devices/resourceclaims"
+    request = {"devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": "gpu"}}]}}
+    for name in ("used", "other"):
+        created(c.post(claims, {"metadata": {"name": name}, "spec": request}))
+    created(c.post(path + "/pods", pod("d", nodeName="n7", resourceClaims=[{"name": "gpu", "resourceClaimName": "used"}])))
+    until("the pod's claim", lambda: n.get(claims + "/used").code == 200)
+    refused(n.get(claims + "/other"), 403, 'resourceclaims.resource.k8s.io "other" is forbidden: User "system:node:n7" cannot get resource '
+            '"resourceclaims" in API group "resource.k8s.io" in the namespace "devices": no relationship found between node \'n7\' and this object')
+    equal(n.get(claims).code, 403)
+
+    def piece(name, node):
+        return {"metadata": {"name": name}, "spec": {"driver": "gpu.example.com", "nodeName": node, "pool": {
+            "name": node, "generation": 1, "resourceSliceCount": 1}, "devices": [{"name": "d0"}]}}
+
+    slices = dra + "/resourceslices"
+    created(n.post(slices, piece("mine", "n7")))
+    refused(n.post(slices, piece("wrong", "n8")), 403, 'resourceslices.resource.k8s.io "wrong" is forbidden: '
+            "can only create ResourceSlice with the same NodeName as the requesting node")
+    created(c.post(slices, piece("theirs", "n8")))
+    equal([n.get(slices + "/mine").code, n.get(slices + "/theirs").code], [200, 403])
+    equal([n.get(slices).code, n.get(slices + "?fieldSelector=spec.nodeName%3Dn7").code], [403, 200])
+    equal([n.delete(slices + "/theirs").code, n.delete(slices + "?fieldSelector=spec.nodeName%3Dn7").code], [403, 200])
+    equal(c.get(slices + "/mine").code, 404)
+    kubelet = "kubernetes.io/kube-apiserver-client-kubelet"
+    wrong = csr(server.pki, "as-n8", "/O=system:nodes/CN=system:node:n8")
+    wrong["spec"]["signerName"] = kubelet
+    refused(n.post(CSRS, wrong), 403, 'certificatesigningrequests.certificates.k8s.io "as-n8" is forbidden: '
+            "can only create a node CSR with CN=system:node:n7")
+    right = csr(server.pki, "as-n7", "/O=system:nodes/CN=system:node:n7")
+    right["spec"]["signerName"] = kubelet
+    created(n.post(CSRS, right))
 
 
 # ---- certificates ----
