@@ -401,6 +401,10 @@ static int security(const struct pod_context *x, const struct container_order *o
     runtime__v1__linux_container_security_context__init(s);
     *out = s;
     s->namespace_options = namespaces(x->pod, a);
+    if (o->target_id && s->namespace_options->pid == RUNTIME__V1__NAMESPACE_MODE__CONTAINER) {
+        s->namespace_options->pid = RUNTIME__V1__NAMESPACE_MODE__TARGET;
+        s->namespace_options->target_id = (char *)o->target_id;
+    }
     s->seccomp =
         seccomp(a, own ? own->seccomp_profile : NULL, of_pod ? of_pod->seccomp_profile : NULL);
     if (own) {

@@ -38,6 +38,7 @@ struct container_order {
     const char *image_ref; /* what the runtime calls the image */
     int64_t image_uid;
     const char *image_user;
+    const char *target_id; /* share the processes of this container; NULL: of none */
 };
 int container_config(struct agent *g, const struct pod_context *x,
                      const struct container_order *order, struct arena *a, CriContainerConfig **out,

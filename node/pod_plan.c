@@ -151,6 +151,18 @@ static void plan_main(struct pod_plan *p, const Core__V1__Pod *pod, const struct
     }
 }
 
+/* What somebody debugs with: in no order, and never a second time. */
+static void plan_ephemeral(struct pod_plan *p, const Core__V1__Pod *pod, const struct run_pod *run,
+                           struct arena *a)
+{
+    for (size_t i = 0; i < pod->spec->n_ephemeral_containers; i++) {
+        const Core__V1__Container *c = pod_ephemeral(pod, i);
+
+        if (!run_container_newest(run, c->name))
+            plan_start(p, a, c);
+    }
+}
+
 static void plan_end_sidecars(struct pod_plan *p, const Core__V1__Pod *pod,
                               const struct run_pod *run, struct arena *a)
 {
@@ -190,6 +202,7 @@ void pod_plan(const Core__V1__Pod *pod, const struct run_pod *run, const struct 
         out->attempt = next_attempt(run);
         return; /* what is to start is planned again once the sandbox is there */
     }
+    plan_ephemeral(out, pod, run, a);
     begun = main_begun(pod, run, sandbox);
     for (size_t i = 0; i < pod->spec->n_init_containers; i++) {
         if (!plan_init(out, pod, pod->spec->init_containers[i], run, sandbox, begun, probes, a))

@@ -3,7 +3,8 @@
  *
  * Init containers run one after the other, each until it succeeds; sidecars among them
  * (restartPolicy Always) stay and hold up the next only until they have started; then the
- * containers of the pod run, all at once.
+ * containers of the pod run, all at once. Ephemeral containers join whatever runs, once: they are never
+ * started again, and nothing waits for them.
  */
 #ifndef C8S_NODE_POD_PLAN_H
 #define C8S_NODE_POD_PLAN_H

@@ -26,7 +26,30 @@ const Core__V1__Container *pod_container(const Core__V1__Pod *pod, const char *n
         if (cstr_eq(s->init_containers[i]->name, name))
             return s->init_containers[i];
     }
+    for (size_t i = 0; i < s->n_ephemeral_containers; i++) {
+        if (cstr_eq(pod_ephemeral(pod, i)->name, name))
+            return pod_ephemeral(pod, i);
+    }
     return NULL;
+}
+
+/* An ephemeral container's common part has the members of a container, in order. */
+_Static_assert(sizeof(Core__V1__EphemeralContainerCommon) == sizeof(Core__V1__Container),
+               "ephemeral containers are containers");
+
+const Core__V1__Container *pod_ephemeral(const Core__V1__Pod *pod, size_t i)
+{
+    return (const Core__V1__Container *)pod->spec->ephemeral_containers[i]
+        ->ephemeral_container_common;
+}
+
+const char *pod_ephemeral_target(const Core__V1__Pod *pod, const char *name)
+{
+    for (size_t i = 0; i < pod->spec->n_ephemeral_containers; i++) {
+        if (cstr_eq(pod_ephemeral(pod, i)->name, name))
+            return pod->spec->ephemeral_containers[i]->target_container_name;
+    }
+    return "";
 }
 
 bool container_is_sidecar(const Core__V1__Container *c)

@@ -52,8 +52,11 @@ int pod_field(const struct pod_context *x, const char *path, struct arena *a, co
 int pod_resource_field(const struct pod_context *x, const Core__V1__ResourceFieldSelector *f,
                        const Core__V1__Container *c, struct arena *a, const char **out,
                        struct error *err);
-/* Of init and ordinary containers; NULL when there is none of that name. */
+/* Of init, ordinary and ephemeral containers; NULL when there is none of that name. */
 const Core__V1__Container *pod_container(const Core__V1__Pod *pod, const char *name);
+/* The i-th ephemeral container, and the container whose processes it is to see (by name; "" none). */
+const Core__V1__Container *pod_ephemeral(const Core__V1__Pod *pod, size_t i);
+const char *pod_ephemeral_target(const Core__V1__Pod *pod, const char *name);
 bool container_is_sidecar(const Core__V1__Container *init_container); /* restartPolicy Always */
 
 /* "Guaranteed", "Burstable", "BestEffort". */

@@ -135,6 +135,17 @@ static Core__V1__ContainerStatus *container_status(const struct status_input *in
     return s;
 }
 
+/* Nobody waits for an ephemeral container: it is neither started nor ready. */
+static Core__V1__ContainerStatus *ephemeral_status(const struct status_input *in,
+                                                   const Core__V1__Container *c, struct arena *a)
+{
+    Core__V1__ContainerStatus *s = container_status(in, c, false, a);
+
+    s->ready = false;
+    s->has_started = false;
+    return s;
+}
+
 /* ---------------------------------------------------------------------------------- phase --- */
 
 static bool ended_well(const Core__V1__ContainerStatus *s)
@@ -366,6 +377,9 @@ Core__V1__PodStatus *pod_status(const struct status_input *in, struct arena *a)
                    container_status(in, spec->init_containers[i], true, a));
     for (size_t i = 0; i < spec->n_containers; i++)
         api_append(a, s, container_statuses, container_status(in, spec->containers[i], false, a));
+    for (size_t i = 0; i < spec->n_ephemeral_containers; i++)
+        api_append(a, s, ephemeral_container_statuses,
+                   ephemeral_status(in, pod_ephemeral(in->pod, i), a));
     s->phase = (char *)(pod_finished(in->pod) ? old->phase : phase_of(in, s));
     s->reason = (char *)(in->fail_reason ? in->fail_reason : old->reason ? old->reason : "");
     s->message = (char *)(in->fail_message ? in->fail_message : old->message ? old->message : "");

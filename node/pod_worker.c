@@ -502,6 +502,21 @@ static void tidy_ended(struct visit *v, const char *name)
     }
 }
 
+/* The running container whose processes an ephemeral one wants to see. */
+static int find_target(struct visit *v, const Core__V1__Container *c, const char **id,
+                       struct error *err)
+{
+    const char *name = pod_ephemeral_target(v->pod, c->name);
+    const struct run_container *r = *name ? run_container_newest(v->run, name) : NULL;
+
+    if (!*name)
+        return 0;
+    if (!r || r->state != RUN_RUNNING)
+        return error_set(err, ERR_NOT_FOUND, "unable to find target container %s", name);
+    *id = r->id;
+    return 0;
+}
+
 static void start_container(struct visit *v, const Core__V1__Container *c)
 {
     struct agent *g = v->g;
@@ -528,7 +543,8 @@ static void start_container(struct visit *v, const Core__V1__Container *c)
     order.image_ref = image.ref;
     order.image_uid = image.uid;
     order.image_user = image.user;
-    if (container_config(g, &v->context, &order, &v->arena, &config, &err) < 0) {
+    if (find_target(v, c, &order.target_id, &err) < 0 ||
+        container_config(g, &v->context, &order, &v->arena, &config, &err) < 0) {
         agent_event(g, v->pod, c->name, EVENT_WARNING, "Failed", "Error: %s", err.message);
         failed(v, c->name, "config", "CreateContainerConfigError", err.message);
         return;

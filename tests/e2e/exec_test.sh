@@ -78,7 +78,7 @@ stop() {
 }
 
 suite() {
-    local kubectl=$1 version ns
+    local kubectl=$1 version ns node
     version=$("$kubectl" version --client -o json | jq -r .clientVersion.gitVersion)
     ns=exec-$(echo "$version" | tr -dc 'a-z0-9')
     k() { timeout 60 "$kubectl" -n "$ns" "$@"; }
@@ -132,6 +132,18 @@ suite() {
         "timeout 8 '$kubectl' -n $ns logs -f ear >'$work/follow' & p=\$!
          (sleep 1; echo later; sleep 2) | timeout 20 '$kubectl' -n $ns attach -i ear >/dev/null 2>&1
          kill \$p; cat '$work/follow'"
+
+    # ---- debug ----
+    local web debugger
+    web=$(k exec box -- cat /proc/1/comm)
+    check "debug a pod" k debug box --image="$IMAGE" --container=looker --target=web -- sh -c 'echo looked; sleep 1000'
+    check "the ephemeral container runs" eventually 30 outputs 'looked' k logs box -c looker
+    check "exec into it; it sees the processes of its target" outputs "$web" k exec box -c looker -- cat /proc/1/comm
+    node=$(k get pod box -o 'jsonpath={.spec.nodeName}')
+    check_output "debug a node" 'node-debugger-' k debug "node/$node" --image="$IMAGE" -- ls /host/etc/hostname
+    debugger=$(k get pods -o name | grep node-debugger)
+    check "its pod runs" eventually 30 outputs Succeeded k get "$debugger" -o 'jsonpath={.status.phase}'
+    check_output "and sees the host's files" '/host/etc/hostname' k logs "$debugger"
 
     # ---- port-forward ----
     local port=

@@ -230,6 +230,29 @@ def test_jobs(_):
     equal(api.log("done")[1], "done\n")
 
 
+def test_ephemeral_containers(_):
+    run("debugged", container("sleep 1000"))
+    ready("debugged")
+    pod = api.pod("debugged")
+    pod["spec"]["ephemeralContainers"] = [
+        {"name": "looker", "image": IMAGE, "command": ["sh", "-c", "cat /proc/1/comm; exit 3"], "targetContainerName": "c"},
+        {"name": "lost", "image": IMAGE, "command": ["sleep", "1000"], "targetContainerName": "c"}]
+    code, text = api.request("PUT", PODS + "/debugged/ephemeralcontainers", pod)
+    equal(code, 200, text)
+
+    def states():
+        return {s["name"]: s for s in status("debugged").get("ephemeralContainerStatuses", [])}
+    eventually(30, "one ends, one runs: %s" % json.dumps(status("debugged")),
+               lambda: "terminated" in states().get("looker", {}).get("state", {}) and "running" in states().get("lost", {}).get("state", {}))
+    looker = states()["looker"]
+    equal((looker["state"]["terminated"]["exitCode"], looker["restartCount"], looker["ready"]), (3, 0, False))
+    equal(api.log("debugged", "?container=looker")[1].strip(), "sleep", "it sees its target's processes")
+    equal(container_status("debugged")["restartCount"], 0)
+    equal(status("debugged")["phase"], "Running")
+    api.delete("debugged")
+    gone("debugged")
+
+
 def test_a_crash_loop(_):
     run("crash", container("echo run; echo last words >/dev/termination-log; exit 3"))
     s = waiting("crash", "CrashLoopBackOff")

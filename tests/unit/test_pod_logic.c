@@ -431,6 +431,8 @@ static const char *plan_text(const char *spec, const struct run_pod *run)
 #define INIT "`initContainers`:[{`name`:`i`},{`name`:`j`}],"
 #define SIDECAR "`initContainers`:[{`name`:`i`},{`name`:`s`,`restartPolicy`:`Always`}],"
 
+#define DEBUG "`ephemeralContainers`:[{`name`:`d`,`targetContainerName`:`a`}],"
+
 static void plans(void **state)
 {
     static const struct {
@@ -464,6 +466,13 @@ static void plans(void **state)
          "kill:s"},
         {SIDECAR TWO ",`restartPolicy`:`Never`", "a:exited0 b:exited0 s:exited0 i:exited0",
          "finished"},
+        /* ephemeral ones join what runs, also while init containers do; once */
+        {DEBUG TWO ",`restartPolicy`:`Always`", "a:running b:running", "start:d"},
+        {DEBUG INIT TWO ",`restartPolicy`:`Always`", "i:running", "start:d"},
+        {DEBUG TWO ",`restartPolicy`:`Always`", "d:running a:running b:running", ""},
+        {DEBUG TWO ",`restartPolicy`:`Always`", "d:exited1 a:running b:running", ""},
+        {DEBUG TWO ",`restartPolicy`:`Always`", "d@old:exited1 a:running b:running", ""},
+        {DEBUG TWO ",`restartPolicy`:`Never`", "d:running a:exited0 b:exited0", "finished"},
         /* the sandbox was made anew: init again, but a job that is done stays done */
         {INIT TWO ",`restartPolicy`:`Always`", "a@old:exited255 b@old:exited255 i@old:exited0",
          "start:i"},
