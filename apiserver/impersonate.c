@@ -3,8 +3,7 @@
  * that user had sent it, when its sender may impersonate each of them.
  */
 #include "apiserver/impersonate.h"
-#include <stdio.h>
-#include <stdlib.h>
+#include "apiserver/authn_front.h"
 
 #define ACCOUNT_PREFIX "system:serviceaccount:"
 #define EXTRA_PREFIX "impersonate-extra-"
@@ -60,53 +59,13 @@ static struct status *impersonate_group(struct wanted *w, struct str name)
     return ask(w->rq, "", "groups", "", "", group);
 }
 
-/* Keys come percent-encoded, since header names cannot hold everything. */
-static const char *decoded_key(struct arena *a, struct str raw)
-{
-    char *out = arena_alloc(a, raw.n + 1), *o = out;
-    for (size_t i = 0; i < raw.n; i++) {
-        char hex[3] = {0}, *end;
-        if (raw.p[i] == '%' && i + 2 < raw.n) {
-            hex[0] = raw.p[i + 1];
-            hex[1] = raw.p[i + 2];
-            long c = strtol(hex, &end, 16);
-            if (*end == 0 && c > 0) {
-                *o++ = (char)c;
-                i += 2;
-                continue;
-            }
-        }
-        *o++ = raw.p[i] >= 'A' && raw.p[i] <= 'Z' ? (char)(raw.p[i] + 32) : raw.p[i];
-    }
-    *o = 0;
-    return out;
-}
-
 static struct status *impersonate_extra(struct wanted *w, struct str raw_key, struct str value)
 {
     struct arena *a = w->rq->a;
     struct user *u = w->user;
-    const char *key = decoded_key(a, raw_key), *text = arena_strndup(a, value.p, value.n);
-    struct user_extra *e = NULL;
-    for (size_t i = 0; i < u->extra_len; i++)
-        if (strcmp(u->extra[i].key, key) == 0)
-            e = &u->extra[i];
-    if (!e) {
-        e = &u->extra[u->extra_len++];
-        *e = (struct user_extra){key, arena_array(a, const char *, w->rq->x->headers_len), 0};
-    }
-    e->values[e->values_len++] = text;
+    const char *key = extra_key_decoded(a, raw_key), *text = arena_strndup(a, value.p, value.n);
+    user_add_extra(u, a, key, text, w->rq->x->headers_len);
     return ask(w->rq, "authentication.k8s.io", "userextras", key, "", text);
-}
-
-/* Who is somebody is authenticated, unless the request's groups say otherwise. */
-static void add_authenticated(struct user *u)
-{
-    bool anonymous = strcmp(u->name, "system:anonymous") == 0;
-    if (user_in_group(u, "system:unauthenticated") ||
-        (!anonymous && user_in_group(u, "system:authenticated")))
-        return;
-    u->groups[u->groups_len++] = anonymous ? "system:unauthenticated" : "system:authenticated";
 }
 
 static struct status *without_user(struct rest *rq, const char *what, struct str name)
@@ -147,7 +106,7 @@ struct status *impersonate(struct rest *rq)
         s = ask(rq, "authentication.k8s.io", "uids", "", "", w.user->uid);
     if (s)
         return s;
-    add_authenticated(w.user);
+    user_add_authenticated(w.user); /* unless the request's groups say otherwise */
     rq->user = w.user;
     return NULL;
 }

@@ -252,13 +252,44 @@ static int keep_api_services(struct apiserver *s, struct arena *a, struct error 
 
 /* ---- extension-apiserver-authentication ---- */
 
+static int add_ca(struct arena *a, Core__V1__ConfigMap *o, const char *key, const char *file,
+                  struct error *err)
+{
+    struct str text;
+    if (!file)
+        return 0;
+    if (file_read(file, CA_FILE_MAX, a, &text, err) < 0)
+        return error_wrap(err, "%s", key);
+    struct str ours = str_trim(text);
+    const char *known = string_map_get(o->data, o->n_data, key);
+    if (!known || str_find(str_from(known), ours) < 0)
+        string_map_set(a, &o->data, &o->n_data, key,
+                       arena_printf(a, "%s%.*s\n", known ? known : "", STR_ARG(ours)));
+    return 0;
+}
+
+/* ["a","b"] */
+static void set_list(struct arena *a, Core__V1__ConfigMap *o, const char *key,
+                     const char *const *items)
+{
+    struct buf b;
+    buf_init(&b);
+    buf_append_char(&b, '[');
+    for (size_t i = 0; items && items[i]; i++) {
+        if (i)
+            buf_append_char(&b, ',');
+        buf_append_json_string(&b, str_from(items[i]));
+    }
+    buf_append_char(&b, ']');
+    string_map_set(a, &o->data, &o->n_data, key, arena_strdup(a, buf_cstr(&b)));
+    buf_free(&b);
+}
+
 /* How an extension's API server finds out whose client certificates count here. Members may have different CAs (while
  * one is replaced): all of them are named. */
 static int keep_authentication(struct apiserver *s, struct arena *a, struct error *err)
 {
     Core__V1__ConfigMap *o = api_new(a, Core__V1__ConfigMap);
-    const char *file = s->config.client_ca_file;
-    struct str text;
     void *old;
     int64_t mod_rev;
     int rc;
@@ -271,15 +302,18 @@ static int keep_authentication(struct apiserver *s, struct arena *a, struct erro
         o->data = now->data;
         o->n_data = now->n_data;
     }
-    if (file) {
-        if (file_read(file, CA_FILE_MAX, a, &text, err) < 0)
-            return error_wrap(err, "--client-ca-file");
-        struct str ours = str_trim(text);
-        const char *known = string_map_get(o->data, o->n_data, "client-ca-file");
-        if (!known || str_find(str_from(known), ours) < 0)
-            string_map_set(a, &o->data, &o->n_data, "client-ca-file",
-                           arena_printf(a, "%s%.*s\n", known ? known : "", STR_ARG(ours)));
+    const struct front_proxy_config *front = &s->config.front_proxy;
+    rc = add_ca(a, o, "client-ca-file", s->config.client_ca_file, err);
+    if (rc == 0 && front->ca_file) {
+        rc = add_ca(a, o, "requestheader-client-ca-file", front->ca_file, err);
+        set_list(a, o, "requestheader-allowed-names", front->allowed_names);
+        set_list(a, o, "requestheader-username-headers", front->username_headers);
+        set_list(a, o, "requestheader-uid-headers", front->uid_headers);
+        set_list(a, o, "requestheader-group-headers", front->group_headers);
+        set_list(a, o, "requestheader-extra-headers-prefix", front->extra_prefixes);
     }
+    if (rc < 0)
+        return rc;
     return unless_conflict(kept_converge(s, a, o, err));
 }
 

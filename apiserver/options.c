@@ -99,6 +99,17 @@ static void admission_options(struct options *o, int code)
                         o->admission_off.items[i], admission_names(&o->arena));
 }
 
+/* A list's items with a NULL behind them; NULL when it is empty. */
+static const char *const *null_terminated(struct flag_list *l)
+{
+    if (!l->len)
+        return NULL;
+    flag_list_add(l, "");
+    mem_free(l->items[--l->len]);
+    l->items[l->len] = NULL;
+    return (const char *const *)l->items;
+}
+
 /* What follows from the values given. */
 static void derive(struct options *o, int code)
 {
@@ -116,18 +127,13 @@ static void derive(struct options *o, int code)
     o->api.min_request_timeout_s = (uint64_t)o->min_request_timeout_s;
     o->api.compaction_interval_s = (uint64_t)(o->compaction_ns / NS(1));
     o->api.event_ttl_s = (uint64_t)(o->event_ttl_ns / NS(1));
-    if (o->sa_keys.len) {
-        flag_list_add(&o->sa_keys, "");
-        mem_free(o->sa_keys.items[--o->sa_keys.len]);
-        o->sa_keys.items[o->sa_keys.len] = NULL;
-        o->api.sa_key_files = (const char *const *)o->sa_keys.items;
-    }
-    if (o->audiences.len) {
-        flag_list_add(&o->audiences, "");
-        mem_free(o->audiences.items[--o->audiences.len]);
-        o->audiences.items[o->audiences.len] = NULL;
-        o->api.audiences = (const char *const *)o->audiences.items;
-    }
+    o->api.sa_key_files = null_terminated(&o->sa_keys);
+    o->api.front_proxy.allowed_names = null_terminated(&o->front.allowed);
+    o->api.front_proxy.username_headers = null_terminated(&o->front.names);
+    o->api.front_proxy.uid_headers = null_terminated(&o->front.uids);
+    o->api.front_proxy.group_headers = null_terminated(&o->front.groups);
+    o->api.front_proxy.extra_prefixes = null_terminated(&o->front.extras);
+    o->api.audiences = null_terminated(&o->audiences);
     for (size_t i = 0; i < o->authorization.len; i++) {
         const char *mode = o->authorization.items[i];
         if (strcmp(mode, "AlwaysAllow") == 0)
@@ -286,6 +292,17 @@ void options_parse(struct options *o, int argc, char **argv)
          "Static tokens: token,user,uid,\"groups\"."},
         {"enable-bootstrap-token-auth", 0, FLAG_BOOL, &c->bootstrap_tokens, NULL,
          "Secrets bootstrap-token-<id> in kube-system authenticate."},
+        {"requestheader-client-ca-file", 0, FLAG_STRING, &c->front_proxy.ca_file, "FILE",
+         "Who signs the certificates of front proxies, which name users in headers."},
+        {"requestheader-allowed-names", 0, FLAG_LIST, &o->front.allowed, "NAMES",
+         "Common names of front proxies. Default: any."},
+        {"requestheader-username-headers", 0, FLAG_LIST, &o->front.names, "HEADERS",
+         "Where they name the user; X-Remote-User is usual."},
+        {"requestheader-uid-headers", 0, FLAG_LIST, &o->front.uids, "HEADERS", "The user's UID."},
+        {"requestheader-group-headers", 0, FLAG_LIST, &o->front.groups, "HEADERS",
+         "The user's groups; X-Remote-Group is usual."},
+        {"requestheader-extra-headers-prefix", 0, FLAG_LIST, &o->front.extras, "PREFIXES",
+         "What else is known of the user; X-Remote-Extra- is usual."},
         {"anonymous-auth", 0, FLAG_BOOL, &c->anonymous, NULL,
          "Requests without credentials are system:anonymous."},
         {"service-account-key-file", 0, FLAG_LIST, &o->sa_keys, "FILES",
@@ -325,8 +342,6 @@ void options_parse(struct options *o, int argc, char **argv)
          "encryption at rest is not there yet"},
         {"audit-policy-file", 0, FLAG_UNSUPPORTED, NULL, NULL, "audit is not there yet"},
         {"audit-log-path", 0, FLAG_UNSUPPORTED, NULL, NULL, "audit is not there yet"},
-        {"requestheader-client-ca-file", 0, FLAG_UNSUPPORTED, NULL, NULL,
-         "aggregation is not there yet"},
         {"proxy-client-cert-file", 0, FLAG_UNSUPPORTED, NULL, NULL, "aggregation is not there yet"},
         {"proxy-client-key-file", 0, FLAG_UNSUPPORTED, NULL, NULL, "aggregation is not there yet"},
         {"feature-gates", 0, FLAG_UNSUPPORTED, NULL, NULL, "there are no feature gates"},
@@ -358,6 +373,11 @@ void options_free(struct options *o)
     flag_list_free(&o->cipher_suites);
     flag_list_free(&o->sa_keys);
     flag_list_free(&o->audiences);
+    flag_list_free(&o->front.allowed);
+    flag_list_free(&o->front.names);
+    flag_list_free(&o->front.uids);
+    flag_list_free(&o->front.groups);
+    flag_list_free(&o->front.extras);
     flag_list_free(&o->authorization);
     flag_list_free(&o->admission);
     flag_list_free(&o->admission_off);

@@ -46,6 +46,9 @@ struct options {
     uint64_t restore_bump_revision;
     /* API server. */
     struct apiserver_config api;
+    struct {
+        struct flag_list allowed, names, uids, groups, extras;
+    } front; /* --requestheader-… */
     struct flag_list sa_keys, audiences, authorization, admission, admission_off;
     const char *node_ports, *admission_config;
     int64_t secure_port, inflight, mutating, min_request_timeout_s, compaction_ns, event_ttl_ns,

@@ -150,6 +150,9 @@ static const struct user *authenticate(struct rest *rq, struct error *err)
 {
     const struct tls_peer *p = rq->x->peer;
     struct authn_peer peer = {0};
+    const struct user *u = front_proxy_user(&rq->server->config.front_proxy, rq->x, rq->a);
+    if (u)
+        return u;
     if (p)
         peer = (struct authn_peer){true, p->verified, p->common_name, p->organizations,
                                    p->organizations_len};
@@ -411,9 +414,11 @@ static int setup(struct apiserver *s, struct error *err)
     struct tls_options tls = {.cert_file = c->tls_cert_file,
                               .key_file = c->tls_key_file,
                               .ca_file = c->client_ca_file,
+                              .second_ca_file = c->front_proxy.ca_file,
                               .watch_files = true,
-                              .client_auth = c->client_ca_file ? TLS_CLIENT_AUTH_REQUEST
-                                                               : TLS_CLIENT_AUTH_NONE};
+                              .client_auth = c->client_ca_file || c->front_proxy.ca_file
+                                                 ? TLS_CLIENT_AUTH_REQUEST
+                                                 : TLS_CLIENT_AUTH_NONE};
     if (!(s->tls = tls_server_new(&tls, err)))
         return error_wrap(err, "--tls-cert-file");
     struct tls_options node = {.cert_file = c->kubelet_cert_file,

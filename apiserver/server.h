@@ -17,6 +17,7 @@
 #include "kvstore/kv.h"
 #include "net/http.h"
 #include "net/http_client.h"
+#include "apiserver/authn_front.h"
 #include "net/loop.h"
 
 struct apiserver_config {
@@ -36,6 +37,7 @@ struct apiserver_config {
     bool always_allow;     /* --authorization-mode=AlwaysAllow */
     bool node_authorizer;  /* … Node, in front of RBAC */
     bool bootstrap_tokens; /* --enable-bootstrap-token-auth */
+    struct front_proxy_config front_proxy;
     /* Admission. */
     uint64_t admission_off; /* bits of plugins that are not called (admission/admission.h) */
     const char *const *pod_security_exempt_namespaces;       /* NULL-terminated, or NULL */

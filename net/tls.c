@@ -37,7 +37,7 @@ struct file_mark {
 struct tls_context {
     atomic_uint refs;
     bool server;
-    char *cert_file, *key_file, *ca_file, *crl_file;
+    char *cert_file, *key_file, *ca_file, *second_ca_file, *crl_file;
     char *cert_pem, *key_pem, *ca_pem; /* NULL: from the file */
     char *min_version, *max_version, *cipher_suites;
     bool watch_files;
@@ -271,6 +271,58 @@ static int file_or_pem(const char *pem, const char *file, char **owned, struct s
     return 0;
 }
 
+/* The second CA hangs on the SSL_CTX, which lives as long as its connections do. */
+static int second_ca_index;
+static pthread_once_t second_ca_once = PTHREAD_ONCE_INIT;
+
+static void free_second_ca(void *parent, void *store, CRYPTO_EX_DATA *data, int index, long argl,
+                           void *argp)
+{
+    (void)parent, (void)data, (void)index, (void)argl, (void)argp;
+    X509_STORE_free(store);
+}
+
+static void make_second_ca_index(void)
+{
+    second_ca_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, free_second_ca);
+}
+
+static int use_second_ca(SSL_CTX *ssl_ctx, const char *path, struct error *err)
+{
+    STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(path);
+    X509_STORE *store = X509_STORE_new();
+    if (!names || !store || X509_STORE_load_file(store, path) != 1) {
+        sk_X509_NAME_pop_free(names, X509_NAME_free);
+        X509_STORE_free(store);
+        return openssl_error(err, ERR_INVALID, "CA file %s", path);
+    }
+    while (sk_X509_NAME_num(names) > 0) { /* clients choose a certificate by them */
+        X509_NAME *name = sk_X509_NAME_pop(names);
+        STACK_OF(X509_NAME) *known = SSL_CTX_get_client_CA_list(ssl_ctx);
+        if (known)
+            sk_X509_NAME_push(known, name);
+        else
+            X509_NAME_free(name);
+    }
+    sk_X509_NAME_free(names);
+    pthread_once(&second_ca_once, make_second_ca_index);
+    SSL_CTX_set_ex_data(ssl_ctx, second_ca_index, store);
+    return 0;
+}
+
+static bool is_of_second_ca(SSL *ssl, X509 *cert)
+{
+    pthread_once(&second_ca_once, make_second_ca_index);
+    X509_STORE *store = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), second_ca_index);
+    X509_STORE_CTX *check = store ? X509_STORE_CTX_new() : NULL;
+    bool good =
+        check && X509_STORE_CTX_init(check, store, cert, SSL_get_peer_cert_chain(ssl)) == 1 &&
+        X509_STORE_CTX_set_default(check, "ssl_client") == 1 && X509_verify_cert(check) == 1;
+    X509_STORE_CTX_free(check);
+    ERR_clear_error();
+    return good;
+}
+
 static int load_files(struct tls_context *ctx, SSL_CTX *ssl_ctx, struct error *err)
 {
     char *cert_owned = NULL, *key_owned = NULL, *ca_owned = NULL;
@@ -288,6 +340,8 @@ static int load_files(struct tls_context *ctx, SSL_CTX *ssl_ctx, struct error *e
         rc = use_cas(ctx, ssl_ctx, ca, ctx->ca_file ? ctx->ca_file : "(PEM)", err);
     else if (rc == 0 && !ctx->server && !ctx->insecure_skip_verify) /* 40 ms: some hundred CAs */
         SSL_CTX_set_default_verify_paths(ssl_ctx);
+    if (rc == 0 && ctx->second_ca_file)
+        rc = use_second_ca(ssl_ctx, ctx->second_ca_file, err);
     if (rc == 0 && ctx->crl_file)
         rc = use_crl(ssl_ctx, ctx->crl_file, err);
     if (key_owned)
@@ -407,6 +461,7 @@ static struct tls_context *context_new(const struct tls_options *o, bool server,
     ctx->cert_file = dup_or_null(o->cert_file);
     ctx->key_file = dup_or_null(o->key_file);
     ctx->ca_file = dup_or_null(o->ca_file);
+    ctx->second_ca_file = dup_or_null(o->second_ca_file);
     ctx->crl_file = dup_or_null(o->crl_file);
     ctx->cert_pem = dup_pem(o->cert_pem);
     ctx->key_pem = dup_pem(o->key_pem);
@@ -464,9 +519,9 @@ void tls_context_unref(struct tls_context *ctx)
     pthread_mutex_destroy(&ctx->lock);
     if (ctx->key_pem)
         OPENSSL_cleanse(ctx->key_pem, strlen(ctx->key_pem));
-    char *strings[] = {ctx->cert_file,   ctx->key_file,     ctx->ca_file, ctx->crl_file,
-                       ctx->cert_pem,    ctx->key_pem,      ctx->ca_pem,  ctx->min_version,
-                       ctx->max_version, ctx->cipher_suites};
+    char *strings[] = {ctx->cert_file,      ctx->key_file,    ctx->ca_file,      ctx->crl_file,
+                       ctx->second_ca_file, ctx->cert_pem,    ctx->key_pem,      ctx->ca_pem,
+                       ctx->min_version,    ctx->max_version, ctx->cipher_suites};
     for (size_t i = 0; i < ARRAY_LEN(strings); i++)
         mem_free(strings[i]);
     mem_free(ctx);
@@ -530,6 +585,7 @@ struct tls_peer_owner *tls_peer_read(struct tls_context *ctx, SSL *ssl)
                           : verify != X509_V_OK ? X509_verify_cert_error_string(verify)
                           : !clean              ? "a name holds a NUL or is not text"
                                                 : "certificate has expired";
+    p->of_second_ca = clean && is_of_second_ca(ssl, cert);
     p->usage = owner->info.usage;
     p->common_name = owner->info.common_name;
     p->organizations = (const char *const *)owner->info.organizations;

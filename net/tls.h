@@ -27,6 +27,8 @@ struct tls_options {
     const char
         *ca_file; /* who may sign the peer; client: NULL and no ca_pem means the system's CAs */
     struct str ca_pem;
+    const char *second_ca_file; /* a server tells whom this one signed (tls_peer.of_second_ca), and
+                                   trusts nobody for it; NULL: none */
     const char
         *crl_file; /* revoked certificates; NULL: none. A list past its time still counts, and an
                              authority without a list has revoked nothing, as in etcd */
@@ -56,6 +58,7 @@ int tls_context_reload(struct tls_context *ctx, struct error *err);
 struct tls_peer {
     bool verified; /* chains to our CA, in its validity, for its usage (client or server) */
     const char *verify_error; /* why not; NULL when verified */
+    bool of_second_ca;        /* chains to tls_options.second_ca_file */
     unsigned usage;           /* X509_USAGE_* (net/x509.h) of its extended key usage; 0: any */
     const char *common_name;  /* "" when the subject has none; the last one if several */
     const char *const *organizations; /* subject O, in order: Kubernetes' groups */

@@ -240,6 +240,27 @@ def test_impersonation(c, server):
     equal(who(alice, {"Impersonate-Group": "dev"}).code, 500)
 
 
+# ---- front proxies ----
+
+def test_front_proxy(c, server):
+    says = {"X-Remote-User": "kim", "X-Remote-Uid": "u9", "X-Remote-Group": "dev", "X-Remote-Extra-Scopes%2fA": "x"}
+    front = server.client("front")
+    me = created(who(front, says))["status"]["userInfo"]
+    equal(me, {"username": "kim", "uid": "u9", "groups": ["dev", "system:authenticated"], "extra": {"scopes/a": ["x"]}})
+    equal(who(front).code, 401, "its certificate alone names nobody")
+    equal(who(server.client("impostor"), says).code, 401, "a name that is not allowed")
+    for client, name in ((c, "admin"), (server.client("alice"), "alice")):
+        equal(created(who(client, says))["status"]["userInfo"]["username"], name, "headers of others count for nothing")
+    equal(who(server.client(None), says).code, 403, "anonymous may not ask")
+    data = ok(c.get("/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"))["data"]
+    with open(server.pki.path("front-ca.crt")) as f:
+        equal(data.pop("requestheader-client-ca-file"), f.read())
+    data.pop("client-ca-file")
+    equal(data, {"requestheader-allowed-names": '["front-proxy"]', "requestheader-username-headers": '["X-Remote-User"]',
+                 "requestheader-uid-headers": '["X-Remote-Uid"]', "requestheader-group-headers": '["X-Remote-Group"]',
+                 "requestheader-extra-headers-prefix": '["X-Remote-Extra-"]'})
+
+
 # ---- RBAC ----
 
 def test_nobody_grants_what_they_do_not_have(c, server):
@@ -491,6 +512,12 @@ def test_kubectl(c, server):
 def main():
     server = Server(sys.argv[1], ["--authorization-mode=Node,RBAC", "--enable-bootstrap-token-auth"])
     server.pki.client("node-n7", "/O=system:nodes/CN=system:node:n7")
+    server.pki.ca("front-ca")
+    server.pki.client("front", "/CN=front-proxy", ca="front-ca")
+    server.pki.client("impostor", "/CN=other-proxy", ca="front-ca")
+    server.flags += ["--requestheader-client-ca-file=" + server.pki.path("front-ca.crt"), "--requestheader-allowed-names=front-proxy",
+                     "--requestheader-username-headers=X-Remote-User", "--requestheader-uid-headers=X-Remote-Uid",
+                     "--requestheader-group-headers=X-Remote-Group", "--requestheader-extra-headers-prefix=X-Remote-Extra-"]
     return run_tests(server, globals(), sys.argv[2:])
 
 
