@@ -101,6 +101,11 @@ class Node:
         def end(status):
             data("error", json.dumps(status).encode())
             f.sendall(struct.pack(">HHIII", 0x8003, 7, 8, 0, 0))  # GOAWAY
+            # Closing with something unread would reset the connection, and what was said could be lost.
+            f.shutdown(socket.SHUT_WR)
+            f.settimeout(10)
+            while f.recv(65536):
+                pass
 
         f.sendall(struct.pack(">HHII", 0x8003, 6, 4, 2))  # PING, which must come back
         while True:
@@ -310,18 +315,23 @@ def test_refusals(c, server):
     equal(w.code, 403)
 
 
+def with_agent(server):
+    """A node n1 whose agent is this process, with pods p and missing."""
+    node, c = Node(server.pki), server.client()
+    service_account(c)
+    created(c.post("/api/v1/nodes", {"metadata": {"name": "n1"}, "status": {
+        "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}], "daemonEndpoints": {"kubeletEndpoint": {"Port": node.port}}}}))
+    for name in ("p", "missing"):
+        created(c.post(NS + "/pods", pod(name, nodeName="n1")))
+    return node
+
+
 def main():
     server = Server(sys.argv[1])
 
     def before():
         global NODE
-        NODE = Node(server.pki)
-        c = server.client()
-        service_account(c)
-        created(c.post("/api/v1/nodes", {"metadata": {"name": "n1"}, "status": {
-            "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}], "daemonEndpoints": {"kubeletEndpoint": {"Port": NODE.port}}}}))
-        for name in ("p", "missing"):
-            created(c.post(NS + "/pods", pod(name, nodeName="n1")))
+        NODE = with_agent(server)
     return run_tests(server, globals(), sys.argv[2:], before)
 
 

@@ -1,5 +1,6 @@
-// Objects, watches, an informer and custom resources by @kubernetes/client-node; node_client_test.sh starts the server.
+// Objects, watches, informers, leases, exec and custom resources by @kubernetes/client-node; node_client_test.sh starts the server.
 import assert from 'node:assert/strict';
+import { PassThrough, Readable } from 'node:stream';
 import * as k8s from '@kubernetes/client-node';
 
 const config = new k8s.KubeConfig();
@@ -89,6 +90,37 @@ const tests = {
         await informer.stop();
     },
 
+    // The library has no leader election: what one is made of.
+    async lease() {
+        const leases = config.makeApiClient(k8s.CoordinationV1Api);
+        const lease = { metadata: { name: 'js-leader' }, spec: { holderIdentity: 'a', leaseDurationSeconds: 1, renewTime: new k8s.V1MicroTime() } };
+        const candidates = await Promise.allSettled(['a', 'b', 'c'].map((holderIdentity) =>
+            leases.createNamespacedLease({ namespace, body: { ...lease, spec: { ...lease.spec, holderIdentity } } })));
+        assert.deepEqual(candidates.map((c) => c.status).sort(), ['fulfilled', 'rejected', 'rejected']);
+        assert.ok(candidates.every((c) => c.value || c.reason.code === 409));
+        const seen = await leases.readNamespacedLease({ namespace, name: 'js-leader' });
+        const takers = await Promise.allSettled(['d', 'e', 'f'].map((holderIdentity) => leases.replaceNamespacedLease({ namespace, name: 'js-leader',
+            body: { ...seen, spec: { ...seen.spec, holderIdentity, leaseTransitions: 1, renewTime: new k8s.V1MicroTime() } } })));
+        const won = takers.filter((t) => t.status === 'fulfilled');
+        assert.equal(won.length, 1, 'one of them takes it over');
+        assert.ok(takers.every((t) => t.value || t.reason.code === 409));
+        const now = await leases.readNamespacedLease({ namespace, name: 'js-leader' });
+        assert.equal(now.spec.holderIdentity, won[0].value.spec.holderIdentity);
+    },
+
+    // The agent (apiserver_streams_test.py) answers in capitals what the process is told.
+    async exec() {
+        const out = new PassThrough(), chunks = [];
+        out.on('data', (d) => chunks.push(d));
+        const run = (command, stdin) => new Promise((resolve, reject) => {
+            new k8s.Exec(config).exec(namespace, 'p', 'c', command, out, null, stdin, false, resolve).catch(reject);
+        });
+        assert.equal((await run(['cat'], Readable.from(['hello ', 'world']))).status, 'Success');
+        await eventually('its output is here', () => Buffer.concat(chunks).toString() === 'HELLO WORLD');
+        const failure = await run(['exit3'], Readable.from(['x']));
+        assert.deepEqual([failure.status, failure.reason, failure.details.causes[0].message], ['Failure', 'NonZeroExitCode', '3']);
+    },
+
     async custom() {
         const extensions = config.makeApiClient(k8s.ApiextensionsV1Api);
         const custom = config.makeApiClient(k8s.CustomObjectsApi);
@@ -103,6 +135,27 @@ const tests = {
         assert.equal(made.spec.size, 3);
         const list = await custom.listNamespacedCustomObject(type);
         assert.equal(list.items.length, 1);
+        // A definition that changes ends the watches on its objects: an informer goes on by itself.
+        const informer = k8s.makeInformer(config, `/apis/js.example.com/v1/namespaces/${namespace}/towns`,
+            () => custom.listNamespacedCustomObject(type));
+        let connections = 0;
+        informer.on('connect', () => connections++);
+        informer.on('error', () => setTimeout(() => informer.start(), 100));
+        await informer.start();
+        await eventually('the informer has what is there', () => informer.get('bern', namespace));
+        const definition = await extensions.readCustomResourceDefinition({ name: 'towns.js.example.com' });
+        definition.spec.versions[0].schema.openAPIV3Schema.properties.spec.properties.lake = { type: 'string' };
+        await extensions.replaceCustomResourceDefinition({ name: 'towns.js.example.com', body: definition });
+        await eventually('the new schema is served', async () => {
+            const thun = { ...town, metadata: { name: 'thun' }, spec: { lake: 'Thunersee' } };
+            const made = await custom.createNamespacedCustomObject({ ...type, body: thun });
+            if (made.spec.lake) return true;
+            await custom.deleteNamespacedCustomObject({ ...type, name: 'thun' });
+        }, 5);
+        await eventually('the informer sees what came after', () => informer.get('thun', namespace)?.spec.lake === 'Thunersee');
+        assert.ok(connections >= 2, `connected ${connections} times`);
+        informer.on('error', () => {});
+        await informer.stop();
         await custom.deleteNamespacedCustomObject({ ...type, name: 'bern' });
         await extensions.deleteCustomResourceDefinition({ name: 'towns.js.example.com' });
     },

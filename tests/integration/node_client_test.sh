@@ -19,11 +19,13 @@ import os, subprocess, sys, tempfile
 binary, here, cache = sys.argv[1:]
 sys.path[:0] = [here, os.path.join(here, "../e2e")]
 from apiserver_lib import Server
+from apiserver_streams_test import with_agent
 from tour_test import kubeconfig
 server = Server(os.path.abspath(binary))
 with tempfile.TemporaryDirectory(prefix="c8s-node-") as work:
     try:
         server.start()
+        with_agent(server)
         done = subprocess.run(["node", os.path.join(cache, "test.mjs")], timeout=120,
                               env=dict(os.environ, KUBECONFIG=kubeconfig(server, os.path.join(work, "config"))))
         ended = server.stop()
