@@ -67,7 +67,7 @@ listens() { # NAME COMMAND…
     shift
     "$@" >"$work/listens" 2>&1 &
     background=$!
-    eventually 20 grep -qE '127\.0\.0\.1:[0-9]+' "$work/listens"
+    eventually 60 grep -qE '127\.0\.0\.1:[0-9]+' "$work/listens"
     port=$(grep -oE '127\.0\.0\.1:[0-9]+' "$work/listens" | head -1 | cut -d: -f2)
     if [ -n "$port" ]; then _ok "$name"; else _not_ok "$name" "$(cat "$work/listens")"; fi
 }
