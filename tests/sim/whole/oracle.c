@@ -417,6 +417,7 @@ void oracle_config(struct member *m, uint64_t index, const struct raft_config *c
                (unsigned long long)index);
     if (index <= O.config_index)
         return;
+    seats_configured(config, index);
     O.config = *config;
     O.config_index = index;
     trace("entry %llu: %u voters, %u learners", (unsigned long long)index, config->voters.len,

@@ -55,9 +55,37 @@ static void clear(void *ctx)
     m->leaving = m->ruined = false;
     if (W.rotten == m)
         W.rotten = NULL;
-    m->id = 0;
+    m->id = m->removed_index = 0;
     m->applied_seen = 0;
     memset(&m->promised, 0, sizeof m->promised);
+}
+
+void seats_configured(const struct raft_config *next, uint64_t index)
+{
+    for (uint32_t i = 0; i < W.members_len; i++) {
+        struct member *m = &W.members[i];
+        bool stays = raft_config_is_voter(next, m->id) || raft_config_is_learner(next, m->id);
+        if (seat_in(m) && !stays)
+            m->removed_index = index;
+    }
+}
+
+/*
+ * A removed member may go when every majority of those who stay has one who knows for good: else they may need its
+ * vote. After a minute it goes anyway; when more has changed since, its own list is not the one to go by.
+ */
+static void check_dispensable(const struct member *m)
+{
+    const struct raft_id_set *voters = &O.config.voters;
+    uint32_t know = 0;
+    for (uint32_t i = 0; i < voters->len; i++) {
+        const struct member *k = member_of_id(voters->ids[i]);
+        know += k && MAX(k->applied_seen, k->promised.change) >= m->removed_index;
+    }
+    if (m->removed_index == O.config_index && W.now < 60 * SECOND &&
+        know < voters->len - voters->len / 2)
+        broken("member %u goes, because it was removed, but only %u of the %u who stay know",
+               m->number, know, voters->len);
 }
 
 void seat_removed(void *ctx)
@@ -69,8 +97,10 @@ void seat_removed(void *ctx)
     if (m->leaving)
         return;
     m->leaving = true;
-    if (m->state == MEMBER_UP)
+    if (m->state == MEMBER_UP) {
+        check_dispensable(m);
         member_stop(m);
+    }
     later(chance_below(500 * MS), clear, m);
 }
 

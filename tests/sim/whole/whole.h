@@ -113,13 +113,14 @@ struct member {
     bool dying;     /* asked for by a fiber of its own: the scheduler sees to it */
     enum death how; /* with dying */
     enum { SEAT_FOUNDER, SEAT_FREE, SEAT_JOINING } seat; /* seats.c; JOINING: also once joined */
-    bool leaving;     /* it was removed, and has ended because of it */
-    bool out;         /* in the calm: not a member */
-    bool retired;     /* stays down when the others are healed */
-    unsigned users;   /* calls inside the store that it must not be closed under */
-    bool closing;     /* no call any more: only answers that were on their way */
-    bool disk_failed; /* in this incarnation: it may stop */
-    bool ruined;      /* its promises are damaged: it refuses to start, and is replaced */
+    uint64_t removed_index; /* of the entry that removed it; 0: none did */
+    bool leaving;           /* it was removed, and has ended because of it */
+    bool out;               /* in the calm: not a member */
+    bool retired;           /* stays down when the others are healed */
+    unsigned users;         /* calls inside the store that it must not be closed under */
+    bool closing;           /* no call any more: only answers that were on their way */
+    bool disk_failed;       /* in this incarnation: it may stop */
+    bool ruined;            /* its promises are damaged: it refuses to start, and is replaced */
     struct journal_pos journal_end, journal_sure; /* flushed; flushed, and not the last record */
     struct list fibers;
     struct disk *disk;
@@ -149,7 +150,9 @@ struct member {
 
 bool seat_in(const struct member *m);    /* by the log */
 bool seat_votes(const struct member *m); /* by the log */
-void seat_removed(void *m);              /* options.on_removed */
+void seats_configured(const struct raft_config *next,
+                      uint64_t index); /* before O.config becomes that */
+void seat_removed(void *m);            /* options.on_removed */
 void happen_change(void);
 void seats_heal(void);
 void seat_remove(struct member *by, const struct member *m);
