@@ -17,6 +17,9 @@
 #define LOG_KEEP_BYTES (64u << 20) /* of the stored log, about */
 #define LOG_KEEP_MIN 16            /* entries kept however large they are */
 #define LOG_MEASURE_NS (100 * NS_PER_MS)
+/* Kept for who is sent a snapshot: so much at most, and no more than a part of the file's limit. */
+#define LOG_HOLD_BYTES (512u << 20)
+#define LOG_HOLD_PART 8
 
 static int machine_persist(void *ctx, const struct raft_persist *batches, size_t n,
                            struct error *err)
@@ -280,10 +283,19 @@ static uint64_t entries_to_keep(struct kv *kv, uint64_t applied, uint64_t now_ns
         return kv->log_keep;
     uint64_t bytes = logdb_log_bytes(kv->db), entries = applied - kv->log_base;
     kv->log_measured_ns = now_ns;
+    kv->log_bytes = bytes;
     kv->log_keep = kv->o.log_keep_entries;
     if (bytes > LOG_KEEP_BYTES)
         kv->log_keep = MIN(kv->log_keep, MAX(entries * LOG_KEEP_BYTES / bytes, LOG_KEEP_MIN));
     return kv->log_keep;
+}
+
+static uint64_t kept_for_snapshots(struct kv *kv, uint64_t applied)
+{
+    uint64_t limit = snapshot_log_limit(kv);
+    if (limit >= applied || kv->log_bytes > MIN(LOG_HOLD_BYTES, kv->o.map_bytes / LOG_HOLD_PART))
+        return 0;
+    return applied - limit;
 }
 
 static uint64_t machine_maintain(void *ctx, uint64_t now_ns)
@@ -294,6 +306,7 @@ static uint64_t machine_maintain(void *ctx, uint64_t now_ns)
         if (machine_settle(kv, &err) < 0)
             return kv->log_base;
     uint64_t applied = atomic_load(&kv->applied), keep = entries_to_keep(kv, applied, now_ns);
+    keep = MAX(keep, kept_for_snapshots(kv, applied));
     if (applied < kv->log_base + keep + MIN(keep, LOG_TRIM_STEP) || atomic_load(&kv->failed))
         return kv->log_base;
     struct logdb_txn txn;

@@ -16,6 +16,8 @@
 #define RECORD_HEAD 9 /* type, length, crc */
 #define RECORD_MAX (64u << 20)
 #define STAGE_TXN_BYTES (4u << 20) /* received bytes per transaction */
+/* What came since a snapshot is kept for so long after its end, for who took it. */
+#define SNAPSHOT_CATCH_UP_NS (10 * NS_PER_S)
 
 enum record_type { REC_HEAD = 1, REC_META, REC_LEASE, REC_VERSION, REC_END, REC_AUTH };
 
@@ -37,6 +39,7 @@ struct raft_snapshot_reader {
     size_t head_at;
     uint64_t records;
     bool ended;
+    bool keeps_log;
 };
 
 static uint32_t record_crc(const char *head, const void *p, size_t n)
@@ -147,6 +150,34 @@ static int reader_begin(struct raft_snapshot_reader *r, struct raft_snapshot_met
     return rc;
 }
 
+/*
+ * A follower that has taken a snapshot goes on with the log behind it: were that trimmed meanwhile, it would need
+ * another snapshot, and under a steady load for ever one more.
+ */
+static bool is_log_kept(struct kv *kv)
+{
+    return atomic_load(&kv->snapshots_out) ||
+           host_mono_ns(kv->host) < atomic_load(&kv->snapshot_ended_ns);
+}
+
+static void keep_log(struct kv *kv, uint64_t index)
+{
+    if (!is_log_kept(kv)) /* else for an older one */
+        atomic_store(&kv->snapshot_index, index);
+    atomic_fetch_add(&kv->snapshots_out, 1);
+}
+
+static void let_log_go(struct kv *kv)
+{
+    atomic_store(&kv->snapshot_ended_ns, host_mono_ns(kv->host) + SNAPSHOT_CATCH_UP_NS);
+    atomic_fetch_sub(&kv->snapshots_out, 1);
+}
+
+uint64_t snapshot_log_limit(struct kv *kv)
+{
+    return is_log_kept(kv) ? atomic_load(&kv->snapshot_index) : UINT64_MAX;
+}
+
 int snapshot_reader_open(void *ctx, struct raft_snapshot_reader **out,
                          struct raft_snapshot_meta *meta, struct error *err)
 {
@@ -161,6 +192,8 @@ int snapshot_reader_open(void *ctx, struct raft_snapshot_reader **out,
         snapshot_reader_close(r);
         return kv_check_code(ctx, rc, err);
     }
+    r->keeps_log = true;
+    keep_log(r->kv, meta->index);
     *out = r;
     return 0;
 }
@@ -232,6 +265,8 @@ int snapshot_reader_read(struct raft_snapshot_reader *r, struct buf *out, size_t
 void snapshot_reader_close(struct raft_snapshot_reader *r)
 {
     pin_drop(r->kv, r->pin);
+    if (r->keeps_log)
+        let_log_go(r->kv);
     buf_free(&r->head);
     mem_free(r);
 }

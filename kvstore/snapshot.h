@@ -37,4 +37,8 @@ int snapshot_writer_install(struct raft_snapshot_writer *w, const struct raft_ha
 /* In kv_open, for a member that keeps its log and hard state; consumes the writer. */
 int snapshot_writer_replace_state(struct raft_snapshot_writer *w, struct error *err);
 
+struct kv;
+/* Up to which log index may be trimmed, for those who are sent a snapshot: they need what came since. Any thread. */
+uint64_t snapshot_log_limit(struct kv *kv);
+
 #endif

@@ -84,8 +84,13 @@ struct kv {
     VEC(struct watch_revision) revisions; /* made by the transaction under way */
     uint64_t log_base;                    /* as last reported to Raft */
     uint64_t log_keep, log_measured_ns; /* entries to keep now, by the log's size; when measured */
-    uint64_t bulk_index;                /* the large delete that bulk_from belongs to; 0: none */
-    struct buf bulk_from;               /* where it goes on: what comes before is deleted */
+    uint64_t log_bytes;                 /* as measured then */
+    /* Snapshots on their way to followers: what came since is kept for them (snapshot.c). */
+    _Atomic uint32_t snapshots_out;
+    _Atomic uint64_t snapshot_index; /* of the oldest */
+    _Atomic uint64_t snapshot_ended_ns;
+    uint64_t bulk_index;  /* the large delete that bulk_from belongs to; 0: none */
+    struct buf bulk_from; /* where it goes on: what comes before is deleted */
 
     /* ---- published by the apply thread after each commit ---- */
     _Atomic int64_t watermark;

@@ -18,10 +18,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LOG_KEEP 20
+
 static struct kv *open_store(char dir[STORE_DIR_MAX])
 {
     store_dir_make(dir, "snapshot");
     struct kv_options o = {.data_dir = dir,
+                           .log_keep_entries = LOG_KEEP,
                            .map_bytes = 64u << 20,
                            .quota_bytes = 32u << 20,
                            .journal_segment_bytes = 64u << 10};
@@ -146,9 +149,48 @@ static void streams(void **state)
     close_store(b, dir_b);
 }
 
+static uint64_t base_index(struct kv *kv)
+{
+    struct logdb_info info;
+    logdb_info(kv->db, &info);
+    return info.base_index;
+}
+
+/* Who takes a snapshot goes on with the log behind it, which therefore stays, however much is written meanwhile. */
+static void the_log_behind_it_stays(void **state)
+{
+    (void)state;
+    char dir[STORE_DIR_MAX];
+    struct kv *kv = open_store(dir);
+    struct raft_snapshot_reader *first, *second;
+    struct raft_snapshot_meta meta, later;
+    struct error err;
+    int value = 0;
+    while (value < 300)
+        put(kv, 1, value++);
+    assert_true(base_index(kv) > 300 - 3 * LOG_KEEP); /* without one it is trimmed */
+    assert_int_equal(snapshot_reader_open(kv, &first, &meta, &err), 0);
+    while (value < 600)
+        put(kv, 1, value++);
+    assert_true(base_index(kv) <= meta.index);
+    assert_int_equal(snapshot_reader_open(kv, &second, &later, &err), 0);
+    snapshot_reader_close(first);
+    snapshot_reader_close(second);
+    assert_true(later.index > meta.index);
+    while (value < 900)
+        put(kv, 1, value++); /* the first one's follower is still catching up */
+    assert_true(base_index(kv) <= meta.index);
+    atomic_store(&kv->snapshot_ended_ns, 0); /* as if long ago */
+    while (value < 1000)
+        put(kv, 1, value++);
+    assert_true(base_index(kv) > later.index);
+    close_store(kv, dir);
+}
+
 int main(void)
 {
     log_set_level(LOG_ERROR);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(streams)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(streams),
+                                       cmocka_unit_test(the_log_behind_it_stays)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
