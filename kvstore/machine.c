@@ -185,6 +185,7 @@ static void measure_apply(struct kv *kv, const struct raft_apply_batch *b, uint6
 /* The batch into the transaction, begun now if none is held. */
 static int apply_batch(struct apply *a, const struct raft_apply_batch *b, struct error *err)
 {
+    struct kv *kv = a->kv;
     int rc = a->txn.mdb ? 0 : txn_open(a, err);
     if (rc < 0)
         return rc;
@@ -195,9 +196,14 @@ static int apply_batch(struct apply *a, const struct raft_apply_batch *b, struct
     for (size_t i = 0; i < b->apply_len; i++)
         a->bytes += b->apply[i].entry.data ? b->apply[i].entry.data->len : 0;
     if (rc == 0)
-        rc = txn_end(a, b, err);
-    else if (a->txn.mdb)
+        return txn_end(a, b, err);
+    if (a->txn.mdb) {
+        /* The end comes first: a held transaction has what clients were told of, and who waits to read it must not
+         * find the state before. */
+        kv_check_code(kv, rc, err);
+        kv_fail_stop(kv, err);
         txn_drop(a);
+    }
     return rc;
 }
 
