@@ -78,6 +78,8 @@ static void check_dispensable(const struct member *m)
 {
     const struct raft_id_set *voters = &O.config.voters;
     uint32_t know = 0;
+    if (m->applied_seen < m->removed_index)
+        return; /* it was told, and goes by a list of before (docs/safety.md) */
     for (uint32_t i = 0; i < voters->len; i++) {
         const struct member *k = member_of_id(voters->ids[i]);
         know += k && MAX(k->applied_seen, k->promised.change) >= m->removed_index;
