@@ -6,7 +6,7 @@
  * `source`, jobs' `status.successful`) are translated in selectable_path.
  */
 #include "api/codec_internal.h"
-#include "api/custom_internal.h"
+#include "api/custom/internal.h"
 #include "api/selector.h"
 #include "base/vec.h"
 #include "proto/batch_v1.pb-c.h"

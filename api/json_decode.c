@@ -6,7 +6,7 @@
  * the type. The path is kept as a chain of stack frames and printed only when something is wrong.
  */
 #include "api/codec_internal.h"
-#include "api/custom_internal.h"
+#include "api/custom/internal.h"
 #include "api/quantity.h"
 #include "base/clock.h"
 #include "base/encode.h"

@@ -5,7 +5,7 @@
  * escapes, null where Go has a nil without omitempty.
  */
 #include "api/codec_internal.h"
-#include "api/custom_internal.h"
+#include "api/custom/internal.h"
 #include "base/clock.h"
 #include "base/encode.h"
 #include <math.h>

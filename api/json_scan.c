@@ -3,7 +3,7 @@
  * as cheaply as at that of built-in ones. The text was written by us or checked before; damaged text ends
  * the search, it is never read past its end.
  */
-#include "api/custom_internal.h"
+#include "api/custom/internal.h"
 
 static bool is_space(char c)
 {

@@ -1,7 +1,7 @@
 /*
  * Look-ups in the generated table of resources (kinds_tables.c).
  */
-#include "api/custom.h"
+#include "api/custom/custom.h"
 #include <strings.h>
 
 const struct resource *resource_find(struct str group, struct str version, struct str plural)

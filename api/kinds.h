@@ -1,6 +1,6 @@
 /*
  * Kinds: every built-in resource with its names, scope, verbs, storage place and table columns. (Custom
- * resources have the same struct but come and go: api/custom.h.)
+ * resources have the same struct but come and go: api/custom/custom.h.)
  *
  * Generated from the options on the messages in proto/ (c8s.resource, c8s.subresource, c8s.column).
  * All tables are constant and may be used from any thread.
@@ -60,7 +60,7 @@ struct resource {
     uint16_t stored_as; /* schema id of the version that is stored (events.k8s.io/v1 events are
                            stored as core/v1); equal to `message` for all others */
     bool namespaced;
-    /* NULL for built-in resources. Custom ones (api/custom.h) have `message` and `stored_as` of
+    /* NULL for built-in resources. Custom ones (api/custom/custom.h) have `message` and `stored_as` of
      * custom.v1.Object and the schema_message of their own that resource_message gives. */
     const struct custom_version *custom;
 };

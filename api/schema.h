@@ -64,7 +64,7 @@ enum schema_special {
     SCHEMA_PROPS_OR_ARRAY,   /* apiextensions JSONSchemaPropsOrArray */
     SCHEMA_PROPS_OR_BOOL,    /* apiextensions JSONSchemaPropsOrBool */
     SCHEMA_PROPS_OR_STRINGS, /* apiextensions JSONSchemaPropsOrStringArray */
-    SCHEMA_CUSTOM            /* an object of a custom kind (api/custom.h) */
+    SCHEMA_CUSTOM            /* an object of a custom kind (api/custom/custom.h) */
 };
 
 enum schema_list_type { SCHEMA_LIST_NONE, SCHEMA_LIST_ATOMIC, SCHEMA_LIST_SET, SCHEMA_LIST_MAP };

@@ -3,7 +3,7 @@
  */
 #include "api/selector.h"
 #include "api/codec_internal.h"
-#include "api/custom_internal.h"
+#include "api/custom/internal.h"
 #include "api/validation.h"
 #include "base/vec.h"
 #include <stdlib.h>

@@ -6,9 +6,9 @@
  * stored empty and spliced in here: in JSON while walking, in protobuf by copying around it.
  */
 #include "api/codec_internal.h"
-#include "api/convert.h"
-#include "api/custom_internal.h"
-#include "api/defaults.h"
+#include "api/convert/convert.h"
+#include "api/custom/internal.h"
+#include "api/defaults/defaults.h"
 #include "api/wire_json.h"
 #include "base/clock.h"
 #include <stdio.h>

@@ -7,7 +7,7 @@
 #ifndef C8S_APISERVER_DISCOVERY_H
 #define C8S_APISERVER_DISCOVERY_H
 
-#include "apiserver/rest.h"
+#include "apiserver/rest/rest.h"
 
 struct discovery;
 

@@ -5,7 +5,7 @@
 #ifndef C8S_APISERVER_EVENT_LEASE_H
 #define C8S_APISERVER_EVENT_LEASE_H
 
-#include "apiserver/rest.h"
+#include "apiserver/rest/rest.h"
 
 /* Calls `ready` (at once, or later on the loop) when rq->worker->event_lease is fresh; code < 0: not to be had. */
 void event_lease_ensure(struct rest *rq, void (*ready)(struct rest *rq, int code));

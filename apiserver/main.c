@@ -7,10 +7,10 @@
  */
 #include "apiserver/options.h"
 #include "apiserver/restore.h"
-#include "apiserver/watch_hub.h"
+#include "apiserver/watch/hub.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "kvstore/etcd.h"
+#include "kvstore/etcd/etcd.h"
 #include "kvstore/kv_integrity.h"
 #include <errno.h>
 #include <malloc.h>

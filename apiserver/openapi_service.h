@@ -10,8 +10,8 @@
 #ifndef C8S_APISERVER_OPENAPI_SERVICE_H
 #define C8S_APISERVER_OPENAPI_SERVICE_H
 
-#include "api/openapi.h"
-#include "apiserver/rest.h"
+#include "api/openapi/openapi.h"
+#include "apiserver/rest/rest.h"
 
 /* Where custom resources come from. Called on any loop's thread, so it locks what it reads itself. */
 struct openapi_source {

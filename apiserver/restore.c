@@ -1,9 +1,9 @@
 /*
- * Restoring a backup into a new data directory (apiserver/restore.h): the flags are checked here, kvstore/backup.h does
+ * Restoring a backup into a new data directory (apiserver/restore.h): the flags are checked here, kvstore/backup/backup.h does
  * the work.
  */
 #include "apiserver/restore.h"
-#include "kvstore/backup.h"
+#include "kvstore/backup/backup.h"
 #include <inttypes.h>
 #include <stdio.h>
 

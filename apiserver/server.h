@@ -9,15 +9,15 @@
 #ifndef C8S_APISERVER_SERVER_H
 #define C8S_APISERVER_SERVER_H
 
-#include "apiserver/authn.h"
-#include "apiserver/authz.h"
+#include "apiserver/auth/authn.h"
+#include "apiserver/auth/authz.h"
 #include "base/list.h"
 #include "base/metrics.h"
 #include "base/random.h"
 #include "kvstore/kv.h"
 #include "net/http.h"
 #include "net/http_client.h"
-#include "apiserver/authn_front.h"
+#include "apiserver/auth/authn_front.h"
 #include "net/loop.h"
 
 struct apiserver_config {

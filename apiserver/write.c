@@ -3,7 +3,7 @@
  */
 #include "apiserver/write.h"
 #include "apiserver/admission/quota.h"
-#include "apiserver/strategy.h"
+#include "apiserver/strategy/strategy.h"
 #include "base/arena_str.h"
 
 static void attempt(struct write *w);

@@ -13,7 +13,7 @@
 #ifndef C8S_APISERVER_WRITE_H
 #define C8S_APISERVER_WRITE_H
 
-#include "apiserver/rest.h"
+#include "apiserver/rest/rest.h"
 
 #define WRITE_EXTRAS_MAX 120 /* with the object's own, what one transaction may hold */
 #define WRITE_ATTEMPTS_MAX 40

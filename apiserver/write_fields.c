@@ -1,8 +1,8 @@
 /*
- * Who wrote what: managed fields of every create and update (see api/managed_fields.h).
+ * Who wrote what: managed fields of every create and update (see api/fields/managed_fields.h).
  */
-#include "api/convert.h"
-#include "api/managed_fields.h"
+#include "api/convert/convert.h"
+#include "api/fields/managed_fields.h"
 #include "api/meta.h"
 #include "apiserver/write.h"
 #include "base/clock.h"

@@ -1,7 +1,7 @@
 /*
  * The query parameters of writes: dryRun, fieldValidation, fieldManager and force, checked as published.
  */
-#include "apiserver/rest.h"
+#include "apiserver/rest/rest.h"
 
 #define FIELD_MANAGER_MAX 128 /* bytes */
 

@@ -4,7 +4,7 @@
  * is what a GET costs).
  */
 #include "api/codec.h"
-#include "api/defaults.h"
+#include "api/defaults/defaults.h"
 #include "api/validation.h"
 #include "base/clock.h"
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /*
  * A snapshot as etcd's tools save it: a bbolt file and the SHA-256 of all of it. Opened (mapped), its hash checked, and
- * what `snapshot status` says of it. What its buckets mean is kvstore/etcd_schema.h's.
+ * what `snapshot status` says of it. What its buckets mean is kvstore/backup/schema.h's.
  */
 #ifndef C8S_BOLT_BACKUP_FILE_H
 #define C8S_BOLT_BACKUP_FILE_H

@@ -22,10 +22,10 @@ const struct cli_command *cli_find(const struct cli_command *table, const char *
 /* Print the names and help lines of a table, grouped. */
 void cli_print_commands(const struct cli_command *table);
 
-/* Store: kv_main.c */
+/* Store: cli/kv/main.c */
 int kv_main(int argc, char **argv);
 
-/* Local clusters: cluster_up.c, cluster_status.c */
+/* Local clusters: cli/cluster/up.c, cli/cluster/status.c */
 int cluster_up_main(int argc, char **argv);
 int cluster_down_main(int argc, char **argv);
 int cluster_pause_main(int argc, char **argv);

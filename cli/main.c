@@ -2,7 +2,7 @@
  * c8s: finds the subcommand in the table and runs it.
  */
 #include "cli/cli.h"
-#include "cli/res.h"
+#include "cli/resources/res.h"
 
 #include <stdbool.h>
 #include <stdio.h>

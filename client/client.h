@@ -35,7 +35,7 @@
 #define C8S_CLIENT_CLIENT_H
 
 #include "api/kinds.h"
-#include "api/patch.h"
+#include "api/patch/patch.h"
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/str.h"

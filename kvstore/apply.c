@@ -5,9 +5,9 @@
  * the answer is for the member whose caller waits. A proposal that breaks a rule is applied as nothing
  * at all, with an error for its caller.
  */
-#include "kvstore/level.h"
+#include "kvstore/members/level.h"
 #include "kvstore/store.h"
-#include "kvstore/integrity.h"
+#include "kvstore/integrity/integrity.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"

@@ -2,7 +2,7 @@
  * Defragmenting one member's store (kvstore/kv_defrag.h).
  */
 #include "kvstore/kv_defrag.h"
-#include "kvstore/integrity.h"
+#include "kvstore/integrity/integrity.h"
 #include "kvstore/store.h"
 #include "base/log.h"
 #include "base/metrics.h"

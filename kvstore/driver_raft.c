@@ -1,7 +1,7 @@
 /*
  * Raft under the store: options become a node, members' URLs become addresses (raft/node.h).
  */
-#include "kvstore/level.h"
+#include "kvstore/members/level.h"
 #include "kvstore/store.h"
 #include "raft/pull.h"
 #include "base/log.h"

@@ -5,7 +5,7 @@
  */
 #include "kvstore/store.h"
 #include "kvstore/auto_compact.h"
-#include "kvstore/integrity.h"
+#include "kvstore/integrity/integrity.h"
 #include "base/clock.h"
 #include "base/crash_point.h"
 #include "base/log.h"

@@ -1,10 +1,10 @@
 /*
  * Opening and closing the store (kvstore/kv.h).
  */
-#include "kvstore/level.h"
+#include "kvstore/members/level.h"
 #include "kvstore/store.h"
 #include "kvstore/auto_compact.h"
-#include "kvstore/integrity.h"
+#include "kvstore/integrity/integrity.h"
 #include "base/clock.h"
 #include "base/crash_point.h"
 #include "base/log.h"

@@ -127,12 +127,13 @@ struct kv_options {
     /* Frees what somebody stored in kv_event.cache; called on any thread. May be NULL. */
     void (*event_cache_free)(void *cached);
 
-    const char *auth_token; /* --auth-token: "simple" [NULL], "jwt,…", "" (see kvstore/auth.h) */
+    const char
+        *auth_token; /* --auth-token: "simple" [NULL], "jwt,…", "" (see kvstore/auth/auth.h) */
     uint32_t auth_token_ttl_s; /* of a simple token after its last use [300] */
     unsigned bcrypt_cost;      /* of new passwords, 4…31 [10] */
 
     uint64_t journal_segment_bytes; /* [16 MiB] */
-    unsigned level;      /* tests: claims a lower feature level (kvstore/level.h) [KV_LEVEL] */
+    unsigned level; /* tests: claims a lower feature level (kvstore/members/level.h) [KV_LEVEL] */
     const char *boot_id; /* tests: pretends to be another boot; NULL: ask the kernel */
 
     /* A failed disk write or sync is final: nothing is retried. NULL: log and abort(). Called on the
@@ -441,9 +442,10 @@ struct kv_watch_request {
 struct kv_watch_batch {
     struct kv_event *const *events;
     size_t events_len;
-    int64_t rev;  /* header revision: all matching events at or below it have been delivered,
+    int64_t rev; /* header revision: all matching events at or below it have been delivered,
                       except when `partial` */
-    bool partial; /* the last event's revision is larger than one batch; its rest follows, or, when this watch sees
+    bool
+        partial; /* the last event's revision is larger than one batch; its rest follows, or, when this watch sees
                      none of it, a batch without events that is not partial */
 };
 
@@ -507,7 +509,7 @@ void kv_move_leader(struct kv *kv, uint64_t to_member, struct loop *loop, kv_rev
 
 /*
  * etcd's hash of the key space up to `rev` (0: the current revision): CRC-32C over "key" and every revision key and value
- * as etcd would store them (kvstore/etcd_schema.h). Equal on members that agree, for the same rev and compacted
+ * as etcd would store them (kvstore/backup/schema.h). Equal on members that agree, for the same rev and compacted
  * revision, and equal to what etcd computes for the same history. Walks everything, in slices; blocks.
  * ERR_COMPACTED, KV_ERR_FUTURE_REV, ERR_CORRUPT, ERR_UNAVAILABLE.
  */

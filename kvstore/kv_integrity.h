@@ -2,7 +2,7 @@
  * Damage to what is stored: how a member finds it, what it does then.
  *
  * It is found by a record's checksum when something is read or applied, by the walk in the background
- * that compares all records with the digests kept on apply (kvstore/digest.h), and by comparing those
+ * that compares all records with the digests kept on apply (kvstore/integrity/digest.h), and by comparing those
  * digests with the other members' at the same log entry.
  *
  * From then on this member answers no read and takes no write of its clients (ERR_CORRUPT). It marks its

@@ -10,7 +10,7 @@
  * Who was removed is remembered for ever (by id): ids are never used again. A removed member stops
  * (options.on_removed), because it applied its own removal or because a peer told it; after a restart, too.
  *
- * Start-up (kv_open with an empty data directory, members_start.c): the peers named in options.members are
+ * Start-up (kv_open with an empty data directory, kvstore/members/start.c): the peers named in options.members are
  * asked first. With join_existing the member takes the id under which its peer URLs were added. A member
  * whose id has been seen before has lost its log and is refused in either mode: its votes and promises are
  * gone, so it must come back as a new member.

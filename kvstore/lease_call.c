@@ -17,7 +17,7 @@
  *
  *     question = kind:1 id:8                answer = −code:4 ttl:8 remaining:8      (big-endian)
  */
-#include "kvstore/level.h"
+#include "kvstore/members/level.h"
 #include "kvstore/store.h"
 #include "base/clock.h"
 #include "base/log.h"

@@ -4,7 +4,7 @@
  */
 #include "kvstore/snapshot.h"
 #include "kvstore/store.h"
-#include "kvstore/integrity.h"
+#include "kvstore/integrity/integrity.h"
 #include "base/clock.h"
 #include "base/crash_point.h"
 #include "base/log.h"

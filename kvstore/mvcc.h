@@ -16,7 +16,7 @@
 #ifndef C8S_KVSTORE_MVCC_H
 #define C8S_KVSTORE_MVCC_H
 
-#include "kvstore/digest.h"
+#include "kvstore/integrity/digest.h"
 #include "kvstore/kv.h"
 #include "kvstore/record_heads.h"
 #include "kvstore/tree.h"

@@ -3,7 +3,7 @@
  * pins (kvstore/kv.h, "reading").
  */
 #include "kvstore/store.h"
-#include "kvstore/integrity.h"
+#include "kvstore/integrity/integrity.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include <assert.h>

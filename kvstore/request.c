@@ -1,9 +1,9 @@
 /*
  * Writes: check, encode, propose, answer (kvstore/kv.h, "writing" and "leases").
  */
-#include "kvstore/level.h"
+#include "kvstore/members/level.h"
 #include "kvstore/store.h"
-#include "kvstore/integrity.h"
+#include "kvstore/integrity/integrity.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include <assert.h>

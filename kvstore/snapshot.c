@@ -3,7 +3,7 @@
  */
 #include "kvstore/snapshot.h"
 #include "kvstore/store.h"
-#include "kvstore/integrity.h"
+#include "kvstore/integrity/integrity.h"
 #include "base/clock.h"
 #include "base/encode.h"
 #include "base/log.h"

@@ -3,11 +3,11 @@
  *
  *     stream  = magic "C8SSNAP1" record* end
  *     record  = type:1 length:4 crc32c:4 payload     (little-endian; crc over type, length and payload)
- *     HEAD    revision, compact revision, format, digest (kvstore/digest.h): checked at the end
+ *     HEAD    revision, compact revision, format, digest (kvstore/integrity/digest.h): checked at the end
  *     META    name, value           the state machine's small values (members, names)
  *     LEASE   id, ttl
  *     VERSION key and record (kvstore/record.h), in order of revision
- *     AUTH    kind, length of name, name, value   a record of users, roles or their state (kvstore/auth.h)
+ *     AUTH    kind, length of name, name, value   a record of users, roles or their state (kvstore/auth/auth.h)
  *     END     number of records before
  *
  * The history holds every version since compaction, and each key's newest before it: replaying it in

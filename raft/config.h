@@ -18,7 +18,7 @@
  * The price: a member that holds a committed change, but does not know that it is committed, still
  * needs a majority of the configuration before it to be elected. Whoever is removed should go on until
  * enough of the others have applied the change (election messages then spread the news), and come back
- * for that when it ended before (kvstore/members_change.c, removal_step).
+ * for that when it ended before (kvstore/members/change.c, removal_step).
  */
 #ifndef C8S_RAFT_CONFIG_H
 #define C8S_RAFT_CONFIG_H

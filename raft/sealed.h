@@ -9,7 +9,7 @@
  *     crc32c:4 payload          the crc covers the record's LMDB key, then the payload
  *
  * so that a record found in a wrong place is refused as well. That a record is not lost altogether is
- * kvstore/digest.h's business.
+ * kvstore/integrity/digest.h's business.
  *
  * All functions return 0 or LMDB's codes; MDB_CORRUPTED for a record that fails its checksum.
  */

@@ -5,7 +5,7 @@
 #define C8S_API_VALIDATION_CRD_H
 
 #include "api/codec.h"
-#include "api/custom.h"
+#include "api/custom/custom.h"
 #include "api/validation/internal.h"
 #include "proto/apiextensions_v1.pb-c.h"
 

@@ -2,7 +2,7 @@
  * Schemas of CustomResourceDefinitions: they must be structural (every value has one type, said in one
  * place; junctors only restrict), complete, and their defaults must be valid by themselves.
  */
-#include "api/structural_internal.h"
+#include "api/structural/internal.h"
 #include "api/validation/crd.h"
 #include <stdlib.h>
 

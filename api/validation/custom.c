@@ -3,8 +3,8 @@
  * subresource, embedded resources and list types. The rules of x-kubernetes-validations would follow
  * here.
  */
-#include "api/custom.h"
-#include "api/structural_internal.h"
+#include "api/custom/custom.h"
+#include "api/structural/internal.h"
 #include "api/validation/crd.h"
 
 struct custom_check {

@@ -3,7 +3,7 @@
  * CSINode, and nothing else.
  */
 #include "apiserver/admission/admission.h"
-#include "apiserver/node_identity.h"
+#include "apiserver/auth/node_identity.h"
 #include "apiserver/pod_refs.h"
 #include "net/x509.h"
 #include "proto/authentication_v1.pb-c.h"

@@ -1,7 +1,7 @@
 /*
  * Custom resources as OpenAPI wants them: every served version of every established definition.
  */
-#include "api/openapi.h"
+#include "api/openapi/openapi.h"
 #include "apiserver/custom/registry.h"
 #include "base/vec.h"
 

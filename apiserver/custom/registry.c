@@ -8,7 +8,7 @@
 #include "api/codec.h"
 #include "apiserver/custom/controller.h"
 #include "apiserver/server.h"
-#include "apiserver/watch_hub.h"
+#include "apiserver/watch/hub.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include <pthread.h>

@@ -15,7 +15,7 @@
 #ifndef C8S_APISERVER_CUSTOM_REGISTRY_H
 #define C8S_APISERVER_CUSTOM_REGISTRY_H
 
-#include "api/custom.h"
+#include "api/custom/custom.h"
 
 #define CRD_PREFIX "/registry/apiextensions.k8s.io/customresourcedefinitions/"
 

@@ -3,7 +3,7 @@
  */
 #include "api/meta.h"
 #include "apiserver/custom/controller.h"
-#include "apiserver/strategy.h"
+#include "apiserver/strategy/strategy.h"
 
 /* ---- objects ---- */
 

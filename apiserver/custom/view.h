@@ -4,8 +4,8 @@
 #ifndef C8S_APISERVER_CUSTOM_VIEW_H
 #define C8S_APISERVER_CUSTOM_VIEW_H
 
-#include "api/custom.h"
-#include "apiserver/table.h"
+#include "api/custom/custom.h"
+#include "apiserver/table/table.h"
 #include "proto/autoscaling_v1.pb-c.h"
 
 /* All cells by the columns of the definition; false: not a custom object. */

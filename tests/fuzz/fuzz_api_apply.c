@@ -4,7 +4,7 @@
  * over trees finds, and applying twice must change nothing the second time.
  */
 #include "api/codec.h"
-#include "api/managed_internal.h"
+#include "api/fields/managed_internal.h"
 #include "api/meta.h"
 #include "proto/apps_v1.pb-c.h"
 #include "proto/core_v1.pb-c.h"

@@ -3,7 +3,7 @@
  * object that encodes and decodes again.
  */
 #include "api/codec.h"
-#include "api/patch.h"
+#include "api/patch/patch.h"
 #include "proto/apps_v1.pb-c.h"
 #include "tests/fuzz/fuzz.h"
 

@@ -2,8 +2,8 @@
  * A schema, a newline, a document: whatever schema compiles prunes, defaults and validates any document, and
  * doing it again changes nothing. The scanner of raw JSON reads the document, too.
  */
-#include "api/custom_internal.h"
-#include "api/structural.h"
+#include "api/custom/internal.h"
+#include "api/structural/structural.h"
 #include "tests/fuzz/fuzz.h"
 
 static void write_tree(yyjson_mut_val *v, struct buf *out)

@@ -3,8 +3,8 @@
  * first byte chooses which.
  */
 #include "base/log.h"
-#include "kvstore/auth.h"
-#include "kvstore/members.h"
+#include "kvstore/auth/auth.h"
+#include "kvstore/members/members.h"
 #include "net/jwt.h"
 #include "tests/fuzz/fuzz.h"
 #include <stdio.h>

@@ -4,7 +4,7 @@
  */
 #include "bolt/bolt.h"
 #include "bolt/bolt_format.h"
-#include "kvstore/etcd_schema.h"
+#include "kvstore/backup/schema.h"
 #include "tests/fuzz/fuzz.h"
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * What clients of the store send: gRPC's frames, the requests in them, the same as JSON. The first byte chooses
  * which, the second a message type or where to cut.
  */
-#include "kvstore/etcd_internal.h"
+#include "kvstore/etcd/internal.h"
 #include "net/grpc_internal.h"
 #include "net/pb_json.h"
 #include "net/protobuf.h"

@@ -8,7 +8,7 @@
 #include "base/crash_point.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "kvstore/integrity.h"
+#include "kvstore/integrity/integrity.h"
 #include "kvstore/kv_members.h"
 #include <setjmp.h>
 #include <stdarg.h>

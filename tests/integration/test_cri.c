@@ -6,7 +6,7 @@
  */
 #include "base/clock.h"
 #include "base/mem.h"
-#include "cli/cluster_node.h"
+#include "cli/cluster/node.h"
 #include "net/loop.h"
 #include "node/cri.h"
 #include "node/files.h"

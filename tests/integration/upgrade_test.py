@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""A rolling upgrade under load: members of an older program (C8S_TEST_LEVEL: its feature level, kvstore/level.h) are
+"""A rolling upgrade under load: members of an older program (C8S_TEST_LEVEL: its feature level, kvstore/members/level.h) are
 replaced one by one; what they do not understand is refused until all do, and older programs are refused after that.
 Then etcd's downgrade calls, and the versions that clients are told.
 

@@ -4,7 +4,7 @@
 #include "apiserver/admission/admission.h"
 #include "apiserver/admission/limits.h"
 #include "apiserver/admission/pod_security.h"
-#include "apiserver/node_identity.h"
+#include "apiserver/auth/node_identity.h"
 #include "apiserver/pod_refs.h"
 #include "base/mem.h"
 #include <setjmp.h>

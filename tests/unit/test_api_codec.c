@@ -3,7 +3,7 @@
  */
 #include "api/codec.h"
 #include "api/codec_internal.h"
-#include "api/convert.h"
+#include "api/convert/convert.h"
 #include "api/meta.h"
 #include "proto/apiextensions_v1.pb-c.h"
 #include "proto/apps_v1.pb-c.h"

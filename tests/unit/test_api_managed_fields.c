@@ -2,7 +2,7 @@
  * Managed fields and server-side apply: scenarios of writes with the object, the owners and the conflicts
  * that the published algorithm leads to. Objects are written in YAML's flow style.
  */
-#include "api/managed_fields.h"
+#include "api/fields/managed_fields.h"
 #include "api/meta.h"
 #include "base/arena_str.h"
 #include "proto/apps_v1.pb-c.h"

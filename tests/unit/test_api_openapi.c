@@ -1,7 +1,7 @@
 /* OpenAPI v2 and v3: every reference resolves, operation ids are unique, the published extensions are
  * there, and custom resources appear in both. */
 #include "api/codec.h"
-#include "api/openapi.h"
+#include "api/openapi/openapi.h"
 #include "base/mem.h"
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
  * Patches: cases from the examples of RFC 6902 and RFC 7386, and the published behaviour of strategic
  * merge patch on real kinds.
  */
-#include "api/patch.h"
+#include "api/patch/patch.h"
 #include "proto/apps_v1.pb-c.h"
 #include "proto/core_v1.pb-c.h"
 #include "tests/unit/api_test.h"

@@ -2,9 +2,9 @@
  * Structural schemas as tables: what is pruned, defaulted and refused, in which words. And the JSONPath and
  * order of versions that custom resources use.
  */
-#include "api/custom.h"
+#include "api/custom/custom.h"
 #include "api/jsonpath.h"
-#include "api/structural.h"
+#include "api/structural/structural.h"
 #include "base/buf.h"
 #include "base/mem.h"
 #include "tests/unit/api_test.h"

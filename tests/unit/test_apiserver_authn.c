@@ -1,5 +1,5 @@
 /* Tokens and users: signing and checking JWTs, the static token file, certificates, anonymous. */
-#include "apiserver/authn.h"
+#include "apiserver/auth/authn.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"

@@ -2,9 +2,9 @@
  * limit, continue and sendInitialEvents, and the published errors for the others. And field selectors'
  * errors, by kind. */
 #include "api/selector.h"
-#include "apiserver/answer_cache.h"
-#include "apiserver/list_version.h"
-#include "apiserver/negotiate.h"
+#include "apiserver/rest/answer_cache.h"
+#include "apiserver/rest/list_version.h"
+#include "apiserver/rest/negotiate.h"
 #include "base/mem.h"
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* RBAC rules, continue tokens, negotiation, Status texts: the pure pieces. */
-#include "apiserver/authz.h"
-#include "apiserver/continue_token.h"
-#include "apiserver/negotiate.h"
+#include "apiserver/auth/authz.h"
+#include "apiserver/rest/continue_token.h"
+#include "apiserver/rest/negotiate.h"
 #include "apiserver/status.h"
 #include "base/encode.h"
 #include "base/mem.h"

@@ -1,5 +1,5 @@
 /* What `kubectl get` prints: rows made from objects given as JSON. */
-#include "apiserver/table.h"
+#include "apiserver/table/table.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include <setjmp.h>
@@ -54,10 +54,10 @@ static void pods(void **state)
                   "\"lastState\":{\"terminated\":{\"exitCode\":1,\"finishedAt\":\"" AGO_5M
                   "\"}}}]"),
               "[\"p\",\"1/1\",\"Running\",\"3 (5m ago)\",\"120m\",\"10.0.0.5\",\"n1\"");
-    check_row(
-        POD(ONE, "\"phase\":\"Running\",\"containerStatuses\":[{\"name\":\"c\",\"restartCount\":0,"
-                 "\"state\":{\"waiting\":{\"reason\":\"CrashLoopBackOff\"}}}]"),
-        "[\"p\",\"0/1\",\"CrashLoopBackOff\",\"0\"");
+    check_row(POD(ONE,
+                  "\"phase\":\"Running\",\"containerStatuses\":[{\"name\":\"c\",\"restartCount\":0,"
+                  "\"state\":{\"waiting\":{\"reason\":\"CrashLoopBackOff\"}}}]"),
+              "[\"p\",\"0/1\",\"CrashLoopBackOff\",\"0\"");
     check_row(POD(ONE, "\"phase\":\"Failed\",\"containerStatuses\":[{\"name\":\"c\",\"state\":{"
                        "\"terminated\":{\"exitCode\":137,\"signal\":9}}}]"),
               "[\"p\",\"0/1\",\"Signal:9\"");

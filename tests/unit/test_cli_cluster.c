@@ -1,8 +1,8 @@
 /*
- * Specification of cli/cluster.h: names, addresses and places of a local cluster.
+ * Specification of cli/cluster/cluster.h: names, addresses and places of a local cluster.
  */
 #include "base/mem.h"
-#include "cli/cluster.h"
+#include "cli/cluster/cluster.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -85,7 +85,7 @@ static void unix_sockets_of_the_longest_name_fit(void **state)
 {
     (void)state;
     struct cluster *c = lay_out("abcdefghijklmnopqrst", 0, 1, CLUSTER_NODES_MAX);
-    assert_true(strlen(c->hosts[c->hosts_len - 1].run_dir) <= 60); /* cluster_node.h */
+    assert_true(strlen(c->hosts[c->hosts_len - 1].run_dir) <= 60); /* cli/cluster/node.h */
     cluster_close(c);
     mem_free(c);
 }

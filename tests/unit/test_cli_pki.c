@@ -1,8 +1,8 @@
 /*
- * Specification of a local cluster's certificates and kubeconfigs (cli/cluster_pki.c).
+ * Specification of a local cluster's certificates and kubeconfigs (cli/cluster/pki.c).
  */
 #include "base/mem.h"
-#include "cli/cluster.h"
+#include "cli/cluster/cluster.h"
 #include "client/kubeconfig.h"
 #include "net/x509.h"
 

@@ -2,7 +2,7 @@
  * JSONPath as kubectl has it, and tables.
  */
 #include "api/jsonpath.h"
-#include "cli/res.h"
+#include "cli/resources/res.h"
 #include "base/mem.h"
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,7 +3,7 @@
  * second implementation), and that a change holds for requests that were under way when it came, survives a
  * restart, and travels in snapshots.
  */
-#include "kvstore/auth.h"
+#include "kvstore/auth/auth.h"
 #include "kvstore/snapshot.h"
 #include "kvstore/store.h"
 #include "base/log.h"

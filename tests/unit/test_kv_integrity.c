@@ -3,7 +3,7 @@
  * there is, and damage made by hand to each tree (kvstore/kv_integrity.h). One member, in one process;
  * test_kv_rebuild has three and real bit flips.
  */
-#include "kvstore/integrity.h"
+#include "kvstore/integrity/integrity.h"
 #include "kvstore/store.h"
 #include "base/clock.h"
 #include "base/log.h"

@@ -4,7 +4,7 @@
  * CORRUPT and ends; opened again it has the same state as the others, its log and its vote.
  */
 #include "kvstore/alarm.h"
-#include "kvstore/integrity.h"
+#include "kvstore/integrity/integrity.h"
 #include "kvstore/store.h"
 #include "base/log.h"
 #include "base/mem.h"

@@ -996,7 +996,7 @@ static void a_removed_leader_with_a_longer_log_blocks_nobody(void **state)
     assert_int_equal(raft_role(actors[2].raft), RAFT_LEADER);
 }
 
-/* It died before anybody had heard that its removal is committed; kvstore/members_change.c starts it for that. */
+/* It died before anybody had heard that its removal is committed; kvstore/members/change.c starts it for that. */
 static void a_removed_member_that_comes_back_gives_its_vote(void **state)
 {
     (void)state;

@@ -1,10 +1,10 @@
 /* Services: ranges of addresses and ports, and the rules of IP families. */
 #include "api/codec.h"
-#include "api/defaults.h"
+#include "api/defaults/defaults.h"
 #include "api/meta.h"
-#include "apiserver/allocator.h"
-#include "apiserver/proxy_target.h"
-#include "apiserver/service_families.h"
+#include "apiserver/services/allocator.h"
+#include "apiserver/proxy/target.h"
+#include "apiserver/services/families.h"
 #include "base/mem.h"
 #include <setjmp.h>
 #include <stdarg.h>

@@ -4,8 +4,8 @@
 #ifndef C8S_TESTS_UNIT_VALIDATION_TEST_H
 #define C8S_TESTS_UNIT_VALIDATION_TEST_H
 
-#include "api/defaults.h"
-#include "api/patch.h"
+#include "api/defaults/defaults.h"
+#include "api/patch/patch.h"
 #include "api/validation.h"
 #include "tests/unit/api_test.h"
 

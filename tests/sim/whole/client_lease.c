@@ -6,7 +6,7 @@
 #include "client.h"
 
 #include "base/mem.h"
-#include "kvstore/level.h"
+#include "kvstore/members/level.h"
 #include <string.h>
 
 #define LEASE_FIRST 7000

@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "kvstore/store.h"
 #include "raft/faults.h"
-#include "kvstore/integrity.h"
+#include "kvstore/integrity/integrity.h"
 #include "kvstore/record.h"
 #include "raft/journal.h"
 #include "raft/log_state.h"

@@ -8,7 +8,7 @@
 
 #include "base/mem.h"
 #include "kvstore/kv.h"
-#include "kvstore/members.h"
+#include "kvstore/members/members.h"
 #include <assert.h>
 #include <lmdb.h>
 

@@ -1,0 +1,423 @@
+/*
+ * Strategic merge patch: a merge patch whose lists merge item by item where the schema says so,
+ * with directives in the patch ($patch, $retainKeys, $deleteFromPrimitiveList/x,
+ * $setElementOrder/x).
+ *
+ * Works functionally: members and items are taken out of the old containers and put into new ones.
+ */
+#include "api/patch/internal.h"
+#include "base/vec.h"
+
+#define DIRECTIVE "$patch"
+#define RETAIN_KEYS "$retainKeys"
+#define DELETE_PRIMITIVES "$deleteFromPrimitiveList/"
+#define SET_ORDER "$setElementOrder/"
+
+struct strategic {
+    yyjson_mut_doc *doc;
+    struct error *err;
+};
+
+static yyjson_mut_val *merge_object(struct strategic *s, yyjson_mut_val *old, yyjson_mut_val *patch,
+                                    const struct schema_message *m, bool map, int depth);
+
+/* --- taking a patch value where there was none ---------------------------------------------------
+ */
+
+static bool is_directive(struct str key)
+{
+    return str_eqz(key, DIRECTIVE) || str_eqz(key, RETAIN_KEYS) ||
+           str_has_prefix(key, STR(DELETE_PRIMITIVES)) || str_has_prefix(key, STR(SET_ORDER));
+}
+
+static struct str directive_of(yyjson_mut_val *object)
+{
+    yyjson_mut_val *v = yyjson_mut_is_obj(object) ? yyjson_mut_obj_get(object, DIRECTIVE) : NULL;
+    return yyjson_mut_is_str(v) ? mut_str(v) : STR_NONE;
+}
+
+/* Without nulls and directives, which mean nothing where there is nothing to change. */
+static yyjson_mut_val *cleaned(struct strategic *s, yyjson_mut_val *v, int depth)
+{
+    if (depth > PATCH_DEPTH_MAX)
+        return v;
+    if (yyjson_mut_is_arr(v)) {
+        size_t n;
+        yyjson_mut_val **items = items_take(v, &n), *out = yyjson_mut_arr(s->doc);
+        for (size_t i = 0; i < n; i++) {
+            if (!str_eqz(directive_of(items[i]), "delete"))
+                yyjson_mut_arr_append(out, cleaned(s, items[i], depth + 1));
+        }
+        mem_free(items);
+        return out;
+    }
+    if (!yyjson_mut_is_obj(v))
+        return v;
+    struct members members;
+    members_take(&members, v);
+    yyjson_mut_val *out = yyjson_mut_obj(s->doc);
+    for (size_t i = 0; i < members.len; i++) {
+        if (!is_directive(mut_str(members.items[i].key)) &&
+            !yyjson_mut_is_null(members.items[i].value))
+            yyjson_mut_obj_add(out, members.items[i].key,
+                               cleaned(s, members.items[i].value, depth + 1));
+    }
+    members_free(&members);
+    return out;
+}
+
+/* --- lists
+ * ---------------------------------------------------------------------------------------- */
+
+typedef VEC(yyjson_mut_val *) value_vec;
+
+static struct str item_key(yyjson_mut_val *item, const char *merge_key)
+{
+    if (!*merge_key)
+        return scalar_key(item);
+    return yyjson_mut_is_obj(item) ? scalar_key(yyjson_mut_obj_get(item, merge_key)) : STR_NONE;
+}
+
+/*
+ * Order a merged list: items named by $setElementOrder in its order; the others (only the server
+ * has them) where they were. An item new to the server comes after the server-only ones next to it.
+ */
+static void order_items(value_vec *merged, yyjson_mut_val *order, yyjson_mut_val **old,
+                        size_t old_len, const char *merge_key)
+{
+    struct map wanted, server, by_key;
+    size_t n;
+    yyjson_mut_val **names = items_take(order, &n);
+    map_init(&wanted);
+    map_init(&server);
+    map_init(&by_key);
+    for (size_t i = 0; i < n; i++)
+        map_put(&wanted, item_key(names[i], merge_key), (void *)(i + 1));
+    for (size_t i = 0; i < old_len; i++)
+        map_put(&server, item_key(old[i], merge_key), (void *)(i + 1));
+    value_vec left = {0}, right = {0};
+    for (size_t i = 0; i < merged->len; i++) {
+        struct str key = item_key(merged->items[i], merge_key);
+        if (map_has(&wanted, key))
+            map_put(&by_key, key, merged->items[i]);
+        else
+            vec_push(&right, merged->items[i]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        yyjson_mut_val *item = map_remove(&by_key, item_key(names[i], merge_key));
+        if (item)
+            vec_push(&left, item);
+    }
+    merged->len = 0;
+    for (size_t i = 0, j = 0; i < left.len || j < right.len;) {
+        size_t a = i < left.len ? (size_t)map_get(&server, item_key(left.items[i], merge_key)) : 0;
+        size_t b =
+            j < right.len ? (size_t)map_get(&server, item_key(right.items[j], merge_key)) : 0;
+        bool take_left = j == right.len || (i < left.len && a && b && a < b);
+        vec_push(merged, take_left ? left.items[i++] : right.items[j++]);
+    }
+    vec_free(&left);
+    vec_free(&right);
+    map_free(&wanted);
+    map_free(&server);
+    map_free(&by_key);
+    mem_free(names);
+}
+
+static yyjson_mut_val *list_of(struct strategic *s, value_vec *items)
+{
+    yyjson_mut_val *out = yyjson_mut_arr(s->doc);
+    for (size_t i = 0; i < items->len; i++)
+        yyjson_mut_arr_append(out, items->items[i]);
+    vec_free(items);
+    return out;
+}
+
+/* Lists of scalars: a set. `delete` NULL or the values to take out. */
+static yyjson_mut_val *merge_primitives(struct strategic *s, yyjson_mut_val *old,
+                                        yyjson_mut_val *patch, yyjson_mut_val *delete,
+                                        yyjson_mut_val *order)
+{
+    struct map seen, gone;
+    size_t old_len, patch_len, delete_len;
+    yyjson_mut_val **o = items_take(old, &old_len), **p = items_take(patch, &patch_len);
+    yyjson_mut_val **d = items_take(delete, &delete_len);
+    value_vec merged = {0};
+    map_init(&seen);
+    map_init(&gone);
+    for (size_t i = 0; i < delete_len; i++)
+        map_put(&gone, scalar_key(d[i]), d[i]);
+    for (size_t i = 0; i < old_len + patch_len; i++) {
+        yyjson_mut_val *item = i < old_len ? o[i] : p[i - old_len];
+        struct str key = scalar_key(item);
+        if ((i < old_len && map_has(&gone, key)) || (i >= old_len && map_has(&seen, key)))
+            continue;
+        map_put(&seen, key, item);
+        vec_push(&merged, item);
+    }
+    if (order)
+        order_items(&merged, order, o, old_len, "");
+    map_free(&seen);
+    map_free(&gone);
+    mem_free(o);
+    mem_free(p);
+    mem_free(d);
+    return list_of(s, &merged);
+}
+
+static int no_merge_key(struct strategic *s, yyjson_mut_val *item, const char *merge_key)
+{
+    struct buf shown;
+    buf_init(&shown);
+    go_format(item, &shown);
+    error_set(s->err, ERR_INTERNAL, "map: %.*s does not contain declared merge key: %s",
+              (int)MIN(shown.len, (size_t)SHOWN_MAX), shown.data, merge_key);
+    buf_free(&shown);
+    return ERR_INTERNAL;
+}
+
+/* Patch items into the merged list; deletions become NULL entries. */
+static int merge_items(struct strategic *s, value_vec *merged, struct map *index,
+                       yyjson_mut_val **patch, size_t n, const struct merge_rule *rule, int depth)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct str directive = directive_of(patch[i]);
+        if (str_eqz(directive, "replace"))
+            continue; /* handled by merge_list */
+        struct str key = item_key(patch[i], rule->merge_key);
+        if (!key.p)
+            return no_merge_key(s, patch[i], rule->merge_key);
+        size_t at = (size_t)map_get(index, key);
+        if (str_eqz(directive, "delete")) {
+            if (at)
+                merged->items[at - 1] = NULL;
+            map_remove(index, key);
+        } else if (at) {
+            yyjson_mut_val *v =
+                merge_object(s, merged->items[at - 1], patch[i], rule->message, false, depth + 1);
+            if (!v)
+                return ERR_INVALID;
+            merged->items[at - 1] = v;
+        } else {
+            yyjson_mut_val *v = cleaned(s, patch[i], depth + 1);
+            vec_push(merged, v);
+            map_put(index, item_key(v, rule->merge_key), (void *)merged->len);
+        }
+    }
+    return 0;
+}
+
+static bool has_replace(yyjson_mut_val **items, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (str_eqz(directive_of(items[i]), "replace"))
+            return true;
+    }
+    return false;
+}
+
+/* Items without content but the replace directive itself. */
+static yyjson_mut_val *replacement_list(struct strategic *s, yyjson_mut_val **items, size_t n,
+                                        int depth)
+{
+    yyjson_mut_val *out = yyjson_mut_arr(s->doc);
+    for (size_t i = 0; i < n; i++) {
+        bool marker =
+            str_eqz(directive_of(items[i]), "replace") && yyjson_mut_obj_size(items[i]) == 1;
+        if (!marker)
+            yyjson_mut_arr_append(out, cleaned(s, items[i], depth + 1));
+    }
+    return out;
+}
+
+/* NULL on error (s->err is set). */
+static yyjson_mut_val *merge_list(struct strategic *s, yyjson_mut_val *old, yyjson_mut_val *patch,
+                                  yyjson_mut_val *order, const struct merge_rule *rule, int depth)
+{
+    size_t old_len, patch_len;
+    yyjson_mut_val **o = items_take(old, &old_len), **p = items_take(patch, &patch_len),
+                   *out = NULL;
+    struct map index;
+    value_vec merged = {0};
+    map_init(&index);
+    if (has_replace(p, patch_len)) {
+        out = replacement_list(s, p, patch_len, depth);
+        goto done;
+    }
+    for (size_t i = 0; i < old_len; i++) {
+        struct str key = item_key(o[i], rule->merge_key);
+        vec_push(&merged, o[i]);
+        if (key.p && !map_has(&index, key))
+            map_put(&index, key, (void *)merged.len);
+    }
+    if (merge_items(s, &merged, &index, p, patch_len, rule, depth) < 0)
+        goto done;
+    size_t kept = 0;
+    for (size_t i = 0; i < merged.len; i++) {
+        if (merged.items[i])
+            merged.items[kept++] = merged.items[i];
+    }
+    merged.len = kept;
+    if (order)
+        order_items(&merged, order, o, old_len, rule->merge_key);
+    out = list_of(s, &merged);
+done:
+    map_free(&index);
+    mem_free(o);
+    mem_free(p);
+    vec_free(&merged);
+    return out;
+}
+
+/* --- objects
+ * --------------------------------------------------------------------------------------- */
+
+/* `prefix` + name, as in $setElementOrder/containers. */
+static yyjson_mut_val *list_directive(const struct members *patch, const char *prefix,
+                                      struct str name)
+{
+    struct buf key;
+    buf_init(&key);
+    buf_append_cstr(&key, prefix);
+    buf_append_str(&key, name);
+    struct member *m = members_find(patch, buf_str(&key));
+    buf_free(&key);
+    return m ? m->value : NULL;
+}
+
+/* The merged value of a member that both have. NULL on error. */
+static yyjson_mut_val *merge_member(struct strategic *s, yyjson_mut_val *old, yyjson_mut_val *patch,
+                                    yyjson_mut_val *order, yyjson_mut_val *delete,
+                                    const struct schema_message *m, struct str name, int depth)
+{
+    struct merge_rule rule = merge_rule_of(m, name);
+    if (yyjson_mut_is_obj(old) && yyjson_mut_is_obj(patch) && !rule.replace)
+        return merge_object(s, old, patch, rule.message, rule.map, depth + 1);
+    bool both_lists = yyjson_mut_is_arr(old) && yyjson_mut_is_arr(patch);
+    if (!both_lists || !rule.merge_list)
+        return cleaned(s, patch, depth + 1);
+    if (!*rule.merge_key)
+        return merge_primitives(s, old, patch, delete, order);
+    return merge_list(s, old, patch, order, &rule, depth + 1);
+}
+
+/* A member of the old object that the patch has only directives for. */
+static yyjson_mut_val *rearrange(struct strategic *s, yyjson_mut_val *old, yyjson_mut_val *order,
+                                 yyjson_mut_val *delete, const struct schema_message *m,
+                                 struct str name, int depth)
+{
+    struct merge_rule rule = merge_rule_of(m, name);
+    if (!yyjson_mut_is_arr(old) || (!order && !delete) || !rule.merge_list)
+        return old;
+    if (!*rule.merge_key)
+        return merge_primitives(s, old, NULL, delete, order);
+    return merge_list(s, old, NULL, order, &rule, depth + 1);
+}
+
+/* Keys of $retainKeys; false when there is no such directive. */
+static bool retain_set(const struct members *patch, struct map *retain)
+{
+    struct member *m = members_find(patch, STR(RETAIN_KEYS));
+    if (!m || !yyjson_mut_is_arr(m->value))
+        return false;
+    size_t n;
+    yyjson_mut_val **names = items_take(m->value, &n);
+    for (size_t i = 0; i < n; i++)
+        map_put(retain, scalar_key(names[i]), names[i]);
+    mem_free(names);
+    return true;
+}
+
+static yyjson_mut_val *merge_members(struct strategic *s, struct members *old,
+                                     struct members *patch, const struct schema_message *m,
+                                     bool map, int depth)
+{
+    struct map retain;
+    map_init(&retain);
+    bool retaining = retain_set(patch, &retain);
+    yyjson_mut_val *out = yyjson_mut_obj(s->doc);
+    for (size_t i = 0; i < old->len && out; i++) {
+        struct str name = mut_str(old->items[i].key);
+        struct member *p = members_find(patch, name);
+        yyjson_mut_val *order = list_directive(patch, SET_ORDER, name), *value;
+        yyjson_mut_val *delete = list_directive(patch, DELETE_PRIMITIVES, name);
+        if (p)
+            p->used = true;
+        bool drop = (retaining && !map_has(&retain, name)) || (p && yyjson_mut_is_null(p->value)) ||
+                    (p && str_eqz(directive_of(p->value), "delete"));
+        if (drop)
+            continue;
+        if (!p)
+            value = rearrange(s, old->items[i].value, order, delete, map ? NULL : m, name, depth);
+        else if (map) /* every value of a map is of message m, or plain */
+            value = yyjson_mut_is_obj(old->items[i].value) && yyjson_mut_is_obj(p->value)
+                        ? merge_object(s, old->items[i].value, p->value, m, false, depth + 1)
+                        : cleaned(s, p->value, depth + 1);
+        else
+            value = merge_member(s, old->items[i].value, p->value, order, delete, m, name, depth);
+        if (value)
+            yyjson_mut_obj_add(out, old->items[i].key, value);
+        else
+            out = NULL;
+    }
+    for (size_t i = 0; i < patch->len && out; i++) {
+        struct member *p = &patch->items[i];
+        bool skip = p->used || is_directive(mut_str(p->key)) || yyjson_mut_is_null(p->value) ||
+                    str_eqz(directive_of(p->value), "delete");
+        if (!skip)
+            yyjson_mut_obj_add(out, p->key, cleaned(s, p->value, depth + 1));
+    }
+    map_free(&retain);
+    return out;
+}
+
+/* NULL on error. `map`: the members are keys of a map whose values are of message m. */
+static yyjson_mut_val *merge_object(struct strategic *s, yyjson_mut_val *old, yyjson_mut_val *patch,
+                                    const struct schema_message *m, bool map, int depth)
+{
+    if (depth > PATCH_DEPTH_MAX) {
+        error_set(s->err, ERR_LIMIT, "strategic merge patch: nested too deep");
+        return NULL;
+    }
+    struct str directive = directive_of(patch);
+    if (str_eqz(directive, "replace"))
+        return cleaned(s, patch, depth);
+    if (str_eqz(directive, "delete"))
+        return yyjson_mut_obj(s->doc);
+    if (directive.p && !str_eqz(directive, "merge")) {
+        struct buf shown;
+        buf_init(&shown);
+        go_format(patch, &shown);
+        error_set(s->err, ERR_INTERNAL, "unknown patch type: %.*s in map: %.*s",
+                  (int)MIN(directive.n, 50), directive.p, (int)MIN(shown.len, (size_t)SHOWN_MAX),
+                  shown.data);
+        buf_free(&shown);
+        return NULL;
+    }
+    struct members o, p;
+    members_take(&o, old);
+    members_take(&p, patch);
+    yyjson_mut_val *out = directives_check(&p, map ? NULL : m, s->err) < 0
+                              ? NULL
+                              : merge_members(s, &o, &p, m, map, depth);
+    members_free(&o);
+    members_free(&p);
+    return out;
+}
+
+int strategic_patch_apply(yyjson_mut_doc *doc, yyjson_mut_val **root, yyjson_val *patch,
+                          const struct schema_message *m, struct error *err)
+{
+    struct strategic s = {doc, err};
+    if (!yyjson_is_obj(patch))
+        return error_set(err, ERR_INVALID,
+                         "json: cannot unmarshal array into Go value of type "
+                         "map[string]interface {}");
+    if (!depth_is_fine(patch, 0) || !mut_depth_is_fine(*root, 0))
+        return error_set(err, ERR_LIMIT, "strategic merge patch: nested too deep");
+    yyjson_mut_val *merged = merge_object(&s, *root, yyjson_val_mut_copy(doc, patch), m, false, 0);
+    if (!merged)
+        return err->code;
+    *root = merged;
+    return 0;
+}

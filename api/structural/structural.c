@@ -1,0 +1,482 @@
+/*
+ * Structural schemas: compiling, pruning and defaulting. (Validating: validate.c.)
+ */
+#include "api/structural/internal.h"
+#include <math.h>
+#include <stdlib.h>
+
+/* ---- compiling ---- */
+
+struct compiler {
+    struct arena *a;
+    struct error *err;
+};
+
+static int compile(struct compiler *c, const Apiextensions__V1__JSONSchemaProps *p, int depth,
+                   struct structural **out);
+
+static int by_name(const void *x, const void *y)
+{
+    return str_cmp(((const struct structural_property *)x)->name,
+                   ((const struct structural_property *)y)->name);
+}
+
+static int compile_properties(struct compiler *c, const Apiextensions__V1__JSONSchemaProps *p,
+                              int depth, struct structural *s)
+{
+    s->properties = arena_array(c->a, struct structural_property, p->n_properties + 1);
+    for (size_t i = 0; i < p->n_properties; i++) {
+        struct structural_property *to = &s->properties[i];
+        to->name = str_from(p->properties[i]->key);
+        int rc = compile(c, p->properties[i]->value, depth + 1, &to->schema);
+        if (rc < 0)
+            return rc;
+        s->defaults_below |= to->schema->defaults_below;
+    }
+    s->properties_len = p->n_properties;
+    qsort(s->properties, s->properties_len, sizeof *s->properties, by_name);
+    return 0;
+}
+
+static int compile_list(struct compiler *c, Apiextensions__V1__JSONSchemaProps *const *in, size_t n,
+                        int depth, struct structural ***out, size_t *out_len)
+{
+    *out = arena_array(c->a, struct structural *, n + 1);
+    *out_len = n;
+    for (size_t i = 0; i < n; i++) {
+        int rc = compile(c, in[i], depth + 1, &(*out)[i]);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static enum structural_type type_of(const char *type)
+{
+    static const char *const names[] = {
+        [STRUCTURAL_OBJECT] = "object", [STRUCTURAL_ARRAY] = "array",
+        [STRUCTURAL_STRING] = "string", [STRUCTURAL_INTEGER] = "integer",
+        [STRUCTURAL_NUMBER] = "number", [STRUCTURAL_BOOLEAN] = "boolean"};
+    for (int i = STRUCTURAL_OBJECT; i <= STRUCTURAL_BOOLEAN; i++)
+        if (cstr_eq(type, names[i]))
+            return (enum structural_type)i;
+    return STRUCTURAL_ANY;
+}
+
+/* Formats that say nothing about this type are as good as none. */
+static const char *format_of(const Apiextensions__V1__JSONSchemaProps *p, enum structural_type type)
+{
+    const char *f = p->format;
+    if (!f || !*f)
+        return NULL;
+    bool known = type == STRUCTURAL_INTEGER  ? cstr_eq(f, "int32") || cstr_eq(f, "int64")
+                 : type == STRUCTURAL_NUMBER ? cstr_eq(f, "float") || cstr_eq(f, "double")
+                 : type == STRUCTURAL_STRING || type == STRUCTURAL_ANY ? structural_format_known(f)
+                                                                       : false;
+    return known ? f : NULL;
+}
+
+static int parse_json(struct compiler *c, const Apiextensions__V1__JSON *json, yyjson_val **out)
+{
+    if (!json->has_raw || json->raw.len == 0) {
+        *out = NULL;
+        return 0;
+    }
+    int rc = json_read(c->a, str_make(json->raw.data, json->raw.len), out, c->err);
+    if (rc == 0 && !structural_depth_is_fine(*out))
+        rc = error_set(c->err, ERR_INVALID, "a value in the schema is nested too deep");
+    return rc;
+}
+
+static int compile_values(struct compiler *c, const Apiextensions__V1__JSONSchemaProps *p,
+                          struct structural *s)
+{
+    s->has_maximum = p->has_maximum;
+    s->maximum = p->maximum;
+    s->exclusive_maximum = p->exclusive_maximum;
+    s->has_minimum = p->has_minimum;
+    s->minimum = p->minimum;
+    s->exclusive_minimum = p->exclusive_minimum;
+    s->has_multiple_of = p->has_multiple_of;
+    s->multiple_of = p->multiple_of;
+    s->max_length = p->has_max_length ? p->max_length : -1;
+    s->min_length = p->has_min_length ? p->min_length : -1;
+    s->max_items = p->has_max_items ? p->max_items : -1;
+    s->min_items = p->has_min_items ? p->min_items : -1;
+    s->max_properties = p->has_max_properties ? p->max_properties : -1;
+    s->min_properties = p->has_min_properties ? p->min_properties : -1;
+    s->unique_items = p->unique_items;
+    s->required = (const char *const *)p->required;
+    s->required_len = p->n_required;
+    s->format = format_of(p, s->type);
+    s->rules = p->x_kubernetes_validations;
+    s->rules_len = p->n_x_kubernetes_validations;
+    s->enums = arena_array(c->a, yyjson_val *, p->n_enum_ + 1);
+    for (size_t i = 0; i < p->n_enum_; i++) {
+        int rc = parse_json(c, p->enum_[i], &s->enums[s->enums_len]);
+        if (rc < 0)
+            return rc;
+        s->enums_len += s->enums[s->enums_len] != NULL;
+    }
+    if (!p->pattern || !*p->pattern)
+        return 0;
+    s->pattern = p->pattern;
+    s->compiled = structural_pattern_new(p->pattern, c->err);
+    return s->compiled ? 0 : ERR_INVALID;
+}
+
+static int compile_structure(struct compiler *c, const Apiextensions__V1__JSONSchemaProps *p,
+                             int depth, struct structural *s)
+{
+    int rc = compile_properties(c, p, depth, s);
+    if (rc == 0 && p->items && p->items->schema) {
+        rc = compile(c, p->items->schema, depth + 1, &s->items);
+        s->defaults_below |= rc == 0 && s->items->defaults_below;
+    }
+    if (rc == 0 && p->additional_properties) {
+        s->has_additional = true;
+        s->additional_allowed = p->additional_properties->allows;
+        if (p->additional_properties->schema) {
+            s->additional_allowed = true;
+            rc = compile(c, p->additional_properties->schema, depth + 1, &s->additional);
+            s->defaults_below |= rc == 0 && s->additional->defaults_below;
+        }
+    }
+    if (rc == 0 && p->default_) {
+        rc = parse_json(c, p->default_, &s->default_value);
+        if (rc == 0 && s->default_value) {
+            s->default_json =
+                arena_strndup(c->a, (const char *)p->default_->raw.data, p->default_->raw.len);
+            s->defaults_below = true;
+        }
+    }
+    const char *list = p->x_kubernetes_list_type;
+    s->list_type = cstr_eq(list, "set")   ? STRUCTURAL_LIST_SET
+                   : cstr_eq(list, "map") ? STRUCTURAL_LIST_MAP
+                                          : STRUCTURAL_LIST_ATOMIC;
+    const char **keys = arena_array(c->a, const char *, p->n_x_kubernetes_list_map_keys + 1);
+    for (size_t i = 0; i < p->n_x_kubernetes_list_map_keys; i++)
+        keys[i] = p->x_kubernetes_list_map_keys[i];
+    s->list_keys = keys;
+    s->atomic_map = cstr_eq(p->x_kubernetes_map_type, "atomic");
+    return rc;
+}
+
+static int compile(struct compiler *c, const Apiextensions__V1__JSONSchemaProps *p, int depth,
+                   struct structural **out)
+{
+    if (depth > STRUCTURAL_DEPTH_MAX)
+        return error_set(c->err, ERR_INVALID, "the schema is nested more than %d deep",
+                         STRUCTURAL_DEPTH_MAX);
+    struct structural *s = *out = arena_new(c->a, struct structural);
+    s->type = type_of(p->type);
+    s->nullable = p->nullable;
+    s->preserve_unknown =
+        p->has_x_kubernetes_preserve_unknown_fields && p->x_kubernetes_preserve_unknown_fields;
+    s->embedded_resource = p->x_kubernetes_embedded_resource;
+    s->int_or_string = p->x_kubernetes_int_or_string;
+    int rc = compile_values(c, p, s);
+    if (rc == 0)
+        rc = compile_structure(c, p, depth, s);
+    if (rc == 0)
+        rc = compile_list(c, p->all_of, p->n_all_of, depth, &s->all_of, &s->all_of_len);
+    if (rc == 0)
+        rc = compile_list(c, p->any_of, p->n_any_of, depth, &s->any_of, &s->any_of_len);
+    if (rc == 0)
+        rc = compile_list(c, p->one_of, p->n_one_of, depth, &s->one_of, &s->one_of_len);
+    if (rc == 0 && p->not_)
+        rc = compile(c, p->not_, depth + 1, &s->not_schema);
+    return rc;
+}
+
+int structural_new(struct arena *a, const Apiextensions__V1__JSONSchemaProps *props,
+                   struct structural **out, struct error *err)
+{
+    struct compiler c = {a, err};
+    *out = NULL;
+    if (!props)
+        return 0;
+    int rc = compile(&c, props, 1, out);
+    if (rc < 0) {
+        structural_free(*out);
+        *out = NULL;
+    }
+    return rc;
+}
+
+static void free_list(struct structural **list, size_t n)
+{
+    for (size_t i = 0; list && i < n; i++)
+        structural_free(list[i]);
+}
+
+void structural_free(struct structural *s)
+{
+    if (!s)
+        return;
+    structural_pattern_free(s->compiled);
+    s->compiled = NULL;
+    for (size_t i = 0; i < s->properties_len; i++)
+        structural_free(s->properties[i].schema);
+    structural_free(s->additional);
+    structural_free(s->items);
+    free_list(s->all_of, s->all_of_len);
+    free_list(s->any_of, s->any_of_len);
+    free_list(s->one_of, s->one_of_len);
+    structural_free(s->not_schema);
+}
+
+/* ---- walking ---- */
+
+const struct structural_property *structural_find(const struct structural *s, struct str name)
+{
+    size_t low = 0, high = s->properties_len;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        int order = str_cmp(name, s->properties[mid].name);
+        if (order == 0)
+            return &s->properties[mid];
+        if (order > 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return NULL;
+}
+
+const struct structural *structural_member(const struct structural *s, struct str name)
+{
+    if (!s)
+        return NULL;
+    const struct structural_property *p = structural_find(s, name);
+    return p ? p->schema : s->additional;
+}
+
+const struct structural *structural_items(const struct structural *s)
+{
+    return s ? s->items : NULL;
+}
+
+static bool depth_is_fine(yyjson_val *v, int depth)
+{
+    size_t i, max;
+    yyjson_val *key, *item;
+    if (!yyjson_is_ctn(v))
+        return true;
+    if (depth > STRUCTURAL_DEPTH_MAX)
+        return false;
+    if (yyjson_is_arr(v)) {
+        yyjson_arr_foreach (v, i, max, item) {
+            if (!depth_is_fine(item, depth + 1))
+                return false;
+        }
+        return true;
+    }
+    yyjson_obj_foreach (v, i, max, key, item) {
+        if (!depth_is_fine(item, depth + 1))
+            return false;
+    }
+    return true;
+}
+
+bool structural_depth_is_fine(yyjson_val *value)
+{
+    return depth_is_fine(value, 1);
+}
+
+static void path_print(struct buf *out, const struct step *at)
+{
+    if (!at)
+        return;
+    path_print(out, at->up);
+    if (!at->name.p) {
+        buf_printf(out, "[%zu]", at->index);
+    } else if (at->key) {
+        buf_printf(out, "[%.*s]", STR_ARG(at->name));
+    } else {
+        if (out->len)
+            buf_append_char(out, '.');
+        buf_append_str(out, at->name);
+    }
+}
+
+const char *step_path(struct arena *a, const char *base, const struct step *at)
+{
+    struct buf b;
+    buf_init(&b);
+    buf_append_cstr(&b, base);
+    path_print(&b, at);
+    const char *out = arena_strndup(a, b.data ? b.data : "", b.len);
+    buf_free(&b);
+    return out;
+}
+
+/* ---- pruning ---- */
+
+struct pruner {
+    structural_unknown_fn *unknown;
+    void *ctx;
+};
+
+static bool is_meta_name(struct str name)
+{
+    return str_eqz(name, "apiVersion") || str_eqz(name, "kind") || str_eqz(name, "metadata");
+}
+
+static void report(struct pruner *p, const struct step *at)
+{
+    struct arena a;
+    if (!p->unknown)
+        return;
+    arena_init(&a);
+    p->unknown(p->ctx, step_path(&a, "", at));
+    arena_free(&a);
+}
+
+/* `keep`: unknown members stay (preserve-unknown-fields), but what the schema knows below is pruned by its
+ * own rules. */
+static void prune(struct pruner *p, yyjson_mut_val *v, const struct structural *s, bool root,
+                  const struct step *up);
+
+static void prune_members(struct pruner *p, yyjson_mut_val *v, const struct structural *s,
+                          bool root, bool keep, const struct step *up)
+{
+    yyjson_mut_obj_iter it;
+    yyjson_mut_obj_iter_init(v, &it);
+    yyjson_mut_val *key;
+    while ((key = yyjson_mut_obj_iter_next(&it))) {
+        struct str name = mut_text(key);
+        if ((root || (s && s->embedded_resource)) && is_meta_name(name))
+            continue;
+        const struct structural_property *known = s ? structural_find(s, name) : NULL;
+        if (known) {
+            prune(p, yyjson_mut_obj_iter_get_val(key), known->schema, false, STEP_MEMBER(up, name));
+        } else if (s && s->has_additional) {
+            prune(p, yyjson_mut_obj_iter_get_val(key), s->additional, false, STEP_MEMBER(up, name));
+        } else if (!keep) {
+            report(p, STEP_MEMBER(up, name));
+            yyjson_mut_obj_iter_remove(&it);
+        }
+    }
+}
+
+static void prune_kept(struct pruner *p, yyjson_mut_val *v, const struct structural *s, bool root,
+                       const struct step *up)
+{
+    size_t i, max;
+    yyjson_mut_val *item;
+    if (!s)
+        return;
+    if (yyjson_mut_is_obj(v)) {
+        prune_members(p, v, s, root, true, up);
+    } else if (yyjson_mut_is_arr(v)) {
+        yyjson_mut_arr_foreach (v, i, max, item)
+            prune_kept(p, item, s->items, false, STEP_INDEX(up, i));
+    }
+}
+
+static void prune(struct pruner *p, yyjson_mut_val *v, const struct structural *s, bool root,
+                  const struct step *up)
+{
+    size_t i, max;
+    yyjson_mut_val *item;
+    if (s && s->preserve_unknown) {
+        prune_kept(p, v, s, root, up);
+    } else if (yyjson_mut_is_obj(v)) {
+        prune_members(p, v, s, root, false, up);
+    } else if (yyjson_mut_is_arr(v)) {
+        yyjson_mut_arr_foreach (v, i, max, item)
+            prune(p, item, s ? s->items : NULL, false, STEP_INDEX(up, i));
+    }
+}
+
+void structural_prune(yyjson_mut_val *root, const struct structural *s,
+                      structural_unknown_fn *unknown, void *ctx)
+{
+    struct pruner p = {unknown, ctx};
+    prune(&p, root, s, true, NULL);
+}
+
+void structural_prune_value(yyjson_mut_val *value, const struct structural *s)
+{
+    struct pruner p = {NULL, NULL};
+    prune(&p, value, s, false, NULL);
+}
+
+/* ---- defaulting ---- */
+
+/* Nulls where none is allowed: gone, unless a default takes their place. */
+static void drop_nulls(yyjson_mut_val *v, const struct structural *s)
+{
+    size_t i, max;
+    yyjson_mut_val *item, *key;
+    if (!s)
+        return;
+    if (yyjson_mut_is_arr(v)) {
+        yyjson_mut_arr_foreach (v, i, max, item)
+            drop_nulls(item, s->items);
+        return;
+    }
+    if (!yyjson_mut_is_obj(v))
+        return;
+    yyjson_mut_obj_iter it;
+    yyjson_mut_obj_iter_init(v, &it);
+    while ((key = yyjson_mut_obj_iter_next(&it))) {
+        const struct structural *below = structural_member(s, mut_text(key));
+        item = yyjson_mut_obj_iter_get_val(key);
+        if (yyjson_mut_is_null(item) && below && !below->nullable && !below->default_value)
+            yyjson_mut_obj_iter_remove(&it);
+        else
+            drop_nulls(item, below);
+    }
+}
+
+static bool wants_default(yyjson_mut_val *v, const struct structural *s)
+{
+    return s && s->default_value && (!v || (yyjson_mut_is_null(v) && !s->nullable));
+}
+
+/* Put the default's value where a value stands. */
+static void overwrite(yyjson_mut_doc *doc, yyjson_mut_val *at, const struct structural *s)
+{
+    yyjson_mut_val *copy = yyjson_val_mut_copy(doc, s->default_value), *next = at->next;
+    *at = *copy;
+    at->next = next;
+}
+
+static void set_defaults(yyjson_mut_doc *doc, yyjson_mut_val *v, const struct structural *s)
+{
+    size_t i, max;
+    yyjson_mut_val *key, *item;
+    if (!s || !s->defaults_below)
+        return;
+    if (yyjson_mut_is_arr(v)) {
+        yyjson_mut_arr_foreach (v, i, max, item) {
+            if (wants_default(item, s->items))
+                overwrite(doc, item, s->items);
+            set_defaults(doc, item, s->items);
+        }
+        return;
+    }
+    if (!yyjson_mut_is_obj(v))
+        return;
+    for (size_t k = 0; k < s->properties_len; k++) {
+        const struct structural_property *p = &s->properties[k];
+        if (!p->schema->default_value || yyjson_mut_obj_getn(v, p->name.p, p->name.n))
+            continue;
+        yyjson_mut_obj_add(v, yyjson_mut_strn(doc, p->name.p, p->name.n),
+                           yyjson_val_mut_copy(doc, p->schema->default_value));
+    }
+    yyjson_mut_obj_foreach (v, i, max, key, item) {
+        const struct structural *below = structural_member(s, mut_text(key));
+        if (wants_default(item, below))
+            overwrite(doc, item, below);
+        set_defaults(doc, item, below);
+    }
+}
+
+void structural_default(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct structural *s)
+{
+    drop_nulls(root, s);
+    set_defaults(doc, root, s);
+}

@@ -1,0 +1,459 @@
+/*
+ * Validating documents by structural schemas, in the words of the validator that Kubernetes uses.
+ *
+ * Where one of several alternatives must hold, the errors shown are those of the alternative that came
+ * closest, by counting the checks that passed (struct result.matches), as published.
+ */
+#include "api/structural/internal.h"
+#include <math.h>
+
+struct validation {
+    struct arena *a;
+    const char *base; /* path of the value the walk began with */
+};
+
+struct result {
+    struct field_errors errors;
+    unsigned matches;
+};
+
+static void check(struct validation *v, const struct structural *s, yyjson_mut_val *value,
+                  yyjson_mut_val *old, const struct step *at, struct result *r);
+
+/* ---- errors ---- */
+
+static const char *path_of(struct validation *v, const struct step *at)
+{
+    return step_path(v->a, v->base, at);
+}
+
+/* How errors show a value. */
+static const char *shown(struct validation *v, yyjson_mut_val *value)
+{
+    struct buf b;
+    buf_init(&b);
+    json_write_canonical(value, &b);
+    const char *text = arena_strndup(v->a, b.data, b.len);
+    buf_free(&b);
+    return text;
+}
+
+static const char *number_text(struct validation *v, double d)
+{
+    struct buf b;
+    buf_init(&b);
+    emit_double(&b, d);
+    const char *text = arena_strndup(v->a, b.data, b.len);
+    buf_free(&b);
+    return text;
+}
+
+/* An error at a path (upstream shows no path at all as <nil>). */
+static void add(struct validation *v, struct result *r, enum field_error_type type,
+                const char *path, const char *bad, const char *detail)
+{
+    (void)v;
+    field_error_add(&r->errors, type, *path ? path : "<nil>", bad, "%s", detail);
+}
+
+/* "spec.x in body <what>"; `bad` as shown. */
+static void invalid(struct validation *v, struct result *r, const struct step *at, const char *bad,
+                    const char *what)
+{
+    const char *path = path_of(v, at);
+    add(v, r, FIELD_INVALID, path, bad, arena_printf(v->a, "%s in body %s", path, what));
+}
+
+static void wrong_type(struct validation *v, struct result *r, const struct step *at,
+                       const char *wanted, const char *found)
+{
+    const char *path = path_of(v, at), *quoted = field_quote(v->a, found);
+    add(v, r, FIELD_TYPE_INVALID, path, quoted,
+        arena_printf(v->a, "%s in body must be of type %s: %s", path, wanted, quoted));
+}
+
+/* Of a junctor: it has no path but names one. */
+static void composite(struct validation *v, struct result *r, const struct step *at,
+                      const char *what)
+{
+    add(v, r, FIELD_INVALID, "", "\"\"",
+        arena_printf(v->a, "%s %s", field_quote(v->a, path_of(v, at)), what));
+}
+
+static void merge(struct result *to, const struct result *from)
+{
+    for (size_t i = 0; i < from->errors.len; i++)
+        field_error_copy(&to->errors, &from->errors.items[i]);
+    to->matches += from->matches;
+}
+
+/* ---- one value ---- */
+
+static const char *const type_names[] = {"",        "object", "array",  "string",
+                                         "integer", "number", "boolean"};
+
+static const char *wanted_type(const struct structural *s)
+{
+    return s->int_or_string ? "integer,string" : type_names[s->type];
+}
+
+static bool is_integral(yyjson_mut_val *value)
+{
+    struct number n = mut_number(value);
+    return n.integer || (isfinite(n.d) && n.d == floor(n.d) && fabs(n.d) < 9007199254740992.0);
+}
+
+static bool type_holds(const struct structural *s, yyjson_mut_val *value)
+{
+    if (s->int_or_string)
+        return yyjson_mut_is_str(value) || (mut_is_number(value) && is_integral(value));
+    switch (s->type) {
+    case STRUCTURAL_ANY:
+        return true;
+    case STRUCTURAL_OBJECT:
+        return yyjson_mut_is_obj(value);
+    case STRUCTURAL_ARRAY:
+        return yyjson_mut_is_arr(value);
+    case STRUCTURAL_STRING:
+        return yyjson_mut_is_str(value);
+    case STRUCTURAL_INTEGER:
+        return mut_is_number(value) && is_integral(value);
+    case STRUCTURAL_NUMBER:
+        return mut_is_number(value);
+    case STRUCTURAL_BOOLEAN:
+        return yyjson_mut_is_bool(value);
+    }
+    return false;
+}
+
+static void check_type(struct validation *v, const struct structural *s, yyjson_mut_val *value,
+                       const struct step *at, struct result *r)
+{
+    if (type_holds(s, value))
+        r->matches++;
+    else
+        wrong_type(v, r, at, wanted_type(s), mut_type_name(value));
+}
+
+static size_t characters(struct str text)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text.n; i++)
+        n += ((unsigned char)text.p[i] & 0xc0) != 0x80;
+    return n;
+}
+
+static void check_string(struct validation *v, const struct structural *s, yyjson_mut_val *value,
+                         const struct step *at, struct result *r)
+{
+    struct str text = mut_text(value);
+    size_t n = s->max_length >= 0 || s->min_length >= 0 ? characters(text) : 0;
+    if (s->max_length >= 0 && n > (size_t)s->max_length) {
+        add(v, r, FIELD_TOO_LONG, path_of(v, at), NULL,
+            arena_printf(v->a, "may not be more than %lld byte%s", (long long)s->max_length,
+                         s->max_length == 1 ? "" : "s"));
+        return;
+    }
+    if (s->min_length >= 0 && n < (size_t)s->min_length) {
+        invalid(v, r, at, shown(v, value),
+                arena_printf(v->a, "should be at least %lld chars long", (long long)s->min_length));
+        return;
+    }
+    if (s->compiled && structural_pattern_matches(s->compiled, text) != 1)
+        invalid(v, r, at, shown(v, value), arena_printf(v->a, "should match '%s'", s->pattern));
+}
+
+static void check_format(struct validation *v, const struct structural *s, yyjson_mut_val *value,
+                         const struct step *at, struct result *r)
+{
+    struct str text = mut_text(value);
+    if (structural_format_matches(s->format, text)) {
+        r->matches++;
+        return;
+    }
+    const char *path = path_of(v, at), *quoted = shown(v, value);
+    add(v, r, FIELD_TYPE_INVALID, path, quoted,
+        arena_printf(v->a, "%s in body must be of type %s: %s", path, s->format, quoted));
+}
+
+/* Out of the range that the format names. */
+static bool in_range(const struct structural *s, struct number n)
+{
+    if (!s->format || s->type != STRUCTURAL_INTEGER)
+        return true;
+    if (cstr_eq(s->format, "int32"))
+        return n.d >= INT32_MIN && n.d <= INT32_MAX;
+    return n.integer || fabs(n.d) <= 9223372036854774784.0;
+}
+
+static bool is_multiple(struct number n, double of)
+{
+    if (of <= 0)
+        return true;
+    if (n.integer && of == floor(of) && of < 9e18)
+        return n.i % (int64_t)of == 0;
+    double quotient = n.d / of;
+    return quotient == floor(quotient);
+}
+
+static void check_number(struct validation *v, const struct structural *s, yyjson_mut_val *value,
+                         const struct step *at, struct result *r)
+{
+    struct number n = mut_number(value);
+    if (!in_range(s, n)) {
+        const char *path = path_of(v, at);
+        add(v, r, FIELD_INVALID, "", "\"\"",
+            arena_printf(v->a, "Checked value must be of type %s with format %s in %s",
+                         type_names[s->type], s->format, path));
+    }
+    if (s->has_multiple_of && !is_multiple(n, s->multiple_of))
+        invalid(v, r, at, shown(v, value),
+                arena_printf(v->a, "should be a multiple of %s", number_text(v, s->multiple_of)));
+    if (s->has_minimum && (n.d < s->minimum || (s->exclusive_minimum && n.d == s->minimum)))
+        invalid(v, r, at, shown(v, value),
+                arena_printf(v->a, "should be greater than %s%s",
+                             s->exclusive_minimum ? "" : "or equal to ",
+                             number_text(v, s->minimum)));
+    if (s->has_maximum && (n.d > s->maximum || (s->exclusive_maximum && n.d == s->maximum)))
+        invalid(v, r, at, shown(v, value),
+                arena_printf(v->a, "should be less than %s%s",
+                             s->exclusive_maximum ? "" : "or equal to ",
+                             number_text(v, s->maximum)));
+    r->matches++;
+}
+
+/* ---- lists and objects ---- */
+
+static bool same_keys(const struct structural *s, yyjson_mut_val *a, yyjson_mut_val *b)
+{
+    for (const char *const *k = s->list_keys; *k; k++) {
+        yyjson_mut_val *x = mut_member(a, str_from(*k)), *y = mut_member(b, str_from(*k));
+        if ((x || y) && !mut_equal(x, y))
+            return false;
+    }
+    return true;
+}
+
+/* The item of the old list that is the same one; only maps have such. */
+static yyjson_mut_val *old_item(const struct structural *s, yyjson_mut_val *old,
+                                yyjson_mut_val *item)
+{
+    size_t i, max;
+    yyjson_mut_val *candidate;
+    if (s->list_type != STRUCTURAL_LIST_MAP || !yyjson_mut_is_arr(old) || !yyjson_mut_is_obj(item))
+        return NULL;
+    yyjson_mut_arr_foreach (old, i, max, candidate)
+        if (yyjson_mut_is_obj(candidate) && same_keys(s, candidate, item))
+            return candidate;
+    return NULL;
+}
+
+static bool has_duplicates(yyjson_mut_val *list)
+{
+    struct map seen;
+    size_t i, max;
+    yyjson_mut_val *item;
+    bool found = false;
+    map_init(&seen);
+    yyjson_mut_arr_foreach (list, i, max, item) {
+        struct buf b;
+        buf_init(&b);
+        json_write_canonical(item, &b);
+        found = found || map_has(&seen, buf_str(&b));
+        map_put(&seen, buf_str(&b), item);
+        buf_free(&b);
+    }
+    map_free(&seen);
+    return found;
+}
+
+static void check_list(struct validation *v, const struct structural *s, yyjson_mut_val *value,
+                       yyjson_mut_val *old, const struct step *at, struct result *r)
+{
+    size_t n = yyjson_mut_arr_size(value), i, max;
+    yyjson_mut_val *item;
+    if (s->items) {
+        yyjson_mut_arr_foreach (value, i, max, item)
+            check(v, s->items, item, old ? old_item(s, old, item) : NULL, STEP_INDEX(at, i), r);
+    }
+    if (s->min_items >= 0 && n < (size_t)s->min_items)
+        invalid(v, r, at, arena_printf(v->a, "%zu", n),
+                arena_printf(v->a, "should have at least %lld items", (long long)s->min_items));
+    if (s->max_items >= 0 && n > (size_t)s->max_items)
+        add(v, r, FIELD_TOO_MANY, path_of(v, at), arena_printf(v->a, "%zu", n),
+            arena_printf(v->a, "must have at most %lld item%s", (long long)s->max_items,
+                         s->max_items == 1 ? "" : "s"));
+    if (s->unique_items && has_duplicates(value))
+        invalid(v, r, at, "\"\"", "shouldn't contain duplicates");
+    r->matches++;
+}
+
+static void check_object(struct validation *v, const struct structural *s, yyjson_mut_val *value,
+                         yyjson_mut_val *old, const struct step *at, struct result *r)
+{
+    size_t n = yyjson_mut_obj_size(value), i, max;
+    yyjson_mut_val *key, *item;
+    if (s->min_properties >= 0 && n < (size_t)s->min_properties)
+        invalid(v, r, at, arena_printf(v->a, "%zu", n),
+                arena_printf(v->a, "should have at least %lld properties",
+                             (long long)s->min_properties));
+    if (s->max_properties >= 0 && n > (size_t)s->max_properties)
+        add(v, r, FIELD_TOO_MANY, path_of(v, at), arena_printf(v->a, "%zu", n),
+            arena_printf(v->a, "must have at most %lld item%s", (long long)s->max_properties,
+                         s->max_properties == 1 ? "" : "s"));
+    yyjson_mut_obj_foreach (value, i, max, key, item) {
+        struct str name = mut_text(key);
+        const struct structural *below = structural_member(s, name);
+        if (below)
+            check(v, below, item, old ? mut_member(old, name) : NULL, STEP_MEMBER(at, name), r);
+        else if (s->has_additional && !s->additional_allowed)
+            add(v, r, FIELD_INVALID, path_of(v, at), "\"\"",
+                arena_printf(v->a, "%s in body is a forbidden property",
+                             path_of(v, STEP_MEMBER(at, name))));
+    }
+    for (size_t k = 0; k < s->required_len; k++)
+        if (!mut_member(value, str_from(s->required[k])))
+            add(v, r, FIELD_REQUIRED, path_of(v, STEP_MEMBER(at, str_from(s->required[k]))), NULL,
+                "");
+}
+
+/* ---- enums and junctors ---- */
+
+static void check_enum(struct validation *v, const struct structural *s, yyjson_mut_val *value,
+                       const struct step *at, struct result *r)
+{
+    struct buf list;
+    yyjson_mut_doc *doc = json_doc_new(v->a);
+    for (size_t i = 0; i < s->enums_len; i++) {
+        yyjson_mut_val *allowed = yyjson_val_mut_copy(doc, s->enums[i]);
+        if (!yyjson_mut_is_null(allowed) && mut_equal(allowed, value))
+            return;
+    }
+    buf_init(&list);
+    buf_append_cstr(&list, "supported values: ");
+    for (size_t i = 0; i < s->enums_len; i++) {
+        yyjson_mut_val *allowed = yyjson_val_mut_copy(doc, s->enums[i]);
+        const char *text = shown(v, allowed);
+        buf_append_cstr(&list, i ? ", " : "");
+        buf_append_cstr(&list, yyjson_mut_is_str(allowed) ? text : field_quote(v->a, text));
+    }
+    add(v, r, FIELD_NOT_SUPPORTED, path_of(v, at), shown(v, value), buf_cstr(&list));
+    buf_free(&list);
+}
+
+static struct result alternative(struct validation *v, const struct structural *s,
+                                 yyjson_mut_val *value, const struct step *at)
+{
+    struct result r = {.errors = {.arena = v->a}};
+    check(v, s, value, NULL, at, &r);
+    return r;
+}
+
+/* How many of a list of alternatives hold, stopping at `enough`; the errors of the closest one. */
+static size_t count_valid(struct validation *v, struct structural *const *list, size_t n,
+                          size_t enough, yyjson_mut_val *value, const struct step *at,
+                          struct result *best)
+{
+    size_t valid = 0;
+    bool any = false;
+    for (size_t i = 0; i < n && valid < enough; i++) {
+        struct result r = alternative(v, list[i], value, at);
+        if (r.errors.len == 0) {
+            valid++;
+        } else if (!any || r.matches > best->matches) {
+            *best = r;
+            any = true;
+        }
+    }
+    return valid;
+}
+
+static void check_junctors(struct validation *v, const struct structural *s, yyjson_mut_val *value,
+                           const struct step *at, struct result *r)
+{
+    struct result best = {.errors = {.arena = v->a}};
+    if (s->any_of_len && !count_valid(v, s->any_of, s->any_of_len, 1, value, at, &best)) {
+        composite(v, r, at, "must validate at least one schema (anyOf)");
+        merge(r, &best);
+    }
+    if (s->one_of_len) {
+        best = (struct result){.errors = {.arena = v->a}};
+        size_t valid = count_valid(v, s->one_of, s->one_of_len, SIZE_MAX, value, at, &best);
+        if (valid == 0) {
+            composite(v, r, at, "must validate one and only one schema (oneOf). Found none valid");
+            merge(r, &best);
+        } else if (valid > 1) {
+            composite(v, r, at,
+                      arena_printf(v->a,
+                                   "must validate one and only one schema (oneOf). Found %zu valid "
+                                   "alternatives",
+                                   valid));
+        }
+    }
+    size_t held = 0;
+    for (size_t i = 0; i < s->all_of_len; i++) {
+        struct result one = alternative(v, s->all_of[i], value, at);
+        held += one.errors.len == 0;
+        merge(r, &one);
+    }
+    if (held < s->all_of_len)
+        composite(v, r, at,
+                  held ? "must validate all the schemas (allOf)"
+                       : "must validate all the schemas (allOf). None validated");
+    if (s->not_schema && alternative(v, s->not_schema, value, at).errors.len == 0)
+        composite(v, r, at, "must not validate the schema (not)");
+    r->matches++;
+}
+
+/* ---- all of it ---- */
+
+static void check_all(struct validation *v, const struct structural *s, yyjson_mut_val *value,
+                      yyjson_mut_val *old, const struct step *at, struct result *r)
+{
+    bool typed = s->type != STRUCTURAL_ANY || s->int_or_string;
+    if (yyjson_mut_is_null(value)) {
+        if (typed && !s->nullable)
+            wrong_type(v, r, at, wanted_type(s), "null");
+        if (s->enums_len && !s->nullable)
+            check_enum(v, s, value, at, r);
+        r->matches++;
+        return;
+    }
+    if (typed)
+        check_type(v, s, value, at, r);
+    check_junctors(v, s, value, at, r);
+    if (yyjson_mut_is_str(value)) {
+        check_string(v, s, value, at, r);
+        if (s->format && (s->type == STRUCTURAL_STRING || s->type == STRUCTURAL_ANY))
+            check_format(v, s, value, at, r);
+    } else if (mut_is_number(value)) {
+        check_number(v, s, value, at, r);
+    } else if (yyjson_mut_is_arr(value)) {
+        check_list(v, s, value, old, at, r);
+    }
+    if (s->enums_len)
+        check_enum(v, s, value, at, r);
+    if (yyjson_mut_is_obj(value))
+        check_object(v, s, value, old, at, r);
+    r->matches++;
+}
+
+static void check(struct validation *v, const struct structural *s, yyjson_mut_val *value,
+                  yyjson_mut_val *old, const struct step *at, struct result *r)
+{
+    size_t before = r->errors.len;
+    check_all(v, s, value, old, at, r);
+    if (r->errors.len > before && old && mut_equal(value, old))
+        r->errors.len = before; /* it was so already */
+}
+
+void structural_validate(const struct structural *s, yyjson_mut_val *value, yyjson_mut_val *old,
+                         const char *path, struct field_errors *e)
+{
+    if (!s)
+        return;
+    struct validation v = {e->arena, path};
+    struct result r = {.errors = *e};
+    check(&v, s, value, old, NULL, &r);
+    *e = r.errors;
+}

@@ -1,0 +1,328 @@
+/*
+ * Kept objects: see kept_objects.h.
+ */
+#include "apiserver/kept/kept_objects.h"
+#include "api/codec.h"
+#include "api/kinds.h"
+#include "api/meta.h"
+#include "apiserver/kept/bootstrap.h"
+#include "apiserver/kept/kept_write.h"
+#include "base/file.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "proto/apiextensions_v1.pb-c.h"
+#include "proto/apiregistration_v1.pb-c.h"
+#include "proto/core_v1.pb-c.h"
+#include "proto/flowcontrol_v1.pb-c.h"
+#include <yyjson.h>
+
+#define AUTOUPDATE "apf.kubernetes.io/autoupdate-spec"
+#define AUTOMANAGED "kube-aggregator.kubernetes.io/automanaged"
+#define CUSTOM_GROUP_PRIORITY 1000
+#define CUSTOM_VERSION_PRIORITY 100
+#define CA_FILE_MAX (1u << 20)
+
+/* Somebody else writing the same is no failure. */
+static int unless_conflict(int rc)
+{
+    return rc == ERR_CONFLICT ? 0 : rc;
+}
+
+/* ---- priority and fairness ---- */
+
+static bool is_mandatory(const char *name)
+{
+    return strcmp(name, "exempt") == 0 || strcmp(name, "catch-all") == 0;
+}
+
+static void add_dangling(struct arena *a, Flowcontrol__V1__FlowSchema *f)
+{
+    Flowcontrol__V1__FlowSchemaCondition *c = api_new(a, Flowcontrol__V1__FlowSchemaCondition);
+    c->type = (char *)"Dangling";
+    c->status = (char *)"False";
+    c->reason = (char *)"Found";
+    c->last_transition_time = time_now(a);
+    c->message = arena_printf(a,
+                              "This FlowSchema references the PriorityLevelConfiguration object "
+                              "named \"%s\" and it exists",
+                              f->spec->priority_level_configuration->name);
+    api_append(a, f->status, conditions, c);
+}
+
+static int keep_flow_object(struct apiserver *s, struct arena *a, void *object, struct error *err)
+{
+    Meta__V1__ObjectMeta *meta = object_meta(object);
+    void *old;
+    int64_t mod_rev;
+    int rc = kept_load(s, a, kept_key(a, object), &old, &mod_rev, err);
+    if (rc < 0)
+        return rc;
+    meta->generation = 1;
+    if (rc == 0)
+        return kept_create(s, a, object, err);
+    const char *wanted = annotations_get(object_meta(old), AUTOUPDATE);
+    bool ours = is_mandatory(meta->name) || cstr_eq(wanted, "true");
+    /* How much of the server exempt requests may borrow is for people to say. */
+    if (strcmp(meta->name, "exempt") == 0 &&
+        schema_of(object)->id == Flowcontrol__V1__PriorityLevelConfiguration__SCHEMA) {
+        Flowcontrol__V1__PriorityLevelConfiguration *o = object, *was = old;
+        if (cstr_eq(was->spec->type, "Exempt") && was->spec->exempt)
+            o->spec->exempt = was->spec->exempt;
+    }
+    return ours ? unless_conflict(kept_converge_spec(s, a, object, err)) : 0;
+}
+
+static int keep_flow_control(struct apiserver *s, struct arena *a, struct error *err)
+{
+    static const struct {
+        const char *key;
+        int message;
+    } lists[] = {
+        {"prioritylevelconfigurations", Flowcontrol__V1__PriorityLevelConfiguration__SCHEMA},
+        {"flowschemas", Flowcontrol__V1__FlowSchema__SCHEMA}};
+    yyjson_val *root, *v;
+    size_t i, n;
+    if (json_read(a, str_make(bootstrap_flowcontrol_json, bootstrap_flowcontrol_json_len), &root,
+                  err) < 0)
+        return error_wrap(err, "bootstrap_flowcontrol.json");
+    for (size_t k = 0; k < ARRAY_LEN(lists); k++) {
+        yyjson_arr_foreach (yyjson_obj_get(root, lists[k].key), i, n, v) {
+            void *object;
+            int rc = json_decode_value(a, schema_get(lists[k].message), v, NULL, &object, err);
+            if (rc == 0 && lists[k].message == Flowcontrol__V1__FlowSchema__SCHEMA)
+                add_dangling(a, object);
+            if (rc == 0)
+                rc = keep_flow_object(s, a, object, err);
+            if (rc < 0)
+                return error_wrap(err, "%s %zu", lists[k].key, i);
+        }
+    }
+    return 0;
+}
+
+/* ---- APIServices ---- */
+
+/* The order of groups in discovery, as published. */
+static const struct priority {
+    const char *group, *version;
+    int32_t group_priority, version_priority;
+} priorities[] = {
+    {"", "v1", 18000, 1},
+    {"apps", "v1", 17800, 15},
+    {"events.k8s.io", "v1", 17750, 15},
+    {"authentication.k8s.io", "v1", 17700, 15},
+    {"authorization.k8s.io", "v1", 17600, 15},
+    {"autoscaling", "v1", 17500, 15},
+    {"autoscaling", "v2", 17500, 30},
+    {"batch", "v1", 17400, 15},
+    {"certificates.k8s.io", "v1", 17300, 15},
+    {"networking.k8s.io", "v1", 17200, 15},
+    {"policy", "v1", 17100, 15},
+    {"rbac.authorization.k8s.io", "v1", 17000, 15},
+    {"storage.k8s.io", "v1", 16800, 15},
+    {"apiextensions.k8s.io", "v1", 16700, 15},
+    {"admissionregistration.k8s.io", "v1", 16700, 15},
+    {"scheduling.k8s.io", "v1", 16600, 15},
+    {"coordination.k8s.io", "v1", 16500, 15},
+    {"node.k8s.io", "v1", 16300, 15},
+    {"discovery.k8s.io", "v1", 16200, 15},
+    {"flowcontrol.apiserver.k8s.io", "v1", 16100, 21},
+    {"resource.k8s.io", "v1", 15900, 15},
+};
+
+static bool is_built_in(const char *group, const char *version)
+{
+    for (size_t i = 0; i < group_versions_len; i++)
+        if (cstr_eq(group_versions[i].group, group) && cstr_eq(group_versions[i].version, version))
+            return true;
+    return false;
+}
+
+static int keep_api_service(struct apiserver *s, struct arena *a, const struct priority *p,
+                            const char *managed, struct error *err)
+{
+    Apiregistration__V1__APIService *o = api_new(a, Apiregistration__V1__APIService), *now;
+    o->metadata->name = arena_printf(a, "%s.%s", p->version, p->group);
+    labels_set(a, o->metadata, AUTOMANAGED, managed);
+    o->spec->group = (char *)p->group;
+    o->spec->version = (char *)p->version;
+    o->spec->group_priority_minimum = p->group_priority;
+    o->spec->version_priority = p->version_priority;
+    Apiregistration__V1__APIServiceCondition *c =
+        api_new(a, Apiregistration__V1__APIServiceCondition);
+    c->type = (char *)"Available";
+    c->status = (char *)"True";
+    c->reason = (char *)"Local";
+    c->message = (char *)"Local APIServices are always available";
+    c->last_transition_time = time_now(a);
+    api_append(a, o->status, conditions, c);
+    void *old;
+    int64_t mod_rev;
+    int rc = kept_load(s, a, kept_key(a, o), &old, &mod_rev, err);
+    now = old;
+    if (rc > 0 && !labels_get(now->metadata, AUTOMANAGED))
+        return 0; /* somebody's own, for a server of his */
+    return rc < 0 ? rc : unless_conflict(kept_converge_spec(s, a, o, err));
+}
+
+static bool is_established(const Apiextensions__V1__CustomResourceDefinition *crd)
+{
+    for (size_t i = 0; i < crd->status->n_conditions; i++)
+        if (cstr_eq(crd->status->conditions[i]->type, "Established"))
+            return cstr_eq(crd->status->conditions[i]->status, "True");
+    return false;
+}
+
+/* One for each version served of one definition; their names are put into `names`. */
+static int keep_custom(struct apiserver *s, struct arena *a,
+                       const Apiextensions__V1__CustomResourceDefinition *crd, struct map *names,
+                       struct error *err)
+{
+    for (size_t i = 0; i < crd->spec->n_versions; i++) {
+        const Apiextensions__V1__CustomResourceDefinitionVersion *v = crd->spec->versions[i];
+        const char *name = arena_printf(a, "%s.%s", v->name, crd->spec->group);
+        if (!v->served || is_built_in(crd->spec->group, v->name) || map_get(names, str_from(name)))
+            continue;
+        map_put(names, str_from(name), (void *)name);
+        struct priority p = {crd->spec->group, v->name, CUSTOM_GROUP_PRIORITY,
+                             CUSTOM_VERSION_PRIORITY};
+        int rc = keep_api_service(s, a, &p, "true", err);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* Decode every object of a kind and do something with it. */
+static int each(struct apiserver *s, struct arena *a, const char *prefix,
+                int (*fn)(struct apiserver *s, struct arena *a, const struct kv_pair *pair,
+                          void *object, struct map *names, struct error *err),
+                struct map *names, struct error *err)
+{
+    struct kv_range_request rq = {.key = str_from(prefix),
+                                  .end = kv_prefix_end(a, str_from(prefix))};
+    struct kv_range_result out;
+    int rc = kv_range(s->kv, &rq, a, &out, err);
+    for (size_t i = 0; rc == 0 && i < out.pairs_len; i++) {
+        void *object;
+        const struct kv_pair *p = &out.pairs[i];
+        rc = stored_decode(a, p->value, p->mod_rev, NULL, &object, err);
+        if (rc == 0)
+            rc = fn(s, a, p, object, names, err);
+    }
+    return rc;
+}
+
+static int visit_crd(struct apiserver *s, struct arena *a, const struct kv_pair *pair, void *object,
+                     struct map *names, struct error *err)
+{
+    (void)pair;
+    return is_established(object) ? keep_custom(s, a, object, names, err) : 0;
+}
+
+/* An APIService of a definition that is gone goes too. */
+static int visit_api_service(struct apiserver *s, struct arena *a, const struct kv_pair *pair,
+                             void *object, struct map *names, struct error *err)
+{
+    const Apiregistration__V1__APIService *o = object;
+    (void)a;
+    if (!cstr_eq(labels_get(o->metadata, AUTOMANAGED), "true") ||
+        map_get(names, str_from(o->metadata->name)))
+        return 0;
+    return unless_conflict(kept_remove_with(s, pair->key, pair->mod_rev, STR_NONE, 0, err));
+}
+
+static int keep_api_services(struct apiserver *s, struct arena *a, struct error *err)
+{
+    struct map names;
+    int rc = 0;
+    map_init(&names);
+    for (size_t i = 0; rc == 0 && i < ARRAY_LEN(priorities); i++)
+        if (is_built_in(priorities[i].group, priorities[i].version))
+            rc = keep_api_service(s, a, &priorities[i], "onstart", err);
+    if (rc == 0)
+        rc = each(s, a, "/registry/apiextensions.k8s.io/customresourcedefinitions/", visit_crd,
+                  &names, err);
+    if (rc == 0)
+        rc = each(s, a, "/registry/apiregistration.k8s.io/apiservices/", visit_api_service, &names,
+                  err);
+    map_free(&names);
+    return rc;
+}
+
+/* ---- extension-apiserver-authentication ---- */
+
+static int add_ca(struct arena *a, Core__V1__ConfigMap *o, const char *key, const char *file,
+                  struct error *err)
+{
+    struct str text;
+    if (!file)
+        return 0;
+    if (file_read(file, CA_FILE_MAX, a, &text, err) < 0)
+        return error_wrap(err, "%s", key);
+    struct str ours = str_trim(text);
+    const char *known = string_map_get(o->data, o->n_data, key);
+    if (!known || str_find(str_from(known), ours) < 0)
+        string_map_set(a, &o->data, &o->n_data, key,
+                       arena_printf(a, "%s%.*s\n", known ? known : "", STR_ARG(ours)));
+    return 0;
+}
+
+/* ["a","b"] */
+static void set_list(struct arena *a, Core__V1__ConfigMap *o, const char *key,
+                     const char *const *items)
+{
+    struct buf b;
+    buf_init(&b);
+    buf_append_char(&b, '[');
+    for (size_t i = 0; items && items[i]; i++) {
+        if (i)
+            buf_append_char(&b, ',');
+        buf_append_json_string(&b, str_from(items[i]));
+    }
+    buf_append_char(&b, ']');
+    string_map_set(a, &o->data, &o->n_data, key, arena_strdup(a, buf_cstr(&b)));
+    buf_free(&b);
+}
+
+/* How an extension's API server finds out whose client certificates count here. Members may have different CAs (while
+ * one is replaced): all of them are named. */
+static int keep_authentication(struct apiserver *s, struct arena *a, struct error *err)
+{
+    Core__V1__ConfigMap *o = api_new(a, Core__V1__ConfigMap);
+    void *old;
+    int64_t mod_rev;
+    int rc;
+    o->metadata->namespace_ = (char *)"kube-system";
+    o->metadata->name = (char *)"extension-apiserver-authentication";
+    if ((rc = kept_load(s, a, kept_key(a, o), &old, &mod_rev, err)) < 0)
+        return rc;
+    if (rc > 0) {
+        Core__V1__ConfigMap *now = old;
+        o->data = now->data;
+        o->n_data = now->n_data;
+    }
+    const struct front_proxy_config *front = &s->config.front_proxy;
+    rc = add_ca(a, o, "client-ca-file", s->config.client_ca_file, err);
+    if (rc == 0 && front->ca_file) {
+        rc = add_ca(a, o, "requestheader-client-ca-file", front->ca_file, err);
+        set_list(a, o, "requestheader-allowed-names", front->allowed_names);
+        set_list(a, o, "requestheader-username-headers", front->username_headers);
+        set_list(a, o, "requestheader-uid-headers", front->uid_headers);
+        set_list(a, o, "requestheader-group-headers", front->group_headers);
+        set_list(a, o, "requestheader-extra-headers-prefix", front->extra_prefixes);
+    }
+    if (rc < 0)
+        return rc;
+    return unless_conflict(kept_converge(s, a, o, err));
+}
+
+int kept_objects(struct apiserver *s, struct arena *a, struct error *err)
+{
+    int rc = keep_flow_control(s, a, err);
+    if (rc == 0)
+        rc = keep_api_services(s, a, err);
+    if (rc == 0)
+        rc = keep_authentication(s, a, err);
+    return rc;
+}

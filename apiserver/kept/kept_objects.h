@@ -1,0 +1,18 @@
+/*
+ * Objects that the server keeps as they are published: created when absent, put right when changed, where changing
+ * them is not left to people. Blocking: on the keeper's thread.
+ *
+ *   FlowSchemas, PriorityLevelConfigurations   bootstrap_flowcontrol.json; not those whose annotation
+ *                                              apf.kubernetes.io/autoupdate-spec says false
+ *   APIServices                                one per group-version, custom ones included
+ *   ConfigMap extension-apiserver-authentication
+ */
+#ifndef C8S_APISERVER_KEPT_KEPT_OBJECTS_H
+#define C8S_APISERVER_KEPT_KEPT_OBJECTS_H
+
+#include "apiserver/server.h"
+
+/* ERR_CONFLICT: another member was writing them too; the next time. */
+int kept_objects(struct apiserver *s, struct arena *a, struct error *err);
+
+#endif

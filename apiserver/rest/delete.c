@@ -1,0 +1,237 @@
+/*
+ * DELETE of an object or of all that match: options from the body (JSON or protobuf DeleteOptions) or,
+ * as older clients send them, from the query.
+ */
+#include "api/meta.h"
+#include "apiserver/rest/list_options.h"
+#include "apiserver/strategy/strategy.h"
+
+static bool body_options(struct rest *rq, struct delete_options *o)
+{
+    const Meta__V1__DeleteOptions *d = rest_decode(rq, schema_get(Meta__V1__DeleteOptions__SCHEMA));
+    if (!d)
+        return false;
+    if (d->has_grace_period_seconds) {
+        o->has_grace = true;
+        o->grace_s = d->grace_period_seconds;
+    }
+    if (d->preconditions) {
+        o->uid = d->preconditions->uid;
+        o->resource_version = d->preconditions->resource_version;
+    }
+    o->propagation = d->propagation_policy;
+    o->both = o->propagation && d->has_orphan_dependents;
+    if (d->has_orphan_dependents && !o->propagation)
+        o->propagation = d->orphan_dependents ? "Orphan" : "Background";
+    for (size_t i = 0; i < d->n_dry_run; i++)
+        o->dry_run |= strcmp(d->dry_run[i], "All") == 0;
+    return true;
+}
+
+static bool query_options(struct rest *rq, struct delete_options *o)
+{
+    const char *p = query_get(rq->a, rq->info.query, "propagationPolicy");
+    if (p && *p)
+        o->propagation = p;
+    const char *orphan = query_get(rq->a, rq->info.query, "orphanDependents");
+    if (orphan && !o->propagation)
+        o->propagation =
+            query_bool(rq->a, rq->info.query, "orphanDependents") ? "Orphan" : "Background";
+    int found = query_i64(rq->a, rq->info.query, "gracePeriodSeconds", &o->grace_s);
+    if (found < 0) {
+        rest_status(
+            rq, status_bad_request(rq->a, "gracePeriodSeconds: Invalid value: must be a number"));
+        return false;
+    }
+    o->has_grace |= found == 1;
+    return true;
+}
+
+static struct status *options_error(struct rest *rq, const struct delete_options *o)
+{
+    struct status_about about = {"", "deleteoptions", "DeleteOptions", ""};
+    struct status *s = status_invalid(rq->a, &about);
+    if (o->both)
+        status_cause_add(
+            rq->a, s, "FieldValueInvalid", "propagationPolicy",
+            "Invalid value: \"%s\": orphanDependents and deletionPropagation cannot be "
+            "both set",
+            o->propagation);
+    if (o->propagation && strcmp(o->propagation, "Orphan") != 0 &&
+        strcmp(o->propagation, "Background") != 0 && strcmp(o->propagation, "Foreground") != 0)
+        status_cause_add(rq->a, s, "FieldValueNotSupported", "propagationPolicy",
+                         "Unsupported value: \"%s\": supported values: \"Foreground\", "
+                         "\"Background\", \"Orphan\", \"nil\"",
+                         o->propagation);
+    if (!s->causes)
+        return NULL;
+    status_invalid_finish(rq->a, s);
+    return s;
+}
+
+/* False: answered. */
+static bool parse_options(struct rest *rq, struct delete_options *o)
+{
+    *o = (struct delete_options){0};
+    if (!rest_write_options(rq))
+        return false;
+    if (rq->x->body.n > 0 && !body_options(rq, o))
+        return false;
+    if (rq->x->body.n == 0 && !query_options(rq, o))
+        return false;
+    o->dry_run |= rq->dry_run;
+    struct status *s = options_error(rq, o);
+    if (s)
+        rest_status(rq, s);
+    else if (!o->propagation && rq->r->message == Batch__V1__Job__SCHEMA)
+        rest_warn(rq, "child pods are preserved by default when jobs are deleted; set "
+                      "propagationPolicy=Background to remove them or set propagationPolicy=Orphan "
+                      "to suppress this warning");
+    return s == NULL;
+}
+
+static struct status *delete_change(struct write *w)
+{
+    return change_delete(w, w->ctx);
+}
+
+static void deleted(struct write *w, struct status *s)
+{
+    struct rest *rq = w->rq;
+    if (s) {
+        rest_status(rq, s);
+    } else if (w->remove && !(strategy_of(w->r)->flags & STRATEGY_RETURN_DELETED)) {
+        rest_status(rq, status_deleted(rq->a, &rq->about, object_meta(w->old)->uid));
+    } else {
+        rest_stored(rq, 200, w->stored, w->rev);
+    }
+}
+
+void rest_delete(struct rest *rq)
+{
+    struct delete_options *o = arena_new(rq->a, struct delete_options);
+    if (!parse_options(rq, o))
+        return;
+    struct write *w = write_new(rq, delete_change, deleted, o);
+    w->dry_run = o->dry_run;
+    write_run(w);
+}
+
+/* ---- deletecollection ---- */
+
+#define COLLECTION_MAX 100000
+
+struct target {
+    const char *ns, *name;
+};
+
+struct collection {
+    struct rest *rq;
+    struct selection select;
+    struct delete_options options;
+    struct target *targets;
+    size_t len, cap, next;
+    struct list_writer list;
+    struct buf out;
+    int64_t rev;
+    struct error err;
+};
+
+static int collect(void *ctx, const struct kv_pair *pair)
+{
+    struct collection *c = ctx;
+    struct arena *a = c->rq->a;
+    if (!selection_matches(&c->select, pair->value))
+        return 0;
+    struct stored_meta m;
+    if (!stored_meta(pair->value, &m))
+        return error_set(&c->err, ERR_CORRUPT, "%.*s cannot be read", STR_ARG(pair->key));
+    if (c->len == COLLECTION_MAX)
+        return 1;
+    if (c->len == c->cap) {
+        size_t cap = c->cap ? c->cap * 2 : 64;
+        c->targets =
+            arena_grow(a, c->targets, c->cap * sizeof *c->targets, cap * sizeof *c->targets);
+        c->cap = cap;
+    }
+    c->targets[c->len++] = (struct target){arena_strndup(a, m.namespace_.p, m.namespace_.n),
+                                           arena_strndup(a, m.name.p, m.name.n)};
+    return list_add(&c->list, pair->value, pair->mod_rev, &c->err);
+}
+
+static void delete_next(struct collection *c);
+
+static void one_deleted(struct write *w, struct status *s)
+{
+    struct collection *c = w->ctx;
+    if (s && s->code != 404) {
+        buf_free(&c->out);
+        rest_status(c->rq, s);
+        return;
+    }
+    delete_next(c);
+}
+
+static struct status *collection_change(struct write *w)
+{
+    struct collection *c = w->ctx;
+    return change_delete(w, &c->options);
+}
+
+static void delete_next(struct collection *c)
+{
+    struct rest *rq = c->rq;
+    if (c->next == c->len || http_closed(rq->x)) {
+        list_end(&c->list, c->rev, "", -1);
+        struct buf out = c->out; /* c goes with the exchange */
+        rest_json_or_wire(rq, 200, &out);
+        buf_free(&out);
+        return;
+    }
+    const struct target *t = &c->targets[c->next++];
+    struct write *w = arena_new(rq->a, struct write);
+    w->rq = rq;
+    w->r = rq->r;
+    w->ns = t->ns;
+    w->name = t->name;
+    w->change = collection_change;
+    w->done = one_deleted;
+    w->ctx = c;
+    w->dry_run = c->options.dry_run;
+    write_run(w);
+}
+
+static void collection_ready(struct rest *rq)
+{
+    struct collection *c = rq->op;
+    struct kv_range_request range = {
+        .key = c->select.prefix,
+        .end = c->select.exact ? STR_NONE : kv_prefix_end(rq->a, c->select.prefix),
+        .no_count = true};
+    struct kv_range_result result;
+    if (kv_scan(rq->server->kv, &range, collect, c, rq->a, &result, &c->err) < 0) {
+        buf_free(&c->out);
+        rest_status(rq, status_from_error(rq->a, &c->err));
+        return;
+    }
+    c->rev = result.rev;
+    delete_next(c);
+}
+
+void rest_delete_collection(struct rest *rq)
+{
+    struct collection *c = arena_new(rq->a, struct collection);
+    c->rq = rq;
+    rq->op = c;
+    if (!parse_options(rq, &c->options))
+        return;
+    struct status *bad = selection_parse(rq, &c->select);
+    if (bad) {
+        rest_status(rq, bad);
+        return;
+    }
+    buf_init(&c->out);
+    list_begin(&c->list, rq->r, rq->accept.media == MEDIA_PROTOBUF ? MEDIA_PROTOBUF : MEDIA_JSON,
+               FORM_FULL, &c->out);
+    rest_await(rq, "", collection_ready);
+}

@@ -1,0 +1,476 @@
+/*
+ * Answers, bodies and keys: see rest.h.
+ */
+#include "apiserver/rest/rest.h"
+#include "api/custom/custom.h"
+#include "apiserver/rest/answer_cache.h"
+#include "apiserver/table/table.h"
+#include "base/gzip.h"
+#include "base/mem.h"
+#include "base/random.h"
+#include <stdio.h>
+#include <yyjson.h>
+
+#define HEADERS_MAX (8 + REST_WARNINGS_MAX)
+
+/* ---- answering ---- */
+
+static char *put_hex(char *to, uint64_t bits, unsigned n)
+{
+    static const char digits[] = "0123456789abcdef";
+    while (n--) {
+        *to++ = digits[bits & 15];
+        bits >>= 4;
+    }
+    return to;
+}
+
+/* A UUID without a system call: it names a request in logs, nothing more. */
+static struct str audit_id(struct rest *rq)
+{
+    char *out = arena_alloc(rq->a, 36), *p = out;
+    uint64_t first = rng_next(&rq->worker->rng), last = rng_next(&rq->worker->rng);
+    p = put_hex(p, first, 8);
+    *p++ = '-';
+    p = put_hex(p, first >> 32, 4);
+    *p++ = '-';
+    *p++ = '4'; /* the version of random ones */
+    p = put_hex(p, first >> 48, 3);
+    *p++ = '-';
+    p = put_hex(p, 8 | (last & 3), 1); /* and the variant */
+    p = put_hex(p, last >> 2, 3);
+    *p++ = '-';
+    p = put_hex(p, last >> 16, 12);
+    return str_make(out, 36);
+}
+
+static size_t common_headers(struct rest *rq, const char *content_type, struct http_header *h)
+{
+    size_t n = 0;
+    h[n++] = (struct http_header){STR("audit-id"), audit_id(rq)};
+    h[n++] = (struct http_header){STR("cache-control"), STR("no-cache, private")};
+    h[n++] = (struct http_header){STR("content-type"), str_from(content_type)};
+    for (size_t i = 0; i < rq->warnings_len; i++)
+        h[n++] = (struct http_header){STR("warning"), str_from(rq->warnings[i])};
+    return n;
+}
+
+static size_t gzip_headers(struct http_header *h, size_t n)
+{
+    h[n++] = (struct http_header){STR("content-encoding"), STR("gzip")};
+    h[n++] = (struct http_header){STR("vary"), STR("Accept-Encoding")};
+    return n;
+}
+
+void rest_respond(struct rest *rq, int code, const char *content_type, struct str body)
+{
+    struct http_header h[HEADERS_MAX];
+    size_t n = common_headers(rq, content_type, h);
+    struct buf small;
+    rq->code = code;
+    if (body.n <= REST_GZIP_MIN || !(rq->info.verb & (VERB_GET | VERB_LIST)) ||
+        !negotiate_gzip(http_header_get(rq->x, "accept-encoding"))) {
+        http_respond(rq->x, code, h, n, body);
+        return;
+    }
+    buf_init(&small);
+    gzip_compress(body, GZIP_FAST, &small);
+    n = gzip_headers(h, n);
+    http_respond(rq->x, code, h, n, buf_str(&small));
+    buf_free(&small);
+}
+
+void rest_respond_blob(struct rest *rq, int code, const char *content_type, struct blob *body,
+                       bool gzip)
+{
+    struct http_header h[HEADERS_MAX];
+    size_t n = common_headers(rq, content_type, h);
+    if (gzip)
+        n = gzip_headers(h, n);
+    rq->code = code;
+    http_respond_blob(rq->x, code, h, n, body);
+}
+
+void rest_stream_start_coded(struct rest *rq, const char *content_type, bool gzip)
+{
+    struct http_header h[HEADERS_MAX];
+    size_t n = common_headers(rq, content_type, h);
+    if (gzip)
+        n = gzip_headers(h, n);
+    rq->code = 200;
+    http_stream_start(rq->x, 200, h, n);
+}
+
+void rest_stream_start(struct rest *rq, const char *content_type)
+{
+    rest_stream_start_coded(rq, content_type, false);
+}
+
+struct status *status_wrong_form(struct rest *rq, bool list)
+{
+    return status_new(
+        rq->a, 406, "NotAcceptable",
+        list ? "you requested PartialObjectMetadata, but the requested object is a list "
+               "(*%s.%s)"
+             : "you requested PartialObjectMetadataList, but the requested object is not "
+               "a list (*%s.%s)",
+        *rq->r->group ? rq->r->group : "core", list ? rq->r->list_kind : rq->r->kind);
+}
+
+static void json_to_yaml(struct arena *a, struct buf *b)
+{
+    yyjson_val *v;
+    struct error err;
+    struct buf y;
+    buf_init(&y);
+    if (json_read(a, buf_str(b), &v, &err) == 0)
+        yaml_write(v, &y);
+    buf_free(b);
+    *b = y;
+}
+
+void rest_status(struct rest *rq, const struct status *s)
+{
+    struct buf b;
+    buf_init(&b);
+    bool protobuf = rq->accept.media == MEDIA_PROTOBUF;
+    if (protobuf) {
+        struct buf raw;
+        buf_init(&raw);
+        status_encode_wire(s, &raw);
+        envelope_write(&b, STR("v1"), STR("Status"), buf_str(&raw));
+        buf_free(&raw);
+    } else {
+        status_encode_json(s, &b);
+        if (rq->accept.media == MEDIA_YAML)
+            json_to_yaml(rq->a, &b);
+    }
+    struct http_header h[HEADERS_MAX];
+    size_t n = common_headers(rq, media_type(rq->accept.media), h);
+    if (s->retry_after_s)
+        h[n++] = (struct http_header){STR("retry-after"),
+                                      str_from(arena_printf(rq->a, "%d", s->retry_after_s))};
+    rq->code = s->code;
+    http_respond(rq->x, s->code, h, n, buf_str(&b));
+    buf_free(&b);
+}
+
+/* JSON text re-indented, for ?pretty=true. */
+static void prettify(struct buf *b)
+{
+    yyjson_doc *doc = yyjson_read(b->data, b->len, YYJSON_READ_NUMBER_AS_RAW);
+    size_t n;
+    char *text = doc ? yyjson_write(doc, YYJSON_WRITE_PRETTY_TWO_SPACES, &n) : NULL;
+    if (text) {
+        buf_clear(b);
+        buf_append(b, text, n);
+    }
+    free(text);
+    yyjson_doc_free(doc);
+}
+
+/* Finish a JSON answer and send it in the negotiated media. */
+static void respond_json(struct rest *rq, int code, struct buf *b)
+{
+    if (rq->accept.media == MEDIA_YAML) {
+        json_to_yaml(rq->a, b);
+        rest_respond(rq, code, media_type(MEDIA_YAML), buf_str(b));
+        return;
+    }
+    if (rq->pretty)
+        prettify(b);
+    if (b->len && b->data[b->len - 1] != '\n')
+        buf_append_char(b, '\n');
+    rest_respond(rq, code, media_type(MEDIA_JSON), buf_str(b));
+}
+
+void rest_json_or_wire(struct rest *rq, int code, struct buf *b)
+{
+    if (rq->accept.media == MEDIA_PROTOBUF)
+        rest_respond(rq, code, media_type(MEDIA_PROTOBUF), buf_str(b));
+    else
+        respond_json(rq, code, b);
+}
+
+void rest_object(struct rest *rq, int code, const void *object)
+{
+    struct buf b;
+    buf_init(&b);
+    if (rq->accept.media == MEDIA_PROTOBUF) {
+        envelope_encode(object, &b);
+    } else {
+        json_encode(object, JSON_DEFAULT, &b);
+    }
+    rest_json_or_wire(rq, code, &b);
+    buf_free(&b);
+}
+
+#define TEXT_KEPT_MAX (64u << 10)
+
+/* Into `b`, as the request wants it; <0: answered with the error. */
+static int write_stored(struct rest *rq, struct str stored, int64_t revision, struct buf *b)
+{
+    struct error err;
+    int rc;
+    enum media media = rq->accept.media == MEDIA_PROTOBUF ? MEDIA_PROTOBUF : MEDIA_JSON;
+    buf_clear(b);
+    if (rq->accept.transform == TRANSFORM_TABLE) {
+        rc = table_write_object(rq->r, stored, revision, table_options(rq), b, &err);
+    } else {
+        buf_reserve(b, stored.n + stored.n / 2 + 512);
+        rc = stored_answer(rq->r, stored, revision, media,
+                           rq->accept.transform == TRANSFORM_METADATA ? FORM_METADATA : FORM_FULL,
+                           false, b, &err);
+    }
+    if (rc < 0)
+        rest_status(rq, status_internal(rq->a, "%s", err.message));
+    return rc;
+}
+
+void rest_stored(struct rest *rq, int code, struct str stored, int64_t revision)
+{
+    struct buf *b = &rq->worker->text;
+    if (rq->accept.transform == TRANSFORM_METADATA && rq->accept.as_list) {
+        rest_status(rq, status_wrong_form(rq, false));
+        return;
+    }
+    if (write_stored(rq, stored, revision, b) == 0)
+        rest_json_or_wire(rq, code, b);
+    if (b->cap > TEXT_KEPT_MAX)
+        buf_free(b);
+}
+
+void rest_pair(struct rest *rq, const struct kv_pair *pair)
+{
+    struct worker *w = rq->worker;
+    struct buf *b = &w->text;
+    struct str text;
+    bool plain = rq->accept.media == MEDIA_JSON && rq->accept.transform == TRANSFORM_NONE &&
+                 !rq->pretty && !rq->r->custom;
+    if (!plain) {
+        rest_stored(rq, 200, pair->value, pair->mod_rev);
+        return;
+    }
+    if (!answer_cache_get(w->answers, rq->r, pair->key, pair->mod_rev, &text)) {
+        if (write_stored(rq, pair->value, pair->mod_rev, b) < 0)
+            return;
+        buf_append_char(b, '\n');
+        text = buf_str(b);
+        answer_cache_put(w->answers, rq->r, pair->key, pair->mod_rev, text);
+    }
+    rest_respond(rq, 200, media_type(MEDIA_JSON), text);
+    if (b->cap > TEXT_KEPT_MAX)
+        buf_free(b);
+}
+
+void rest_warn(struct rest *rq, const char *text)
+{
+    if (rq->warnings_len == REST_WARNINGS_MAX)
+        return;
+    struct buf b;
+    buf_init(&b);
+    buf_append_cstr(&b, "299 - ");
+    buf_append_char(&b, '"');
+    for (const char *p = text; *p; p++) {
+        if (*p == '"' || *p == '\\')
+            buf_append_char(&b, '\\');
+        buf_append_char(&b, (unsigned char)*p < 0x20 ? ' ' : *p);
+    }
+    buf_append_char(&b, '"');
+    /* A write that is tried again says everything again. */
+    bool said = false;
+    for (size_t i = 0; i < rq->warnings_len && !said; i++)
+        said = str_eqz(buf_str(&b), rq->warnings[i]);
+    if (!said)
+        rq->warnings[rq->warnings_len++] = arena_strndup(rq->a, b.data, b.len);
+    buf_free(&b);
+}
+
+/* ---- bodies ---- */
+
+struct status *rest_field_problems(struct rest *rq, const struct field_problems *problems)
+{
+    if (problems->len == 0 || rq->field_validation == FIELD_VALIDATION_IGNORE)
+        return NULL;
+    if (rq->field_validation == FIELD_VALIDATION_WARN) {
+        for (size_t i = 0; i < problems->len; i++)
+            rest_warn(rq, field_problem_message(rq->a, &problems->items[i]));
+        return NULL;
+    }
+    struct buf b;
+    buf_init(&b);
+    for (size_t i = 0; i < problems->len; i++)
+        buf_printf(&b, "%s%s", i ? ", " : "", field_problem_message(rq->a, &problems->items[i]));
+    struct status *s = status_bad_request(
+        rq->a, "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s",
+        rq->r->kind, rq->r->version, rq->r->kind, buf_cstr(&b));
+    buf_free(&b);
+    return s;
+}
+
+void *rest_decode(struct rest *rq, const struct schema_message *m)
+{
+    enum media media;
+    bool known = negotiate_content_type(http_header_get(rq->x, "content-type"), &media);
+    bool custom = custom_of_message(m) != NULL;
+    if (!known || (custom && media == MEDIA_PROTOBUF)) {
+        rest_status(
+            rq, status_unsupported_media(rq->a, custom ? ACCEPTED_MEDIA_CUSTOM : ACCEPTED_MEDIA));
+        return NULL;
+    }
+    if (rq->x->body.n == 0) {
+        rest_status(rq, status_bad_request(rq->a, "the request has no body"));
+        return NULL;
+    }
+    struct field_problems problems = {0};
+    struct error err = {0};
+    void *object;
+    if (body_decode(rq->a, media, m, rq->x->body, &problems, &object, &err) < 0) {
+        rest_status(rq, status_bad_request(
+                            rq->a, "%s in version \"%s\" cannot be handled as a %s: %s",
+                            message_kind(m), rq->info.version, message_kind(m), err.message));
+        return NULL;
+    }
+    struct status *s = rest_field_problems(rq, &problems);
+    if (s) {
+        rest_status(rq, s);
+        return NULL;
+    }
+    return object;
+}
+
+/* ---- keys and local reads ---- */
+
+struct str rest_key(struct arena *a, const struct resource *r, const char *ns, const char *name)
+{
+    size_t prefix = strlen(r->storage_prefix), n = r->namespaced ? strlen(ns) + 1 : 0;
+    size_t last = strlen(name);
+    char *key = arena_alloc(a, prefix + n + last + 2), *p = key;
+    p = mempcpy(p, r->storage_prefix, prefix);
+    *p++ = '/';
+    if (n) {
+        p = mempcpy(p, ns, n - 1);
+        *p++ = '/';
+    }
+    p = mempcpy(p, name, last + 1);
+    return str_make(key, (size_t)(p - key) - 1);
+}
+
+struct str rest_prefix(struct arena *a, const struct resource *r, const char *ns)
+{
+    return str_from(r->namespaced && *ns ? arena_printf(a, "%s/%s/", r->storage_prefix, ns)
+                                         : arena_printf(a, "%s/", r->storage_prefix));
+}
+
+static int read_pair(struct kv *kv, struct arena *a, struct str key, struct kv_pair *out,
+                     struct error *err)
+{
+    struct kv_range_request rq = {.key = key};
+    struct kv_range_result result;
+    if (kv_range(kv, &rq, a, &result, err) < 0)
+        return err->code < 0 ? err->code : ERR_INTERNAL;
+    if (result.pairs_len == 0)
+        return 0;
+    *out = result.pairs[0];
+    return 1;
+}
+
+int rest_read(struct rest *rq, struct str key, struct kv_pair *out, struct error *err)
+{
+    return read_pair(rq->server->kv, rq->a, key, out, err);
+}
+
+int rest_load(struct apiserver *s, struct arena *a, const struct resource *r, const char *ns,
+              const char *name, void **out, struct error *err)
+{
+    struct kv_pair pair;
+    int rc = read_pair(s->kv, a, rest_key(a, r, ns, name), &pair, err);
+    if (rc <= 0)
+        return rc;
+    rc = stored_decode(a, pair.value, pair.mod_rev, rest_kept_message(r), out, err);
+    return rc < 0 ? rc : 1;
+}
+
+/* ---- reading at the right moment ---- */
+
+struct await {
+    struct list link; /* in the batch */
+    struct rest *rq;
+    rest_ready_fn *ready;
+    int64_t wanted;
+};
+
+static void awaited(void *ctx, int code, int64_t rev)
+{
+    struct await *w = ctx;
+    struct rest *rq = w->rq;
+    if (code == 0) {
+        w->ready(rq);
+        return;
+    }
+    if (code == ERR_TIMEOUT && w->wanted) {
+        rest_status(rq, status_too_large_version(rq->a, w->wanted,
+                                                 rev ? rev : kv_current_revision(rq->server->kv)));
+        return;
+    }
+    struct error err;
+    error_set(&err, code, "no quorum");
+    rest_status(rq, status_from_error(rq->a, &err));
+}
+
+#define FUTURE_REVISION_WAIT_MS 3000
+
+/* The reads of one iteration, on their way through the store. */
+struct batch {
+    struct list waiting;
+};
+
+static void batch_done(void *ctx, int code, int64_t rev)
+{
+    struct batch *b = ctx;
+    while (!list_empty(&b->waiting)) {
+        struct await *w = list_first(&b->waiting, struct await, link);
+        list_remove(&w->link);
+        awaited(w, code, rev);
+    }
+    mem_free(b);
+}
+
+static void batch_send(struct loop_deferred *d)
+{
+    struct worker *w = container_of(d, struct worker, barrier.deferred);
+    struct batch *b = mem_alloc(sizeof *b);
+    list_init(&b->waiting);
+    list_splice_back(&b->waiting, &w->barrier.waiting);
+    kv_read_index(w->server->kv, w->loop, batch_done, b);
+}
+
+void rest_barrier_init(struct worker *w)
+{
+    list_init(&w->barrier.waiting);
+    loop_deferred_init(&w->barrier.deferred, batch_send);
+}
+
+void rest_await(struct rest *rq, const char *rv, rest_ready_fn *ready)
+{
+    struct await *w = arena_new(rq->a, struct await);
+    w->rq = rq;
+    w->ready = ready;
+    struct kv *kv = rq->server->kv;
+    if (!rv || !*rv) {
+        list_push_back(&rq->worker->barrier.waiting, &w->link);
+        loop_defer(rq->worker->loop, &rq->worker->barrier.deferred);
+        return;
+    }
+    if (!str_to_i64(str_from(rv), &w->wanted) || w->wanted < 0) {
+        struct status *s = status_bad_request(
+            rq->a, "resourceVersion: Invalid value: \"%s\": must be a number", rv);
+        rest_status(rq, s);
+        return;
+    }
+    if (w->wanted <= kv_current_revision(kv)) {
+        ready(rq);
+        return;
+    }
+    kv_wait_revision(kv, w->wanted, FUTURE_REVISION_WAIT_MS, rq->x->loop, awaited, w);
+}

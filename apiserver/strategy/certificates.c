@@ -1,0 +1,84 @@
+/*
+ * Certificate signing requests: who asks is recorded, and then nothing of the request changes; approval
+ * writes conditions only; signing writes the certificate, and cannot approve.
+ */
+#include "api/meta.h"
+#include "apiserver/strategy/strategy.h"
+#include "proto/certificates_v1.pb-c.h"
+
+typedef Certificates__V1__CertificateSigningRequest Csr;
+typedef Certificates__V1__CertificateSigningRequestCondition Condition;
+
+static void prepare_create(struct write *w, void *obj)
+{
+    Csr *csr = obj;
+    struct arena *a = w->rq->a;
+    const struct user *u = w->rq->user;
+    csr->spec->username = (char *)u->name;
+    csr->spec->uid = (char *)u->uid;
+    csr->spec->n_groups = csr->spec->n_extra = 0;
+    for (size_t i = 0; i < u->groups_len; i++)
+        api_append(a, csr->spec, groups, (char *)u->groups[i]);
+    for (size_t i = 0; i < u->extra_len; i++) {
+        Certificates__V1__ExtraValueEntry *e = api_new(a, Certificates__V1__ExtraValueEntry);
+        e->key = (char *)u->extra[i].key;
+        for (size_t k = 0; k < u->extra[i].values_len; k++)
+            api_append(a, e->value, items, (char *)u->extra[i].values[k]);
+        api_append(a, csr->spec, extra, e);
+    }
+}
+
+static void prepare_update(struct write *w, void *obj, const void *old)
+{
+    (void)w;
+    object_share_member(obj, old, "spec");
+}
+
+/* ---- conditions ---- */
+
+static const Condition *find(const Csr *csr, const char *type, const char *status)
+{
+    for (size_t i = 0; i < csr->status->n_conditions; i++) {
+        const Condition *c = csr->status->conditions[i];
+        if (strcmp(c->type, type) == 0 && strcmp(c->status, status) == 0)
+            return c;
+    }
+    return NULL;
+}
+
+static void stamp(struct arena *a, Csr *csr, const Csr *old)
+{
+    for (size_t i = 0; i < csr->status->n_conditions; i++) {
+        Condition *c = csr->status->conditions[i];
+        if (!*c->status)
+            c->status = (char *)"True";
+        if (time_is_zero(c->last_update_time))
+            c->last_update_time = time_now(a);
+        if (!time_is_zero(c->last_transition_time))
+            continue;
+        const Condition *was = find(old, c->type, c->status);
+        c->last_transition_time = was && !time_is_zero(was->last_transition_time)
+                                      ? was->last_transition_time
+                                      : time_now(a);
+    }
+}
+
+static void prepare_status(struct write *w, void *obj, const void *old)
+{
+    Csr *csr = obj;
+    const Csr *before = old;
+    csr->metadata->labels = before->metadata->labels;
+    csr->metadata->n_labels = before->metadata->n_labels;
+    if (w->rq->sub && strcmp(w->rq->sub->name, "approval") == 0) {
+        csr->status->has_certificate = before->status->has_certificate;
+        csr->status->certificate = before->status->certificate;
+    }
+    stamp(w->rq->a, csr, before);
+}
+
+const struct strategy strategy_certificate_request = {
+    .message = Certificates__V1__CertificateSigningRequest__SCHEMA,
+    .prepare_create = prepare_create,
+    .prepare_update = prepare_update,
+    .prepare_status = prepare_status,
+};
