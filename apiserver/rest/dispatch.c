@@ -46,7 +46,9 @@ static void dispatch_whole(struct rest *rq)
 
 static void dispatch_virtual(struct rest *rq)
 {
-    if (rq->info.verb != VERB_CREATE)
+    if (rq->r->message == Core__V1__ComponentStatus__SCHEMA)
+        rest_component_status(rq);
+    else if (rq->info.verb != VERB_CREATE)
         rest_status(rq, status_path_not_found(rq->a));
     else if (is_review(rq->r))
         rest_review(rq);

@@ -112,7 +112,8 @@ void rest_proxy_body(struct http_exchange *x, struct str data, bool end);
 void rest_token(struct rest *rq);     /* token.c */
 void rest_scale_get(struct rest *rq); /* scale.c */
 void rest_scale_update(struct rest *rq);
-void rest_review(struct rest *rq); /* review.c */
+void rest_review(struct rest *rq);           /* review.c */
+void rest_component_status(struct rest *rq); /* component_status.c */
 
 /* ---- stored objects ---- */
 

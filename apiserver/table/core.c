@@ -255,6 +255,25 @@ static void print_quota(struct cells *c, const Core__V1__ResourceQuota *q)
     cell_string(c, text_age(c, q->metadata->creation_timestamp));
 }
 
+static void print_component(struct cells *c, const Core__V1__ComponentStatus *s)
+{
+    const char *text = "Unknown", *message = "", *error = "";
+    for (size_t i = 0; i < s->n_conditions; i++) {
+        const Core__V1__ComponentCondition *it = s->conditions[i];
+        if (strcmp(it->type, "Healthy") != 0)
+            continue;
+        text = strcmp(it->status, "True") == 0    ? "Healthy"
+               : strcmp(it->status, "False") == 0 ? "Unhealthy"
+                                                  : "Unknown";
+        message = it->message;
+        error = it->error;
+    }
+    cell_string(c, s->metadata->name);
+    cell_string(c, text);
+    cell_string(c, message);
+    cell_string(c, error);
+}
+
 bool table_print_core(struct cells *c, const void *object)
 {
     switch (schema_of(object)->id) {
@@ -278,6 +297,9 @@ bool table_print_core(struct cells *c, const void *object)
         return true;
     case Core__V1__ResourceQuota__SCHEMA:
         print_quota(c, object);
+        return true;
+    case Core__V1__ComponentStatus__SCHEMA:
+        print_component(c, object);
         return true;
     case Core__V1__Namespace__SCHEMA: {
         const Core__V1__Namespace *n = object;

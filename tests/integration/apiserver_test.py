@@ -705,6 +705,34 @@ def test_tables(c, _):
                     equal(len(row["cells"]), len(a.json["columnDefinitions"]), r["name"])
 
 
+def test_component_statuses(c, _):
+    path = "/api/v1/componentstatuses"
+    leases = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
+
+    def conditions(answer):
+        return {i["metadata"]["name"]: i["conditions"] for i in answer["items"]}
+    answer = c.get(path)
+    equal(answer.code, 200, answer)
+    check("v1 ComponentStatus is deprecated" in answer.headers["Warning"], answer.headers)
+    equal(answer.json["kind"], "ComponentStatusList")
+    seen = conditions(answer.json)
+    equal(sorted(seen), ["controller-manager", "etcd-0", "scheduler"])
+    equal(seen["etcd-0"], [{"type": "Healthy", "status": "True", "message": "ok"}])
+    equal(seen["scheduler"][0]["status"], "False")
+    now = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
+    lease = {"metadata": {"name": "kube-scheduler"},
+             "spec": {"holderIdentity": "me", "leaseDurationSeconds": 3600, "renewTime": now}}
+    created(c.post(leases, lease))
+    equal(c.get(path + "/scheduler").json["conditions"], [{"type": "Healthy", "status": "True", "message": "ok"}])
+    rows = c.get(path + "?fieldSelector=metadata.name%3Dscheduler", accept=TABLE).json["rows"]
+    equal([r["cells"] for r in rows], [["scheduler", "Healthy", "ok", ""]])
+    c.patch(leases + "/kube-scheduler", {"spec": {"renewTime": "2020-01-01T00:00:00.000000Z"}})
+    check("is not renewed" in c.get(path + "/scheduler").json["conditions"][0]["error"])
+    failed(c.get(path + "/dns"), 404, "NotFound", 'componentstatuses "dns" not found')
+    equal(c.get(path + "/scheduler", accept=PROTOBUF).body[:4], b"k8s\0")
+    c.delete(leases + "/kube-scheduler")
+
+
 def test_protobuf_both_ways(c, _):
     created(c.post(CM, config_map("pb", k="v")))
     a = c.get(CM + "/pb", accept=PROTOBUF)
