@@ -75,6 +75,7 @@ static void options_take(struct kv *kv, const struct kv_options *given)
     DEFAULT(o->response_budget, 64 * MIB);
     DEFAULT(o->watch_ring_bytes, 8 * MIB);
     DEFAULT(o->log_keep_entries, 20000);
+    DEFAULT(o->snapshot_log_ms, 10000);
     DEFAULT(o->checkpoint_ms, 1000);
     DEFAULT(o->checkpoint_bytes, 64 * MIB);
     DEFAULT(o->watch_progress_ms, 600000);

@@ -80,6 +80,7 @@ struct kv_options {
     size_t response_budget;      /* bytes handed out by kv_budget_* over all requests [64 MiB] */
     size_t watch_ring_bytes;     /* recent events kept in memory [8 MiB] */
     uint64_t log_keep_entries;   /* applied entries kept for followers that lag [20000] */
+    uint32_t snapshot_log_ms;    /* and after a snapshot to one, what came since it began [10000] */
     uint32_t checkpoint_ms;      /* [1000]; up to five times that while little is written */
     uint64_t checkpoint_bytes;   /* journal bytes that force a checkpoint [64 MiB] */
     uint32_t lease_checkpoint_s; /* between two checkpoints of a long lease [300] */

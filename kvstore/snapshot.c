@@ -16,8 +16,6 @@
 #define RECORD_HEAD 9 /* type, length, crc */
 #define RECORD_MAX (64u << 20)
 #define STAGE_TXN_BYTES (4u << 20) /* received bytes per transaction */
-/* What came since a snapshot is kept for so long after its end, for who took it. */
-#define SNAPSHOT_CATCH_UP_NS (10 * NS_PER_S)
 
 enum record_type { REC_HEAD = 1, REC_META, REC_LEASE, REC_VERSION, REC_END, REC_AUTH };
 
@@ -157,7 +155,7 @@ static int reader_begin(struct raft_snapshot_reader *r, struct raft_snapshot_met
 static bool is_log_kept(struct kv *kv)
 {
     return atomic_load(&kv->snapshots_out) ||
-           host_mono_ns(kv->host) < atomic_load(&kv->snapshot_ended_ns);
+           host_mono_ns(kv->host) < atomic_load(&kv->snapshot_log_until_ns);
 }
 
 static void keep_log(struct kv *kv, uint64_t index)
@@ -169,7 +167,8 @@ static void keep_log(struct kv *kv, uint64_t index)
 
 static void let_log_go(struct kv *kv)
 {
-    atomic_store(&kv->snapshot_ended_ns, host_mono_ns(kv->host) + SNAPSHOT_CATCH_UP_NS);
+    atomic_store(&kv->snapshot_log_until_ns,
+                 host_mono_ns(kv->host) + kv->o.snapshot_log_ms * NS_PER_MS);
     atomic_fetch_sub(&kv->snapshots_out, 1);
 }
 

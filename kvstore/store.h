@@ -88,7 +88,7 @@ struct kv {
     /* Snapshots on their way to followers: what came since is kept for them (snapshot.c). */
     _Atomic uint32_t snapshots_out;
     _Atomic uint64_t snapshot_index; /* of the oldest */
-    _Atomic uint64_t snapshot_ended_ns;
+    _Atomic uint64_t snapshot_log_until_ns;
     uint64_t bulk_index;  /* the large delete that bulk_from belongs to; 0: none */
     struct buf bulk_from; /* where it goes on: what comes before is deleted */
 

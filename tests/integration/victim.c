@@ -52,6 +52,7 @@ static struct kv *open_member(const char *dir, const int ports[3], int i,
                            .journal_segment_bytes = SEGMENT_BYTES,
                            .checkpoint_ms = 20,
                            .log_keep_entries = 150,
+                           .snapshot_log_ms = 100, /* the next one soon lags, too */
                            .request_timeout_ms = 60000,
                            .heartbeat_ms = 50,
                            .election_ms = 500,
