@@ -630,7 +630,8 @@ static void removal_step(struct kv *kv, uint64_t now_ns)
     uint64_t stay = MAX(REMOVED_STAY_NS, 2 * (uint64_t)kv->o.election_ms * NS_PER_MS);
     if (!vote_is_dispensable(m, kv->member_id))
         stay = REMOVED_STAY_MAX_NS;
-    bool tell = m->self_removed && !m->removal_told && now_ns - m->self_removed_ns >= stay;
+    /* It may have been removed after now_ns was read. */
+    bool tell = m->self_removed && !m->removal_told && now_ns >= m->self_removed_ns + stay;
     m->removal_told |= tell;
     pthread_mutex_unlock(&m->lock);
     if (tell && kv->o.on_removed)

@@ -26,12 +26,12 @@ bool seat_votes(const struct member *m)
 
 /* ---- leaving ---- */
 
-/* An operator looks at the lists of all before giving the address away (docs/operations.md). */
+/* An operator looks at the lists of all who will ever answer before giving the address away (docs/operations.md). */
 static bool all_know(const struct member *m)
 {
     for (uint32_t i = 0; i < W.members_len; i++) {
         const struct member *k = &W.members[i];
-        if (k != m && seat_in(k) && k->applied_seen < O.config_index)
+        if (k != m && seat_in(k) && !k->retired && k->applied_seen < O.config_index)
             return false;
     }
     return true;
