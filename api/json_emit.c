@@ -106,12 +106,15 @@ static size_t emit_escaped(struct buf *out, struct str s)
 
 void emit_string(struct buf *out, struct str s)
 {
+    if (!s.n) { /* it may have no bytes to point to */
+        put_literal(out, "\"\"");
+        return;
+    }
     size_t n = plain_length(s);
     if (n == s.n && has_room(out, n + 2)) { /* as nearly every string */
         char *p = out->data + out->len;
         *p++ = '"';
-        if (n)
-            memcpy(p, s.p, n);
+        memcpy(p, s.p, n);
         p[n] = '"';
         out->len += n + 2;
         return;

@@ -180,7 +180,7 @@ static void the_log_behind_it_stays(void **state)
     while (value < 900)
         put(kv, 1, value++); /* the first one's follower is still catching up */
     assert_true(base_index(kv) <= meta.index);
-    atomic_store(&kv->snapshot_ended_ns, 0); /* as if long ago */
+    atomic_store(&kv->snapshot_log_until_ns, 0); /* as if long ago */
     while (value < 1000)
         put(kv, 1, value++);
     assert_true(base_index(kv) > later.index);
