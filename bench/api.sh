@@ -2,74 +2,45 @@
 # API server: create, get and list over TLS, one member, everything on this machine: with wrk over HTTP/1.1 (a request
 # at a time on each connection) and with h2load over HTTP/2 (64 at a time on each of 16 connections).
 #
-#   bench/api.sh [BINARY] [SECONDS] [KUBE_APISERVER]     default: build/release/bin/c8s-apiserver, 5 s a load
+#   bench/api.sh [BINARY] [SECONDS]     default: build/release/bin/c8s-apiserver, 5 s a load
 #
-# With KUBE_APISERVER (tests/integration/get-kube-apiserver.sh builds one) that server with Debian's etcd takes the same
-# loads in the same run, before; its CPU is that of both. For each load: requests a second, server CPU per request,
-# latency; at the end the memory. The last line is the figure: creates/s, gets/s, lists of 500/s, and over HTTP/2
-# creates/s, gets/s.
+# For each load: requests a second, server CPU per request, latency; at the end the member's memory.
+# The last line is the figure: creates/s, gets/s, lists of 500/s, and over HTTP/2 creates/s, gets/s.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 bin=${1:-$root/build/release/bin/c8s-apiserver}
 seconds=${2:-5}
-peer=${3:-}
 dir=$(mktemp -d)
 port=$((20000 + RANDOM % 12000)) # below those that the kernel gives to clients
-url=https://127.0.0.1:$port
 export TOKEN=bench-token BENCH_PATH=/
-pids=()
-stop() {
-    local p
-    for p in "${pids[@]}"; do kill "$p" 2>/dev/null || true; done
-    for p in "${pids[@]}"; do wait "$p" 2>/dev/null || true; done
-    pids=()
-}
 cleanup() {
-    stop
+    if [ -n "${pid:-}" ]; then
+        kill "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    fi
     rm -rf "$dir"
 }
 trap cleanup EXIT
 
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$dir/key" -out "$dir/crt" -days 2 \
     -subj /CN=bench -addext subjectAltName=IP:127.0.0.1 2>/dev/null
-openssl genrsa -out "$dir/sa.key" 2048 2>/dev/null
 echo "$TOKEN,bench,1,system:masters" >"$dir/tokens"
 # So many requests in flight that the load measures the server, not its refusals.
-common=(--max-requests-inflight=2000 --max-mutating-requests-inflight=2000 --bind-address=127.0.0.1 --secure-port=$port
-    --tls-cert-file="$dir/crt" --tls-private-key-file="$dir/key" --token-auth-file="$dir/tokens")
-start_c8s() {
-    "$bin" --name=m1 --data-dir="$dir/store" --listen-client-urls=http://127.0.0.1:$((port + 1)) \
-        --advertise-client-urls=http://127.0.0.1:$((port + 1)) "${common[@]}" >"$dir/c8s.log" 2>&1 &
-    pids=($!)
-}
-start_peer() {
-    etcd --data-dir "$dir/etcd" --listen-client-urls http://127.0.0.1:$((port + 2)) --advertise-client-urls \
-        http://127.0.0.1:$((port + 2)) --listen-peer-urls http://127.0.0.1:$((port + 3)) >"$dir/etcd.log" 2>&1 &
-    local etcd=$!
-    "$peer" --etcd-servers http://127.0.0.1:$((port + 2)) --cert-dir "$dir" --service-cluster-ip-range 10.0.0.0/16 \
-        --service-account-issuer https://bench --service-account-key-file "$dir/sa.key" \
-        --service-account-signing-key-file "$dir/sa.key" --authorization-mode RBAC --disable-admission-plugins ServiceAccount \
-        --enable-priority-and-fairness=false --http2-max-streams-per-connection=1000 "${common[@]}" >"$dir/peer.log" 2>&1 &
-    pids=($! $etcd)
-}
-
+"$bin" --name=m1 --max-requests-inflight=2000 --max-mutating-requests-inflight=2000 --data-dir="$dir/store" --bind-address=127.0.0.1 --secure-port=$port --tls-cert-file="$dir/crt" \
+    --tls-private-key-file="$dir/key" --token-auth-file="$dir/tokens" --listen-client-urls=http://127.0.0.1:$((port + 1)) \
+    --advertise-client-urls=http://127.0.0.1:$((port + 1)) >"$dir/log" 2>&1 &
+pid=$!
+url=https://127.0.0.1:$port
 api() { curl -sk -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' "$@"; }
-memory() { # of all processes: its own, and with mapped files
-    local p
-    for p in "${pids[@]}"; do cat "/proc/$p/status"; done |
-        awk '/RssAnon/{a += $2} /VmRSS/{r += $2} END {printf "%d kB of its own, %d kB resident", a, r}'
-}
-prepare() {
-    local started
-    started=$(date +%s%N)
-    for _ in $(seq 3000); do
-        [ "$(api $url/readyz 2>/dev/null)" = ok ] && break
-        sleep 0.01
-    done
-    echo "ready after $((($(date +%s%N) - started) / 1000000)) ms, $(memory)"
-    api $url/api/v1/namespaces -d '{"metadata":{"name":"bench"}}' >/dev/null
-    api $url/api/v1/namespaces -d '{"metadata":{"name":"list"}}' >/dev/null
-    python3 - "$url" "$TOKEN" <<'PY'
+started=$(date +%s%N)
+for _ in $(seq 500); do
+    [ "$(api $url/readyz 2>/dev/null)" = ok ] && break
+    sleep 0.01
+done
+echo "ready after $((($(date +%s%N) - started) / 1000000)) ms, memory $(awk '/RssAnon/{print $2}' /proc/$pid/status) kB anonymous"
+api $url/api/v1/namespaces -d '{"metadata":{"name":"bench"}}' >/dev/null
+api $url/api/v1/namespaces -d '{"metadata":{"name":"list"}}' >/dev/null
+python3 - "$url" "$TOKEN" <<'PY'
 import http.client, json, ssl, sys
 url, token = sys.argv[1:]
 c = http.client.HTTPSConnection(url[8:], context=ssl._create_unverified_context())
@@ -80,12 +51,8 @@ for i in range(500):
     r = c.getresponse(); r.read()
     assert r.status == 201, r.status
 PY
-}
 
-cpu_us() {
-    local p
-    for p in "${pids[@]}"; do cat "/proc/$p/stat"; done | awk '{us += ($14 + $15) * 10000} END {print us}'
-}
+cpu_us() { awk '{print ($14 + $15) * 10000}' /proc/$pid/stat; }
 load() { # NAME SCRIPT CONNECTIONS
     local before after out requests
     before=$(cpu_us)
@@ -104,31 +71,18 @@ load2() { # NAME PATH [BODY_FILE]
     rate=$((requests / seconds))
     echo "$1, HTTP/2: $rate/s, $(((after - before) / (requests + 1))) us server CPU each, $(grep '^status codes' <<<"$out")"
 }
-loads() { # NAME: the figure under that name
-    local creates gets lists creates2 rate
-    load "create 1 KB, 64 connections" api_create.lua 64
-    creates=$rate
-    BENCH_PATH=/api/v1/namespaces/list/configmaps/l7 load "get, 64 connections" api_read.lua 64
-    gets=$rate
-    BENCH_PATH=/api/v1/namespaces/list/configmaps load "list of 500, JSON" api_read.lua 16
-    lists=$rate
-    BENCH_ACCEPT=application/vnd.kubernetes.protobuf BENCH_PATH=/api/v1/namespaces/list/configmaps load "list of 500, protobuf" api_read.lua 16
-    printf '{"metadata":{"generateName":"h"},"data":{"x":"%0900d"}}' 0 >"$dir/body"
-    load2 "create 1 KB, 16 x 64 streams" /api/v1/namespaces/bench/configmaps "$dir/body"
-    creates2=$rate
-    load2 "get, 16 x 64 streams" /api/v1/namespaces/list/configmaps/l7
-    echo "memory after load: $(memory)"
-    echo "$1: creates/s $creates gets/s $gets lists/s $lists; HTTP/2: creates/s $creates2 gets/s $rate"
-}
 cd "$root/bench"
-if [ -n "$peer" ]; then
-    echo "== $("$peer" --version) and $(etcd --version | head -1)"
-    start_peer
-    prepare
-    loads peer
-    stop
-fi
-echo "== c8s"
-start_c8s
-prepare
-loads api
+load "create 1 KB, 64 connections" api_create.lua 64
+creates=$rate
+BENCH_PATH=/api/v1/namespaces/list/configmaps/l7 load "get, 64 connections" api_read.lua 64
+gets=$rate
+BENCH_PATH=/api/v1/namespaces/list/configmaps load "list of 500, JSON" api_read.lua 16
+lists=$rate
+BENCH_ACCEPT=application/vnd.kubernetes.protobuf BENCH_PATH=/api/v1/namespaces/list/configmaps load "list of 500, protobuf" api_read.lua 16
+printf '{"metadata":{"generateName":"h"},"data":{"x":"%0900d"}}' 0 >"$dir/body"
+load2 "create 1 KB, 16 x 64 streams" /api/v1/namespaces/bench/configmaps "$dir/body"
+creates2=$rate
+load2 "get, 16 x 64 streams" /api/v1/namespaces/list/configmaps/l7
+gets2=$rate
+echo "memory after load: $(awk '/RssAnon|VmRSS/{printf "%s %s kB  ", $1, $2}' /proc/$pid/status)"
+echo "api: creates/s $creates gets/s $gets lists/s $lists; HTTP/2: creates/s $creates2 gets/s $gets2"
