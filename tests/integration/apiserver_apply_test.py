@@ -9,10 +9,8 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
-import traceback
 
-from apiserver_lib import Server
+from apiserver_lib import Server, run_tests
 
 CM = "/api/v1/namespaces/default/configmaps"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
@@ -404,34 +402,18 @@ def fetched():
 
 def main():
     binary, kubectls = sys.argv[1], sys.argv[2:] or fetched()[-1 if os.environ.get("C8S_THROUGH") else None:]
-    tests = [(n, f) for n, f in sorted(globals().items()) if n.startswith("test_")]
     server = Server(binary)
-    bad = 0
-    try:
-        server.start()
-        with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as directory:
+        def by_kubectl():
+            tests = []
             for i, path in enumerate(kubectls):
                 home = os.path.join(directory, str(i))
                 os.mkdir(home)
                 k = Kubectl(server, path, home)
                 for part in (kubectl_server_side, kubectl_client_side, kubectl_everyday):
                     tests.append(("%s %s" % (part.__name__, path), lambda c, s, k=k, part=part: part(k)))
-            for name, run in tests:
-                started = time.monotonic()
-                try:
-                    run(server.client(), server)
-                    print("ok   %-45s %.2f s" % (name, time.monotonic() - started), flush=True)
-                except Exception:
-                    bad += 1
-                    print("FAIL %s" % name, flush=True)
-                    traceback.print_exc(limit=4)
-        if server.stop() != 0:
-            bad += 1
-            print("FAIL the server's exit code\n" + server.log_tail())
-    finally:
-        server.remove()
-    print("%d passed, %d failed" % (len(tests) - bad, bad))
-    return 1 if bad else 0
+            return tests
+        return run_tests(server, globals(), [], by_kubectl)
 
 
 if __name__ == "__main__":

@@ -358,7 +358,7 @@ def settle(server):
 
 def run_tests(server, names, wanted, before=None):
     """Start the server, run every test_… of `names` (a module's globals) whose name contains one of `wanted`, stop it. `before` is called
-    once the server is ready.
+    once the server is ready; the tests that it returns, if any, pairs of name and function, are run after the others.
 
     Tests take a client and the server. The exit code: 0 when all passed and the server ended well."""
     tests = sorted((n, f) for n, f in names.items() if n.startswith("test_"))
@@ -367,7 +367,7 @@ def run_tests(server, names, wanted, before=None):
     try:
         server.start()
         if before:
-            before()
+            tests += before() or []
         for name, run in tests:
             settle(server)
             started = time.monotonic()

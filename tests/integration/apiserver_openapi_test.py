@@ -15,9 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 
-from apiserver_lib import Server
+from apiserver_lib import Server, run_tests
 
 PB_OLD = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 PB = "application/com.github.proto-openapi.spec.v2.v1+protobuf"
@@ -402,32 +401,16 @@ def fetched():
 
 def main():
     binary, kubectls = sys.argv[1], sys.argv[2:] or fetched()[-1 if os.environ.get("C8S_THROUGH") else None:]
-    tests = [(n, f) for n, f in sorted(globals().items()) if n.startswith("test_")]
     server = Server(binary)
-    bad = 0
-    try:
-        server.start()
-        with tempfile.TemporaryDirectory() as directory:
-            for path in kubectls:
-                os.mkdir(os.path.join(directory, str(len(tests))))
-                home = os.path.join(directory, str(len(tests)))
+    with tempfile.TemporaryDirectory() as directory:
+        def by_kubectl():
+            tests = []
+            for i, path in enumerate(kubectls):
+                home = os.path.join(directory, str(i))
+                os.mkdir(home)
                 tests.append((path, lambda c, s, path=path, home=home: kubectl_tests(s, path, home)))
-            for name, run in tests:
-                started = time.monotonic()
-                try:
-                    run(server.client(), server)
-                    print("ok   %-45s %.2f s" % (name, time.monotonic() - started), flush=True)
-                except Exception:
-                    bad += 1
-                    print("FAIL %s" % name, flush=True)
-                    traceback.print_exc(limit=4)
-        if server.stop() != 0:
-            bad += 1
-            print("FAIL the server's exit code\n" + server.log_tail())
-    finally:
-        server.remove()
-    print("%d passed, %d failed" % (len(tests) - bad, bad))
-    return 1 if bad else 0
+            return tests
+        return run_tests(server, globals(), [], by_kubectl)
 
 
 if __name__ == "__main__":
