@@ -302,6 +302,7 @@ int kv_try(struct kv_cli *c, struct grpc_channel *channel, const char *path, con
            const ProtobufCMessageDescriptor *response, void *out, const char **text)
 {
     uint64_t until = clock_mono_ns() + (uint64_t)c->command_timeout_ms * NS_PER_MS;
+    const char *unreachable = NULL; /* why no server was reached the last time */
     for (;;) {
         struct error err = {0};
         int status = 0;
@@ -312,14 +313,20 @@ int kv_try(struct kv_cli *c, struct grpc_channel *channel, const char *path, con
             return 0;
         const char *message = server_message(&err, status);
         bool unsent = is_unsent(message);
-        if (status != GRPC_UNAVAILABLE || !(unsent || is_repeatable(path))) {
-            *text = kv_status_text(&c->arena, status, message);
-            return status;
+        bool again = status == GRPC_UNAVAILABLE && (unsent || is_repeatable(path));
+        bool late = unreachable && status == GRPC_DEADLINE_EXCEEDED;
+        if (again) {
+            unreachable = arena_strdup(&c->arena, message);
+            late = clock_mono_ns() + RETRY_MS * NS_PER_MS >= until;
         }
-        if (clock_mono_ns() + RETRY_MS * NS_PER_MS >= until) {
-            fprintf(stderr, "c8s kv: %s\n", message);
+        if (late) { /* the last try may have had no time to fail: then the one before it tells */
+            fprintf(stderr, "c8s kv: %s\n", unreachable);
             *text = "context deadline exceeded";
             return GRPC_DEADLINE_EXCEEDED;
+        }
+        if (!again) {
+            *text = kv_status_text(&c->arena, status, message);
+            return status;
         }
         usleep(RETRY_MS * 1000);
     }

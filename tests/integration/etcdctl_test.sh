@@ -125,6 +125,24 @@ run_all() { # endpoint
     check "its count under a limit" '"More" : true"Count" : 200' "$(e get --prefix many/ --limit=2 -w fields | grep -E 'More|Count' | tr -d '\n')"
 }
 
+# A server that hangs up once and then says nothing: the last try has only its deadline to tell of.
+says_why_it_was_late() {
+    local server
+    python3 - >"$dir/silent" <<'PY' &
+import socket
+s = socket.create_server(("127.0.0.1", 0))
+print(s.getsockname()[1], flush=True)
+s.accept()[0].close()
+held = [s.accept() for _ in range(9)]
+PY
+    server=$!
+    until_ok grep -q . "$dir/silent"
+    "$bin/c8s" kv get --endpoints "127.0.0.1:$(cat "$dir/silent")" --command-timeout 3s k 2>"$dir/err"
+    check "late after a lost connection" 1 $?
+    check "  says why" 2 "$(grep -cE '^(c8s kv: .*(closed|reset)|Error: context deadline exceeded)' "$dir/err")"
+    kill $server; wait $server 2>/dev/null
+}
+
 normalize() { sed -E 's/"(revision|raft_term)":[0-9]+/"\1":N/g'; }
 # Some of `c8s kv` through this cluster; kv_cli_test.py holds all of it against etcdctl.
 try_kv() {
@@ -138,6 +156,7 @@ try_kv() {
     check "get --count-only -w fields" '"Count" : 2' "$("$bin/c8s" kv get --endpoints "$ep" --prefix "" --count-only -w fields | grep Count)"
     check "no argument" 128 "$("$bin/c8s" kv get --endpoints "$ep" 2>/dev/null; echo $?)"
     check "nobody listens" 1 "$("$bin/c8s" kv get --endpoints 127.0.0.1:1 --command-timeout 300ms k 2>/dev/null; echo $?)"
+    says_why_it_was_late
     local watched
     "$bin/c8s" kv watch --endpoints "$ep" --prefix seen/ >"$dir/watch" & watched=$!
     until_ok bash -c "etcdctl --endpoints $ep put seen/1 x; grep -q seen/1 $dir/watch"
