@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""What the tests that deploy/test.sh has run came to: a second try for some, what failed and why, and the counts in the last line.
+
+    test_results.py ROOT RESULTS
+
+ROOT is the source tree. RESULTS holds what each run of CTest left: N-PRESET-LABEL.xml; `did-not-run` names runs that left nothing;
+`failed` is there when any of them failed. The exit code is 0 when all passed.
+
+Tests that live in real time beside real processes may fail on a machine that stands still for seconds. Such a test is run once more,
+alone, and counts as passed when it passes then; it is named all the same. Everything else must pass at once, and what no slow machine
+brings about (a sanitizer's report, a history that no sound store has) fails for good.
+"""
+import glob
+import os
+import re
+import signal
+import subprocess
+import sys
+import xml.etree.ElementTree as xml
+
+IN_REAL_TIME = ("integration", "waiting", "e2e", "partition")
+SECOND_TRIES = 4  # when more fail, it is not the machine
+TOLD_MAX = 10     # tests whose output is shown at the end
+FINDING = re.compile(r"Sanitizer|runtime error:|Assertion .* failed|NOT LINEARIZABLE|is lost|differs at revision|"
+                     r"VIOLATED(?!.*\n +\S+ does not answer)")
+TELLING = re.compile(r"FAIL|not ok|\berror\b|Error|Assertion|ERROR: |Timeout|assert", re.ASCII)
+
+
+class Case:
+    def __init__(self, element, preset, label):
+        self.name, self.preset, self.label = element.get("name"), preset, label
+        self.status = element.get("status")
+        failure = element.find("failure")
+        self.why = failure.get("message") if failure is not None else ""
+        self.output = element.findtext("system-out") or ""
+
+    def failed(self):
+        return self.status not in ("run", "notrun", "disabled")
+
+    def may_try_again(self):
+        return self.label in IN_REAL_TIME and not FINDING.search(self.output)
+
+    def __str__(self):
+        return f"{self.name} ({self.preset})"
+
+    def tell(self):
+        """The end of its output, and before that the lines that look like the cause."""
+        lines = self.output.splitlines()
+        telling = [line for line in lines[:-20] if TELLING.search(line)]
+        print(f"---- {self}: {self.why}")
+        for line in [*telling[-40:], *(["…"] if telling else []), *lines[-20:]]:
+            print("    " + line[:400])
+
+
+def read(path):
+    preset, label = os.path.basename(path)[:-len(".xml")].split("-")[1:3]
+    return [Case(e, preset, label) for e in xml.parse(path).getroot().iter("testcase")]
+
+
+def try_again(case, root, results):
+    path = os.path.join(results, f"again-{case.preset}-{case.label}.xml")
+    print(f"== {case.name} ({case.preset}) a second time, alone", flush=True)
+    subprocess.run(["ctest", "--test-dir", os.path.join(root, "build", case.preset), "-R", f"^{case.name}$", "--output-on-failure",
+                    "--test-output-truncation", "head", "--output-junit", path], check=False)
+    try:
+        return not any(c.failed() for c in read(path))
+    except (OSError, xml.ParseError):
+        return False
+
+
+def left_running(root):
+    """Ends what runs from our build directories: a test left it behind. How many those were."""
+    left = 0
+    for exe in glob.glob("/proc/[0-9]*/exe"):
+        try:
+            target = os.readlink(exe)
+            if not target.startswith(os.path.join(root, "build") + "/"):
+                continue
+            pid = int(exe.split("/")[2])
+            with open(f"/proc/{pid}/cmdline", "rb") as f:
+                print(f"left running by a test: {pid} {f.read().replace(bytes(1), b' ').decode(errors='replace')[:120]}")
+            os.kill(pid, signal.SIGKILL)
+            left += 1
+        except OSError:  # it has just ended
+            pass
+    return left
+
+
+def main():
+    root, results = os.path.realpath(sys.argv[1]), sys.argv[2]
+    cases = [c for path in sorted(glob.glob(os.path.join(results, "*.xml"))) for c in read(path)]
+    failed = [c for c in cases if c.failed()]
+    lost = []
+    if os.path.exists(os.path.join(results, "did-not-run")):
+        with open(os.path.join(results, "did-not-run"), encoding="utf-8") as f:
+            lost = f.read().splitlines()
+    unexplained = os.path.exists(os.path.join(results, "failed")) and not failed and not lost
+    left = left_running(root)
+    second = []
+    if failed and len(failed) <= SECOND_TRIES and not lost and all(c.may_try_again() for c in failed):
+        left = 0  # what ran on belonged to those that failed
+        second = [c for c in failed if try_again(c, root, results)]
+        left = left_running(root)
+    failed = [c for c in failed if c not in second]
+
+    for c in (failed + second)[:TOLD_MAX]:
+        c.tell()
+    for c in cases:
+        if c.status in ("notrun", "disabled"):
+            print("skipped:", c)
+    for c in second:
+        print("second try:", c)
+    for c in failed:
+        print("FAILED:", c)
+    for run in lost:
+        print("FAILED: no result of", run)
+    if unexplained:
+        print("FAILED: CTest says so of a run without a test that failed")
+    bad = len(failed) + len(lost) + left + unexplained
+    passed = sum(c.status == "run" for c in cases) + len(second)
+    print(f"{passed} passed, {bad} failed")
+    return 1 if bad or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
