@@ -230,8 +230,8 @@ int logdb_stage_install(struct logdb_stage *s, const struct raft_hard_state *har
         mem_free(old_dir);
         return logdb_fail(db, rc);
     }
-    pthread_rwlock_wrlock(&db->env_lock);
     pthread_mutex_lock(&db->write_lock);
+    pthread_rwlock_wrlock(&db->env_lock);
     logdb_pool_drain(db);
     logdb_env_close(&db->env);
     db->env = s->env;
@@ -245,8 +245,8 @@ int logdb_stage_install(struct logdb_stage *s, const struct raft_hard_state *har
     pthread_mutex_lock(&db->flushed_lock);
     db->flushed.len = db->flushed_head = 0;
     pthread_mutex_unlock(&db->flushed_lock);
-    pthread_mutex_unlock(&db->write_lock);
     pthread_rwlock_unlock(&db->env_lock);
+    pthread_mutex_unlock(&db->write_lock);
     pthread_mutex_unlock(&db->checkpoint_lock);
     log_info("store", "snapshot installed index=%" PRIu64 " term=%" PRIu64, s->state.base_index,
              s->state.base_term);

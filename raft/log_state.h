@@ -83,7 +83,9 @@ struct logdb {
     uint64_t checkpoint_bytes;       /* journal_bytes when the last checkpoint began */
     atomic_ullong checkpoints;
 
-    pthread_rwlock_t env_lock; /* read: while a read transaction is out; write: swapping `env` */
+    /* Read: while a read transaction is out; write: swapping `env`, with write_lock held too. Taken after
+     * write_lock: whoever has a read transaction out must not ask for write_lock. */
+    pthread_rwlock_t env_lock;
     struct logdb_env env;
     atomic_ullong
         numbers; /* the last n that a directory db-<n> was given; each only once between two starts */
