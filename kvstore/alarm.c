@@ -7,6 +7,7 @@
 #include "kvstore/store.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/varint.h"
 #include <assert.h>
 #include <inttypes.h>
 
@@ -56,23 +57,17 @@ int alarms_load(struct kv *kv, struct MDB_txn *txn, struct error *err)
     int rc = logdb_get_meta(kv->db, txn, "alarms", &in);
     pthread_mutex_lock(&s->lock);
     vec_clear(&s->items);
-    size_t at = 1;
-    if (rc == 0 && in.n > 0 && in.p[0] == ALARMS_VERSION) {
-        while (at < in.n && s->items.len < KV_ALARMS_MAX) {
-            struct kv_alarm alarm = {0};
-            unsigned shift = 0, byte = 0x80;
-            for (; at < in.n && (byte & 0x80) && shift < 64; shift += 7) {
-                byte = (unsigned char)in.p[at++];
-                alarm.member |= (uint64_t)(byte & 0x7f) << shift;
-            }
-            if ((byte & 0x80) || at == in.n || !in.p[at] || in.p[at] > KV_ALARM_TYPE_MAX)
-                break;
-            alarm.type = (enum kv_alarm_type)in.p[at++];
-            vec_push(&s->items, alarm);
+    if (rc == 0) {
+        struct varint_reader r = {.left = in};
+        r.failed = varint_read_byte(&r, UINT8_MAX) != ALARMS_VERSION;
+        while (r.left.n && !r.failed) {
+            struct kv_alarm alarm = {.member = varint_read(&r)};
+            alarm.type = varint_read_byte(&r, KV_ALARM_TYPE_MAX);
+            r.failed |= alarm.type == KV_ALARM_NONE || s->items.len == KV_ALARMS_MAX;
+            if (!r.failed)
+                vec_push(&s->items, alarm);
         }
-        rc = at == in.n ? 0 : ERR_CORRUPT;
-    } else if (rc == 0) {
-        rc = ERR_CORRUPT;
+        rc = r.failed ? ERR_CORRUPT : 0;
     }
     count_types(s);
     pthread_mutex_unlock(&s->lock);

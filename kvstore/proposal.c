@@ -2,6 +2,7 @@
  * Proposal formats: encoding, decoding (kvstore/proposal.h). Checking requests is in txn_check.c.
  */
 #include "kvstore/proposal.h"
+#include "base/varint.h"
 #include <assert.h>
 
 #define PROPOSAL_VERSION 1
@@ -28,28 +29,22 @@ static void put_byte(struct buf *b, unsigned v)
     buf_append_char(b, (char)v);
 }
 
-static void put_str(struct buf *b, struct str s)
-{
-    buf_append_varint(b, s.n);
-    buf_append_str(b, s);
-}
-
 static void put_compare(struct buf *b, const struct kv_compare *c)
 {
     put_byte(b, c->target);
     put_byte(b, c->result);
-    put_str(b, c->key);
-    put_str(b, c->end);
+    buf_append_varint_bytes(b, c->key);
+    buf_append_varint_bytes(b, c->end);
     if (c->target == KV_COMPARE_VALUE)
-        put_str(b, c->value);
+        buf_append_varint_bytes(b, c->value);
     else
         put_int(b, c->number);
 }
 
 static void put_range(struct buf *b, const struct kv_range_request *r)
 {
-    put_str(b, r->key);
-    put_str(b, r->end);
+    buf_append_varint_bytes(b, r->key);
+    buf_append_varint_bytes(b, r->end);
     put_int(b, r->rev);
     put_int(b, r->limit);
     put_byte(b, r->sort_target);
@@ -75,16 +70,16 @@ static void put_ops(struct buf *b, const struct kv_op *ops, size_t n)
             put_range(b, &op->range);
             break;
         case KV_OP_PUT:
-            put_str(b, op->put.key);
-            put_str(b, op->put.value);
+            buf_append_varint_bytes(b, op->put.key);
+            buf_append_varint_bytes(b, op->put.value);
             put_int(b, op->put.lease);
             put_byte(b, (op->put.prev_kv ? PUT_PREV : 0u) |
                             (op->put.ignore_value ? PUT_IGNORE_VALUE : 0u) |
                             (op->put.ignore_lease ? PUT_IGNORE_LEASE : 0u));
             break;
         case KV_OP_DELETE:
-            put_str(b, op->del.key);
-            put_str(b, op->del.end);
+            buf_append_varint_bytes(b, op->del.key);
+            buf_append_varint_bytes(b, op->del.end);
             put_byte(b, op->del.prev_kv ? DELETE_PREV : 0u);
             break;
         case KV_OP_TXN:
@@ -106,13 +101,13 @@ static void put_txn(struct buf *b, const struct kv_txn_request *t)
 static void put_auth(struct buf *b, const struct kv_auth_change *c)
 {
     put_byte(b, c->op);
-    put_str(b, c->name);
-    put_str(b, c->role);
-    put_str(b, c->secret);
+    buf_append_varint_bytes(b, c->name);
+    buf_append_varint_bytes(b, c->role);
+    buf_append_varint_bytes(b, c->secret);
     put_byte(b, c->no_password);
     put_byte(b, c->perm.type);
-    put_str(b, c->perm.key);
-    put_str(b, c->perm.end);
+    buf_append_varint_bytes(b, c->perm.key);
+    buf_append_varint_bytes(b, c->perm.end);
 }
 
 void proposal_encode(const struct proposal *p, struct buf *out)
@@ -121,7 +116,7 @@ void proposal_encode(const struct proposal *p, struct buf *out)
     bool named = p->client && (p->who.user.n || p->who.rev);
     put_byte(out, p->kind | (named ? PROPOSAL_USER : p->client ? PROPOSAL_NOBODY : 0));
     if (named) {
-        put_str(out, p->who.user);
+        buf_append_varint_bytes(out, p->who.user);
         put_int(out, (int64_t)p->who.rev);
     }
     switch (p->kind) {
@@ -141,17 +136,17 @@ void proposal_encode(const struct proposal *p, struct buf *out)
         break;
     case PROPOSAL_MEMBER:
         put_int(out, (int64_t)p->member.id);
-        put_str(out, p->member.name);
+        buf_append_varint_bytes(out, p->member.name);
         buf_append_varint(out, p->member.client_urls_len);
         for (size_t i = 0; i < p->member.client_urls_len; i++)
-            put_str(out, p->member.client_urls[i]);
+            buf_append_varint_bytes(out, p->member.client_urls[i]);
         break;
     case PROPOSAL_CLUSTER:
         put_byte(out, p->cluster.action);
         if (p->cluster.action == PROPOSAL_CLUSTER_LEVEL)
             put_int(out, p->cluster.level);
         else
-            put_str(out, p->cluster.downgrade);
+            buf_append_varint_bytes(out, p->cluster.downgrade);
         break;
     case PROPOSAL_ALARM:
         put_int(out, (int64_t)p->alarm.member);
@@ -183,60 +178,37 @@ void proposal_encode(const struct proposal *p, struct buf *out)
 /* ---- decoding: a reader with a sticky failure ---- */
 
 struct reader {
-    const char *p, *end;
+    struct varint_reader in;
     struct arena *arena;
-    bool failed;
 };
 
-static uint64_t get_varint(struct reader *r)
+static uint64_t get_uint(struct reader *r)
 {
-    uint64_t v = 0;
-    for (unsigned shift = 0; shift < 64 && r->p < r->end; shift += 7) {
-        unsigned char c = (unsigned char)*r->p++;
-        v |= (uint64_t)(c & 0x7f) << shift;
-        if (!(c & 0x80))
-            return v;
-    }
-    r->failed = true;
-    return 0;
+    return varint_read(&r->in);
 }
 
 static int64_t get_int(struct reader *r)
 {
-    return (int64_t)get_varint(r);
+    return (int64_t)varint_read(&r->in);
 }
 
 static unsigned get_byte(struct reader *r, unsigned max)
 {
-    if (r->p == r->end) {
-        r->failed = true;
-        return 0;
-    }
-    unsigned v = (unsigned char)*r->p++;
-    if (v > max)
-        r->failed = true;
-    return r->failed ? 0 : v;
+    return varint_read_byte(&r->in, max);
 }
 
 static struct str get_str(struct reader *r)
 {
-    uint64_t n = get_varint(r);
-    if (r->failed || n > (uint64_t)(r->end - r->p)) {
-        r->failed = true;
-        return STR_NONE;
-    }
-    struct str s = str_make(r->p, n);
-    r->p += n;
-    return s;
+    return varint_read_bytes(&r->in);
 }
 
 /* A count of things that take at least `bytes_min` each. */
 static size_t get_count(struct reader *r, size_t bytes_min)
 {
-    uint64_t n = get_varint(r);
-    if (n > (uint64_t)(r->end - r->p) / bytes_min)
-        r->failed = true;
-    return r->failed ? 0 : (size_t)n;
+    uint64_t n = get_uint(r);
+    if (n > r->in.left.n / bytes_min)
+        r->in.failed = true;
+    return r->in.failed ? 0 : (size_t)n;
 }
 
 static void get_compare(struct reader *r, struct kv_compare *c)
@@ -297,7 +269,7 @@ static void get_op(struct reader *r, struct kv_op *op, unsigned depth)
         struct kv_txn_request *t = arena_new(r->arena, struct kv_txn_request);
         op->txn = t;
         if (depth + 1 > KV_TXN_DEPTH_MAX)
-            r->failed = true;
+            r->in.failed = true;
         else
             get_txn(r, t, depth + 1);
         break;
@@ -309,9 +281,9 @@ static const struct kv_op *get_ops(struct reader *r, size_t *len, unsigned depth
 {
     size_t n = get_count(r, 3);
     struct kv_op *ops = arena_array(r->arena, struct kv_op, n);
-    for (size_t i = 0; i < n && !r->failed; i++)
+    for (size_t i = 0; i < n && !r->in.failed; i++)
         get_op(r, &ops[i], depth);
-    *len = r->failed ? 0 : n;
+    *len = r->in.failed ? 0 : n;
     return ops;
 }
 
@@ -319,7 +291,7 @@ static void get_txn(struct reader *r, struct kv_txn_request *t, unsigned depth)
 {
     size_t n = get_count(r, 5);
     struct kv_compare *compares = arena_array(r->arena, struct kv_compare, n);
-    for (size_t i = 0; i < n && !r->failed; i++)
+    for (size_t i = 0; i < n && !r->in.failed; i++)
         get_compare(r, &compares[i]);
     t->compares = compares;
     t->compares_len = n;
@@ -329,7 +301,7 @@ static void get_txn(struct reader *r, struct kv_txn_request *t, unsigned depth)
 
 static void get_member(struct reader *r, struct proposal_member *m)
 {
-    m->id = get_varint(r);
+    m->id = get_uint(r);
     m->name = get_str(r);
     m->client_urls_len = get_count(r, 1);
     m->client_urls = arena_array(r->arena, struct str, m->client_urls_len);
@@ -358,7 +330,7 @@ static void get_auth(struct reader *r, struct kv_auth_change *c)
     c->perm.key = get_str(r);
     c->perm.end = get_str(r);
     if (c->op == 0)
-        r->failed = true;
+        r->in.failed = true;
 }
 
 static void get_cluster(struct reader *r, struct proposal_cluster *c)
@@ -369,12 +341,12 @@ static void get_cluster(struct reader *r, struct proposal_cluster *c)
     else if (c->action == PROPOSAL_CLUSTER_DOWNGRADE)
         c->downgrade = get_str(r);
     else
-        r->failed = true;
+        r->in.failed = true;
 }
 
 int proposal_decode(struct str in, struct arena *a, struct proposal *out, struct error *err)
 {
-    struct reader r = {.p = in.p, .end = in.p + in.n, .arena = a};
+    struct reader r = {.in.left = in, .arena = a};
     *out = (struct proposal){0};
     if (in.n < 2)
         return error_set(err, ERR_CORRUPT, "proposal of %zu bytes", in.n);
@@ -382,7 +354,7 @@ int proposal_decode(struct str in, struct arena *a, struct proposal *out, struct
     out->client = kind & (PROPOSAL_NOBODY | PROPOSAL_USER);
     if (kind & PROPOSAL_USER) {
         out->who.user = get_str(&r);
-        out->who.rev = get_varint(&r);
+        out->who.rev = get_uint(&r);
     }
     kind &= PROPOSAL_NOBODY - 1;
     if (version != PROPOSAL_VERSION || kind < PROPOSAL_TXN || kind > PROPOSAL_KIND_MAX)
@@ -410,18 +382,18 @@ int proposal_decode(struct str in, struct arena *a, struct proposal *out, struct
         get_cluster(&r, &out->cluster);
         break;
     case PROPOSAL_ALARM:
-        out->alarm.member = get_varint(&r);
+        out->alarm.member = get_uint(&r);
         out->alarm.type = get_byte(&r, KV_ALARM_TYPE_MAX);
         out->alarm.clear = get_byte(&r, 1);
         break;
     case PROPOSAL_LEASE_EXPIRE:
         out->expire.id = get_int(&r);
-        out->expire.term = get_varint(&r);
+        out->expire.term = get_uint(&r);
         break;
     case PROPOSAL_DIGEST:
-        out->digest.mark = get_varint(&r);
-        out->digest.member = get_varint(&r);
-        out->digest.value = get_varint(&r);
+        out->digest.mark = get_uint(&r);
+        out->digest.member = get_uint(&r);
+        out->digest.value = get_uint(&r);
         break;
     case PROPOSAL_LEASE_CHECKPOINT:
         get_checkpoint(&r, out);
@@ -430,7 +402,7 @@ int proposal_decode(struct str in, struct arena *a, struct proposal *out, struct
         get_auth(&r, &out->auth);
         break;
     }
-    if (r.failed || r.p != r.end)
+    if (r.in.failed || r.in.left.n)
         return error_set(err, ERR_CORRUPT, "proposal of kind %u has a wrong form", kind);
     return 0;
 }

@@ -3,24 +3,10 @@
  */
 #include "kvstore/record.h"
 #include "base/encode.h"
+#include "base/varint.h"
 #include <assert.h>
 
 enum { FLAG_TOMBSTONE = 1, FLAG_LEASE = 2, FLAG_KEY = 4, FLAGS_KNOWN = 7 };
-
-static char *put_varint(char *p, uint64_t v)
-{
-    while (v >= 0x80) {
-        *p++ = (char)(v | 0x80);
-        v >>= 7;
-    }
-    *p++ = (char)v;
-    return p;
-}
-
-static size_t varint_size(uint64_t v)
-{
-    return (size_t)(70 - (unsigned)__builtin_clzll(v | 1)) / 7;
-}
 
 /* Links are stored as distances from the record's own revision, 0 for none. */
 static uint64_t link_distance(const struct kv_record *r, struct kv_revid to)
@@ -36,8 +22,8 @@ static size_t link_size(const struct kv_record *r, struct kv_revid to)
 static char *put_link(char *p, const struct kv_record *r, struct kv_revid to)
 {
     assert(to.rev <= r->id.rev);
-    p = put_varint(p, link_distance(r, to));
-    return to.rev ? put_varint(p, to.sub) : p;
+    p = varint_put(p, link_distance(r, to));
+    return to.rev ? varint_put(p, to.sub) : p;
 }
 
 size_t kv_record_size(const struct kv_record *r)
@@ -65,19 +51,19 @@ void kv_record_write(const struct kv_record *r, struct str seed, char *p, size_t
     assert(r->tombstone ? r->value.n == 0 && r->lease == 0 : r->version >= 1 && r->create_rev >= 1);
     *at++ = (char)((r->tombstone ? FLAG_TOMBSTONE : 0) | (r->lease ? FLAG_LEASE : 0) |
                    (r->key.n ? FLAG_KEY : 0));
-    at = put_varint(at, (uint64_t)r->id.rev);
-    at = put_varint(at, r->id.sub);
-    at = put_varint(at, r->depth);
+    at = varint_put(at, (uint64_t)r->id.rev);
+    at = varint_put(at, r->id.sub);
+    at = varint_put(at, r->depth);
     if (!r->tombstone) {
-        at = put_varint(at, (uint64_t)(r->id.rev - r->create_rev));
-        at = put_varint(at, (uint64_t)r->version);
+        at = varint_put(at, (uint64_t)(r->id.rev - r->create_rev));
+        at = varint_put(at, (uint64_t)r->version);
     }
     if (r->lease)
-        at = put_varint(at, (uint64_t)r->lease);
+        at = varint_put(at, (uint64_t)r->lease);
     at = put_link(at, r, r->prev);
     at = put_link(at, r, r->jump);
     if (r->key.n) {
-        at = put_varint(at, r->key.n);
+        at = varint_put(at, r->key.n);
         memcpy(at, r->key.p, r->key.n);
         at += r->key.n;
     }
@@ -88,31 +74,10 @@ void kv_record_write(const struct kv_record *r, struct str seed, char *p, size_t
     memcpy(p, &crc, sizeof crc);
 }
 
-/* A reader with a sticky failure. */
-struct reader {
-    const unsigned char *p, *end;
-    bool failed;
-};
-
-static uint64_t get_varint(struct reader *r)
-{
-    uint64_t v = 0;
-    for (unsigned shift = 0; shift < 64; shift += 7) {
-        if (r->p == r->end)
-            break;
-        unsigned char c = *r->p++;
-        v |= (uint64_t)(c & 0x7f) << shift;
-        if (!(c & 0x80))
-            return v;
-    }
-    r->failed = true;
-    return 0;
-}
-
-static struct kv_revid get_link(struct reader *r, int64_t rev)
+static struct kv_revid get_link(struct varint_reader *r, int64_t rev)
 {
     struct kv_revid id = {0};
-    uint64_t distance = get_varint(r);
+    uint64_t distance = varint_read(r);
     if (distance == 0)
         return id;
     if (rev < 1 || distance - 1 >= (uint64_t)rev) {
@@ -120,7 +85,7 @@ static struct kv_revid get_link(struct reader *r, int64_t rev)
         return id;
     }
     id.rev = rev - (int64_t)(distance - 1);
-    id.sub = (uint32_t)get_varint(r);
+    id.sub = (uint32_t)varint_read(r);
     return id;
 }
 
@@ -141,34 +106,28 @@ int kv_record_parse(struct str in, struct kv_record *out, struct error *err)
     if (in.n < 8)
         return error_set(err, ERR_CORRUPT, "stored record has %zu bytes", in.n);
     memcpy(&crc, in.p, sizeof crc);
-    struct reader r = {(const unsigned char *)in.p + 5, (const unsigned char *)in.p + in.n, false};
+    struct varint_reader r = {.left = str_make(in.p + 5, in.n - 5)};
     unsigned flags = (unsigned char)in.p[4];
     *out = (struct kv_record){.tombstone = flags & FLAG_TOMBSTONE, .crc = crc};
-    out->id.rev = (int64_t)get_varint(&r);
-    out->id.sub = (uint32_t)get_varint(&r);
-    out->depth = (uint32_t)get_varint(&r);
+    out->id.rev = (int64_t)varint_read(&r);
+    out->id.sub = (uint32_t)varint_read(&r);
+    out->depth = (uint32_t)varint_read(&r);
     if (!out->tombstone) {
-        out->create_rev = (int64_t)((uint64_t)out->id.rev - get_varint(&r));
-        out->version = (int64_t)get_varint(&r);
+        out->create_rev = (int64_t)((uint64_t)out->id.rev - varint_read(&r));
+        out->version = (int64_t)varint_read(&r);
     }
     if (flags & FLAG_LEASE)
-        out->lease = (int64_t)get_varint(&r);
+        out->lease = (int64_t)varint_read(&r);
     out->prev = get_link(&r, out->id.rev);
     out->jump = get_link(&r, out->id.rev);
-    if (flags & FLAG_KEY) {
-        uint64_t n = get_varint(&r);
-        if (n > (uint64_t)(r.end - r.p))
-            r.failed = true;
-        else
-            out->key = str_make(r.p, n);
-        r.p += r.failed ? 0 : n;
-    }
+    if (flags & FLAG_KEY)
+        out->key = varint_read_bytes(&r);
     bool sane = out->id.rev >= 1 &&
                 (out->tombstone ||
                  (out->create_rev >= 1 && out->create_rev <= out->id.rev && out->version >= 1));
     if (r.failed || flags & ~(unsigned)FLAGS_KNOWN || !sane)
         return error_set(err, ERR_CORRUPT, "stored record has a wrong form");
-    out->value = str_make(r.p, (size_t)(r.end - r.p));
+    out->value = r.left;
     return 0;
 }
 

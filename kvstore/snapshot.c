@@ -8,6 +8,7 @@
 #include "base/encode.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/varint.h"
 #include <assert.h>
 
 #define MAGIC "C8SSNAP1"
@@ -85,8 +86,7 @@ static int add_auth(void *ctx, enum auth_kind kind, struct str name, struct str 
     (void)err;
     buf_init(&b);
     buf_append_char(&b, (char)kind);
-    buf_append_varint(&b, name.n);
-    buf_append_str(&b, name);
+    buf_append_varint_bytes(&b, name);
     buf_append_str(&b, value);
     record_add(&r->head, REC_AUTH, buf_str(&b));
     buf_free(&b);
@@ -378,19 +378,12 @@ static int take_version(struct raft_snapshot_writer *w, struct str p, struct err
 
 static int take_auth(struct raft_snapshot_writer *w, struct str p, struct error *err)
 {
-    uint64_t n = 0;
-    size_t at = 1;
-    for (unsigned shift = 0; at < p.n && shift < 64; shift += 7) {
-        unsigned char c = (unsigned char)p.p[at++];
-        n |= (uint64_t)(c & 0x7f) << shift;
-        if (!(c & 0x80))
-            break;
-    }
-    if (at >= p.n || n > p.n - at)
+    struct varint_reader r = {.left = p};
+    enum auth_kind kind = varint_read_byte(&r, UINT8_MAX);
+    struct str name = varint_read_bytes(&r);
+    if (r.failed)
         return corrupt(err, "wrong record of users and roles");
-    return auth_disk_put(&w->kv->trees, w->txn, (enum auth_kind)(unsigned char)p.p[0],
-                         str_slice(p, at, at + n), str_slice(p, at + n, p.n),
-                         &w->write.state.next_node, err);
+    return auth_disk_put(&w->kv->trees, w->txn, kind, name, r.left, &w->write.state.next_node, err);
 }
 
 static int take_record(struct raft_snapshot_writer *w, enum record_type type, struct str p,

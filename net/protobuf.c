@@ -3,27 +3,12 @@
  */
 #include "net/protobuf.h"
 #include "base/encode.h"
+#include "base/varint.h"
 
 struct walk {
     size_t memory;
     struct error *err;
 };
-
-static bool read_varint(struct str *in, uint64_t *out)
-{
-    uint64_t v = 0;
-    for (unsigned i = 0; i < 10 && i < in->n; i++) {
-        unsigned char b = (unsigned char)in->p[i];
-        v |= (uint64_t)(b & 0x7f) << (7 * i);
-        if (!(b & 0x80)) {
-            *out = v;
-            in->p += i + 1;
-            in->n -= i + 1;
-            return true;
-        }
-    }
-    return false;
-}
 
 static bool skip(struct str *in, uint64_t n)
 {
@@ -61,7 +46,7 @@ static int walk_message(struct walk *w, const ProtobufCMessageDescriptor *d, str
     w->memory += d->sizeof_message + 64;
     while (in.n) {
         uint64_t tag, value;
-        if (!read_varint(&in, &tag) || tag >> 3 == 0 || tag >> 3 > UINT32_MAX >> 3)
+        if (!varint_take(&in, &tag) || tag >> 3 == 0 || tag >> 3 > UINT32_MAX >> 3)
             return error_set(w->err, ERR_INVALID, "message %s: bad tag", d->name);
         const ProtobufCFieldDescriptor *field =
             protobuf_c_message_descriptor_get_field(d, (unsigned)(tag >> 3));
@@ -69,7 +54,7 @@ static int walk_message(struct walk *w, const ProtobufCMessageDescriptor *d, str
         int rc = 0;
         switch (tag & 7) {
         case 0:
-            ok = read_varint(&in, &value);
+            ok = varint_take(&in, &value);
             w->memory += 8;
             break;
         case 1:
@@ -77,7 +62,7 @@ static int walk_message(struct walk *w, const ProtobufCMessageDescriptor *d, str
             w->memory += 8;
             break;
         case 2:
-            ok = read_varint(&in, &value) && value <= in.n;
+            ok = varint_take(&in, &value) && value <= in.n;
             if (ok)
                 rc = walk_bytes(w, field, str_make(in.p, (size_t)value), depth);
             ok = ok && skip(&in, value);

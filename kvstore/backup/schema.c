@@ -3,6 +3,7 @@
  */
 #include "kvstore/backup/schema.h"
 #include "base/mem.h"
+#include "base/varint.h"
 
 void schema_be64(char out[8], uint64_t v)
 {
@@ -62,8 +63,7 @@ static void put_bytes(struct buf *out, unsigned field, struct str s)
     if (s.n == 0)
         return;
     buf_append_varint(out, field << 3 | WIRE_BYTES);
-    buf_append_varint(out, s.n);
-    buf_append_str(out, s);
+    buf_append_varint_bytes(out, s);
 }
 
 struct field {
@@ -72,19 +72,6 @@ struct field {
     struct str bytes; /* p NULL: not a byte string */
 };
 
-static bool get_varint(struct str *in, uint64_t *out)
-{
-    *out = 0;
-    for (unsigned shift = 0; shift < 64 && in->n > 0; shift += 7) {
-        unsigned char c = (unsigned char)*in->p;
-        *in = str_slice(*in, 1, in->n);
-        *out |= (uint64_t)(c & 0x7f) << shift;
-        if (!(c & 0x80))
-            return true;
-    }
-    return false;
-}
-
 /* 1: a field; 0: the end; < 0: ERR_CORRUPT. */
 static int get_field(struct str *in, struct field *f, struct error *err)
 {
@@ -92,11 +79,11 @@ static int get_field(struct str *in, struct field *f, struct error *err)
     *f = (struct field){0};
     if (in->n == 0)
         return 0;
-    bool good = get_varint(in, &tag);
+    bool good = varint_take(in, &tag);
     f->number = tag >> 3;
     switch (good ? tag & 7 : 7) {
     case WIRE_VARINT:
-        good = get_varint(in, &f->value);
+        good = varint_take(in, &f->value);
         break;
     case WIRE_FIXED64:
         n = 8;
@@ -105,7 +92,7 @@ static int get_field(struct str *in, struct field *f, struct error *err)
         n = 4;
         break;
     case WIRE_BYTES:
-        good = get_varint(in, &n) && n <= in->n;
+        good = varint_take(in, &n) && n <= in->n;
         if (good)
             f->bytes = str_make(in->p, n);
         break;

@@ -7,6 +7,7 @@
  * transaction's ranges while it is applied; they wait for their share of the same budget first.
  */
 #include "kvstore/etcd/auth.h"
+#include "base/varint.h"
 
 #include <assert.h>
 
@@ -50,22 +51,6 @@ struct range_call {
     char *at; /* where the next pair goes */
 };
 
-static size_t varint_size(uint64_t v)
-{
-    size_t n = 1;
-    for (; v >= 0x80; v >>= 7)
-        n++;
-    return n;
-}
-
-static char *put_varint(char *p, uint64_t v)
-{
-    for (; v >= 0x80; v >>= 7)
-        *p++ = (char)(v | 0x80);
-    *p++ = (char)v;
-    return p;
-}
-
 /* A KeyValue's fields, without the tag and length in front of it. */
 static size_t pair_size(const struct kv_pair *p, bool keys_only)
 {
@@ -81,7 +66,7 @@ static size_t pair_size(const struct kv_pair *p, bool keys_only)
 static char *put_bytes(char *at, unsigned field, struct str s)
 {
     *at++ = (char)(field << 3 | 2);
-    at = put_varint(at, s.n);
+    at = varint_put(at, s.n);
     memcpy(at, s.p, s.n);
     return at + s.n;
 }
@@ -89,13 +74,13 @@ static char *put_bytes(char *at, unsigned field, struct str s)
 static char *put_number(char *at, unsigned field, int64_t v)
 {
     *at++ = (char)(field << 3);
-    return put_varint(at, (uint64_t)v);
+    return varint_put(at, (uint64_t)v);
 }
 
 static char *put_pair(char *at, const struct kv_pair *p, bool keys_only)
 {
     *at++ = 2 << 3 | 2; /* RangeResponse.kvs */
-    at = put_varint(at, pair_size(p, keys_only));
+    at = varint_put(at, pair_size(p, keys_only));
     at = put_bytes(at, 1, p->key);
     at = put_number(at, 2, p->create_rev);
     at = put_number(at, 3, p->mod_rev);

@@ -14,6 +14,7 @@
 #include "base/encode.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/varint.h"
 #include <assert.h>
 #include <inttypes.h>
 #include <openssl/sha.h>
@@ -40,42 +41,25 @@ static void context_encode(const struct kv_member_change *c, uint64_t id, struct
     buf_append_varint(b, c->kind);
     buf_append_varint(b, id);
     buf_append_varint(b, c->peer_urls_len);
-    for (size_t i = 0; i < c->peer_urls_len; i++) {
-        buf_append_varint(b, c->peer_urls[i].n);
-        buf_append_str(b, c->peer_urls[i]);
-    }
-}
-
-static bool take_varint(struct str *in, uint64_t *v)
-{
-    *v = 0;
-    for (unsigned shift = 0; shift < 64 && in->n > 0; shift += 7) {
-        unsigned char c = (unsigned char)*in->p;
-        *in = str_slice(*in, 1, in->n);
-        *v |= (uint64_t)(c & 0x7f) << shift;
-        if (!(c & 0x80))
-            return true;
-    }
-    return false;
+    for (size_t i = 0; i < c->peer_urls_len; i++)
+        buf_append_varint_bytes(b, c->peer_urls[i]);
 }
 
 /* False: not one of ours. */
 static bool context_decode(struct str in, struct context *c)
 {
-    uint64_t version, kind, n, len;
+    struct varint_reader r = {.left = in};
     *c = (struct context){0};
-    if (!take_varint(&in, &version) || version != CONTEXT_VERSION || !take_varint(&in, &kind) ||
-        kind < KV_MEMBER_ADD || kind > KV_MEMBER_REMOVE || !take_varint(&in, &c->id) ||
-        !take_varint(&in, &n) || n > MEMBER_URLS_MAX)
+    uint64_t version = varint_read(&r), kind = varint_read(&r);
+    c->id = varint_read(&r);
+    uint64_t n = varint_read(&r);
+    if (r.failed || version != CONTEXT_VERSION || kind < KV_MEMBER_ADD || kind > KV_MEMBER_REMOVE ||
+        n > MEMBER_URLS_MAX)
         return false;
     c->kind = (enum kv_member_change_kind)kind;
-    for (; c->urls_len < n; c->urls_len++) {
-        if (!take_varint(&in, &len) || len > in.n)
-            return false;
-        c->urls[c->urls_len] = str_slice(in, 0, len);
-        in = str_slice(in, len, in.n);
-    }
-    return in.n == 0;
+    while (c->urls_len < n)
+        c->urls[c->urls_len++] = varint_read_bytes(&r);
+    return !r.failed && r.left.n == 0;
 }
 
 /* ---- checking, on the leader's raft thread ---- */

@@ -7,8 +7,10 @@
 #include "kvstore/members/members.h"
 #include "kvstore/members/level.h"
 #include "kvstore/store.h"
+#include "base/arena_str.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/varint.h"
 #include <assert.h>
 #include <inttypes.h>
 #include <openssl/sha.h>
@@ -40,17 +42,11 @@ bool member_removed(const struct member_records *m, uint64_t id)
     return false;
 }
 
-static void put_str(struct buf *b, struct str s)
-{
-    buf_append_varint(b, s.n);
-    buf_append_str(b, s);
-}
-
 static void put_urls(struct buf *b, const struct str *urls, size_t n)
 {
     buf_append_varint(b, n);
     for (size_t i = 0; i < n; i++)
-        put_str(b, urls[i]);
+        buf_append_varint_bytes(b, urls[i]);
 }
 
 void members_encode(const struct member_records *l, struct buf *b)
@@ -59,7 +55,7 @@ void members_encode(const struct member_records *l, struct buf *b)
     for (size_t i = 0; i < l->items.len; i++) {
         const struct kv_member *m = &l->items.items[i];
         buf_append_varint(b, m->id);
-        put_str(b, m->name);
+        buf_append_varint_bytes(b, m->name);
         put_urls(b, m->peer_urls, m->peer_urls_len);
         put_urls(b, m->client_urls, m->client_urls_len);
     }
@@ -72,7 +68,7 @@ void cluster_encode(const struct member_records *l, struct buf *b)
         started += l->items.items[i].started;
     buf_append_varint(b, CLUSTER_VERSION);
     buf_append_varint(b, l->level);
-    put_str(b, l->downgrade);
+    buf_append_varint_bytes(b, l->downgrade);
     buf_append_varint(b, started);
     for (size_t i = 0; i < l->items.len; i++)
         if (l->items.items[i].started)
@@ -82,43 +78,23 @@ void cluster_encode(const struct member_records *l, struct buf *b)
         buf_append_varint(b, l->removed.items[i]);
 }
 
+/* Strings are copied into the arena. */
 struct reader {
-    const char *p, *end;
+    struct varint_reader in;
     struct arena *arena;
-    bool failed;
 };
-
-static uint64_t get_varint(struct reader *r)
-{
-    uint64_t v = 0;
-    for (unsigned shift = 0; shift < 64 && r->p < r->end; shift += 7) {
-        unsigned char c = (unsigned char)*r->p++;
-        v |= (uint64_t)(c & 0x7f) << shift;
-        if (!(c & 0x80))
-            return v;
-    }
-    r->failed = true;
-    return 0;
-}
 
 static struct str get_str(struct reader *r)
 {
-    uint64_t n = get_varint(r);
-    if (r->failed || n > (uint64_t)(r->end - r->p)) {
-        r->failed = true;
-        return STR_NONE;
-    }
-    struct str s = {arena_dup(r->arena, r->p, n), n};
-    r->p += n;
-    return s;
+    return arena_copy(r->arena, varint_read_bytes(&r->in));
 }
 
 static struct str *get_urls(struct reader *r, size_t *len)
 {
-    uint64_t n = get_varint(r);
+    uint64_t n = varint_read(&r->in);
     if (n > MEMBER_URLS_MAX)
-        r->failed = true;
-    *len = r->failed ? 0 : (size_t)n;
+        r->in.failed = true;
+    *len = r->in.failed ? 0 : (size_t)n;
     struct str *urls = arena_array(r->arena, struct str, *len);
     for (size_t i = 0; i < *len; i++)
         urls[i] = get_str(r);
@@ -127,39 +103,39 @@ static struct str *get_urls(struct reader *r, size_t *len)
 
 int members_decode(struct str in, struct arena *a, struct member_records *l, struct error *err)
 {
-    struct reader r = {in.p, in.p + in.n, a, false};
-    uint64_t n = get_varint(&r);
-    for (uint64_t i = 0; i < n && i < RAFT_MEMBERS_MAX && !r.failed; i++) {
-        struct kv_member m = {.id = get_varint(&r)};
+    struct reader r = {{.left = in}, a};
+    uint64_t n = varint_read(&r.in);
+    for (uint64_t i = 0; i < n && i < RAFT_MEMBERS_MAX && !r.in.failed; i++) {
+        struct kv_member m = {.id = varint_read(&r.in)};
         m.name = get_str(&r);
         m.peer_urls = get_urls(&r, &m.peer_urls_len);
         m.client_urls = get_urls(&r, &m.client_urls_len);
         vec_push(&l->items, m);
     }
-    if (r.failed || r.p != r.end || n > RAFT_MEMBERS_MAX)
+    if (r.in.failed || r.in.left.n || n > RAFT_MEMBERS_MAX)
         return error_set(err, ERR_CORRUPT, "the member list has a wrong form");
     return 0;
 }
 
 int cluster_decode(struct str in, struct arena *a, struct member_records *l, struct error *err)
 {
-    struct reader r = {in.p, in.p + in.n, a, false};
-    uint64_t version = get_varint(&r);
-    if (!r.failed && version != CLUSTER_VERSION)
+    struct reader r = {{.left = in}, a};
+    uint64_t version = varint_read(&r.in);
+    if (!r.in.failed && version != CLUSTER_VERSION)
         return error_set(err, ERR_UNSUPPORTED, "the cluster record is of version %" PRIu64,
                          version);
-    l->level = (unsigned)get_varint(&r);
+    l->level = (unsigned)varint_read(&r.in);
     l->downgrade = get_str(&r);
-    uint64_t n = get_varint(&r);
-    for (uint64_t i = 0; i < n && !r.failed; i++) {
-        struct kv_member *m = member_find(l, get_varint(&r));
+    uint64_t n = varint_read(&r.in);
+    for (uint64_t i = 0; i < n && !r.in.failed; i++) {
+        struct kv_member *m = member_find(l, varint_read(&r.in));
         if (m)
             m->started = true;
     }
-    n = get_varint(&r);
-    for (uint64_t i = 0; i < n && !r.failed; i++)
-        vec_push(&l->removed, get_varint(&r));
-    if (r.failed || r.p != r.end || l->level == 0 || l->removed.len > MEMBERS_REMOVED_MAX)
+    n = varint_read(&r.in);
+    for (uint64_t i = 0; i < n && !r.in.failed; i++)
+        vec_push(&l->removed, varint_read(&r.in));
+    if (r.in.failed || r.in.left.n || l->level == 0 || l->removed.len > MEMBERS_REMOVED_MAX)
         return error_set(err, ERR_CORRUPT, "the cluster record has a wrong form");
     return 0;
 }

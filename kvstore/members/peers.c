@@ -15,6 +15,7 @@
 #include "kvstore/store.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/varint.h"
 #include "net/x509.h"
 #include <inttypes.h>
 #include <strings.h>
@@ -221,12 +222,6 @@ static void on_identity(void *ctx, uint64_t id, struct str url)
 
 /* ---- questions ---- */
 
-static void put_bytes(struct buf *out, const struct buf *b)
-{
-    buf_append_varint(out, b->len);
-    buf_append_str(out, buf_str(b));
-}
-
 static bool answer(void *ctx, struct str question, const struct tls_peer *tls, struct buf *out,
                    struct error *why)
 {
@@ -244,10 +239,10 @@ static bool answer(void *ctx, struct str question, const struct tls_peer *tls, s
     buf_append_varint(out, kv->member_id);
     buf_append_varint(out, atomic_load(&kv->applied));
     members_encode(&m->now, &b);
-    put_bytes(out, &b);
+    buf_append_varint_bytes(out, buf_str(&b));
     buf_clear(&b);
     cluster_encode(&m->now, &b);
-    put_bytes(out, &b);
+    buf_append_varint_bytes(out, buf_str(&b));
     buf_append_varint(out, m->heard_len);
     for (size_t i = 0; i < m->heard_len; i++)
         buf_append_varint(out, m->heard[i].id);
@@ -256,46 +251,23 @@ static bool answer(void *ctx, struct str question, const struct tls_peer *tls, s
     return true;
 }
 
-static bool take_varint(struct str *in, uint64_t *v)
-{
-    *v = 0;
-    for (unsigned shift = 0; shift < 64 && in->n > 0; shift += 7) {
-        unsigned char c = (unsigned char)*in->p;
-        *in = str_slice(*in, 1, in->n);
-        *v |= (uint64_t)(c & 0x7f) << shift;
-        if (!(c & 0x80))
-            return true;
-    }
-    return false;
-}
-
-static bool take_bytes(struct str *in, struct str *out)
-{
-    uint64_t n;
-    if (!take_varint(in, &n) || n > in->n)
-        return false;
-    *out = str_slice(*in, 0, n);
-    *in = str_slice(*in, n, in->n);
-    return true;
-}
-
 int member_answer_decode(struct str in, struct arena *a, struct member_answer *out,
                          struct error *err)
 {
-    uint64_t version, n, id;
-    struct str members, cluster;
+    struct varint_reader r = {.left = in};
     *out = (struct member_answer){0};
-    if (!take_varint(&in, &version) || version != ANSWER_VERSION)
+    if (varint_read(&r) != ANSWER_VERSION)
         return error_set(err, ERR_UNSUPPORTED, "an answer of another version");
-    if (!take_varint(&in, &out->cluster_id) || !take_varint(&in, &out->member_id) ||
-        !take_varint(&in, &out->applied) || !take_bytes(&in, &members) ||
-        !take_bytes(&in, &cluster) || !take_varint(&in, &n) || n > MEMBERS_HEARD_MAX)
+    out->cluster_id = varint_read(&r);
+    out->member_id = varint_read(&r);
+    out->applied = varint_read(&r);
+    struct str members = varint_read_bytes(&r), cluster = varint_read_bytes(&r);
+    uint64_t n = varint_read(&r);
+    r.failed |= n > MEMBERS_HEARD_MAX;
+    for (uint64_t i = 0; i < n && !r.failed; i++)
+        vec_push(&out->heard, varint_read(&r));
+    if (r.failed)
         return error_set(err, ERR_CORRUPT, "the answer has a wrong form");
-    for (uint64_t i = 0; i < n; i++) {
-        if (!take_varint(&in, &id))
-            return error_set(err, ERR_CORRUPT, "the answer has a wrong form");
-        vec_push(&out->heard, id);
-    }
     int rc = members_decode(members, a, &out->records, err);
     return rc < 0 ? rc : cluster_decode(cluster, a, &out->records, err);
 }

@@ -1,11 +1,12 @@
 /*
- * Specification of base/str.h, buf.h, encode.h, clock.h, random.h and error.h.
+ * Specification of base/str.h, buf.h, varint.h, encode.h, clock.h, random.h and error.h.
  */
 #include "base/clock.h"
 #include "base/encode.h"
 #include "base/error.h"
 #include "base/mem.h"
 #include "base/random.h"
+#include "base/varint.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -208,6 +209,106 @@ static void varints_are_protobufs(void **state)
         buf_free(&b);
         buf_free(&hex);
     }
+}
+
+/* Bytes in, what is left, the number. */
+static void varints_are_taken_off_the_front(void **state)
+{
+    static const struct {
+        struct str in;
+        bool good;
+        uint64_t v;
+        size_t left;
+    } cases[] = {
+        {STR("\x00"), true, 0, 0},
+        {STR("\x7f rest"), true, 127, 5},
+        {STR("\xac\x02"), true, 300, 0},
+        {STR("\xff\xff\xff\xff\xff\xff\xff\xff\x7f"), true, UINT64_MAX >> 1, 0}, /* nine bytes */
+        {STR("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01!"), true, UINT64_MAX, 1},
+        {STR("\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"), true, 1ull << 63, 0},
+        {STR("\x81\x80\x00"), true, 1, 0}, /* longer than it has to be */
+        {STR("\x80\x80\x80\x80\x80\x80\x80\x80\x80\x00"), true, 0, 0},
+        {STR("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"), false, 0, 10},     /* bit 64 */
+        {STR("\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"), false, 0, 11}, /* eleven */
+        {STR("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), false, 0, 10},
+        {STR("\x80"), false, 0, 1},
+        {STR("\xff\xff\xff\xff\xff\xff\xff\xff\xff"), false, 0, 9}, /* the tenth is missing */
+        {STR(""), false, 0, 0},
+        {STR_NONE, false, 0, 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct str in = cases[i].in;
+        uint64_t v = 99;
+        assert_int_equal(varint_take(&in, &v), cases[i].good);
+        assert_true(v == cases[i].v);
+        assert_int_equal(in.n, cases[i].left);
+        assert_ptr_equal(in.p, cases[i].in.p ? cases[i].in.p + (cases[i].in.n - in.n) : NULL);
+    }
+}
+
+static void varints_come_back_in_the_size_foretold(void **state)
+{
+    (void)state;
+    for (unsigned bit = 0; bit < 64; bit++)
+        for (int add = -1; add <= 1; add++) {
+            uint64_t v = (1ull << bit) + (uint64_t)add, back;
+            char bytes[VARINT_BYTES_MAX];
+            struct buf b;
+            size_t n = (size_t)(varint_put(bytes, v) - bytes);
+            struct str in = str_make(bytes, n);
+            assert_int_equal(n, varint_size(v));
+            buf_init(&b);
+            buf_append_varint(&b, v);
+            assert_true(str_eq(buf_str(&b), in));
+            buf_free(&b);
+            assert_true(varint_take(&in, &back));
+            assert_true(back == v && in.n == 0);
+            for (size_t cut = 0; cut < n; cut++) { /* no part of it is one */
+                in = str_make(bytes, cut);
+                assert_false(varint_take(&in, &back));
+            }
+        }
+}
+
+static void byte_strings_end_where_they_say(void **state)
+{
+    struct str in, s;
+    struct buf b;
+    (void)state;
+    buf_init(&b);
+    buf_append_varint_bytes(&b, STR("abc"));
+    buf_append_varint_bytes(&b, STR(""));
+    buf_append_char(&b, 7);
+    in = buf_str(&b);
+    assert_true(varint_take_bytes(&in, &s));
+    assert_str(s, "abc");
+    assert_true(varint_take_bytes(&in, &s));
+    assert_int_equal(s.n, 0);
+    assert_false(varint_take_bytes(&in, &s)); /* 7 bytes of none */
+    assert_int_equal(in.n, 1);
+    assert_int_equal(s.n, 0);
+    in = STR("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"
+             "abc"); /* a length that wraps */
+    assert_false(varint_take_bytes(&in, &s));
+    assert_int_equal(in.n, 13);
+
+    struct varint_reader r = {.left = buf_str(&b)};
+    assert_str(varint_read_bytes(&r), "abc");
+    assert_int_equal(varint_read(&r), 0);
+    assert_int_equal(varint_read_byte(&r, 7), 7);
+    assert_true(r.left.n == 0 && !r.failed);
+    assert_int_equal(varint_read(&r), 0);
+    assert_true(r.failed);
+
+    r = (struct varint_reader){.left = STR("\x08\x01x")};
+    assert_int_equal(varint_read_byte(&r, 7), 0); /* above what may be */
+    assert_true(r.failed);
+    assert_int_equal(varint_read(&r), 0); /* and it stays failed */
+    assert_int_equal(varint_read_byte(&r, UINT8_MAX), 0);
+    assert_int_equal(varint_read_bytes(&r).n, 0);
+    assert_true(r.failed && r.left.n == 3);
+    buf_free(&b);
 }
 
 static void json_strings_are_escaped(void **state)
@@ -465,6 +566,9 @@ int main(void)
         cmocka_unit_test(buf_appends_and_consumes),
         cmocka_unit_test(buf_past_its_limit_fails_once_and_for_all),
         cmocka_unit_test(varints_are_protobufs),
+        cmocka_unit_test(varints_are_taken_off_the_front),
+        cmocka_unit_test(varints_come_back_in_the_size_foretold),
+        cmocka_unit_test(byte_strings_end_where_they_say),
         cmocka_unit_test(json_strings_are_escaped),
         cmocka_unit_test(base64_round_trips_and_refuses_the_rest),
         cmocka_unit_test(hex_and_percent),
