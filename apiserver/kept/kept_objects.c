@@ -5,7 +5,6 @@
 #include "api/codec.h"
 #include "api/kinds.h"
 #include "api/meta.h"
-#include "apiserver/kept/bootstrap.h"
 #include "apiserver/kept/kept_write.h"
 #include "base/file.h"
 #include "base/map.h"
@@ -13,92 +12,11 @@
 #include "proto/apiextensions_v1.pb-c.h"
 #include "proto/apiregistration_v1.pb-c.h"
 #include "proto/core_v1.pb-c.h"
-#include "proto/flowcontrol_v1.pb-c.h"
-#include <yyjson.h>
 
-#define AUTOUPDATE "apf.kubernetes.io/autoupdate-spec"
 #define AUTOMANAGED "kube-aggregator.kubernetes.io/automanaged"
 #define CUSTOM_GROUP_PRIORITY 1000
 #define CUSTOM_VERSION_PRIORITY 100
 #define CA_FILE_MAX (1u << 20)
-
-/* Somebody else writing the same is no failure. */
-static int unless_conflict(int rc)
-{
-    return rc == ERR_CONFLICT ? 0 : rc;
-}
-
-/* ---- priority and fairness ---- */
-
-static bool is_mandatory(const char *name)
-{
-    return strcmp(name, "exempt") == 0 || strcmp(name, "catch-all") == 0;
-}
-
-static void add_dangling(struct arena *a, Flowcontrol__V1__FlowSchema *f)
-{
-    Flowcontrol__V1__FlowSchemaCondition *c = api_new(a, Flowcontrol__V1__FlowSchemaCondition);
-    c->type = (char *)"Dangling";
-    c->status = (char *)"False";
-    c->reason = (char *)"Found";
-    c->last_transition_time = time_now(a);
-    c->message = arena_printf(a,
-                              "This FlowSchema references the PriorityLevelConfiguration object "
-                              "named \"%s\" and it exists",
-                              f->spec->priority_level_configuration->name);
-    api_append(a, f->status, conditions, c);
-}
-
-static int keep_flow_object(struct apiserver *s, struct arena *a, void *object, struct error *err)
-{
-    Meta__V1__ObjectMeta *meta = object_meta(object);
-    void *old;
-    int64_t mod_rev;
-    int rc = kept_load(s, a, kept_key(a, object), &old, &mod_rev, err);
-    if (rc < 0)
-        return rc;
-    meta->generation = 1;
-    if (rc == 0)
-        return kept_create(s, a, object, err);
-    const char *wanted = annotations_get(object_meta(old), AUTOUPDATE);
-    bool ours = is_mandatory(meta->name) || cstr_eq(wanted, "true");
-    /* How much of the server exempt requests may borrow is for people to say. */
-    if (strcmp(meta->name, "exempt") == 0 &&
-        schema_of(object)->id == Flowcontrol__V1__PriorityLevelConfiguration__SCHEMA) {
-        Flowcontrol__V1__PriorityLevelConfiguration *o = object, *was = old;
-        if (cstr_eq(was->spec->type, "Exempt") && was->spec->exempt)
-            o->spec->exempt = was->spec->exempt;
-    }
-    return ours ? unless_conflict(kept_converge_spec(s, a, object, err)) : 0;
-}
-
-static int keep_flow_control(struct apiserver *s, struct arena *a, struct error *err)
-{
-    static const struct {
-        const char *key;
-        int message;
-    } lists[] = {
-        {"prioritylevelconfigurations", Flowcontrol__V1__PriorityLevelConfiguration__SCHEMA},
-        {"flowschemas", Flowcontrol__V1__FlowSchema__SCHEMA}};
-    yyjson_val *root, *v;
-    size_t i, n;
-    if (json_read(a, str_make(bootstrap_flowcontrol_json, bootstrap_flowcontrol_json_len), &root,
-                  err) < 0)
-        return error_wrap(err, "bootstrap_flowcontrol.json");
-    for (size_t k = 0; k < ARRAY_LEN(lists); k++) {
-        yyjson_arr_foreach (yyjson_obj_get(root, lists[k].key), i, n, v) {
-            void *object;
-            int rc = json_decode_value(a, schema_get(lists[k].message), v, NULL, &object, err);
-            if (rc == 0 && lists[k].message == Flowcontrol__V1__FlowSchema__SCHEMA)
-                add_dangling(a, object);
-            if (rc == 0)
-                rc = keep_flow_object(s, a, object, err);
-            if (rc < 0)
-                return error_wrap(err, "%s %zu", lists[k].key, i);
-        }
-    }
-    return 0;
-}
 
 /* ---- APIServices ---- */
 
@@ -127,7 +45,7 @@ static const struct priority {
     {"node.k8s.io", "v1", 16300, 15},
     {"discovery.k8s.io", "v1", 16200, 15},
     {"flowcontrol.apiserver.k8s.io", "v1", 16100, 21},
-    {"resource.k8s.io", "v1", 15900, 15},
+    {"resource.k8s.io", "v1", 16200, 20},
 };
 
 static bool is_built_in(const char *group, const char *version)
@@ -162,7 +80,7 @@ static int keep_api_service(struct apiserver *s, struct arena *a, const struct p
     now = old;
     if (rc > 0 && !labels_get(now->metadata, AUTOMANAGED))
         return 0; /* somebody's own, for a server of his */
-    return rc < 0 ? rc : unless_conflict(kept_converge_spec(s, a, o, err));
+    return rc < 0 ? rc : kept_unless_conflict(kept_converge_spec(s, a, o, err));
 }
 
 static bool is_established(const Apiextensions__V1__CustomResourceDefinition *crd)
@@ -193,28 +111,8 @@ static int keep_custom(struct apiserver *s, struct arena *a,
     return 0;
 }
 
-/* Decode every object of a kind and do something with it. */
-static int each(struct apiserver *s, struct arena *a, const char *prefix,
-                int (*fn)(struct apiserver *s, struct arena *a, const struct kv_pair *pair,
-                          void *object, struct map *names, struct error *err),
-                struct map *names, struct error *err)
-{
-    struct kv_range_request rq = {.key = str_from(prefix),
-                                  .end = kv_prefix_end(a, str_from(prefix))};
-    struct kv_range_result out;
-    int rc = kv_range(s->kv, &rq, a, &out, err);
-    for (size_t i = 0; rc == 0 && i < out.pairs_len; i++) {
-        void *object;
-        const struct kv_pair *p = &out.pairs[i];
-        rc = stored_decode(a, p->value, p->mod_rev, NULL, &object, err);
-        if (rc == 0)
-            rc = fn(s, a, p, object, names, err);
-    }
-    return rc;
-}
-
 static int visit_crd(struct apiserver *s, struct arena *a, const struct kv_pair *pair, void *object,
-                     struct map *names, struct error *err)
+                     void *names, struct error *err)
 {
     (void)pair;
     return is_established(object) ? keep_custom(s, a, object, names, err) : 0;
@@ -222,14 +120,14 @@ static int visit_crd(struct apiserver *s, struct arena *a, const struct kv_pair 
 
 /* An APIService of a definition that is gone goes too. */
 static int visit_api_service(struct apiserver *s, struct arena *a, const struct kv_pair *pair,
-                             void *object, struct map *names, struct error *err)
+                             void *object, void *names, struct error *err)
 {
     const Apiregistration__V1__APIService *o = object;
     (void)a;
     if (!cstr_eq(labels_get(o->metadata, AUTOMANAGED), "true") ||
         map_get(names, str_from(o->metadata->name)))
         return 0;
-    return unless_conflict(kept_remove_with(s, pair->key, pair->mod_rev, STR_NONE, 0, err));
+    return kept_unless_conflict(kept_remove_with(s, pair->key, pair->mod_rev, STR_NONE, 0, err));
 }
 
 static int keep_api_services(struct apiserver *s, struct arena *a, struct error *err)
@@ -241,11 +139,11 @@ static int keep_api_services(struct apiserver *s, struct arena *a, struct error 
         if (is_built_in(priorities[i].group, priorities[i].version))
             rc = keep_api_service(s, a, &priorities[i], "onstart", err);
     if (rc == 0)
-        rc = each(s, a, "/registry/apiextensions.k8s.io/customresourcedefinitions/", visit_crd,
-                  &names, err);
+        rc = kept_each(s, a, Apiextensions__V1__CustomResourceDefinition__SCHEMA, visit_crd, &names,
+                       err);
     if (rc == 0)
-        rc = each(s, a, "/registry/apiregistration.k8s.io/apiservices/", visit_api_service, &names,
-                  err);
+        rc = kept_each(s, a, Apiregistration__V1__APIService__SCHEMA, visit_api_service, &names,
+                       err);
     map_free(&names);
     return rc;
 }
@@ -314,12 +212,12 @@ static int keep_authentication(struct apiserver *s, struct arena *a, struct erro
     }
     if (rc < 0)
         return rc;
-    return unless_conflict(kept_converge(s, a, o, err));
+    return kept_unless_conflict(kept_converge(s, a, o, err));
 }
 
 int kept_objects(struct apiserver *s, struct arena *a, struct error *err)
 {
-    int rc = keep_flow_control(s, a, err);
+    int rc = kept_flow_control(s, a, err);
     if (rc == 0)
         rc = keep_api_services(s, a, err);
     if (rc == 0)

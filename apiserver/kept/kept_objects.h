@@ -2,8 +2,7 @@
  * Objects that the server keeps as they are published: created when absent, put right when changed, where changing
  * them is not left to people. Blocking: on the keeper's thread.
  *
- *   FlowSchemas, PriorityLevelConfigurations   bootstrap_flowcontrol.json; not those whose annotation
- *                                              apf.kubernetes.io/autoupdate-spec says false
+ *   FlowSchemas, PriorityLevelConfigurations   kept_flow_control.c
  *   APIServices                                one per group-version, custom ones included
  *   ConfigMap extension-apiserver-authentication
  */
@@ -14,5 +13,8 @@
 
 /* ERR_CONFLICT: another member was writing them too; the next time. */
 int kept_objects(struct apiserver *s, struct arena *a, struct error *err);
+
+/* The first of these. */
+int kept_flow_control(struct apiserver *s, struct arena *a, struct error *err);
 
 #endif

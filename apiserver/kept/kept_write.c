@@ -65,6 +65,26 @@ int kept_load(struct apiserver *s, struct arena *a, struct str key, void **objec
     return rc < 0 ? rc : 1;
 }
 
+int kept_each(struct apiserver *s, struct arena *a, int message,
+              int (*fn)(struct apiserver *s, struct arena *a, const struct kv_pair *pair,
+                        void *object, void *ctx, struct error *err),
+              void *ctx, struct error *err)
+{
+    struct str prefix =
+        str_from(arena_printf(a, "%s/", resource_of_message(message)->storage_prefix));
+    struct kv_range_request rq = {.key = prefix, .end = kv_prefix_end(a, prefix)};
+    struct kv_range_result out;
+    int rc = kv_range(s->kv, &rq, a, &out, err);
+    for (size_t i = 0; rc == 0 && i < out.pairs_len; i++) {
+        void *object;
+        const struct kv_pair *p = &out.pairs[i];
+        rc = stored_decode(a, p->value, p->mod_rev, NULL, &object, err);
+        if (rc == 0)
+            rc = fn(s, a, p, object, ctx, err);
+    }
+    return rc;
+}
+
 /* ---- one transaction ---- */
 
 static struct kv_compare unchanged(struct str key, int64_t mod_rev)

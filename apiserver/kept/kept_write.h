@@ -13,6 +13,11 @@ bool kept_exists(struct apiserver *s, struct arena *a, struct str key);
 /* Read and decode: 1, 0 when absent, or the error. */
 int kept_load(struct apiserver *s, struct arena *a, struct str key, void **object, int64_t *mod_rev,
               struct error *err);
+/* Decode every object of a kind, and do something with it; the first error ends that. */
+int kept_each(struct apiserver *s, struct arena *a, int message,
+              int (*fn)(struct apiserver *s, struct arena *a, const struct kv_pair *pair,
+                        void *object, void *ctx, struct error *err),
+              void *ctx, struct error *err);
 /* Give it an uid and a creation time. */
 void kept_stamp(struct arena *a, void *object);
 struct str kept_encode(struct arena *a, const void *object);
@@ -24,6 +29,12 @@ struct str kept_encode(struct arena *a, const void *object);
  */
 void kept_gather_begin(struct apiserver *s);
 int kept_gather_end(struct apiserver *s, struct error *err);
+
+/* 0 for a conflict: somebody else wrote the same, or the next time will see what he wrote. */
+static inline int kept_unless_conflict(int rc)
+{
+    return rc == ERR_CONFLICT ? 0 : rc;
+}
 
 /* Create it, with defaults, unless it is there: 0 also then. */
 int kept_create(struct apiserver *s, struct arena *a, void *object, struct error *err);

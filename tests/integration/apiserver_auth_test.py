@@ -322,6 +322,12 @@ DEFAULT_RIGHTS = [
     (True, SERVICE_ACCOUNT + "selinux-warning-controller", "list", "csidrivers", "storage.k8s.io"),
     (True, SERVICE_ACCOUNT + "volumeattributesclass-protection-controller", "update", "volumeattributesclasses", "storage.k8s.io"),
     (False, SERVICE_ACCOUNT + "ttl-controller", "delete", "nodes", ""),
+    (True, SERVICE_ACCOUNT + "cronjob-controller", "watch", "pods", ""), (True, SERVICE_ACCOUNT + "endpointslice-controller", "watch", "endpointslices", "discovery.k8s.io"),
+    (True, SERVICE_ACCOUNT + "disruption-controller", "patch", "pods/status", ""), (True, SERVICE_ACCOUNT + "statefulset-controller", "update", "pods/finalizers", ""),
+    (True, SERVICE_ACCOUNT + "job-controller", "patch", "jobs", "batch"), (True, SERVICE_ACCOUNT + "pod-garbage-collector", "patch", "pods/status", ""),
+    (True, SERVICE_ACCOUNT + "horizontal-pod-autoscaler", "list", "anything", "external.metrics.k8s.io"),
+    (True, SERVICE_ACCOUNT + "node-controller", "get", "pods", ""), (True, SERVICE_ACCOUNT + "pvc-protection-controller", "update", "persistentvolumeclaims/status", ""),
+    (False, SERVICE_ACCOUNT + "expand-controller", "get", "secrets", ""), (False, SERVICE_ACCOUNT + "persistent-volume-binder", "create", "services", ""),
 ]
 
 
@@ -331,7 +337,13 @@ def test_default_roles(c, server):
     binding = ok(c.get(RBAC + "/clusterrolebindings/system:node"))
     check("subjects" not in binding or binding["subjects"] is None, "the Node authorizer speaks for nodes", binding)
     equal([s["name"] for s in ok(c.get(RBAC + "/clusterrolebindings/system:node-proxier"))["subjects"]], ["system:kube-proxy"])
-    equal([s["kind"] for s in ok(c.get(RBAC + "/clusterrolebindings/system:controller:job-controller"))["subjects"]], ["ServiceAccount"])
+    prefix = "system:controller:"
+    roles = {r["metadata"]["name"]: r for r in ok(c.get(RBAC + "/clusterroles"))["items"]}
+    bound = {b["roleRef"]["name"]: b["subjects"] for b in ok(c.get(RBAC + "/clusterrolebindings"))["items"] if b["metadata"]["name"].startswith(prefix)}
+    equal(bound, {name: [{"kind": "ServiceAccount", "name": name[len(prefix):], "namespace": "kube-system"}] for name in roles if name.startswith(prefix)})
+    equal(len(bound), 37)
+    for name, r in roles.items():
+        check(all(r["rules"].count(rule) == 1 for rule in r["rules"] or []), "a rule twice in", name)
     created(c.post("/api/v1/namespaces", {"metadata": {"name": "editors"}}))
     for name in ("edit", "view", "admin"):
         created(c.post(RBAC + "/namespaces/editors/rolebindings", {"metadata": {"name": name}, "subjects": [user_subject(name + "or")],

@@ -212,12 +212,16 @@ KEPT = [
 ]
 
 
+# Defaults that somebody made his own, and how he said so (the last one did by changing it: the annotation then tells).
+OWN = [("service-accounts", "false"), ("kube-scheduler", "0"), ("system-nodes", None)]
+
+
 def test_kept_objects_come_back(c, server):
     first = {}
     for path in KEPT:
         first[path] = c.get(path)
         equal(first[path].code, 200, path)
-    equal(len(c.get("/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas").json["items"]), 13)
+    equal(len(c.get("/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas").json["items"]), 11)
     equal(len(c.get("/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations").json["items"]), 8)
     condition = first[KEPT[3]].json["status"]["conditions"][0]
     equal((condition["type"], condition["status"], condition["reason"]), ("Available", "True", "Local"))
@@ -227,13 +231,24 @@ def test_kept_objects_come_back(c, server):
         equal(c.delete(path).code, 200, path)
     schema = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas/"
     equal(c.patch(schema + "global-default", {"spec": {"matchingPrecedence": 7}}, "merge-patch").code, 200)
-    own = {"metadata": {"annotations": {"apf.kubernetes.io/autoupdate-spec": "false"}}, "spec": {"matchingPrecedence": 77}}
-    equal(c.patch(schema + "service-accounts", own, "merge-patch").code, 200)
+    for name, said in OWN:
+        own = {"metadata": {"annotations": {"apf.kubernetes.io/autoupdate-spec": said}}, "spec": {"matchingPrecedence": 77}}
+        equal(c.patch(schema + name, own, "merge-patch").code, 200)
+    for name, said in (("old-default", "true"), ("dangling", None)):
+        created(c.post(schema[:-1], {"metadata": {"name": name, "annotations": {"apf.kubernetes.io/autoupdate-spec": said} if said else {}}, "spec": {
+            "priorityLevelConfiguration": {"name": "nowhere"}, "matchingPrecedence": 5000, "rules": []}}))
     for path in KEPT:
         wait_for(lambda: c.get(path).code == 200, path + " to come back", 30)
     equal(c.get(NS + "/services/kubernetes").json["spec"]["clusterIP"], "10.90.0.1")
     wait_for(lambda: c.get(schema + "global-default").json["spec"]["matchingPrecedence"] == 9900, "the spec to be restored", 30)
-    equal(c.get(schema + "service-accounts").json["spec"]["matchingPrecedence"], 77)
+    wait_for(lambda: c.get(schema + "old-default").code == 404, "what is no default any more to go", 30)
+    wait_for(lambda: "status" in c.get(schema + "dangling").json and c.get(schema + "dangling").json["status"].get("conditions"), "its status", 30)
+    condition = c.get(schema + "dangling").json["status"]["conditions"][0]
+    equal((condition["type"], condition["status"], condition["reason"], condition["message"]), ("Dangling", "True", "NotFound",
+          'This FlowSchema references the PriorityLevelConfiguration object named "nowhere" but there is no such object'))
+    for name, said in OWN:
+        wait_for(lambda: c.get(schema + name).json["metadata"]["annotations"]["apf.kubernetes.io/autoupdate-spec"] in ("false", "0"), name, 30)
+        equal(c.get(schema + name).json["spec"]["matchingPrecedence"], 77, name)
 
 
 def concurrent(cluster):
