@@ -11,7 +11,8 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 bin=${1:-$root/build/release/bin/c8s-apiserver}
 seconds=${2:-5}
 dir=$(mktemp -d)
-port=$((20000 + RANDOM % 12000)) # below those that the kernel gives to clients
+. "$root/tests/lib.sh"
+reserve_ports
 export TOKEN=bench-token BENCH_PATH=/
 cleanup() {
     if [ -n "${pid:-}" ]; then

@@ -4,6 +4,7 @@
 #   check_output NAME PATTERN COMMAND…   passes when the output (both streams) matches the ERE
 #   check_fails NAME PATTERN COMMAND…    passes when COMMAND exits non-zero and its output matches
 #   eventually SECONDS COMMAND…   polls until COMMAND succeeds or the time is over
+#   reserve_ports             sets `port` to the first of 200 ports that no other test gets while this one runs
 #   finish                    prints "N passed, N failed" and exits accordingly
 passed=0
 failed=0
@@ -65,6 +66,20 @@ output_matches() {
     shift
     out=$("$@" 2>&1) || { printf '%s\n' "$out"; return 1; }
     printf '%s' "$out" | grep -qE -- "$pattern" || { printf 'got: %s\n' "$out"; return 1; }
+}
+
+# See tests/integration/ports.py. Whatever this shell starts keeps the ports reserved too.
+reserve_ports() {
+    local block lock directory=/tmp/c8s-test-ports-$UID
+    mkdir -p "$directory"
+    for block in $(shuf -i 0-89); do
+        port=$((12000 + block * 200))
+        exec {lock}>"$directory/$block"
+        if flock -n "$lock" && [ -z "$(ss -Htln "sport >= :$port and sport < :$((port + 200))")" ]; then return; fi
+        exec {lock}>&-
+    done
+    echo "FAIL all blocks of ports are reserved: see $directory"
+    exit 1
 }
 
 finish() {

@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,8 @@ import threading
 import time
 import urllib.parse
 import urllib.request
+
+from ports import free_port, free_ports
 
 BIN = sys.argv[1] if len(sys.argv) > 1 else sys.exit(__doc__)
 SLOW_FS = sys.argv[2] if len(sys.argv) > 2 else ""
@@ -79,16 +80,6 @@ def check(name, ok, more=""):
     print(("ok   " if ok else "FAIL ") + name + (f": {more}" if more and not ok else ""), flush=True)
     if not ok:
         failures.append(name)
-
-
-def free_ports(n):
-    sockets = [socket.socket() for _ in range(n)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 def start(name, argv):
@@ -163,7 +154,7 @@ def text_metrics(i):
 
 # ---- prometheus ----
 
-prometheus_port = free_ports(1)[0]
+prometheus_port = free_port()
 
 
 def api(path, **query):

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import ssl
 import struct
 import subprocess
@@ -18,11 +17,7 @@ import tempfile
 import time
 import traceback
 
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+from ports import free_port
 
 
 def openssl(*args, data=None):

@@ -22,7 +22,7 @@ stop_all() {
 }
 trap 'stop_all; [ -n "${KEEP:-}" ] && cp -r "$dir" "$KEEP"; rm -rf "$dir"' EXIT
 
-port=$((20000 + RANDOM % 10000))
+reserve_ports
 cluster='' all=()
 for i in $(seq "$members"); do
     cluster+=${cluster:+,}s$i=http://127.0.0.1:$((port + 100 + i))

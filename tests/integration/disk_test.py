@@ -13,12 +13,13 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+
+from ports import free_ports
 
 DISK_MB = 192
 PATIENCE_S = 90
@@ -27,16 +28,6 @@ NOSPACE = "etcdserver: mvcc: database space exceeded"
 
 def sh(*command):
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
-
-
-def free_ports(n):
-    held = [socket.socket() for _ in range(n)]
-    for s in held:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in held]
-    for s in held:
-        s.close()
-    return ports
 
 
 def eventually(what, condition, seconds=PATIENCE_S):

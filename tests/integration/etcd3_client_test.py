@@ -4,12 +4,13 @@
 Usage: etcd3_client_test.py BIN_DIR
 """
 import os
-import random
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+
+from ports import free_port
 
 try:
     import etcd3
@@ -116,7 +117,7 @@ def check_compaction(c):
 
 def main():
     binary = os.path.join(sys.argv[1], "c8s-apiserver")
-    port = random.randint(20000, 29999)
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as directory:
         server = subprocess.Popen([binary, "--store-only", "--name", "p", "--data-dir", directory + "/data",

@@ -16,7 +16,7 @@ if [ ! -d "$cache/node_modules/etcd3" ]; then
     }
 fi
 dir=$(mktemp -d)
-port=$((20000 + RANDOM % 9000))
+reserve_ports
 url=http://127.0.0.1:$port
 "$bin/c8s-apiserver" --store-only --data-dir "$dir/data" --listen-client-urls "$url" --advertise-client-urls "$url" 2>"$dir/log" &
 server=$!

@@ -6,7 +6,6 @@ Usage: etcd_cluster_test.py BIN_DIR [PART…]
 """
 import base64
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import tempfile
 import time
 
 from etcd_lib import Client, M
+from ports import free_ports
 
 HASLEADER = (("hasleader", "true"),)
 NO_LEADER = ("UNAVAILABLE", "etcdserver: no leader")
@@ -33,7 +33,7 @@ def eventually(condition, what, timeout=WAIT):
 class Member:
     def __init__(self, cluster, i):
         self.cluster, self.i, self.name = cluster, i, f"m{i}"
-        self.port, self.peer = cluster.port + i, f"http://127.0.0.1:{cluster.port + 10 + i}"
+        self.port, self.peer = cluster.ports[i], f"http://127.0.0.1:{cluster.ports[3 + i]}"
         self.process = None
 
     def start(self):
@@ -73,7 +73,7 @@ class Member:
 class Cluster:
     def __init__(self, bin_dir, directory):
         self.bin, self.dir = bin_dir, directory
-        self.port = random.randint(20000, 29000)
+        self.ports = free_ports(6)
         self.members = [Member(self, i) for i in range(3)]
         self.initial = ",".join(f"{m.name}={m.peer}" for m in self.members)
         for m in self.members:

@@ -21,6 +21,7 @@ import time
 import urllib.request
 
 from etcd_lib import METHODS, Client, M
+from ports import free_ports
 
 if not shutil.which("etcd"):
     print("SKIP: etcd-server is not installed")
@@ -797,15 +798,15 @@ def main():
     last = first if scripted else int(rest[2])
     rest = rest[1 if scripted else 3:]
     requests = int(rest[0]) if rest else 400
-    port = random.randint(20000, 29000)
+    ports = free_ports(3)
     code = 1
     with tempfile.TemporaryDirectory(prefix="c8s-diff-") as d:
-        url, peer, url2 = (f"http://127.0.0.1:{port + i}" for i in range(3))
+        url, peer, url2 = (f"http://127.0.0.1:{p}" for p in ports)
         both.append(Server("etcd", ["etcd", "--name", "e", "--data-dir", d + "/etcd", "--listen-client-urls", url, "--advertise-client-urls", url,
                                     "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "e=" + peer,
-                                    "--unsafe-no-fsync"], port, d))
+                                    "--unsafe-no-fsync"], ports[0], d))
         both.append(Server("c8s", [os.path.join(bin_dir, "c8s-apiserver"), "--store-only", "--name", "c", "--data-dir", d + "/c8s",
-                                   "--listen-client-urls", url2, "--advertise-client-urls", url2], port + 2, d))
+                                   "--listen-client-urls", url2, "--advertise-client-urls", url2], ports[2], d))
         try:
             for s in both:
                 s.wait_ready()

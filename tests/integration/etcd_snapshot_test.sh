@@ -11,7 +11,7 @@ dir=$(mktemp -d)
 export ETCDCTL_API=3
 unset ETCDCTL_ENDPOINTS
 pid=
-port=$((10000 + RANDOM % 9000)) # this and what comes of it stays below the ports that the system gives to clients
+reserve_ports
 trap 'stop; rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
 
@@ -27,7 +27,6 @@ serve() { # PROGRAM DATA_DIR [FLAG…]: one member, answering
     local program=$1 data=$2
     shift 2
     port=$((port + 2))
-    while (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 2)); done
     "$program" "$@" --name m1 --data-dir "$data" --listen-client-urls "http://127.0.0.1:$port" \
         --advertise-client-urls "http://127.0.0.1:$port" --listen-peer-urls "http://127.0.0.1:$peer" \
         --initial-advertise-peer-urls "http://127.0.0.1:$peer" \
@@ -42,7 +41,7 @@ served() { # NAME COMMAND…: as check, but not in a subshell, since it sets var
 }
 c8s() { serve "$bin/c8s-apiserver" "$1" --store-only; }
 founded="--name m1 --initial-cluster m1=http://127.0.0.1:PEER --initial-advertise-peer-urls http://127.0.0.1:PEER"
-peer=$((port + 5000))
+peer=$((port + 199))
 founded=${founded//PEER/$peer}
 equal() { diff <(printf '%s\n' "$1") <(printf '%s\n' "$2"); }
 

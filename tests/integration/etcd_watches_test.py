@@ -6,13 +6,13 @@ Usage: etcd_watches_test.py BIN_DIR [WATCHES [STREAMS [PUTS]]]     (10000, 1000,
 """
 import os
 import queue
-import random
 import subprocess
 import sys
 import tempfile
 import time
 
 from etcd_lib import Client, M
+from ports import free_port
 
 MEMORY_MAX_KB = 2          # a watch, on one stream
 SLOW_MAX_KB = 24 << 10     # a slow reader, however much is put: what the store keeps of it anyway, and a queue of 1 MiB
@@ -125,7 +125,7 @@ def main():
     watches = int(sys.argv[2]) if len(sys.argv) > 2 else 10000
     streams = int(sys.argv[3]) if len(sys.argv) > 3 else 1000
     puts = int(sys.argv[4]) if len(sys.argv) > 4 else 3000
-    port = random.randint(20000, 29000)
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory(prefix="c8s-watches-") as d:
         log = open(d + "/log", "wb")

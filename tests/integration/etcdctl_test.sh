@@ -5,6 +5,7 @@
 set -u
 bin=${1:?directory of the executables}
 members=${2:-1}
+. "$(dirname "$0")/../lib.sh"
 command -v etcdctl >/dev/null || { echo "SKIP: etcdctl is not installed"; exit 77; }
 dir=$(mktemp -d)
 fails=0
@@ -32,7 +33,7 @@ until_ok() { # up to 10 s
     echo "FAIL never succeeded: $*"; fails=1; return 1
 }
 
-port=$((20000 + RANDOM % 10000))
+reserve_ports
 cluster=
 endpoints=
 for i in $(seq "$members"); do

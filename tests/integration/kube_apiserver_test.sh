@@ -18,7 +18,8 @@ cleanup() {
     rm -rf "$work"
 }
 trap cleanup EXIT
-base=$((20000 + RANDOM % 10000))
+reserve_ports
+base=$port
 members=3
 cluster=
 urls=

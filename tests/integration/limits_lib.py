@@ -11,6 +11,8 @@ import subprocess
 import tempfile
 import time
 
+from ports import free_ports
+
 try:
     import grpc
 except ImportError:  # python3-grpcio comes with python3-etcd3 where the distribution has it
@@ -86,7 +88,7 @@ class Raw:
         self.sock = socket.socket()
         if receive:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
-        self.sock.settimeout(10)
+        self.sock.settimeout(60)
         self.sock.connect(("127.0.0.1", port))
         if tls:
             self.sock = tls.wrap_socket(self.sock)
@@ -140,7 +142,7 @@ class Raw:
                 return
             self.buffer += data
 
-    def sent_away(self, seconds=10):
+    def sent_away(self, seconds=60):
         """(the error of GOAWAY or None, whether the connection ended)."""
         error = None
         for f in self.frames(seconds):
@@ -152,7 +154,7 @@ class Raw:
                     return error, True
         return error, False
 
-    def answer(self, stream, seconds=10):
+    def answer(self, stream, seconds=60):
         """The kinds of frames that came for a stream until it ended, and the bytes of data; None: it did not end."""
         kinds, data = [], 0
         for f in self.frames(seconds):
@@ -173,16 +175,6 @@ class Raw:
 
 
 # --- a member ---
-
-
-def free_ports(n):
-    socks = [socket.socket() for _ in range(n)]
-    for s in socks:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in socks]
-    for s in socks:
-        s.close()
-    return ports
 
 
 class Member:

@@ -12,7 +12,7 @@ export ETCDCTL_API=3
 unset ETCDCTL_ENDPOINTS
 pids=()
 trap 'for p in "${pids[@]}"; do kill "$p" 2>/dev/null; wait "$p" 2>/dev/null; done; rm -rf "$dir"' EXIT
-port=$((21000 + RANDOM % 9000))
+reserve_ports
 cluster= endpoints=
 for i in $(seq "$members"); do
     cluster+=${cluster:+,}s$i=http://127.0.0.1:$((port + 100 + i))

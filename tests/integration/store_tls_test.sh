@@ -64,7 +64,7 @@ cert good future clientAuth 20400101000000Z 20410101000000Z
 cert other foreign clientAuth
 crl good
 
-port=$((20000 + RANDOM % 10000))
+reserve_ports
 cluster='' endpoints=''
 for i in 1 2 3; do
     cluster+=${cluster:+,}m$i=https://127.0.0.1:$((port + 10 + i))

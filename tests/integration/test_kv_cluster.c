@@ -12,16 +12,15 @@
 #include "base/random.h"
 #include "base/vec.h"
 #include "net/loop.h"
+#include "tests/test_port.h"
 #include "tests/unit/store_test.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -59,17 +58,6 @@ struct cluster {
     struct arena arena;
     uint64_t log_keep;
 };
-
-static int free_port(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
-    getsockname(fd, (struct sockaddr *)&a, &len);
-    close(fd);
-    return ntohs(a.sin_port);
-}
 
 static bool full_scale(void)
 {
@@ -117,7 +105,7 @@ static int setup(void **state)
     c->loop = loop_start("test");
     c->log_keep = 200;
     for (int i = 0; i < MEMBERS; i++)
-        c->ports[i] = free_port();
+        c->ports[i] = test_port();
     for (int i = 0; i < MEMBERS; i++)
         member_start(c, i);
     *state = c;

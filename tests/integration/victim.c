@@ -10,11 +10,11 @@
 #include "kvstore/kv_defrag.h"
 #include "kvstore/kv_integrity.h"
 #include "kvstore/store.h"
+#include "tests/test_port.h"
 #include "tests/unit/store_test.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <fcntl.h>
@@ -23,7 +23,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -227,17 +226,6 @@ void victim_main(int argc, char **argv)
 
 /* ---- the test's side ---- */
 
-static int free_port(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
-    getsockname(fd, (struct sockaddr *)&a, &len);
-    close(fd);
-    return ntohs(a.sin_port);
-}
-
 void peer_start(struct victim *v, int i)
 {
     char dir[128];
@@ -318,7 +306,7 @@ void victims_open(struct victim *v, const char *victim_dir)
     if (victim_dir)
         assert_int_equal(symlink(victim_dir, link), 0);
     for (int i = 0; i < 3; i++)
-        v->ports[i] = free_port();
+        v->ports[i] = test_port();
     for (int i = 0; i < 2; i++)
         peer_start(v, i);
     writer_start(v);

@@ -8,14 +8,13 @@
 #include "kvstore/store.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "tests/test_port.h"
 #include "tests/unit/store_test.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -40,17 +39,6 @@ static void ends(void *ctx, const struct error *why)
 {
     struct ender *e = ctx;
     atomic_store(&e->c->ended[e->i], why->code);
-}
-
-static int free_port(void)
-{
-    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
-    getsockname(fd, (struct sockaddr *)&a, &len);
-    close(fd);
-    return ntohs(a.sin_port);
 }
 
 static struct kv *member_open(struct cluster *c, int i, struct error *err)
@@ -100,7 +88,7 @@ static int setup_with(void **state, uint32_t compare_ms)
     store_dir_make(c->dir, "rebuild");
     c->compare_ms = compare_ms;
     for (int i = 0; i < MEMBERS; i++)
-        c->ports[i] = free_port();
+        c->ports[i] = test_port();
     for (int i = 0; i < MEMBERS; i++)
         member_start(c, i);
     *state = c;
