@@ -65,11 +65,13 @@ YAML
 listens() { # NAME COMMAND…
     local name=$1
     shift
+    : >"$work/listens" # before it is looked at: the redirection below happens when the new process comes to run
     "$@" >"$work/listens" 2>&1 &
     background=$!
-    eventually 60 grep -qE '127\.0\.0\.1:[0-9]+' "$work/listens"
+    listening() { grep -qE '127\.0\.0\.1:[0-9]+' "$work/listens" || ! kill -0 "$background" 2>/dev/null; }
+    eventually 60 listening
     port=$(grep -oE '127\.0\.0\.1:[0-9]+' "$work/listens" | head -1 | cut -d: -f2)
-    if [ -n "$port" ]; then _ok "$name"; else _not_ok "$name" "$(cat "$work/listens")"; fi
+    if [ -n "$port" ]; then _ok "$name"; else _not_ok "$name" "$(cat "$work/listens"; ps -o stat,etime,args -p "$background")"; fi
 }
 stop() {
     kill "$background" 2>/dev/null
@@ -105,14 +107,18 @@ suite() {
     check "the end of the input arrives" outputs "$BYTES" piped exec -i box -- wc -c
     check "large output" outputs "$BYTES" sh -c "timeout 60 '$kubectl' -n $ns exec box -- head -c $BYTES /dev/zero | wc -c"
     check_output "a terminal" 'a terminal of 33 100' timeout 60 script -qec \
-        "stty rows 33 cols 100; '$kubectl' -n $ns exec -it box -- sh -c 'sleep 1; test -t 0 && echo a terminal of \$(stty size)'" /dev/null
+        "stty rows 33 cols 100; '$kubectl' -n $ns exec -it box -- sh -c 'until stty size | grep -q ^33; do sleep 1; done; test -t 0 && echo a terminal of \$(stty size)'" /dev/null
     check_fails "a container that is not there" 'container nope is not valid for pod box|container not found' k exec box -c nope -- true
     check_fails "a program that is not there" 'no such file|not found' k exec box -- /no/such/program
 
     # ---- attach ----
-    check_output "attach with input" 'heard something' sh -c \
-        "(echo something; sleep 3) | timeout 20 '$kubectl' -n $ns attach -i ear 2>&1 || true"
-    check_output "what was said is in the log" 'heard something' k logs ear
+    heard() { # WORD: it is said to `ear`, which repeats it
+        : >"$work/attached"
+        (echo "$1"; eventually 60 grep -q "heard $1" "$work/attached") | timeout 80 "$kubectl" -n "$ns" attach -i ear >"$work/attached" 2>&1
+        grep "heard $1" "$work/attached"
+    }
+    check "attach with input" heard something
+    check "what was said is in the log" eventually 60 output_matches 'heard something' k logs ear
 
     # ---- cp ----
     head -c 3000000 /dev/urandom >"$work/file"
@@ -126,44 +132,46 @@ suite() {
     check "logs --tail" outputs 'heard something' k logs ear --tail=1
     check "logs --limit-bytes" outputs 'rea' k logs ear --limit-bytes=3
     check_output "logs --since" 'ready' k logs ear --since=1h
-    check "logs --previous" eventually 30 outputs 'first life' k logs twice --previous
-    check "logs of the second life" eventually 20 outputs 'second life' k logs twice
-    check_output "logs -f sees what comes" 'heard later' sh -c \
-        "timeout 8 '$kubectl' -n $ns logs -f ear >'$work/follow' & p=\$!
-         (sleep 1; echo later; sleep 2) | timeout 20 '$kubectl' -n $ns attach -i ear >/dev/null 2>&1
-         kill \$p; cat '$work/follow'"
+    check "logs --previous" eventually 60 outputs 'first life' k logs twice --previous
+    check "logs of the second life" eventually 60 outputs 'second life' k logs twice
+    timeout 200 "$kubectl" -n "$ns" logs -f ear >"$work/follow" &
+    background=$!
+    check "logs -f shows what there is" eventually 60 grep -q 'heard something' "$work/follow"
+    heard later >/dev/null
+    check "and what comes" eventually 60 grep -q 'heard later' "$work/follow"
+    stop
 
     # ---- debug ----
     local web debugger
     web=$(k exec box -- cat /proc/1/comm)
     check "debug a pod" k debug box --image="$IMAGE" --container=looker --target=web -- sh -c 'echo looked; sleep 1000'
-    check "the ephemeral container runs" eventually 30 outputs 'looked' k logs box -c looker
+    check "the ephemeral container runs" eventually 60 outputs 'looked' k logs box -c looker
     check "exec into it; it sees the processes of its target" outputs "$web" k exec box -c looker -- cat /proc/1/comm
     node=$(k get pod box -o 'jsonpath={.spec.nodeName}')
     check_output "debug a node" 'node-debugger-' k debug "node/$node" --image="$IMAGE" -- ls /host/etc/hostname
     debugger=$(k get pods -o name | grep node-debugger)
-    check "its pod runs" eventually 30 outputs Succeeded k get "$debugger" -o 'jsonpath={.status.phase}'
+    check "its pod runs" eventually 60 outputs Succeeded k get "$debugger" -o 'jsonpath={.status.phase}'
     check_output "and sees the host's files" '/host/etc/hostname' k logs "$debugger"
 
     # ---- port-forward ----
     local port=
     listens "port-forward listens" "$kubectl" -n "$ns" port-forward pod/box :8080
-    check_output "a request through it" 'hello from box' curl -fsS -m 10 "http://127.0.0.1:$port/"
+    check_output "a request through it" 'hello from box' curl -fsS -m 60 "http://127.0.0.1:$port/"
     check_output "many at once" '^20$' sh -c \
-        "for i in \$(seq 20); do curl -fsS -m 20 http://127.0.0.1:$port/ & done | grep -c 'hello from box'"
+        "for i in \$(seq 20); do curl -fsS -m 60 http://127.0.0.1:$port/ & done | grep -c 'hello from box'"
     stop
     listens "port-forward to a service" "$kubectl" -n "$ns" port-forward service/box :80
-    check_output "a request through that" 'hello from box' curl -fsS -m 10 "http://127.0.0.1:$port/"
+    check_output "a request through that" 'hello from box' curl -fsS -m 60 "http://127.0.0.1:$port/"
     stop
 
     # ---- the API server's proxies ----
     local api=/api/v1/namespaces/$ns
     check_output "pods/proxy" 'hello from box' k get --raw "$api/pods/box:8080/proxy/"
-    check_output "services/proxy" 'hello from box' eventually 10 k get --raw "$api/services/box:http/proxy/"
+    check_output "services/proxy" 'hello from box' eventually 60 k get --raw "$api/services/box:http/proxy/"
     check_output "nodes/proxy" '^ok' k get --raw "/api/v1/nodes/$(k get pod box -o 'jsonpath={.spec.nodeName}')/proxy/healthz"
     listens "kubectl proxy" "$kubectl" proxy --port=0
-    check_output "a list through it" '"kind": ?"PodList"' curl -fsS -m 10 "http://127.0.0.1:$port$api/pods"
-    check_output "a service through it" 'hello from box' curl -fsS -m 10 "http://127.0.0.1:$port$api/services/http:box:80/proxy/index.html"
+    check_output "a list through it" '"kind": ?"PodList"' curl -fsS -m 60 "http://127.0.0.1:$port$api/pods"
+    check_output "a service through it" 'hello from box' curl -fsS -m 60 "http://127.0.0.1:$port$api/services/http:box:80/proxy/index.html"
     stop
     check_output "cluster-info names the control plane" 'is running at' k cluster-info
     k delete namespace "$ns" --wait=false >/dev/null

@@ -50,7 +50,7 @@ suite() {
     ns=e2e-$(echo "$version" | tr -dc 'a-z0-9')
     echo "== kubectl $version"
 
-    check_output "version" 'v1\.35\.0\+c8s' timeout 20 "$kubectl" version
+    check_output "version" 'v1\.35\.0\+c8s' timeout 60 "$kubectl" version
     check "create namespace" k create namespace "$ns"
     check_output "api-resources" 'deployments +deploy +apps/v1 +true +Deployment' k api-resources
     check_output "api-versions" '^apps/v1$' k api-versions
@@ -60,7 +60,7 @@ suite() {
     deployment web 2 one >"$work/web.yaml"
     check_output "apply creates" 'deployment.apps/web created' k apply -f "$work/web.yaml"
     check_output "apply again changes nothing" 'deployment.apps/web unchanged' k apply -f "$work/web.yaml"
-    check_output "rollout status" 'successfully rolled out' k rollout status deployment/web --timeout=40s
+    check_output "rollout status" 'successfully rolled out' k rollout status deployment/web --timeout=55s
     check_output "get -o name" '^deployment.apps/web$' k get deployment -o name
     check_output "get table" 'web +2/2 +2 +2 ' k get deployment web
     check_output "get -o wide" "web +2/2 .* web +$IMAGE +app=web" k get deployment web -o wide
@@ -74,18 +74,22 @@ suite() {
 
     local pod
     pod=$(k get pods -l app=web -o 'jsonpath={.items[0].metadata.name}')
-    check_output "describe pod" "Started container web|Container image|Started" k describe pod "$pod"
-    check_output "describe deployment" 'ScalingReplicaSet' k describe deployment web
-    check_output "describe node" 'Allocated resources' timeout 30 "$kubectl" describe nodes
+    check "describe pod" eventually 60 output_matches "Started container web|Container image|Started" k describe pod "$pod"
+    check "describe deployment" eventually 60 output_matches 'ScalingReplicaSet' k describe deployment web
+    check_output "describe node" 'Allocated resources' timeout 60 "$kubectl" describe nodes
     check_output "logs" 'listening' k logs "$pod"
-    check_output "logs -f follows" 'listening' timeout 3 sh -c "'$kubectl' -n $ns logs -f $pod & p=\$!; sleep 2; kill \$p; wait \$p; true"
+    "$kubectl" -n "$ns" logs -f "$pod" >"$work/follow" 2>&1 &
+    local follower=$!
+    check "logs -f follows" eventually 60 grep -q listening "$work/follow"
+    check "until it is stopped" kill $follower
+    wait $follower 2>/dev/null
     check_output "logs --tail" '.' k logs --tail=1 "$pod"
 
     k get pods -w -o name >"$work/watch" 2>&1 &
     local watcher=$!
     check_output "scale" 'scaled' k scale deployment/web --replicas=3
-    check "scaled pods are ready" eventually 30 outputs 3 k get deployment web -o 'jsonpath={.status.readyReplicas}'
-    check "get -w saw the new pod" eventually 5 sh -c "[ \$(sort -u '$work/watch' | wc -l) -ge 3 ]"
+    check "scaled pods are ready" eventually 60 outputs 3 k get deployment web -o 'jsonpath={.status.readyReplicas}'
+    check "get -w saw the new pod" eventually 60 sh -c "[ \$(sort -u '$work/watch' | wc -l) -ge 3 ]"
     kill $watcher 2>/dev/null
     wait $watcher 2>/dev/null
 
@@ -94,12 +98,12 @@ suite() {
     check "diff sees nothing new" outputs '' k diff -f "$work/web.yaml"
     check_output "diff shows a change" '^\+ +replicas: 5' sh -c \
         "sed 's/replicas: 3/replicas: 5/' '$work/web.yaml' | '$kubectl' -n $ns diff -f -; [ \$? -eq 1 ]"
-    check_output "rollout after change" 'successfully rolled out' k rollout status deployment/web --timeout=60s
+    check_output "rollout after change" 'successfully rolled out' k rollout status deployment/web --timeout=55s
     check_output "rollout history" '2 ' k rollout history deployment/web
     check_output "the new template runs" 'two' k get pods -l app=web -o 'jsonpath={.items[*].spec.containers[0].env[0].value}'
     check_output "rollout undo" 'rolled back' k rollout undo deployment/web
-    check_output "rollout after undo" 'successfully rolled out' k rollout status deployment/web --timeout=60s
-    check "undo runs the old template" eventually 30 outputs "one one one" \
+    check_output "rollout after undo" 'successfully rolled out' k rollout status deployment/web --timeout=55s
+    check "undo runs the old template" eventually 60 outputs "one one one" \
         k get pods -l app=web --field-selector status.phase=Running -o 'jsonpath={.items[*].spec.containers[0].env[0].value}'
 
     check_output "label" 'labeled' k label deployment web tier=front
@@ -119,17 +123,17 @@ suite() {
     check_output "create secret" 'created' k create secret generic s --from-literal=password=hunter2
     check_output "create job-like pod" 'created' k run once --image="$IMAGE" --restart=Never --command -- sh -c \
         'echo "namespace $(cat /var/run/secrets/kubernetes.io/serviceaccount/namespace)"; cat /etc/hostname; exit 3'
-    check "it fails with its exit code" eventually 20 outputs 3 k get pod once -o 'jsonpath={.status.containerStatuses[0].state.terminated.exitCode}'
+    check "it fails with its exit code" eventually 60 outputs 3 k get pod once -o 'jsonpath={.status.containerStatuses[0].state.terminated.exitCode}'
     check_output "its log" "namespace $ns" k logs once
     check "its phase" outputs Failed k get pod once -o 'jsonpath={.status.phase}'
     check_output "crash loop: previous log and back-off" 'created' k run crash --image="$IMAGE" --command -- sh -c 'echo started; exit 1'
-    check "it was restarted" eventually 30 output_matches '^[1-9]' k get pod crash -o 'jsonpath={.status.containerStatuses[0].restartCount}'
+    check "it was restarted" eventually 60 output_matches '^[1-9]' k get pod crash -o 'jsonpath={.status.containerStatuses[0].restartCount}'
     check_output "logs --previous" 'started' k logs --previous crash
-    check "CrashLoopBackOff" eventually 20 output_matches 'CrashLoopBackOff' k get pod crash
+    check "CrashLoopBackOff" eventually 60 output_matches 'CrashLoopBackOff' k get pod crash
     check_output "an image that is nowhere" 'created' k run noimage --image=c8s.io/nowhere:1 --image-pull-policy=Never
-    check "ErrImageNeverPull" eventually 20 output_matches 'ErrImageNeverPull' k get pod noimage
+    check "ErrImageNeverPull" eventually 60 output_matches 'ErrImageNeverPull' k get pod noimage
     check_output "a pod that fits nowhere" 'created' k run big --image="$IMAGE" --overrides '{"spec":{"containers":[{"name":"big","image":"x","resources":{"requests":{"cpu":"1000"}}}]}}'
-    check "its event says why" eventually 10 output_matches '0/2 nodes are available: 2 Insufficient cpu' k describe pod big
+    check "its event says why" eventually 60 output_matches '0/2 nodes are available: 2 Insufficient cpu' k describe pod big
     check_output "delete pods" 'deleted' k delete pod once crash noimage big --grace-period=1
     check_fails "create twice" 'AlreadyExists|already exists' k create configmap cm --from-literal=a=b
     check_fails "get nothing" 'NotFound' k get pod none
@@ -138,11 +142,11 @@ suite() {
     check_output "unknown field, warn" 'unknown field "spec.replica"' \
         sh -c "sed 's/replicas:/replica:/' '$work/web.yaml' | '$kubectl' -n $ns apply --validate=warn -f -"
     check_fails "bad name" 'Invalid value|RFC 1123' k create configmap Bad_Name
-    check_output "events" 'Scheduled' k get events
+    check "events" eventually 60 output_matches 'Scheduled' k get events
     check_output "auth can-i" '^yes$' k auth can-i create pods
-    check_output "wait" 'condition met' k wait --for=condition=Available deployment/web --timeout=20s
+    check_output "wait" 'condition met' k wait --for=condition=Available deployment/web --timeout=50s
     check_output "delete deployment" 'deleted' k delete deployment web
-    check "pods are gone" eventually 30 outputs '' k get pods -l app=web -o name
+    check "pods are gone" eventually 60 outputs '' k get pods -l app=web -o name
     check_output "delete namespace" 'deleted' timeout 60 "$kubectl" delete namespace "$ns" --timeout=50s
 }
 

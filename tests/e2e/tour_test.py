@@ -104,7 +104,7 @@ class Tour:
         missing = [n for n in names if not re.search(r"^%s %s" % (re.escape(n), word), out, re.M)]
         return self.check(what, got == 0 and not missing, "exit %d, without %s:\n%s" % (got, missing, out))
 
-    def eventually(self, what, pattern, *args, seconds=20, code=0):
+    def eventually(self, what, pattern, *args, seconds=60, code=0):
         until = time.monotonic() + seconds
         while True:
             got, out = self.run(*args)
@@ -272,7 +272,7 @@ class Tour:
         self.says("expose", "exposed", "expose", *t, "deployment/tour-deployment", "--port=80", "--name=tour-exposed")
         self.says("cordon", "cordoned", "cordon", "tour-node")
         self.says("uncordon", "uncordoned", "uncordon", "tour-node")
-        self.says("drain", "drained|evicted", "drain", "tour-node", "--ignore-daemonsets", "--force", "--timeout=20s")
+        self.says("drain", "drained|evicted", "drain", "tour-node", "--ignore-daemonsets", "--force", "--timeout=50s")
         self.says("taint", "tainted", "taint", "node", "tour-node", "a=b:NoSchedule")
         self.says("untaint", "untainted", "taint", "node", "tour-node", "a-")
         self.says("certificate approve", "approved", "certificate", "approve", "tour-csr")
@@ -305,10 +305,10 @@ class Tour:
         self.says("version", r"Server Version.*v1\.35", "version")
         self.says("cluster-info", "control plane", "cluster-info")
         self.creators()
-        self.says("wait", "condition met", "wait", "--for=condition=Approved", "csr/tour-csr", "--timeout=10s")
+        self.says("wait", "condition met", "wait", "--for=condition=Approved", "csr/tour-csr", "--timeout=50s")
         if self.minor >= 23:
             self.says("wait for a value", "condition met", "wait", "--for=jsonpath={.status.phase}=Pending", "pod/tour-pod", *t,
-                      "--timeout=10s")
+                      "--timeout=50s")
         if self.minor >= 24:
             self.says("status subresource", '"Pending"', "get", "pod", "tour-pod", *t, "--subresource=status", "-o", "json")
             self.says("patch status", "patched", "patch", "pod", "tour-pod", *t, "--subresource=status", "--type=merge", "-p",
@@ -341,9 +341,9 @@ class Tour:
             self.says("what left the set is pruned", "seldom-b pruned", "apply", "-f", "-", *flags, env=sets,
                       stdin=(cm % ("seldom-a", "b")).replace("prune: me", "set: one"))
         self.says("delete it again", "deleted", "delete", "cm", "seldom", *t)
-        self.says("wait --for=delete", "", "wait", "--for=delete", "cm/seldom", *t, "--timeout=10s")
+        self.says("wait --for=delete", "", "wait", "--for=delete", "cm/seldom", *t, "--timeout=50s")
         if self.minor >= 31:
-            self.says("wait --for=create", "condition met", "wait", "--for=create", "cm/tour-cm", *t, "--timeout=10s")
+            self.says("wait --for=create", "condition met", "wait", "--for=create", "cm/tour-cm", *t, "--timeout=50s")
         self.says("wait that ends in vain", "timed out", "wait", "--for=condition=Ready", "pod/tour-pod", *t, "--timeout=1s", code=1)
         if self.minor >= 24:
             self.says("create token --bound-object", r"^ey[\w-]+\.[\w-]+\.[\w-]+", "create", "token", "tour-sa", *t,
@@ -355,7 +355,7 @@ class Tour:
         self.says("cluster-info dump", ['"kind": "NodeList"', '"kind": "EventList"', "==== START logs for container|\"kind\": \"PodList\""],
                   "cluster-info", "dump", "--namespaces=tour")
         self.says("get --raw of another path", "ok", "get", "--raw", "/readyz")
-        self.says("rollout status", "successfully rolled out", "rollout", "status", *t, "deployment/c-deployment", "--timeout=10s")
+        self.says("rollout status", "successfully rolled out", "rollout", "status", *t, "deployment/c-deployment", "--timeout=50s")
         self.says("rollout history of a revision", "Pod Template", "rollout", "history", *t, "deployment/tour-deployment", "--revision=2")
         if self.minor >= 27:
             self.says("explain by OpenAPI v2", "replicas", "explain", "deployments.spec", "--output=plaintext-openapiv2")
@@ -406,7 +406,7 @@ class Tour:
     def custom(self, t):
         crd, stop = os.path.join(HERE, "tour/crd.yaml"), os.path.join(HERE, "tour/stop.yaml")
         self.says("create a type", "created", "create", "-f", crd)
-        self.says("wait for the type", "condition met", "wait", "--for=condition=Established", "-f", crd, "--timeout=10s")
+        self.says("wait for the type", "condition met", "wait", "--for=condition=Established", "-f", crd, "--timeout=50s")
         self.eventually("the type is discovered", "^stops +stp +tour.example.com/v1 +true +Stop", "api-resources",
                         "--api-group=tour.example.com", seconds=5)
         if not self.says("apply an object of it", "created", "apply", "-f", stop, *self.validate):

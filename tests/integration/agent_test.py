@@ -127,26 +127,26 @@ def container_status(name, index=0):
     return status(name).get("containerStatuses", [{}] * (index + 1))[index]
 
 
-def phase(name, wanted, seconds=20):
+def phase(name, wanted, seconds=60):
     eventually(seconds, "%s: phase %s, status %s" % (name, wanted, json.dumps(status(name))),
                lambda: status(name).get("phase") == wanted)
     return api.pod(name)
 
 
-def ready(name, seconds=20):
+def ready(name, seconds=60):
     def is_ready():
         return any(c["type"] == "Ready" and c["status"] == "True" for c in status(name).get("conditions", []))
     eventually(seconds, "%s is ready" % name, is_ready)
     return api.pod(name)
 
 
-def waiting(name, reason, seconds=30):
+def waiting(name, reason, seconds=60):
     eventually(seconds, "%s waits for %s: %s" % (name, reason, json.dumps(status(name))),
                lambda: container_status(name).get("state", {}).get("waiting", {}).get("reason") == reason)
     return container_status(name)
 
 
-def gone(name, seconds=20):
+def gone(name, seconds=60):
     eventually(seconds, "%s is gone" % name, lambda: api.pod(name) is None)
 
 
@@ -176,7 +176,7 @@ def test_environment_and_volumes(_):
                  {"name": "pod", "downwardAPI": {"items": [
                      {"path": "labels", "fieldRef": {"fieldPath": "metadata.labels"}}]}}])
     pod = ready("vols")
-    log = eventually(10, "the log", lambda: "over" in api.log("vols")[1] and api.log("vols")[1])
+    log = eventually(60, "the log", lambda: "over" in api.log("vols")[1] and api.log("vols")[1])
     ip = pod["status"]["podIP"]
     service = api.get("/api/v1/namespaces/default/services/kubernetes")["spec"]["clusterIP"]
     for line in ("/cm/a=one", "/sec/token=s3cret", "/data/f=init", "/sub=two", '/pod/labels=app="vols"',
@@ -201,7 +201,7 @@ def test_what_is_missing_is_said(_):
           container_status("nocm"))
     run("novol", container(volumeMounts=[{"name": "v", "mountPath": "/v"}]),
         volumes=[{"name": "v", "secret": {"secretName": "nope"}}])
-    eventually(10, "FailedMount", lambda: any(r == "FailedMount" and "nope" in m for r, m in api.events("novol")))
+    eventually(60, "FailedMount", lambda: any(r == "FailedMount" and "nope" in m for r, m in api.events("novol")))
     api.make("/api/v1/namespaces/default/secrets", {"metadata": {"name": "nope"}, "stringData": {"x": "y"}})
     ready("novol")
 
@@ -242,7 +242,7 @@ def test_ephemeral_containers(_):
 
     def states():
         return {s["name"]: s for s in status("debugged").get("ephemeralContainerStatuses", [])}
-    eventually(30, "one ends, one runs: %s" % json.dumps(status("debugged")),
+    eventually(60, "one ends, one runs: %s" % json.dumps(status("debugged")),
                lambda: "terminated" in states().get("looker", {}).get("state", {}) and "running" in states().get("lost", {}).get("state", {}))
     looker = states()["looker"]
     equal((looker["state"]["terminated"]["exitCode"], looker["restartCount"], looker["ready"]), (3, 0, False))
@@ -260,7 +260,7 @@ def test_a_crash_loop(_):
     equal(s["restartCount"], 1)
     equal((s["lastState"]["terminated"]["exitCode"], s["lastState"]["terminated"]["message"]), (3, "last words\n"))
     equal(api.log("crash", "?previous=true"), (200, "run\n"))
-    eventually(25, "the second restart", lambda: container_status("crash").get("restartCount") == 2)
+    eventually(60, "the second restart", lambda: container_status("crash").get("restartCount") == 2)
     check(any(r == "BackOff" for r, _ in api.events("crash")), api.events("crash"))
 
 
@@ -294,7 +294,7 @@ def test_graceful_deletion(_):
     finally:
         follow.kill()
     equal(rest, "hook\nheard\nbye\n", "the followed log")
-    eventually(5, "nothing of it is left", lambda: not glob.glob(STATE + "/node*/agent/pods/" + uid) and
+    eventually(60, "nothing of it is left", lambda: not glob.glob(STATE + "/node*/agent/pods/" + uid) and
                not glob.glob(STATE + "/node*/agent/log/pods/*" + uid) and
                not glob.glob("/sys/fs/cgroup/*/c8s/%s/*/kubepods/*/pod%s" % (CLUSTER, uid)))
 
@@ -312,7 +312,7 @@ def test_a_deletion_can_be_hastened(_):
     equal(api.delete("forced", 0)[0], 200)
     equal(api.delete("shortened", 2)[0], 200)
     gone("shortened", 10)
-    eventually(10, "nothing of the forced one is left",
+    eventually(60, "nothing of the forced one is left",
                lambda: not glob.glob(STATE + "/node*/agent/log/pods/*" + uids["forced"]))
     check(time.monotonic() - begin < 8, "the first grace period went on")
 
@@ -341,7 +341,7 @@ def test_probes(_):
     run("http", container(ports=[{"name": "web", "containerPort": 8080}],
                           readinessProbe={"httpGet": {"path": "/", "port": "web"}, "periodSeconds": 1}))
     ready("http")
-    eventually(20, "a restart", lambda: container_status("live").get("restartCount", 0) >= 1)
+    eventually(60, "a restart", lambda: container_status("live").get("restartCount", 0) >= 1)
     events = api.events("live")
     check(any(r == "Unhealthy" and m.startswith("Liveness probe failed") for r, m in events), events)
     check(any(r == "Killing" and m == "Container c failed liveness probe, will be restarted" for r, m in events), events)
@@ -368,7 +368,7 @@ def test_grpc_probes(_):
                     hostNetwork=True, nodeName=node["metadata"]["name"])
             ready("served")
             equal(container_status("unserved")["ready"], False)
-            eventually(10, "a failed probe", lambda: any(r == "Unhealthy" for r, _ in api.events("unserved")))
+            eventually(60, "a failed probe", lambda: any(r == "Unhealthy" for r, _ in api.events("unserved")))
         finally:
             etcd.kill()
             etcd.wait()
@@ -396,7 +396,7 @@ def test_pods_reach_each_other_and_services(_):
         equal(api.log("ask%d" % i)[1], "m%d from peer%d\n" % (1 - i, 1 - i))
     curl = ["curl", "-s", "-m", "5"]
     for port, name in ((8099, nodes[0]), (8098, "hostport")):
-        got = eventually(10, "port %d of the host" % port, lambda: subprocess.run(
+        got = eventually(60, "port %d of the host" % port, lambda: subprocess.run(
             curl + ["http://%s:%d/" % (address, port)], capture_output=True, text=True).stdout)
         check(got.startswith("hello from"), got)
 
@@ -429,7 +429,7 @@ def test_restart_of_the_agent_restarts_nothing(_):
     run("after", container())
     ready("after")
     left = "/run/c8s/%s/*/containerd.sock" % CLUSTER
-    eventually(15, "the deleted pod's container ends", lambda: not any(
+    eventually(60, "the deleted pod's container ends", lambda: not any(
         "stays" in subprocess.run(["ctr", "-a", s, "-n", "k8s.io", "containers", "ls"], capture_output=True,
                                   text=True).stdout for s in glob.glob(left)) and not glob.glob(
         STATE + "/node*/agent/log/pods/default_stays_*"))
@@ -456,9 +456,9 @@ def test_a_runtime_that_dies_is_noticed_and_comes_back(_):
         return [c["status"] for c in api.get("/api/v1/nodes/" + node)["status"]["conditions"]
                 if c["type"] == "Ready"] == ["True"]
     os.kill(int(open(pid_file).read().split()[0]), signal.SIGKILL)
-    eventually(45, "the node is not ready", lambda: not node_ready())
+    eventually(60, "the node is not ready", lambda: not node_ready())
     up()
-    eventually(30, "the node is ready again", node_ready)
+    eventually(60, "the node is ready again", node_ready)
     equal(container_status("survivor")["containerID"], before["status"]["containerStatuses"][0]["containerID"])
 
 
@@ -487,7 +487,7 @@ def test_the_server_knows_its_callers(_):
         equal(code("-X", "DELETE", *admin, path="/pods"), "405")
     run("logs", container("for i in 1 2 3 4 5; do echo line $i; done; sleep 1000"))
     ready("logs")
-    eventually(5, "five lines", lambda: api.log("logs")[1].count("\n") == 5)
+    eventually(60, "five lines", lambda: api.log("logs")[1].count("\n") == 5)
     equal(api.log("logs", "?tailLines=2"), (200, "line 4\nline 5\n"))
     equal(api.log("logs", "?limitBytes=9"), (200, "line 1\nli"))
     check(re.match(r"\d{4}-\d\d-\d\dT\S+Z line 1\n", api.log("logs", "?timestamps=true")[1]))

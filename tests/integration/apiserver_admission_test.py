@@ -155,7 +155,7 @@ def test_priority_and_tolerations(c, _):
     refused(cluster(c, "scheduling.k8s.io", "priorityclasses", "PriorityClass", "other", value=6, globalDefault=True), 403,
             'priorityclasses.scheduling.k8s.io "other" is forbidden: PriorityClass usual is already marked as default. '
             "Only one default can exist")
-    deadline = time.monotonic() + 10  # the class reaches the cache by a watch
+    deadline = time.monotonic() + 60  # the class reaches the cache by a watch
     while True:
         made = created(c.post(path + "/pods", pod("d%d" % time.monotonic_ns())))["spec"]
         if made["priority"] == 5:
@@ -226,7 +226,7 @@ def test_storage(c, _):
         return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name},
                 "spec": dict({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}, **spec)}
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         name = "c%d" % time.monotonic_ns()
         made = created(c.post(path + "/persistentvolumeclaims", claim(name)))
@@ -255,7 +255,7 @@ def test_default_ingress_class(c, _):
     namespace(c, "ingress")
     created(cluster(c, "networking.k8s.io", "ingressclasses", "IngressClass", "nginx", spec={"controller": "x.io/y"},
                     metadata={"annotations": {"ingressclass.kubernetes.io/is-default-class": "true"}}))
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         body = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "i%d" % time.monotonic_ns()},
                 "spec": {"defaultBackend": {"service": {"name": "s", "port": {"number": 80}}}}}
@@ -290,7 +290,7 @@ def used(c, path, name):
 
 def until_refused(c, path, make, message):
     """A quota reaches the other loops' caches by a watch."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         answer = c.post(path, make())
         if answer.code == 403:
@@ -308,7 +308,7 @@ def test_quota_counts(c, _):
     time.sleep(0)
     for name in ("a", "b"):
         created(c.post(path + "/pods", pod(name)))
-    deadline = time.monotonic() + 40  # what passed before the quota was known is counted by the keeper
+    deadline = time.monotonic() + 60  # what passed before the quota was known is counted by the keeper
     while used(c, path, "q")["pods"] != "3":
         check(time.monotonic() < deadline, "the pods are not counted", used(c, path, "q"))
     refused(c.post(path + "/pods", pod("c")), 403,
@@ -344,7 +344,7 @@ def test_quota_of_services(c, _):
     def service(name, kind):
         return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": {"type": kind, "ports": [{"port": 80}]}}
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     n = 0
     while used(c, path, "s")["services.nodeports"] == "0":
         check(time.monotonic() < deadline, "never counted")

@@ -20,7 +20,7 @@ RBAC = "/apis/rbac.authorization.k8s.io/v1"
 CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 
 
-def until(what, test, seconds=15):
+def until(what, test, seconds=60):
     deadline = time.monotonic() + seconds
     while not test():
         check(time.monotonic() < deadline, "never:", what)

@@ -50,19 +50,19 @@ def addresses(client):
 
 def test_zz_a_member_dies_and_comes_back(cluster):
     everyone = {m.address for m in cluster.members}
-    wait_for(lambda: addresses(cluster.members[0].client()) == everyone, "all members among the endpoints", 20)
+    wait_for(lambda: addresses(cluster.members[0].client()) == everyone, "all members among the endpoints", 60)
     for victim in cluster.members[:]:
         rest = [m for m in cluster.members if m is not victim]
         victim.kill()
         died = time.monotonic()
-        wait_for(lambda: rest[0].client().post(CM, config_map("during-" + victim.name)).code in (201, 409), "a write", 15)
+        wait_for(lambda: rest[0].client().post(CM, config_map("during-" + victim.name)).code in (201, 409), "a write", 60)
         print("     writes go on %.2f s after %s died" % (time.monotonic() - died, victim.name))
         for m in rest:
             equal(m.client().get(CM + "/during-" + victim.name).code, 200)
-        wait_for(lambda: addresses(rest[1].client()) == everyone - {victim.address}, "the dead member's endpoint to go", 40)
+        wait_for(lambda: addresses(rest[1].client()) == everyone - {victim.address}, "the dead member's endpoint to go", 60)
         victim.start()
-        wait_for(lambda: victim.client().get(CM + "/during-" + victim.name).code == 200, "the member to catch up", 15)
-        wait_for(lambda: addresses(victim.client()) == everyone, "its endpoint to come back", 20)
+        wait_for(lambda: victim.client().get(CM + "/during-" + victim.name).code == 200, "the member to catch up", 60)
+        wait_for(lambda: addresses(victim.client()) == everyone, "its endpoint to come back", 60)
 
 
 def main():

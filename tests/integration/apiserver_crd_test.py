@@ -81,7 +81,7 @@ def establish(clients, crd):
     version = next(v["name"] for v in crd["spec"]["versions"] if v["served"])
     began = time.monotonic()
     for c in clients:
-        wait_for(lambda: c.get("/apis/%s/%s/%s" % (crd["spec"]["group"], version, plural)).code == 200, name + " to be served", 20)
+        wait_for(lambda: c.get("/apis/%s/%s/%s" % (crd["spec"]["group"], version, plural)).code == 200, name + " to be served", 60)
     print("     %s served by all after %.3f s" % (name, time.monotonic() - began))
     return made
 
@@ -89,7 +89,7 @@ def establish(clients, crd):
 def drop(clients, plural="crontabs"):
     equal(clients[0].delete(CRDS + "/%s.%s" % (plural, GROUP)).code, 200)
     for c in clients:
-        wait_for(lambda: c.get(CRDS + "/%s.%s" % (plural, GROUP)).code == 404, "the definition to go", 20)
+        wait_for(lambda: c.get(CRDS + "/%s.%s" % (plural, GROUP)).code == 404, "the definition to go", 60)
 
 
 # ---- definitions ----
@@ -121,7 +121,7 @@ def test_definition(clients):
         check("apis/%s/v1" % GROUP in c.get("/openapi/v3").json["paths"], "OpenAPI lacks the group")
     drop(clients)
     for c in clients:
-        wait_for(lambda: GROUP not in c.get("/apis").body.decode(), "discovery to forget", 10)
+        wait_for(lambda: GROUP not in c.get("/apis").body.decode(), "discovery to forget", 60)
         equal(c.get(path()).code, 404)
 
 
@@ -190,7 +190,7 @@ def test_immutable_and_conflicting_names(clients):
     second["spec"]["names"]["shortNames"] = ["cr", "new"]
     created(clients[2].post(CRDS, second))
     name = CRDS + "/cronjobsagain." + GROUP
-    wait_for(lambda: condition(clients[0].get(name).json, "NamesAccepted").get("status") == "False", "the conflict", 20)
+    wait_for(lambda: condition(clients[0].get(name).json, "NamesAccepted").get("status") == "False", "the conflict", 60)
     now = clients[0].get(name).json
     equal(condition(now, "NamesAccepted")["reason"], "ListKindConflict")
     equal(condition(now, "NamesAccepted")["message"], '"CronTabList" is already in use')
@@ -199,7 +199,7 @@ def test_immutable_and_conflicting_names(clients):
     # With the first one gone, its names are free.
     drop(clients)
     for c in clients:
-        wait_for(lambda: c.get(path("cronjobsagain")).code == 200, "the second to be served", 20)
+        wait_for(lambda: c.get(path("cronjobsagain")).code == 200, "the second to be served", 60)
     drop(clients, "cronjobsagain")
 
 
@@ -399,7 +399,7 @@ def test_stored_versions_are_let_go(clients):
     now["spec"]["versions"] = [v for v in now["spec"]["versions"] if v["name"] == "v2"]
     equal(a.put(name, now).code, 200)
     for c in clients:
-        wait_for(lambda: c.get(path()).code == 404, "the old version to go", 20)
+        wait_for(lambda: c.get(path()).code == 404, "the old version to go", 60)
         equal(c.get(path(version="v2") + "/old").json["apiVersion"], GROUP + "/v2")
     drop(clients)
 
@@ -461,11 +461,11 @@ def test_approval_of_protected_groups(clients):
         created(clients[0].post(CRDS, protected(plural, plural[:-1].capitalize(), annotation)))
         name = CRDS + "/%s.crd-test.k8s.io" % plural
         kind = "KubernetesAPIApprovalPolicyConformant"
-        wait_for(lambda: condition(clients[1].get(name).json, kind), "the condition", 20)
+        wait_for(lambda: condition(clients[1].get(name).json, kind), "the condition", 60)
         now = condition(clients[1].get(name).json, kind)
         equal((now["status"], now["reason"], now["message"]), (status, reason, message))
         equal(clients[0].delete(name).code, 200)
-        wait_for(lambda: clients[0].get(name).code == 404, "the definition to go", 20)
+        wait_for(lambda: clients[0].get(name).code == 404, "the definition to go", 60)
 
 
 def test_watches_and_removal(clients):
@@ -490,7 +490,7 @@ def test_watches_and_removal(clients):
         equal(w.next()["type"], "DELETED")
         equal(w.next(), None, "the watch ends")
     for c in clients:
-        wait_for(lambda: c.get(CRDS + "/crontabs." + GROUP).code == 404, "the definition to go", 20)
+        wait_for(lambda: c.get(CRDS + "/crontabs." + GROUP).code == 404, "the definition to go", 60)
         equal(c.get(path()).code, 404)
         equal(c.post(path(), crontab("x")).code, 404)
 
@@ -509,7 +509,7 @@ def test_cluster_scope_and_recreation(clients):
         equal(clients[2].put(where + "/g", made).json["metadata"]["generation"], 2, "without a status subresource it counts")
         equal([c["name"] for c in clients[0].get(where, accept=TABLE).json["columnDefinitions"]], ["Name", "Age"])
         equal(clients[0].delete(where).code, 200)
-        wait_for(lambda: clients[2].get(where + "/g").code == 404, "the collection to go", 10)
+        wait_for(lambda: clients[2].get(where + "/g").code == 404, "the collection to go", 60)
         created(clients[0].post(where, {"apiVersion": GROUP + "/v1", "kind": "Glob", "metadata": {"name": "left"}}))
         drop(clients, "globs")
 

@@ -83,7 +83,7 @@ class Client:
         if user:
             self.context.load_cert_chain(pki.path(user + ".crt"), pki.path(user + ".key"))
 
-    def connect(self, timeout=20):
+    def connect(self, timeout=60):
         return http.client.HTTPSConnection("127.0.0.1", self.port, context=self.context, timeout=timeout)
 
     def request(self, method, path, body=None, content_type="application/json", accept=None, headers=None):
@@ -119,7 +119,7 @@ class Client:
     def patch(self, path, body, kind="strategic-merge-patch", **kw):
         return self.request("PATCH", path, body, content_type="application/%s+json" % kind, **kw)
 
-    def watch(self, path, accept=None, timeout=10):
+    def watch(self, path, accept=None, timeout=60):
         return Watch(self, path, accept, timeout)
 
 
@@ -183,7 +183,7 @@ class Member:
     def log_path(self):
         return os.path.join(self.dir, "log")
 
-    def wait_ready(self, seconds=30):
+    def wait_ready(self, seconds=60):
         client = Client(self.port, self.pki)
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -247,7 +247,7 @@ class Cluster:
 
 def maintenance(member, call, body):
     """A call of the store's Maintenance service at a member, by its JSON gateway."""
-    c = http.client.HTTPConnection("127.0.0.1", member.client_port, timeout=10)
+    c = http.client.HTTPConnection("127.0.0.1", member.client_port, timeout=30)
     try:
         c.request("POST", "/v3/maintenance/" + call, body=json.dumps(body))
         return json.loads(c.getresponse().read())
@@ -301,7 +301,7 @@ class Through(Cluster):
         super().start()
         self.settle()
 
-    def settle(self, seconds=30):
+    def settle(self, seconds=60):
         """The front leads, or does not, as the mode says (an election may have changed it)."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -314,7 +314,7 @@ class Through(Cluster):
             time.sleep(0.05)
         raise AssertionError("%s does not come to be a %s; its log ends:\n%s" % (self.name, self.mode, self.log_tail()))
 
-    def wait_ready(self, seconds=30):
+    def wait_ready(self, seconds=60):
         for m in self.members:
             m.wait_ready(seconds)
 

@@ -15,7 +15,7 @@ CREATORS, HARD = 50, 30
 
 def wait_for_quota(members, path):
     """Every worker of every member knows the quota once a dry run is refused there many times in a row."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     for m in members:
         row = 0
         while row < 16:

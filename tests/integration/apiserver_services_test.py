@@ -143,20 +143,20 @@ def ready(c, name):
 def test_service_cidrs(c, _):
     k = c.get(CIDRS + "/kubernetes").json
     equal(k["spec"]["cidrs"], ["10.90.0.0/24", "fd00:90::/112"])
-    wait_for(lambda: ready(c, "kubernetes") == [("True", "")], "kubernetes to be ready", 10)
+    wait_for(lambda: ready(c, "kubernetes") == [("True", "")], "kubernetes to be ready", 60)
     made = created(c.post(CIDRS, {"metadata": {"name": "more"}, "spec": {"cidrs": ["10.91.0.0/28"]}}))
     check("networking.k8s.io/service-cidr-finalizer" in made["metadata"]["finalizers"])
-    wait_for(lambda: ready(c, "more") == [("True", "")], "the new range to be ready", 10)
+    wait_for(lambda: ready(c, "more") == [("True", "")], "the new range to be ready", 60)
     created(c.post(SVC, service("there", clusterIP="10.91.0.5")))
     c.delete(CIDRS + "/more")
-    wait_for(lambda: ready(c, "more") == [("False", "Terminating")], "the range to say that it is held", 10)
+    wait_for(lambda: ready(c, "more") == [("False", "Terminating")], "the range to say that it is held", 60)
     failed(c.post(SVC, service("late", clusterIP="10.91.0.6")), 422, "Invalid", "does not match the current range")
     c.delete(SVC + "/there")
-    wait_for(lambda: ready(c, "more") is None, "the range to go", 10)
+    wait_for(lambda: ready(c, "more") is None, "the range to go", 60)
     # One that another range holds goes at once, whatever is in it.
     created(c.post(CIDRS, {"metadata": {"name": "inner"}, "spec": {"cidrs": ["10.90.0.0/26"]}}))
     c.delete(CIDRS + "/inner")
-    wait_for(lambda: ready(c, "inner") is None, "the inner range to go", 10)
+    wait_for(lambda: ready(c, "inner") is None, "the inner range to go", 60)
 
 
 CIDR_REFUSALS = [
@@ -195,9 +195,9 @@ def test_claims_are_mended(c, server):
     server.kill()
     server.start()
     c = server.client()
-    wait_for(lambda: ip in ip_objects(c), "the address to be claimed again", 10)
+    wait_for(lambda: ip in ip_objects(c), "the address to be claimed again", 60)
     equal(ip_objects(c)[ip]["spec"]["parentRef"]["name"], "mend")
-    wait_for(lambda: c.post(SVC, service("free", type="NodePort", ports=[dict(PORT, nodePort=31150)])).code == 201, "the leaked port to be free", 10)
+    wait_for(lambda: c.post(SVC, service("free", type="NodePort", ports=[dict(PORT, nodePort=31150)])).code == 201, "the leaked port to be free", 60)
     failed(c.post(SVC, service("x", type="NodePort", ports=[dict(PORT, nodePort=port)])), 422, "Invalid", "provided port is already allocated")
     for name in ("mend", "free"):
         c.delete(SVC + "/" + name)
@@ -238,16 +238,16 @@ def test_kept_objects_come_back(c, server):
         created(c.post(schema[:-1], {"metadata": {"name": name, "annotations": {"apf.kubernetes.io/autoupdate-spec": said} if said else {}}, "spec": {
             "priorityLevelConfiguration": {"name": "nowhere"}, "matchingPrecedence": 5000, "rules": []}}))
     for path in KEPT:
-        wait_for(lambda: c.get(path).code == 200, path + " to come back", 30)
+        wait_for(lambda: c.get(path).code == 200, path + " to come back", 60)
     equal(c.get(NS + "/services/kubernetes").json["spec"]["clusterIP"], "10.90.0.1")
-    wait_for(lambda: c.get(schema + "global-default").json["spec"]["matchingPrecedence"] == 9900, "the spec to be restored", 30)
-    wait_for(lambda: c.get(schema + "old-default").code == 404, "what is no default any more to go", 30)
-    wait_for(lambda: "status" in c.get(schema + "dangling").json and c.get(schema + "dangling").json["status"].get("conditions"), "its status", 30)
+    wait_for(lambda: c.get(schema + "global-default").json["spec"]["matchingPrecedence"] == 9900, "the spec to be restored", 60)
+    wait_for(lambda: c.get(schema + "old-default").code == 404, "what is no default any more to go", 60)
+    wait_for(lambda: "status" in c.get(schema + "dangling").json and c.get(schema + "dangling").json["status"].get("conditions"), "its status", 60)
     condition = c.get(schema + "dangling").json["status"]["conditions"][0]
     equal((condition["type"], condition["status"], condition["reason"], condition["message"]), ("Dangling", "True", "NotFound",
           'This FlowSchema references the PriorityLevelConfiguration object named "nowhere" but there is no such object'))
     for name, said in OWN:
-        wait_for(lambda: c.get(schema + name).json["metadata"]["annotations"]["apf.kubernetes.io/autoupdate-spec"] in ("false", "0"), name, 30)
+        wait_for(lambda: c.get(schema + name).json["metadata"]["annotations"]["apf.kubernetes.io/autoupdate-spec"] in ("false", "0"), name, 60)
         equal(c.get(schema + name).json["spec"]["matchingPrecedence"], 77, name)
 
 

@@ -580,7 +580,7 @@ def test_services_get_unique_addresses(c, server):
     equal(k["spec"]["clusterIP"], "10.96.0.1")
     slices = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"
     want = [[a] for a in server.addresses]
-    wait_for(lambda: [e["addresses"] for e in c.get(slices).json.get("endpoints") or []] == want, "the endpoints of the API servers", 20)
+    wait_for(lambda: [e["addresses"] for e in c.get(slices).json.get("endpoints") or []] == want, "the endpoints of the API servers", 60)
 
 
 # ---- watches ----
@@ -831,7 +831,7 @@ def test_authentication_and_rbac(c, server):
         "subjects": [{"kind": "User", "name": "carol"}]}), 403, "Forbidden", "not currently held")
 
 
-def wait_for(condition, what, seconds=10):
+def wait_for(condition, what, seconds=60):
     deadline = time.monotonic() + seconds
     while not condition():
         check(time.monotonic() < deadline, "waited in vain for", what)
@@ -950,7 +950,7 @@ def test_compacted_history_is_gone(c, server):
                 e = w.next()
                 return e["type"] == "ERROR" and (e["object"]["code"], e["object"]["reason"]) == (410, "Expired")
 
-        wait_for(gone, "a watch of compacted history to end with 410", 40)
+        wait_for(gone, "a watch of compacted history to end with 410", 60)
         equal(s.get(CM).code, 200)
     finally:
         short.remove()

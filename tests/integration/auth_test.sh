@@ -39,7 +39,7 @@ start() { # EXTRA_FLAGS…: the members
         servers+=($!)
     done
     for i in $(seq "$members"); do
-        eventually 30 curl -sf -o /dev/null "http://127.0.0.1:$((port + i))/health" || { echo "FAIL a member does not start"; tail -20 "$dir/log$i"; exit 1; }
+        eventually 60 curl -sf -o /dev/null "http://127.0.0.1:$((port + i))/health" || { echo "FAIL a member does not start"; tail -20 "$dir/log$i"; exit 1; }
     done
 }
 start
@@ -187,7 +187,7 @@ if command -v etcd >/dev/null; then
     etcd --data-dir "$dir/etcd" --listen-client-urls "$reference" --advertise-client-urls "$reference" \
         --listen-peer-urls "http://127.0.0.1:$((port + 51))" --bcrypt-cost 4 >"$dir/etcd.log" 2>&1 &
     etcd=$!
-    eventually 30 etcdctl --endpoints "$reference" endpoint status >/dev/null 2>&1
+    eventually 60 etcdctl --endpoints "$reference" endpoint status >/dev/null 2>&1
     eps=("127.0.0.1:$((port + 50))")
     run_commands >"$dir/theirs"
     kill $etcd
@@ -246,12 +246,12 @@ watched() { grep -qx "$1" "$dir/watched"; }
 etcdctl --endpoints "$endpoints" --user alice:newpw watch lk/ --prefix >"$dir/watched" 2>&1 &
 watcher=$!
 touch_key() { root put lk/w "$1" >/dev/null && watched "$1"; }
-check "a watch with permission" eventually 20 touch_key before
+check "a watch with permission" eventually 60 touch_key before
 root role revoke-permission leases lk/ --prefix >/dev/null
-check "goes on when that is revoked" eventually 20 touch_key after
+check "goes on when that is revoked" eventually 60 touch_key after
 kill $watcher
 wait $watcher 2>/dev/null
-check_fails "a new one is refused" 'permission denied' timeout 10 etcdctl --endpoints "$endpoints" --user alice:newpw watch lk/ --prefix
+check_fails "a new one is refused" 'permission denied' timeout 60 etcdctl --endpoints "$endpoints" --user alice:newpw watch lk/ --prefix
 root role grant-permission leases readwrite lk/ --prefix >/dev/null
 
 # --- tokens end ---
@@ -263,7 +263,7 @@ ended() { mine "$1" | grep -q 'invalid auth token'; }
 old=$(token 0)
 check_output "a token of a second" '"key"' mine "$old"
 ended_unused() { sleep 1.5; ended "$1"; } # each use makes it good for longer
-check "ends when nobody uses it" eventually 30 ended_unused "$old"
+check "ends when nobody uses it" eventually 60 ended_unused "$old"
 check_output "the next one is good" '"key"' mine "$(token 0)"
 
 # --- JSON web tokens, in every kind of signature ---
@@ -331,7 +331,7 @@ if [ "$members" = 1 ]; then
         --bcrypt-cost 4 >>"$dir/log1" 2>&1 &
     servers+=($!)
     as() { etcdctl --endpoints "$url" --cacert "$dir/ca.crt" --cert "$dir/$1.crt" --key "$dir/$1.key" "${@:2}" 2>&1; }
-    eventually 30 as root endpoint status >/dev/null
+    eventually 60 as root endpoint status >/dev/null
     { as root user add root --no-password; as root role add root; as root user grant-role root root
       as root user add zoe --no-password; as root role add z; as root role grant-permission z readwrite z --prefix
       as root user grant-role zoe z; } >/dev/null

@@ -25,7 +25,7 @@ def check(condition, *what):
         raise AssertionError(" ".join(str(w) for w in what))
 
 
-def eventually(what, probe, seconds=20):
+def eventually(what, probe, seconds=60):
     """Wait until probe() is true; its last value is in the failure."""
     deadline = time.monotonic() + seconds
     value = None
@@ -305,7 +305,7 @@ def test_rolling_update_keeps_the_minimum_and_rolls_back(c):
 
     patch = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "app:2"}]}}}}
     check(c.client.patch(APPS + "/deployments/roll", patch).code == 200)
-    eventually("second", lambda: rolled("app:2"), 40)
+    eventually("second", lambda: rolled("app:2"), 60)
     check(low[0] >= 3, "fell to", low[0])
     check(high[0] <= 5, "rose to", high[0])
     revisions = {s["spec"]["template"]["spec"]["containers"][0]["image"]:
@@ -316,7 +316,7 @@ def test_rolling_update_keeps_the_minimum_and_rolls_back(c):
     # Back: the old set becomes the new one, with the next revision and its history.
     patch["spec"]["template"]["spec"]["containers"][0]["image"] = "app:1"
     check(c.client.patch(APPS + "/deployments/roll", patch).code == 200)
-    eventually("back", lambda: complete(c, "roll", 4, "app:1"), 40)
+    eventually("back", lambda: complete(c, "roll", 4, "app:1"), 60)
     first = [s for s in c.sets("roll") if s["spec"]["template"]["spec"]["containers"][0]["image"] == "app:1"][0]
     check(first["metadata"]["annotations"]["deployment.kubernetes.io/revision"] == "3", first["metadata"])
     check(first["metadata"]["annotations"]["deployment.kubernetes.io/revision-history"] == "1", first["metadata"])
@@ -335,7 +335,7 @@ def test_recreate_pause_and_deadline(c):
 
     patch = {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "app:2"}]}}}}
     check(c.client.patch(APPS + "/deployments/re", patch).code == 200)
-    eventually("second", rolled, 40)
+    eventually("second", rolled, 60)
     check(not both[0], "old and new pods at the same time")
     check(c.client.patch(APPS + "/deployments/re", {"spec": {"paused": True}}).code == 200)
     eventually("paused", lambda: condition(c.deployment("re"), "Progressing").get("reason") == "DeploymentPaused")
@@ -375,7 +375,7 @@ def test_owners_and_orphans(c):
             order_kept[0] &= not c.sets("own") and not c.pods("app%3Down")
             return True
 
-    eventually("gone", gone, 30)
+    eventually("gone", gone, 60)
     check(order_kept[0], "the owner went before its dependents")
 
 
@@ -495,11 +495,11 @@ def test_everything_survives_restarts(c):
     make(c, APPS + "/deployments", deployment("kill", 4))
     c.restart("c8s-controllers")
     c.restart("c8s-scheduler")
-    eventually("complete after both were killed", lambda: complete(c, "kill", 4, "app:1"), 30)
+    eventually("complete after both were killed", lambda: complete(c, "kill", 4, "app:1"), 60)
     c.server.kill()
     c.server.start()
     c.c8s("scale", "deployment/kill", "--replicas=6")
-    eventually("complete after the API server was killed", lambda: complete(c, "kill", 6, "app:1"), 30)
+    eventually("complete after the API server was killed", lambda: complete(c, "kill", 6, "app:1"), 60)
     c.alive()
 
 

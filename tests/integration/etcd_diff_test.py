@@ -38,7 +38,7 @@ class Server(Client):
         super().__init__(port)
 
     def wait_ready(self):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while self.call("Range", M.RangeRequest(key=b"ready"), 1)[0] != "OK":
             assert self.process.poll() is None, f"{self.name} has ended"
             assert time.monotonic() < deadline, f"{self.name} does not answer"
@@ -353,7 +353,7 @@ def leases():
         same("LeaseTimeToLive", ID=i)
         same("LeaseTimeToLive", ID=i, keys=True)
     same("Range", key=b"l", range_end=b"m")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while any(s.call("LeaseTimeToLive", M.LeaseTimeToLiveRequest(ID=i))[2].TTL != -1 for s in both for i in (2, 3)):
         assert time.monotonic() < deadline, "the short leases do not expire"
         time.sleep(0.1)
@@ -389,7 +389,7 @@ def locks():
     same("Range", key=b"lock", range_end=b"locl")
     waiting = [[s.start("Lock", M.LockRequest(name=b"lock", lease=i)) for s in both] for i in (12, 13)]
     for s in both:  # both queue up, in this order or the other
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while s.call("Range", M.RangeRequest(key=b"lock", range_end=b"locl", count_only=True))[2].count != 3:
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -434,7 +434,7 @@ def elections():
     seen = [[next(o).kv] for o in observers]
     waiting = [s.start("Campaign", M.CampaignRequest(name=b"e", lease=22, value=b"successor")) for s in both]
     for s in both:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while s.call("Range", M.RangeRequest(key=b"e/", range_end=b"e0", count_only=True))[2].count != 2:
             assert time.monotonic() < deadline
             time.sleep(0.02)

@@ -32,7 +32,7 @@ serve() { # PROGRAM DATA_DIR [FLAG…]: one member, answering
         --initial-advertise-peer-urls "http://127.0.0.1:$peer" \
         --initial-cluster "m1=http://127.0.0.1:$peer" >"$data.log" 2>&1 &
     pid=$!
-    eventually 30 ctl --command-timeout=2s get x >/dev/null || { tail -20 "$data.log"; false; }
+    eventually 60 ctl --command-timeout=2s get x >/dev/null || { tail -20 "$data.log"; false; }
 }
 served() { # NAME COMMAND…: as check, but not in a subshell, since it sets variables
     local name=$1
@@ -99,7 +99,7 @@ three() { # FILE
         pids+=($!)
     done
     port=$((p + 11))
-    check "three members serve" eventually 30 ctl --command-timeout=2s get x
+    check "three members serve" eventually 60 ctl --command-timeout=2s get x
 }
 
 # --- from c8s to etcd ---

@@ -133,7 +133,7 @@ def main():
                               "--advertise-client-urls", url], stdout=log, stderr=log)
         try:
             c = Client(port)
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             while c.call("Range", M.RangeRequest(key=b"x"), 1)[0] != "OK":
                 assert p.poll() is None and time.monotonic() < deadline, open(d + "/log").read()[-2000:]
                 time.sleep(0.1)

@@ -17,7 +17,7 @@ check() { # name expected actual
     if [ "$2" == "$3" ]; then echo "ok   $1"; else echo "FAIL $1: wanted [$2] got [$3]"; fails=$((fails + 1)); fi
 }
 raw() { # bytes as printf format; prints the status line(s)
-    exec 9<>"/dev/tcp/127.0.0.1/$plain" && printf "$1" >&9 && timeout 3 cat <&9 | tr -d '\r' | grep -a '^HTTP/1.1 '
+    exec 9<>"/dev/tcp/127.0.0.1/$plain" && printf "$1" >&9 && timeout 10 cat <&9 | tr -d '\r' | grep -a '^HTTP/1.1 '
     exec 9>&-
 }
 

@@ -55,7 +55,7 @@ member() { # NUMBER: start it; its pid in store[NUMBER]
 store=()
 for i in $(seq $members); do member "$i"; done
 e() { ETCDCTL_API=3 etcdctl --endpoints "$urls" --cacert "$work/ca.crt" --cert "$work/client.crt" --key "$work/client.key" "$@"; }
-check "the store is healthy" eventually 20 e endpoint health
+check "the store is healthy" eventually 60 e endpoint health
 
 # ---- kube-apiserver
 api() {
@@ -76,8 +76,8 @@ k() {
 }
 check "kube-apiserver becomes ready" eventually 60 k get --raw /readyz
 check_output "it finds its store healthy" 'etcd ok' k get --raw '/readyz?verbose'
-check "its bootstrap objects are there" eventually 30 output_matches cluster-admin k get clusterroles
-check "namespaces too" eventually 30 output_matches kube-system k get namespaces
+check "its bootstrap objects are there" eventually 60 output_matches cluster-admin k get clusterroles
+check "namespaces too" eventually 60 output_matches kube-system k get namespaces
 
 config_maps() { # FROM TO
     for i in $(seq "$1" "$2"); do
@@ -90,11 +90,11 @@ check_output "listed in pages" '^600$' bash -c "$(declare -f k); work=$work base
 k get cm -w --output-watch-events -o 'jsonpath={.type} {.object.metadata.name} {.object.data.n}{"\n"}' >"$work/watched" 2>"$work/watch.log" &
 watcher=$!
 pids+=($watcher)
-check "a watch begins with what there is" eventually 30 grep -q ADDED "$work/watched"
+check "a watch begins with what there is" eventually 60 grep -q ADDED "$work/watched"
 check "an update" k patch cm cm-0001 -p '{"data":{"n":"changed"}}'
 check "a delete" k delete cm cm-0002
-check "the watch sees the update" eventually 20 grep -q 'MODIFIED cm-0001 changed' "$work/watched"
-check "and the delete" eventually 20 grep -q 'DELETED cm-0002' "$work/watched"
+check "the watch sees the update" eventually 60 grep -q 'MODIFIED cm-0001 changed' "$work/watched"
+check "and the delete" eventually 60 grep -q 'DELETED cm-0002' "$work/watched"
 check_fails "a conflict is a conflict" 'object has been modified|Conflict' k replace -f - <<YAML
 {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cm-0001", "namespace": "default", "resourceVersion": "1"}}
 YAML
@@ -121,10 +121,10 @@ old=$(leader)
 check "a leader is known" test "$old" -ge 1
 kill -9 "${store[$old]}"
 wait "${store[$old]}" 2>/dev/null
-check "writes go on without the leader" eventually 30 k create configmap after-kill --from-literal=a=b
+check "writes go on without the leader" eventually 60 k create configmap after-kill --from-literal=a=b
 check_output "reads too" 'after-kill' k get cm after-kill
 member "$old"
-check "the member comes back" eventually 30 e endpoint health
+check "the member comes back" eventually 60 e endpoint health
 k delete cm -l nothing=here >/dev/null 2>&1
 kill "$api"
 wait "$api" 2>/dev/null

@@ -32,7 +32,7 @@ from tour_test import kubeconfig  # noqa: E402
 NS = "default"
 
 
-def eventually(what, probe, seconds=20):
+def eventually(what, probe, seconds=60):
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         value = probe()
@@ -238,7 +238,7 @@ def test_operator():
         except client.ApiException:
             return False
 
-    eventually("the type is served", listable, 5)
+    eventually("the type is served", listable, 60)
     operator.start()
     made = stops.create_namespaced_custom_object("tour.example.com", "v1", NS, "stops", {
         "apiVersion": "tour.example.com/v1", "kind": "Stop", "metadata": {"name": "bern"}, "spec": {"town": "Bern"}})
@@ -262,7 +262,7 @@ def test_operator():
     assert resource.get(name="bern", namespace=NS).spec.town == "Bern"
     resource.delete(name="bern", namespace=NS)
     extensions.delete_custom_resource_definition("stops.tour.example.com")
-    eventually("the type is gone", lambda: not listable(), 10)
+    eventually("the type is gone", lambda: not listable(), 60)
 
 
 config_file = None

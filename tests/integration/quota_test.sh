@@ -26,18 +26,18 @@ for i in $(seq "$members"); do
         --auto-compaction-retention "${RETENTION:-1h}" >"$dir/log$i" 2>&1 &
     pids+=($!)
 done
-ctl() { etcdctl --endpoints "$endpoints" --command-timeout=20s "$@" 2>"$dir/err"; }
+ctl() { etcdctl --endpoints "$endpoints" --command-timeout=60s "$@" 2>"$dir/err"; }
 field() { ctl endpoint status -w json | tr ',{' '\n\n' | sed -n "s/\"$1\"://p" | tr -d '}]'; }
 revision() { ctl get nothing -w json | sed 's/.*"revision":\([0-9]*\).*/\1/'; }
-check "it serves" eventually 30 ctl put first 1
+check "it serves" eventually 60 ctl put first 1
 
 head -c 200000 /dev/urandom | base64 -w0 >"$dir/big"
 for i in $(seq 200); do
     ctl put big <"$dir/big" >/dev/null || break
 done
 check "puts are refused" grep -q "etcdserver: mvcc: database space exceeded" "$dir/err"
-check_output "the alarm is raised" "alarm:NOSPACE" eventually 10 ctl alarm list
-check "status says so" eventually 10 output_matches "NOSPACE" ctl endpoint status
+check_output "the alarm is raised" "alarm:NOSPACE" eventually 60 ctl alarm list
+check "status says so" eventually 60 output_matches "NOSPACE" ctl endpoint status
 for i in $(seq "$members"); do
     check_fails "member $i refuses" "database space exceeded" etcdctl --endpoints "127.0.0.1:$((port + i))" put x 1
     check_output "member $i is unhealthy" "ALARM|NOSPACE|false" curl -s "http://127.0.0.1:$((port + i))/health"
@@ -53,14 +53,14 @@ after=$(field dbSize | sort -n | tail -1)
 check "the file has shrunk on every member: $before to $after" test "$after" -lt $((before * 2 / 3))
 check_fails "the alarm stays until it is disarmed" "database space exceeded" etcdctl --endpoints "${endpoints%%,*}" put x 1
 check_output "disarm" "NOSPACE" ctl alarm disarm
-check "no alarm is left" eventually 10 outputs "" ctl alarm list
-check "puts are taken" eventually 10 ctl put x 1
+check "no alarm is left" eventually 60 outputs "" ctl alarm list
+check "puts are taken" eventually 60 ctl put x 1
 check_output "healthy again" '"health":"true"' curl -s "http://127.0.0.1:$((port + 1))/health"
 
 # Compaction by itself is a flag.
-check_fails "a retention that is none" "auto-compaction-retention" timeout 10 "$bin/c8s-apiserver" --store-only \
+check_fails "a retention that is none" "auto-compaction-retention" timeout 60 "$bin/c8s-apiserver" --store-only \
     --data-dir "$dir/none" --auto-compaction-retention soon
-check_fails "a mode that there is not" "auto-compaction-mode" timeout 10 "$bin/c8s-apiserver" --store-only \
+check_fails "a mode that there is not" "auto-compaction-mode" timeout 60 "$bin/c8s-apiserver" --store-only \
     --data-dir "$dir/none" --auto-compaction-mode sometimes
 for p in "${pids[@]}"; do kill "$p"; wait "$p" 2>/dev/null; done
 pids=()
@@ -69,10 +69,10 @@ client=http://127.0.0.1:$((port + 50))
     --auto-compaction-retention 2s >"$dir/log-auto" 2>&1 &
 pids+=($!)
 endpoints=127.0.0.1:$((port + 50))
-check "a store that compacts every two seconds" eventually 30 ctl put a 1
+check "a store that compacts every two seconds" eventually 60 ctl put a 1
 for i in 1 2 3 4 5; do ctl put a $i >/dev/null; done
 rev=$(revision)
 compacted() { ! ctl get a --rev=$((rev - 1)) && grep -q compacted "$dir/err"; }
-check "history is compacted" eventually 30 compacted
+check "history is compacted" eventually 60 compacted
 check "and says so" grep -q "history compacted by itself" "$dir/log-auto"
 finish

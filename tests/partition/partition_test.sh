@@ -103,7 +103,7 @@ writes() {
 check "namespaces and links" network_up
 check "no cuts yet" heal
 for i in 1 2 3; do start_member $i; done
-check "a leader is elected" eventually 20 leader
+check "a leader is elected" eventually 60 leader
 
 "$LOAD" run "$SECONDS_OF_LOAD" $urls > "$dir/load.txt" 2>&1 &
 load=$!
@@ -111,29 +111,29 @@ started=$SECONDS
 
 first=$(leader)
 isolate "$first"
-check "leader $first cut off: another one leads" eventually 10 other_leader "$first"
-check "the majority takes writes" eventually 5 writes $((first % 3 + 1))
+check "leader $first cut off: another one leads" eventually 60 other_leader "$first"
+check "the majority takes writes" eventually 60 writes $((first % 3 + 1))
 sleep 4
 heal
-check "healed: the old leader takes writes" eventually 10 writes "$first"
+check "healed: the old leader takes writes" eventually 60 writes "$first"
 
 minority=$(($(leader) % 3 + 1))
 now=$(leader)
 isolate "$minority"
 sleep 4
-check "follower $minority cut off: writes go on" eventually 5 writes "$now"
+check "follower $minority cut off: writes go on" eventually 60 writes "$now"
 heal
-check "healed: the follower takes writes" eventually 10 writes "$minority"
+check "healed: the follower takes writes" eventually 60 writes "$minority"
 
 # killed, with whatever was unflushed: it must remember what it has promised
 now=$(leader)
 kill -9 "${pids[$((now - 1))]}"
-check "leader $now killed: another one leads" eventually 10 other_leader "$now"
-check "the others take writes" eventually 5 writes $((now % 3 + 1))
+check "leader $now killed: another one leads" eventually 60 other_leader "$now"
+check "the others take writes" eventually 60 writes $((now % 3 + 1))
 start_member "$now"
 pids[now - 1]=${pids[3]}
 unset "pids[3]"
-check "started again: it takes writes" eventually 10 writes "$now"
+check "started again: it takes writes" eventually 60 writes "$now"
 
 # halves that flap: one member after the other alone, each change without a pause of peace
 turn=0
@@ -144,8 +144,8 @@ while [ $((SECONDS - started)) -lt $((SECONDS_OF_LOAD - 8)) ]; do
     sleep 1.3
 done
 heal
-check "flapped $turn times, healed: a leader is elected" eventually 15 leader
-for i in 1 2 3; do check "healed: member $i takes writes" eventually 10 writes $i; done
+check "flapped $turn times, healed: a leader is elected" eventually 60 leader
+for i in 1 2 3; do check "healed: member $i takes writes" eventually 60 writes $i; done
 wait "$load"
 verdict=$?
 load=
