@@ -12,6 +12,12 @@ void raft_pending_configs_truncate(struct raft *r, uint64_t last)
         blob_unref(vec_pop(&r->pending_configs).data);
 }
 
+uint64_t raft_last_change(const struct raft *r)
+{
+    size_t n = r->pending_configs.len;
+    return n ? r->pending_configs.items[n - 1].index : 0;
+}
+
 bool raft_has_committed_change(const struct raft *r)
 {
     return r->pending_configs.len > 0 && r->pending_configs.items[0].index <= r->commit;

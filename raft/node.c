@@ -131,6 +131,7 @@ static void publish_status(struct raft_node *n)
     s->applied = raft_applied_index(n->raft);
     s->stable = raft_stable_index(n->raft);
     s->last = raft_last_index(n->raft);
+    s->change = raft_last_change(n->raft);
     s->leader_changes = n->leader_changes;
     s->proposals_pending = n->proposals_len;
     s->config = *raft_configuration(n->raft);

@@ -279,6 +279,7 @@ struct raft_node_status {
     uint64_t id, term, leader; /* leader 0: unknown */
     enum raft_role role;
     uint64_t commit, applied, stable, last;
+    uint64_t change; /* the last membership change in the log that is not applied; 0: none */
     uint64_t leader_changes; /* since the start */
     uint64_t proposals_pending;
     struct raft_config config;

@@ -240,6 +240,8 @@ uint64_t raft_base_index(const struct raft *r);
 /* Term of the entry at index; 0 when outside [base_index, last_index]. */
 uint64_t raft_term_at(const struct raft *r, uint64_t index);
 const struct raft_config *raft_configuration(const struct raft *r);
+/* Index of the last membership change in the log that is not applied here, decided or not; 0: none. */
+uint64_t raft_last_change(const struct raft *r);
 /*
  * 0; or a leader has this member's acknowledgement of the entries up to this index, which are committed, and the
  * log ended before it: storage has lost what it had flushed. The member must not go on: what else it has promised

@@ -5,6 +5,7 @@
  *   change.c          proposing, checking and applying changes, levels, downgrades
  *   peers.c           what the transport asks (raft/peer_rules.h)
  *   start.c           who this member is: asks the peers when its directory is empty
+ *   join.c            … and whose answer is to be believed
  *
  * Two meta records, both in snapshots. "members" is as old as the store; "cluster" came with level 2:
  *
@@ -120,18 +121,34 @@ struct member_answer {
     uint64_t cluster_id, member_id, applied;
     struct member_records records;
     VEC(uint64_t) heard;
+    uint64_t
+        change; /* the last change of membership in its log that is not in `records`; 0: none */
+    struct raft_config config; /* who votes; empty: it is only joining itself */
 };
 #define MEMBERS_QUESTION STR("c8s members 1")
 int member_answer_decode(struct str in, struct arena *a, struct member_answer *out,
                          struct error *err);
 void member_answer_free(struct member_answer *a);
 
+/* ---- join.c ---- */
+
+/* The entry with one of these peer URLs; NULL: none. */
+const struct kv_member *member_with_url(const struct member_records *m,
+                                        const struct kv_member_config *own);
+/*
+ * Who is it that joins with the peer URLs `own`? 0: *self, an entry of *newest. ERR_UNAVAILABLE: too few have
+ * answered, or what they know is not decided yet; ERR_NOT_FOUND: it was not added, as far as they know. Both may
+ * change: ask again. *newest: the answer that is most up to date in any case; NULL: there is none.
+ */
+int members_judge(struct member_answer *answers, size_t n, const struct kv_member_config *own,
+                  struct member_answer **newest, const struct kv_member **self, struct error *err);
+
 /* ---- start.c ---- */
 
 /*
  * Before the data directory is made: ask the members of options.members who they are. Sets kv->member_id
  * and kv->cluster_id when joining, and the records to begin with in kv->members.now. ERR_DENIED: this
- * member has been there before; ERR_NOT_FOUND: it was not added; ERR_UNAVAILABLE: nobody answers.
+ * member has been there before; ERR_NOT_FOUND: it was not added; ERR_UNAVAILABLE: too few answer, for 10 s.
  */
 int members_ask_peers(struct kv *kv, struct error *err);
 /* --force-new-cluster: this member alone, with all it has in its log. */

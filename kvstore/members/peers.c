@@ -227,6 +227,7 @@ static bool answer(void *ctx, struct str question, const struct tls_peer *tls, s
 {
     struct kv *kv = ctx;
     struct members *m = &kv->members;
+    struct raft_node_status st;
     struct buf b;
     if (!certificate_of_a_peer(kv, tls, why))
         return false;
@@ -246,6 +247,11 @@ static bool answer(void *ctx, struct str question, const struct tls_peer *tls, s
     buf_append_varint(out, m->heard_len);
     for (size_t i = 0; i < m->heard_len; i++)
         buf_append_varint(out, m->heard[i].id);
+    buf_clear(&b);
+    driver_status(kv->driver, &st);
+    buf_append_varint(out, st.change);
+    raft_config_encode(&m->config, &b);
+    buf_append_varint_bytes(out, buf_str(&b));
     pthread_mutex_unlock(&m->lock);
     buf_free(&b);
     return true;
@@ -266,10 +272,19 @@ int member_answer_decode(struct str in, struct arena *a, struct member_answer *o
     r.failed |= n > MEMBERS_HEARD_MAX;
     for (uint64_t i = 0; i < n && !r.failed; i++)
         vec_push(&out->heard, varint_read(&r));
+    bool old = !r.failed && r.left.n == 0; /* of a program that did not say the following */
+    out->change = old ? 0 : varint_read(&r);
+    struct str config = old ? STR_NONE : varint_read_bytes(&r);
     if (r.failed)
         return error_set(err, ERR_CORRUPT, "the answer has a wrong form");
     int rc = members_decode(members, a, &out->records, err);
-    return rc < 0 ? rc : cluster_decode(cluster, a, &out->records, err);
+    if (rc == 0)
+        rc = cluster_decode(cluster, a, &out->records, err);
+    if (rc == 0 && !old)
+        rc = raft_config_decode(config, &out->config, err);
+    for (size_t i = 0; rc == 0 && old && i < out->records.items.len; i++)
+        raft_ids_add(&out->config.voters, out->records.items.items[i].id);
+    return rc;
 }
 
 void member_answer_free(struct member_answer *a)

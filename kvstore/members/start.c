@@ -11,6 +11,7 @@
  */
 #include "kvstore/members/members.h"
 #include "kvstore/store.h"
+#include "base/arena_str.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -18,13 +19,15 @@
 #include <time.h>
 
 #define ASK_MS 2000             /* for an answer */
-#define JOIN_NS (10 * NS_PER_S) /* how long a joining member asks again when nobody answers */
+#define JOIN_NS (10 * NS_PER_S) /* how long a joining member asks again when too few answer */
 #define ADDED_NS (3 * NS_PER_S) /* … when those who answer do not know of it */
 #define JOIN_PAUSE_NS (300 * NS_PER_MS)
 #define ASKED_MAX (RAFT_MEMBERS_MAX * 4)
 
-/* Everybody that was asked, and the answers that could be read. */
+/* Everybody that is asked, and the answers that could be read. */
 struct inquiry {
+    struct arena known; /* lives as long as the inquiry, the other one as long as its answers */
+    VEC(struct str) urls;
     struct arena arena;
     struct raft_asked asked[ASKED_MAX];
     size_t asked_len;
@@ -47,27 +50,63 @@ static void inquiry_free(struct inquiry *q)
 {
     inquiry_clear(q);
     vec_free(&q->answers);
+    vec_free(&q->urls);
+    arena_free(&q->known);
     arena_free(&q->arena);
     mem_free(q);
 }
 
-/* The addresses of all other members of --initial-cluster. */
-static int gather(struct kv *kv, struct inquiry *q, bool *any_secure, struct error *err)
+/* Ask there from now on, too. False: that was so already, or is too much. */
+static bool learn_url(struct inquiry *q, struct str url)
 {
-    const struct kv_member_config *own = members_own_config(kv);
-    *any_secure = false;
+    for (size_t i = 0; i < q->urls.len; i++)
+        if (str_eq(q->urls.items[i], url))
+            return false;
+    if (q->urls.len == ASKED_MAX)
+        return false;
+    vec_push(&q->urls, arena_copy(&q->known, url));
+    return true;
+}
+
+/* To begin with: all other members of --initial-cluster. */
+static struct inquiry *inquiry_new(struct kv *kv, const struct kv_member_config *own)
+{
+    struct inquiry *q = mem_zalloc(sizeof *q);
+    arena_init(&q->known);
+    arena_init(&q->arena);
     for (size_t i = 0; i < kv->o.members_len; i++) {
         const struct kv_member_config *m = &kv->o.members[i];
-        for (size_t u = 0; m != own && u < m->peer_urls_len && q->asked_len < ASKED_MAX; u++) {
-            char address[256];
-            bool secure;
-            int rc = member_url_address(m->peer_urls[u], address, &secure, err);
-            if (rc < 0)
-                return rc;
-            *any_secure |= secure;
-            q->asked[q->asked_len++] =
-                (struct raft_asked){.address = arena_strdup(&q->arena, address)};
-        }
+        for (size_t u = 0; m != own && u < m->peer_urls_len; u++)
+            learn_url(q, m->peer_urls[u]);
+    }
+    return q;
+}
+
+/* Then those, too, that members name. Are there any? */
+static bool learn(struct inquiry *q, const struct member_answer *from,
+                  const struct kv_member_config *own)
+{
+    const struct kv_member *self = member_with_url(&from->records, own);
+    bool more = false;
+    for (size_t i = 0; i < from->records.items.len; i++) {
+        const struct kv_member *m = &from->records.items.items[i];
+        for (size_t u = 0; m != self && u < m->peer_urls_len; u++)
+            more |= learn_url(q, m->peer_urls[u]);
+    }
+    return more;
+}
+
+static int gather(struct inquiry *q, bool *any_secure, struct error *err)
+{
+    *any_secure = false;
+    for (size_t i = 0; i < q->urls.len; i++) {
+        char address[256];
+        bool secure;
+        int rc = member_url_address(q->urls.items[i], address, &secure, err);
+        if (rc < 0)
+            return rc;
+        *any_secure |= secure;
+        q->asked[q->asked_len++] = (struct raft_asked){.address = arena_strdup(&q->arena, address)};
     }
     return 0;
 }
@@ -77,7 +116,7 @@ static int ask(struct kv *kv, struct inquiry *q, struct error *err)
     struct tls_context *server = NULL, *client = NULL;
     bool secure;
     inquiry_clear(q);
-    int rc = gather(kv, q, &secure, err);
+    int rc = gather(q, &secure, err);
     if (rc == 0 && secure)
         rc = driver_peer_tls(kv, &server, &client, err);
     if (rc < 0) {
@@ -102,15 +141,6 @@ static int ask(struct kv *kv, struct inquiry *q, struct error *err)
 }
 
 /* ---- rules ---- */
-
-static bool has_url(const struct kv_member *m, const struct kv_member_config *own)
-{
-    for (size_t i = 0; i < m->peer_urls_len; i++)
-        for (size_t k = 0; k < own->peer_urls_len; k++)
-            if (str_eq(m->peer_urls[i], own->peer_urls[k]))
-                return true;
-    return false;
-}
 
 /* Somebody knows that this id has run, or has heard from it. */
 static bool has_been_here(const struct inquiry *q, uint64_t id)
@@ -148,12 +178,11 @@ static int found(struct kv *kv, const struct inquiry *q, struct error *err)
     for (size_t i = 0; i < q->answers.len; i++) {
         struct member_answer *a = &q->answers.items[i];
         if (a->cluster_id != kv->cluster_id) {
-            for (size_t k = 0; own && k < a->records.items.len; k++)
-                if (has_url(&a->records.items.items[k], own))
-                    return error_set(
-                        err, ERR_DENIED,
-                        "the peers form a cluster already, to which this member was added: "
-                        "start it with --initial-cluster-state=existing");
+            if (own && member_with_url(&a->records, own))
+                return error_set(
+                    err, ERR_DENIED,
+                    "the peers form a cluster already, to which this member was added: "
+                    "start it with --initial-cluster-state=existing");
             return error_set(
                 err, ERR_DENIED,
                 "the peers form another cluster (%" PRIx64 ") already: to join it, add this "
@@ -197,31 +226,45 @@ static int take_identity(struct kv *kv, struct inquiry *q, struct member_answer 
     return rc;
 }
 
-/* --initial-cluster-state=existing. ERR_NOT_FOUND: nobody knows our URLs; ERR_UNAVAILABLE: no answer. */
-static int join(struct kv *kv, struct inquiry *q, struct error *err)
+/* --initial-cluster-state=existing, as members_judge. *newest: NULL when nobody answers. */
+static int join(struct kv *kv, struct inquiry *q, struct member_answer **newest, struct error *err)
 {
-    const struct kv_member_config *own = members_own_config(kv);
-    struct member_answer *newest = NULL;
-    const struct kv_member *self = NULL;
-    for (size_t i = 0; i < q->answers.len; i++) {
-        struct member_answer *a = &q->answers.items[i];
-        for (size_t k = 0; k < a->records.items.len; k++)
-            if (has_url(&a->records.items.items[k], own) &&
-                (!newest || a->applied > newest->applied)) {
-                newest = a;
-                self = &a->records.items.items[k];
-            }
-    }
-    if (newest)
-        return take_identity(kv, q, newest, self, err);
-    if (q->answers.len)
-        return error_set(
-            err, ERR_NOT_FOUND,
-            "no member of the cluster has the peer URL %.*s: add it first (`etcdctl member add "
-            "%.*s --peer-urls=%.*s`)",
-            STR_ARG(own->peer_urls[0]), STR_ARG(own->name), STR_ARG(own->peer_urls[0]));
-    return error_set(err, ERR_UNAVAILABLE, "none of the members to join answers: %s",
+    const struct kv_member *self;
+    int rc =
+        members_judge(q->answers.items, q->answers.len, members_own_config(kv), newest, &self, err);
+    if (rc == 0)
+        return take_identity(kv, q, *newest, self, err);
+    if (*newest)
+        return rc;
+    return error_set(err, rc, "none of the members to join answers: %s",
                      q->asked_len ? q->why.message : "--initial-cluster names no other member");
+}
+
+/* Ask until it is known who this is, or for too long. */
+static int join_in_time(struct kv *kv, struct inquiry *q, struct error *err)
+{
+    const struct timespec pause = {0, JOIN_PAUSE_NS};
+    uint64_t began = host_mono_ns(kv->host);
+    struct error told = {0};
+    int rc;
+    while ((rc = ask(kv, q, err)) == 0) {
+        struct member_answer *newest = NULL;
+        rc = join(kv, q, &newest, err);
+        /* Whoever answered may not have applied the addition yet. */
+        uint64_t waited = host_mono_ns(kv->host) - began;
+        if (!(rc == ERR_NOT_FOUND && waited < ADDED_NS) &&
+            !(rc == ERR_UNAVAILABLE && waited < JOIN_NS))
+            break;
+        if (newest && learn(q, newest, members_own_config(kv)))
+            continue;
+        if (strcmp(told.message, err->message) != 0)
+            log_info("store", "asking the members again reason=\"%s\"", err->message);
+        told = *err;
+        nanosleep(&pause, NULL);
+    }
+    if (rc == ERR_UNAVAILABLE)
+        error_wrap(err, "asked for %u s", (unsigned)(JOIN_NS / NS_PER_S));
+    return rc;
 }
 
 int members_ask_peers(struct kv *kv, struct error *err)
@@ -234,25 +277,10 @@ int members_ask_peers(struct kv *kv, struct error *err)
             "others");
     if (kv->o.members_len <= 1 && !kv->o.join_existing)
         return 0;
-    struct inquiry *q = mem_zalloc(sizeof *q);
-    arena_init(&q->arena);
-    uint64_t began = host_mono_ns(kv->host);
-    int rc = ask(kv, q, err);
+    struct inquiry *q = inquiry_new(kv, own);
+    int rc = kv->o.join_existing ? join_in_time(kv, q, err) : ask(kv, q, err);
     if (rc == 0 && !kv->o.join_existing)
         rc = found(kv, q, err);
-    while (rc == 0 && kv->o.join_existing) {
-        rc = join(kv, q, err);
-        /* Whoever answered may not have applied the addition yet. */
-        uint64_t waited = host_mono_ns(kv->host) - began;
-        bool again = (rc == ERR_NOT_FOUND && waited < ADDED_NS) ||
-                     (rc == ERR_UNAVAILABLE && waited < JOIN_NS);
-        if (!again)
-            break;
-        log_info("store", "asking the members again reason=\"%s\"", err->message);
-        struct timespec pause = {0, JOIN_PAUSE_NS};
-        nanosleep(&pause, NULL);
-        rc = ask(kv, q, err);
-    }
     inquiry_free(q);
     return rc;
 }

@@ -102,6 +102,35 @@ def wiped(bin_dir):
     load.verify(m)
 
 
+def lagging(bin_dir):
+    """A learner that never ran is replaced by another one under its address, while m3 is away. Then m3 alone is asked
+    who that is: it names the one that was removed, and must not be believed."""
+    c = Cluster(bin_dir, args=["--strict-reconfig-check=false", "--max-learners", "2"])
+    m = c.found()
+    m4 = c.member(4)
+    add(c, m4, "--learner")
+    old = c.id_of(m4)
+    wait_for("m3 to list it", lambda: m4.peer_url in c.list(m[2]))
+    m[2].kill()
+    c.ok("member", "remove", old)
+    add(c, m4, "--learner")
+    new = c.id_of(m4)
+    m[0].kill()
+    m[1].kill()
+    m[2].restart()
+    m4.start([m[2], m4], "existing")
+    wait_for("m4 to wait for a majority", lambda: m4.said("only 1 of the 3 other voters answer.*waiting for m[12] .*, m[12] "))
+    check("a member that lags is not believed alone", not m4.said("joining cluster=") and not os.path.exists(m4.dir))
+    m[0].restart()  # nobody has named it to m4 but m3
+
+    def joined():
+        if not m4.running():  # it waits for 10 s only
+            m4.restart()
+        return m4.name in c.list(m[0])
+    wait_for("m4 to join", joined)
+    check("a majority knows who it is", m4.said(f"joining cluster=[0-9a-f]+ member={new} ") and not m4.said(f"member={old} "))
+
+
 def changes(bin_dir):
     """Add, add as learner, promote, update, remove a follower, remove the leader; etcd's errors on the way."""
     c = Cluster(bin_dir, tls=True)
@@ -413,7 +442,7 @@ def identity(bin_dir):
     load.verify(m + [m4])
 
 
-SCENARIOS = {f.__name__: f for f in (founding, wiped, changes, guard, at_once, replace_all, forced, move_leader, identity)}
+SCENARIOS = {f.__name__: f for f in (founding, wiped, lagging, changes, guard, at_once, replace_all, forced, move_leader, identity)}
 
 
 def main():

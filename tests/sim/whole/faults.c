@@ -31,6 +31,7 @@ const struct fault_name fault_names[] = {
     {"truncate-matched", RAFT_FAULT_TRUNCATE_MATCHED},
     {"change-unflushed", RAFT_FAULT_CHANGE_UNFLUSHED},
     {"removed-leaves", FAULT_REMOVED_LEAVES},
+    {"join-alone", FAULT_JOIN_ALONE, .rare = true},
     {"journal-unflushed", FAULT_JOURNAL_UNFLUSHED},
     {"checkpoint-unflushed", FAULT_CHECKPOINT_UNFLUSHED},
     {"journal-recycled", FAULT_JOURNAL_RECYCLED},
@@ -202,7 +203,7 @@ WRAPPED(int, raft_node_start, const struct raft_node_options *o, struct raft_nod
     events.on_role = observed_role;
     own.ops = &ops;
     own.events = &events;
-    m->id = o->id;
+    seat_identified(m, o->id);
     int rc = __real_raft_node_start(&own, out, err);
     m->node = rc == 0 ? *out : NULL;
     return rc;
@@ -397,6 +398,18 @@ WRAPPED(void, members_step, struct kv *kv, uint64_t now_ns)
         seat_removed(member_current());
     }
     __real_members_step(kv, now_ns);
+}
+
+WRAPPED(int, member_answer_decode, struct str in, struct arena *a, struct member_answer *out,
+        struct error *err)
+{
+    int rc = __real_member_answer_decode(in, a, out, err);
+    if (rc == 0 && planted(FAULT_JOIN_ALONE) && out->config.voters.len) {
+        out->config = (struct raft_config){.voters = {1, {out->member_id}}};
+        out->change = 0;
+        out->applied = UINT64_MAX - out->applied; /* and the one that lags most is the newest */
+    }
+    return rc;
 }
 
 /* ---- damage ---- */

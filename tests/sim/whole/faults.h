@@ -12,6 +12,7 @@
 
 /* Bits above those of the core's own faults (raft/faults.h). */
 enum whole_fault {
+    FAULT_JOIN_ALONE = 1 << 14,            /* who joins believes whoever lags most */
     FAULT_REMOVED_LEAVES = 1 << 15,        /* whoever is removed takes its vote along at once */
     FAULT_JOURNAL_UNFLUSHED = 1 << 16,     /* the journal is acknowledged before its flush */
     FAULT_CHECKPOINT_UNFLUSHED = 1 << 17,  /* meta pages are kept before data.mdb is flushed */
@@ -34,6 +35,7 @@ enum whole_fault {
 struct fault_name {
     const char *name;
     uint64_t fault;
+    bool rare; /* takes hundreds of seeds: by name only, not with --all-faults */
 };
 extern const struct fault_name fault_names[];
 extern const size_t fault_names_len;

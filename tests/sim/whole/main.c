@@ -195,7 +195,7 @@ static int find_faults(const struct options *o)
 {
     int failed = 0;
     for (size_t i = 0; i < fault_names_len; i++)
-        if (o->all_faults || &fault_names[i] == o->fault)
+        if ((o->all_faults && !fault_names[i].rare) || &fault_names[i] == o->fault)
             failed += find_fault(o, &fault_names[i]);
     return failed ? 1 : 0;
 }

@@ -127,6 +127,7 @@ void member_start(struct member *m)
     m->state = MEMBER_STARTING;
     m->incarnation++;
     m->disk_failed = false;
+    m->removed_before = W.removed_len;
     m->users = 0;
     m->closing = false;
     m->rev_seen = 0;

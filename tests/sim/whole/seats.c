@@ -26,23 +26,12 @@ bool seat_votes(const struct member *m)
 
 /* ---- leaving ---- */
 
-/* An operator looks at the lists of all who will ever answer before giving the address away (docs/operations.md). */
-static bool all_know(const struct member *m)
-{
-    for (uint32_t i = 0; i < W.members_len; i++) {
-        const struct member *k = &W.members[i];
-        if (k != m && seat_in(k) && !k->retired && k->applied_seen < O.config_index)
-            return false;
-    }
-    return true;
-}
-
 static void clear(void *ctx)
 {
     struct member *m = ctx;
     if (seat_in(m))
         return;
-    if (m->state == MEMBER_STOPPING || !all_know(m)) {
+    if (m->state == MEMBER_STOPPING) {
         later(100 * MS, clear, m);
         return;
     }
@@ -68,6 +57,21 @@ void seats_configured(const struct raft_config *next, uint64_t index)
         if (seat_in(m) && !stays)
             m->removed_index = index;
     }
+    struct raft_id_set before = raft_config_members(&O.config), after = raft_config_members(next);
+    for (uint32_t i = 0; i < before.len; i++)
+        if (!raft_ids_has(&after, before.ids[i]) && W.removed_len < ARRAY_LEN(W.removed))
+            W.removed[W.removed_len++] = before.ids[i];
+}
+
+/* Nobody is given an identity that was somebody else's and was gone when it asked. */
+void seat_identified(struct member *m, uint64_t id)
+{
+    if (!m->id)
+        for (uint32_t i = 0; i < m->removed_before; i++)
+            if (W.removed[i] == id)
+                broken("member %u joins as %llx, which was removed before it started", m->number,
+                       (unsigned long long)id);
+    m->id = id;
 }
 
 /*
@@ -213,13 +217,15 @@ bool seats_settled(void)
     return known == all.len;
 }
 
+/* Who has not come yet counts for dead: it is let in by a majority of the others only (kvstore/members/join.c). */
 static bool majority_lives(const struct raft_id_set *voters)
 {
-    uint32_t dead = 0;
-    for (uint32_t i = 0; i < W.members_len; i++)
-        dead +=
-            (W.members[i].retired || W.members[i].ruined) && raft_ids_has(voters, W.members[i].id);
-    return dead * 2 < voters->len || !voters->len;
+    uint32_t live = 0;
+    for (uint32_t i = 0; i < W.members_len; i++) {
+        const struct member *m = &W.members[i];
+        live += !m->retired && !m->ruined && raft_ids_has(voters, m->id);
+    }
+    return live * 2 > voters->len || !voters->len;
 }
 
 static bool quorum_lives(const struct raft_config *c)

@@ -113,14 +113,15 @@ struct member {
     bool dying;     /* asked for by a fiber of its own: the scheduler sees to it */
     enum death how; /* with dying */
     enum { SEAT_FOUNDER, SEAT_FREE, SEAT_JOINING } seat; /* seats.c; JOINING: also once joined */
-    uint64_t removed_index; /* of the entry that removed it; 0: none did */
-    bool leaving;           /* it was removed, and has ended because of it */
-    bool out;               /* in the calm: not a member */
-    bool retired;           /* stays down when the others are healed */
-    unsigned users;         /* calls inside the store that it must not be closed under */
-    bool closing;           /* no call any more: only answers that were on their way */
-    bool disk_failed;       /* in this incarnation: it may stop */
-    bool ruined;            /* its promises are damaged: it refuses to start, and is replaced */
+    uint64_t removed_index;  /* of the entry that removed it; 0: none did */
+    uint32_t removed_before; /* W.removed_len when it was started last */
+    bool leaving;            /* it was removed, and has ended because of it */
+    bool out;                /* in the calm: not a member */
+    bool retired;            /* stays down when the others are healed */
+    unsigned users;          /* calls inside the store that it must not be closed under */
+    bool closing;            /* no call any more: only answers that were on their way */
+    bool disk_failed;        /* in this incarnation: it may stop */
+    bool ruined;             /* its promises are damaged: it refuses to start, and is replaced */
     struct journal_pos journal_end, journal_sure; /* flushed; flushed, and not the last record */
     struct list fibers;
     struct disk *disk;
@@ -153,6 +154,8 @@ bool seat_votes(const struct member *m); /* by the log */
 void seats_configured(const struct raft_config *next,
                       uint64_t index); /* before O.config becomes that */
 void seat_removed(void *m);            /* options.on_removed */
+/* It runs under this id from now on; before that it has forgotten who it is, or never knew. */
+void seat_identified(struct member *m, uint64_t id);
 void happen_change(void);
 void seats_heal(void);
 void seat_remove(struct member *by, const struct member *m);
@@ -233,6 +236,8 @@ struct world {
     bool calm;
     bool power_losses; /* this seed has some: the disk keeps what it needs for them */
     uint64_t leases_asked;
+    uint64_t removed[64]; /* ids, all of this run */
+    uint32_t removed_len;
     struct member *rotten; /* whose disk rots; NULL: none (so far, or it was replaced) */
     uint64_t crashes, powers, restarts, snapshots, elections, disk_errors, changes, full, flips,
         rebuilt, ruined;

@@ -3,6 +3,7 @@
  */
 #include "whole.h"
 #include "client.h"
+#include "faults.h"
 
 #include "base/mem.h"
 #include <assert.h>
@@ -23,6 +24,8 @@ void weather_draw(void)
     struct weather *w = &W.weather;
     w->founders = (uint32_t)PICK(1, 3, 3, 3, 3, 3, 5);
     w->change_us = PICK(0, 0, 300 * MS, 1000 * MS);
+    if (faulty(W.faults, FAULT_JOIN_ALONE)) /* rare else */
+        w->change_us = 300 * MS;
     w->members = w->founders + (w->change_us ? 2 : 0);
     w->delay_us = PICK(300, 1 * MS, 10 * MS, 60 * MS);
     w->slow = (uint32_t)PICK(0, 5, 20, 80);
