@@ -56,7 +56,7 @@ static MDB_val val(const void *p, size_t n)
     return (MDB_val){n, (void *)p};
 }
 
-static int failed_before(struct error *err)
+int logdb_failed_before(struct error *err)
 {
     return error_set(err, ERR_IO, "the store has stopped after a failed write");
 }
@@ -395,7 +395,7 @@ void logdb_boot_free(struct raft_boot *boot)
 int logdb_persist(struct logdb *db, const struct raft_persist *batches, size_t n, struct error *err)
 {
     if (atomic_load_explicit(&db->failed, memory_order_relaxed))
-        return failed_before(err);
+        return logdb_failed_before(err);
     for (size_t i = 0; i < n; i++)
         journal_append(db->journal, &batches[i].hard, batches[i].entries, batches[i].entries_len);
     if (journal_flush(db->journal, err) < 0)
@@ -435,8 +435,12 @@ int logdb_begin(struct logdb *db, struct logdb_txn *txn, struct error *err)
 {
     *txn = (struct logdb_txn){.db = db};
     if (atomic_load_explicit(&db->failed, memory_order_relaxed))
-        return failed_before(err);
+        return logdb_failed_before(err);
     logdb_lock_writes(db);
+    if (atomic_load(&db->failed)) { /* the commit that this one waited for */
+        pthread_mutex_unlock(&db->write_lock);
+        return logdb_failed_before(err);
+    }
     int rc = mdb_txn_begin(db->env.mdb, NULL, 0, &txn->mdb);
     if (rc) {
         pthread_mutex_unlock(&db->write_lock);
@@ -545,8 +549,9 @@ int logdb_commit(struct logdb_txn *txn, struct error *err)
     if (rc == 0 && db->runs_dirty)
         rc = runs_store(db, txn->mdb, err);
     if (rc < 0) {
+        rc = logdb_fail(db, rc); /* first: who waits for the commit looks for this */
         logdb_abort(txn);
-        return logdb_fail(db, rc);
+        return rc;
     }
     CRASH_POINT(apply_commit_before);
     rc = logdb_mdb_error(db, mdb_txn_commit(txn->mdb), err, "commit");
@@ -665,6 +670,8 @@ static int read_committed(struct logdb *db, MDB_txn **txn, struct error *err)
 int logdb_read_begin(struct logdb *db, MDB_txn **txn, struct error *err)
 {
     logdb_await_commit(db);
+    if (atomic_load(&db->failed)) /* what was held is lost, and may have been answered already */
+        return logdb_failed_before(err);
     return read_committed(db, txn, err);
 }
 

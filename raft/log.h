@@ -153,6 +153,8 @@ int logdb_put_meta(struct logdb *db, MDB_txn *txn, const char *key, struct str v
  * Borrow a read transaction on the newest committed state. Give it back within 100 ms: pages freed
  * since cannot be reused while it lives, and the file grows. Taking one takes no lock that a writer
  * holds while working, but waits for the commit of what is held (logdb_hold): a few small changes.
+ * ERR_IO once a write has failed: what was held, and answered, is lost with its commit, and nobody may be shown the
+ * state before.
  */
 int logdb_read_begin(struct logdb *db, MDB_txn **txn, struct error *err);
 void logdb_read_end(struct logdb *db, MDB_txn *txn);

@@ -110,7 +110,7 @@ static int take_touched(struct logdb_copy *c, MDB_txn *txn, struct error *err)
     if (c->db->generation != c->generation)
         return error_set(err, ERR_UNAVAILABLE, "the state was replaced meanwhile");
     if (atomic_load(&c->db->failed))
-        return error_set(err, ERR_IO, "the store has stopped after a failed write");
+        return logdb_failed_before(err);
     if (c->overflow || c->dirty.len > DIRTY_MAX)
         return error_set(err, ERR_LIMIT, "writes come faster than they can be copied");
     for (size_t at = 0; at < c->touched.len;) {

@@ -273,9 +273,7 @@ uint64_t logdb_checkpoint_lag(struct logdb *db)
     return n;
 }
 
-/* Write dirty pages of data.mdb out bit by bit, so that the flush at the end is short and the
- * journal's flushes are not stuck behind it. */
-static int write_back(MDB_env *env, struct error *err)
+int logdb_write_back(MDB_env *env, struct error *err)
 {
     enum { WINDOW = 4 << 20 };
     mdb_filehandle_t fd;
@@ -303,7 +301,8 @@ static int checkpoint(struct logdb *db, bool force, uint64_t *flush_ns, struct e
 
     logdb_lock_writes(db);
     struct journal_pos pos = {db->on_disk.journal_segment, db->on_disk.journal_offset};
-    int rc = logdb_pin_take(db, env, &pin, &pages, &len, err);
+    int rc = atomic_load(&db->failed) ? logdb_failed_before(err)
+                                      : logdb_pin_take(db, env, &pin, &pages, &len, err);
     pthread_mutex_unlock(&db->write_lock);
     if (rc < 0)
         return rc;
@@ -314,7 +313,7 @@ static int checkpoint(struct logdb *db, bool force, uint64_t *flush_ns, struct e
         mem_free(pages);
         return 0;
     }
-    rc = write_back(env->mdb, err);
+    rc = logdb_write_back(env->mdb, err);
     uint64_t flush_began = host_mono_ns(db->host);
     if (rc == 0)
         rc = logdb_mdb_error(db, mdb_env_sync(env->mdb, 1), err, "flush");
@@ -345,7 +344,7 @@ int logdb_checkpoint(struct logdb *db, uint64_t *flush_ns, struct error *err)
     if (flush_ns)
         *flush_ns = 0;
     if (atomic_load(&db->failed))
-        return error_set(err, ERR_IO, "the store has stopped after a failed write");
+        return logdb_failed_before(err);
     pthread_mutex_lock(&db->checkpoint_lock);
     int rc = checkpoint(db, false, flush_ns, err);
     pthread_mutex_unlock(&db->checkpoint_lock);

@@ -50,11 +50,12 @@ int logdb_stage_txn(struct logdb_stage *s, MDB_txn **txn, struct error *err)
 
 int logdb_stage_commit(struct logdb_stage *s, MDB_txn *txn, struct error *err)
 {
-    (void)s;
     CRASH_POINT(stage_commit_before);
     int rc = mdb_txn_commit(txn);
     CRASH_POINT(stage_commit_after);
-    return rc ? error_set(err, ERR_IO, "snapshot: commit: %s", mdb_strerror(rc)) : 0;
+    if (rc)
+        return error_set(err, ERR_IO, "snapshot: commit: %s", mdb_strerror(rc));
+    return logdb_write_back(s->env.mdb, err);
 }
 
 /* Put a record into the stage's meta tree. */

@@ -100,6 +100,8 @@ struct logdb {
 int logdb_mdb_error(struct logdb *db, int rc, struct error *err, const char *what);
 /* Poison: every later call fails. Returns the code. */
 int logdb_fail(struct logdb *db, int code);
+/* ERR_IO: it has. */
+int logdb_failed_before(struct error *err);
 
 /* log_hold.c */
 /* Whoever needs the write lock asks for the end of a transaction that is held. */
@@ -128,6 +130,9 @@ void logdb_boot_forget(struct logdb *db);
 int logdb_env_open(struct logdb *db, const char *dir, uint64_t number, bool existing,
                    struct logdb_env *out, struct error *err);
 void logdb_env_close(struct logdb_env *env);
+/* Write the dirty pages of data.mdb out bit by bit, so that the flush that follows is short and the flushes of
+ * journals, this member's and its neighbours', are not stuck behind it. */
+int logdb_write_back(MDB_env *env, struct error *err);
 /* Begin a read transaction on the newest snapshot and read both meta pages; write_lock held. */
 int logdb_pin_take(struct logdb *db, struct logdb_env *env, MDB_txn **pin, char **pages,
                    size_t *len, struct error *err);

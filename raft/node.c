@@ -97,8 +97,21 @@ static void send_messages(struct raft_node *n, const struct raft_ready *ready)
         buf_free(&n->frame);
 }
 
+/* A leader looks how long its commits take (raft/pace.h). */
+static void watch_pace(struct raft_node *n, const struct raft_persist *batch)
+{
+    uint64_t bytes = batch->entries_len * PACE_ENTRY_BYTES;
+    if (batch->entries_len == 0 || raft_role(n->raft) != RAFT_LEADER)
+        return;
+    for (size_t i = 0; i < batch->entries_len; i++)
+        bytes += raft_entry_size(&batch->entries[i]);
+    pace_appended(&n->pace, batch->entries[batch->entries_len - 1].index, bytes,
+                  host_mono_ns(n->options.host));
+}
+
 static void handle_ready(struct raft_node *n, const struct raft_ready *ready)
 {
+    watch_pace(n, &ready->persist);
     /* Messages first: a leader's entries are on their way while its own disk writes. They leave before
      * the journal thread is woken, which competes for the processor and the disk. */
     send_messages(n, ready);
@@ -161,6 +174,8 @@ static void watch_role(struct raft_node *n)
     uint64_t term = raft_term(n->raft), leader = raft_leader(n->raft);
     if (role == n->role_seen && term == n->term_seen && leader == n->leader_seen)
         return;
+    if (role != RAFT_LEADER)
+        pace_reset(&n->pace);
     bool leader_changed = leader != 0 && (leader != n->leader_seen || term != n->term_seen);
     n->role_seen = role;
     n->term_seen = term;
@@ -223,6 +238,7 @@ void node_pump(struct raft_node *n)
     struct raft_ready ready;
     while (raft_take_ready(n->raft, &ready))
         handle_ready(n, &ready);
+    pace_committed(&n->pace, raft_commit_index(n->raft), host_mono_ns(n->options.host));
     tell_commit(n);
     watch_role(n);
     publish_status(n);
@@ -565,7 +581,9 @@ static struct raft_node *node_new(const struct raft_node_options *options)
     list_init(&n->waiting);
     list_init(&n->reads_waiting);
     list_init(&n->read_rounds);
+    list_init(&n->fetches);
     list_init(&n->snapshots_out);
+    pace_init(&n->pace, host_mono_ns(options->host));
     list_init(&n->calls);
     list_init(&n->flush_here);
     heap_init(&n->by_deadline);
@@ -624,6 +642,7 @@ int raft_node_start(const struct raft_node_options *options, struct raft_node **
     n->loop = loop_new();
     loop_timer_init(n->loop, &n->tick, tick);
     loop_timer_init(n->loop, &n->soon, soon);
+    loop_timer_init(n->loop, &n->bulk, node_bulk);
     publish_status(n);
     *out = n; /* before anything is applied: the state machine may call us from there */
     loop_expect(n->loop);
@@ -659,9 +678,11 @@ static void stop_on_loop(void *arg)
     n->stopping = true;
     loop_timer_stop(&n->tick);
     loop_timer_stop(&n->soon);
+    loop_timer_stop(&n->bulk);
     loop_deferred_cancel(&n->pump);
     node_cancel_proposals(n);
     node_cancel_reads(n);
+    node_cancel_fetches(n);
     node_lose_calls(n, 0, ERR_CANCELLED);
     transfer_end(n, ERR_CANCELLED);
     if (n->transport)

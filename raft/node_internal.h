@@ -8,7 +8,7 @@
  *   node_calls.c      questions between the state machines of members
  *   node_journal.c    the journal, and the two threads that share the loop and it
  *   node_apply.c      apply thread
- *   node_peer.c       peer thread: fetches; runs jobs for the snapshots
+ *   node_peer.c       peer thread: fetches; runs jobs for the snapshots; the pace of both
  *   node_snapshot.c   snapshots out and in
  */
 #ifndef C8S_RAFT_NODE_INTERNAL_H
@@ -19,6 +19,7 @@
 #include "base/vec.h"
 #include "raft/node.h"
 #include "raft/node_metrics.h"
+#include "raft/pace.h"
 #include "raft/transport.h"
 #include <pthread.h>
 #include <semaphore.h>
@@ -198,6 +199,10 @@ struct raft_node {
     uint64_t last_call;
 
     struct transfer transfer; /* fn NULL and deadline 0: none */
+    struct pace pace;         /* of what follows */
+    struct loop_timer bulk;
+    struct list fetches; /* struct fetch_job: stored entries that may not be read yet */
+    bool fetch_out;      /* one is with the peer thread */
     struct list snapshots_out;
     struct snapshot_in *snapshot_in;     /* being received; one at a time */
     struct raft_snapshot_writer *staged; /* offered to the core, or being installed */
@@ -295,10 +300,15 @@ void *node_apply_thread(void *arg);
 void node_peer_push(struct raft_node *n, struct peer_job *job);
 void *node_peer_thread(void *arg);
 void node_fetch(struct raft_node *n, const struct raft_fetch *fetch);
+void node_cancel_fetches(struct raft_node *n);
+/* May a follower that lags be given more now? If not, all of them are looked at again when one may. */
+bool node_may_give(struct raft_node *n);
+void node_bulk(struct loop_timer *timer);
 
 /* node_snapshot.c; raft thread */
 void node_send_snapshot(struct raft_node *n, uint64_t peer);
 bool node_recv_channel(struct raft_node *n, uint64_t from, struct raft_channel *channel);
+void node_go_on_sending(struct raft_node *n);
 void node_expire_snapshots(struct raft_node *n);
 void node_install(struct raft_node *n, const struct raft_ready *ready);
 void node_barrier_passed(struct raft_node *n);

@@ -4,6 +4,7 @@
  */
 #include "raft/node_internal.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include <errno.h>
@@ -50,10 +51,22 @@ void *node_peer_thread(void *arg)
     }
 }
 
+/* ---- the pace ---- */
+
+bool node_may_give(struct raft_node *n)
+{
+    uint64_t wait = pace_wait_ns(&n->pace, host_mono_ns(n->options.host));
+    if (wait && !loop_timer_active(&n->bulk))
+        loop_timer_start(&n->bulk, (wait + NS_PER_MS - 1) / NS_PER_MS);
+    return wait == 0;
+}
+
 /* ---- fetches ---- */
 
+#define FETCH_BYTES_MAX (256 * 1024) /* small steps, so that the pace is even */
+
 struct fetch_job {
-    struct peer_job job;
+    struct peer_job job; /* its link: in node->fetches, then in the peer thread's queue */
     struct raft_fetch fetch;
     struct raft_entry *entries;
     size_t len;
@@ -73,10 +86,25 @@ static void fetch_run(struct peer_job *job)
     f->len = got > 0 ? (size_t)got : 0;
 }
 
+/* One at a time: what it comes to is known afterwards. */
+static void go_on_fetching(struct raft_node *n)
+{
+    if (n->fetch_out || list_empty(&n->fetches) || !node_may_give(n))
+        return;
+    struct fetch_job *f = list_first(&n->fetches, struct fetch_job, job.link);
+    list_remove(&f->job.link);
+    n->fetch_out = true;
+    node_peer_push(n, &f->job);
+}
+
 static void fetch_done(struct peer_job *job)
 {
     struct fetch_job *f = container_of(job, struct fetch_job, job);
     struct raft_node *n = job->node;
+    uint64_t bytes = f->len * PACE_ENTRY_BYTES;
+    for (size_t i = 0; i < f->len; i++)
+        bytes += raft_entry_size(&f->entries[i]);
+    pace_taken(&n->pace, bytes, host_mono_ns(n->options.host));
     if (!n->stopping) {
         raft_fetched(n->raft, &f->fetch, f->entries, f->len);
         node_wake(n);
@@ -85,13 +113,34 @@ static void fetch_done(struct peer_job *job)
         blob_unref(f->entries[i].data);
     mem_free(f->entries);
     mem_free(f);
+    n->fetch_out = false;
+    if (!n->stopping)
+        go_on_fetching(n);
 }
 
 void node_fetch(struct raft_node *n, const struct raft_fetch *fetch)
 {
     struct fetch_job *f = mem_zalloc(sizeof *f);
     f->fetch = *fetch;
+    f->fetch.bytes_max = MIN(fetch->bytes_max, FETCH_BYTES_MAX);
     f->job.run = fetch_run;
     f->job.done = fetch_done;
-    node_peer_push(n, &f->job);
+    list_push_back(&n->fetches, &f->job.link);
+    go_on_fetching(n);
+}
+
+void node_cancel_fetches(struct raft_node *n)
+{
+    while (!list_empty(&n->fetches)) {
+        struct fetch_job *f = list_first(&n->fetches, struct fetch_job, job.link);
+        list_remove(&f->job.link);
+        mem_free(f);
+    }
+}
+
+void node_bulk(struct loop_timer *timer)
+{
+    struct raft_node *n = container_of(timer, struct raft_node, bulk);
+    go_on_fetching(n);
+    node_go_on_sending(n);
 }

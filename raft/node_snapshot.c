@@ -15,7 +15,7 @@
 #include "base/mem.h"
 #include <assert.h>
 
-#define CHUNK_BYTES (256 * 1024)
+#define CHUNK_BYTES (128 * 1024) /* small steps, so that the pace is even */
 #define SEND_AHEAD_BYTES (1024 * 1024)
 #define UNWRITTEN_MAX (4 * 1024 * 1024)
 #define IDLE_LIMIT_MS 30000 /* a stream without progress for so long is given up */
@@ -32,7 +32,7 @@ struct
     struct raft_snapshot_meta meta;
     bool opened, job_out, ended, ok, over;
     bool wanted; /* the peer asked, not the core */
-    uint64_t progress_ms;
+    uint64_t began_ms, progress_ms, bytes;
     struct peer_job job;
     struct buf chunk;
     int rc;
@@ -46,8 +46,9 @@ static void out_over(struct snapshot_out *o)
     struct raft_node *n = o->node;
     if (!o->over) {
         o->over = true;
-        log_info("raft", "snapshot stream ended peer=%llx index=%llu ok=%d",
-                 (unsigned long long)o->peer, (unsigned long long)o->meta.index, o->ok);
+        log_info("raft", "snapshot stream ended peer=%llx index=%llu ok=%d bytes=%llu took_ms=%llu",
+                 (unsigned long long)o->peer, (unsigned long long)o->meta.index, o->ok,
+                 (unsigned long long)o->bytes, (unsigned long long)(node_now_ms(n) - o->began_ms));
         if (!n->stopping && !o->wanted) {
             raft_snapshot_sent(n->raft, o->peer, o->meta.index, o->ok);
             node_wake(n);
@@ -144,6 +145,8 @@ static void out_job_done(struct peer_job *job)
         return;
     }
     raft_channel_send(o->channel, RAFT_FRAME_SNAPSHOT_CHUNK, buf_str(&o->chunk));
+    pace_taken(&n->pace, o->chunk.len, host_mono_ns(n->options.host));
+    o->bytes += o->chunk.len;
     buf_clear(&o->chunk);
     o->progress_ms = node_now_ms(n);
     if (o->chunk_is_last) {
@@ -161,13 +164,19 @@ static void out_start_job(struct snapshot_out *o)
     node_peer_push(o->node, &o->job);
 }
 
-/* Read on when little is queued. */
+/* Read on when little is queued, at the pace that the others can bear. */
 static void out_step(struct snapshot_out *o)
 {
     if (o->over || !o->opened || o->job_out || o->ended ||
-        raft_channel_queued(o->channel) > SEND_AHEAD_BYTES)
+        raft_channel_queued(o->channel) > SEND_AHEAD_BYTES || !node_may_give(o->node))
         return;
     out_start_job(o);
+}
+
+void node_go_on_sending(struct raft_node *n)
+{
+    list_for_each (it, &n->snapshots_out)
+        out_step(list_entry(it, struct snapshot_out, link));
 }
 
 static struct snapshot_out *out_new(struct raft_node *n, uint64_t peer)
@@ -176,7 +185,7 @@ static struct snapshot_out *out_new(struct raft_node *n, uint64_t peer)
     o->node = n;
     o->peer = peer;
     o->term = raft_term(n->raft);
-    o->progress_ms = node_now_ms(n);
+    o->began_ms = o->progress_ms = node_now_ms(n);
     buf_init(&o->chunk);
     list_push_back(&n->snapshots_out, &o->link);
     return o;

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -437,12 +438,107 @@ static void snapshot_replaces_all(void **state)
     run_free(&r);
 }
 
+/* ---- a commit that others wait for fails ---- */
+
+struct holding {
+    struct logdb *db;
+    atomic_bool wanted;
+    struct error err;
+};
+
+static void commit_is_wanted(void *ctx, bool ours)
+{
+    struct holding *h = ctx;
+    assert_false(ours);
+    atomic_store(&h->wanted, true);
+}
+
+static void *wait_to_read(void *arg)
+{
+    struct holding *h = arg;
+    MDB_txn *txn;
+    int rc = logdb_read_begin(h->db, &txn, &h->err);
+    if (rc == 0)
+        logdb_read_end(h->db, txn);
+    return (void *)(intptr_t)rc;
+}
+
+static void *wait_to_write(void *arg)
+{
+    struct holding *h = arg;
+    struct logdb_txn txn;
+    int rc = logdb_begin(h->db, &txn, &h->err);
+    if (rc == 0)
+        logdb_abort(&txn);
+    return (void *)(intptr_t)rc;
+}
+
+static void *wait_to_checkpoint(void *arg)
+{
+    struct holding *h = arg;
+    return (void *)(intptr_t)logdb_checkpoint(h->db, NULL, &h->err);
+}
+
+/* What is held has been answered: whoever waits for its commit must not be shown the state before it. */
+static void who_waits_for_a_commit_learns_that_it_failed(void **state)
+{
+    void *(*const waits[])(void *) = {wait_to_read, wait_to_write, wait_to_checkpoint};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(waits); i++) {
+        char dir[] = "/tmp/c8s-log-XXXXXX", remove[64];
+        struct holding h = {0};
+        struct error err;
+        struct raft_config founding = {.voters = {.len = 1, .ids = {7}}};
+        assert_non_null(mkdtemp(dir));
+        disk_sim_start(dir, i + 1);
+        struct logdb_options o = {.host = host_posix(),
+                                  .dir = dir,
+                                  .map_bytes = 64u << 20,
+                                  .journal_segment_bytes = 64u << 10,
+                                  .founding = &founding,
+                                  .boot_id = "boot",
+                                  .open_trees = open_trees,
+                                  .want_commit = commit_is_wanted,
+                                  .want_commit_ctx = &h};
+        assert_int_equal(logdb_open(&o, &h.db, &err), 0);
+        struct raft_entry entry = {
+            .index = 2, .term = 1, .kind = RAFT_ENTRY_DATA, .data = entry_data(2, 1)};
+        struct raft_persist p = {
+            .seq = 1, .hard = {.term = 1, .commit = 2}, .entries = &entry, .entries_len = 1};
+        struct logdb_txn txn;
+        assert_int_equal(logdb_persist(h.db, &p, 1, &err), 0);
+        assert_int_equal(logdb_begin(h.db, &txn, &err), 0);
+        assert_int_equal(logdb_txn_append(&txn, &p, 1, &err), 0);
+        assert_int_equal(logdb_txn_applied(&txn, 2, &err), 0);
+        assert_true(logdb_hold(&txn));
+
+        pthread_t thread;
+        void *rc;
+        assert_int_equal(pthread_create(&thread, NULL, waits[i], &h), 0);
+        while (!atomic_load(&h.wanted))
+            usleep(1000);
+        disk_sim_fail_after(1);
+        assert_int_equal(logdb_commit(&txn, &err), ERR_IO);
+        pthread_join(thread, &rc);
+        assert_int_equal((intptr_t)rc, ERR_IO);
+        assert_non_null(strstr(h.err.message, "failed write"));
+        h.wanted = false;
+        assert_int_equal((intptr_t)wait_to_read(&h), ERR_IO); /* nor who comes later */
+        blob_unref(entry.data);
+        logdb_close(h.db);
+        disk_sim_stop();
+        snprintf(remove, sizeof remove, "rm -rf %s", dir);
+        assert_int_equal(system(remove), 0);
+    }
+}
+
 int main(void)
 {
     log_set_level(LOG_ERROR);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rot_is_reported),
         cmocka_unit_test(snapshot_replaces_all),
+        cmocka_unit_test(who_waits_for_a_commit_learns_that_it_failed),
         cmocka_unit_test(sigkill),
         cmocka_unit_test(power_loss),
     };
