@@ -1,14 +1,15 @@
 /*
- * Validation of jobs and cron jobs.
+ * Validation of jobs and cron jobs. (What may become of a job's status: job_status.c.)
  */
 #include "proto/batch_v1.pb-c.h"
 #include "api/meta.h"
 #include "api/selector.h"
-#include "api/validation/internal.h"
+#include "api/validation/batch.h"
 #include <strings.h>
 #include <unistd.h>
 
 #define INDEXES_MAX 100000
+#define MANY_INDEXES_MAX 10000
 #define RULES_MAX 20
 #define VALUES_MAX 255
 #define INDEX_LIST_MAX (64 * 1024)
@@ -34,6 +35,17 @@ static bool has_container(const Core__V1__PodSpec *spec, const char *name)
             return true;
     }
     return false;
+}
+
+static const char *numbers_text(struct arena *a, const int32_t *numbers, size_t n)
+{
+    struct buf text;
+    buf_init(&text);
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&text, "%c%d", i ? ',' : '[', numbers[i]);
+    const char *out = arena_printf(a, "%s]", buf_cstr(&text));
+    buf_free(&text);
+    return out;
 }
 
 static void check_exit_codes(struct field_errors *e, const struct path *at,
@@ -64,7 +76,8 @@ static void check_exit_codes(struct field_errors *e, const struct path *at,
             err_invalid_int(e, ITEM(values, i), 0, "must not be 0 for the In operator");
     }
     if (!ordered)
-        err_invalid_raw(e, values, "[…]", "must be ordered");
+        err_invalid_raw(e, values, numbers_text(e->arena, r->values, r->n_values),
+                        "must be ordered");
 }
 
 static void check_failure_rule(struct field_errors *e, const struct path *at,
@@ -115,40 +128,6 @@ static void check_failure_policy(struct field_errors *e, const struct path *at,
 }
 
 /* --- success policy ------------------------------------------------------------------------------ */
-
-/* "1,3-5": ascending, below `completions`. The problem, or NULL; *total counts them. */
-static const char *index_list_problem(struct arena *a, const char *list, int64_t completions,
-                                      int64_t *total)
-{
-    struct str rest = str_from(list), item;
-    int64_t last = -1;
-    *total = 0;
-    while (str_split(&rest, ',', &item)) {
-        struct str high = item, low;
-        int64_t x, y;
-        str_split(&high, '-', &low);
-        bool range = str_find_char(item, '-') >= 0;
-        if (!str_to_i64(low, &x) || x < 0)
-            return arena_printf(a, "cannot convert string to integer for index: \"%.*s\"",
-                                STR_ARG(low));
-        y = x;
-        if (range && (!str_to_i64(high, &y) || y < 0))
-            return arena_printf(a, "cannot convert string to integer for index: \"%.*s\"",
-                                STR_ARG(high));
-        if (x >= completions || y >= completions)
-            return arena_printf(a, "too large index: \"%.*s\"",
-                                STR_ARG(x >= completions ? low : high));
-        if (range && x >= y)
-            return arena_printf(a, "non-increasing order, previous: %lld, current: %lld",
-                                (long long)x, (long long)y);
-        if (x <= last)
-            return arena_printf(a, "non-increasing order, previous: %lld, current: %lld",
-                                (long long)last, (long long)x);
-        *total += y - x + 1;
-        last = y;
-    }
-    return NULL;
-}
 
 static void check_success_rule(struct field_errors *e, const struct path *at,
                                const Batch__V1__SuccessPolicyRule *r, int32_t completions)
@@ -226,6 +205,21 @@ static void check_numbers(struct field_errors *e, const struct path *at,
         err_required(e, AT(at, "backoffLimitPerIndex"), "when maxFailedIndexes is specified");
 }
 
+/* The status of such a job would grow too large without these. */
+static void check_many_indexes(struct field_errors *e, const struct path *at,
+                               const Batch__V1__JobSpec *spec)
+{
+    static const char message[] = "must be less than or equal to 10000 when completions are above "
+                                  "100000 and used with backoff limit per index";
+    if (!spec->has_max_failed_indexes)
+        err_required(e, AT(at, "maxFailedIndexes"),
+                     "must be specified when completions is above 100000");
+    if (spec->has_parallelism && spec->parallelism > MANY_INDEXES_MAX)
+        err_invalid_int(e, AT(at, "parallelism"), spec->parallelism, message);
+    if (spec->has_max_failed_indexes && spec->max_failed_indexes > MANY_INDEXES_MAX)
+        err_invalid_int(e, AT(at, "maxFailedIndexes"), spec->max_failed_indexes, message);
+}
+
 static void check_indexed(struct field_errors *e, const struct path *at,
                           const Batch__V1__JobSpec *spec)
 {
@@ -234,14 +228,16 @@ static void check_indexed(struct field_errors *e, const struct path *at,
     if (spec->has_parallelism && spec->parallelism > INDEXES_MAX)
         err_invalid_int(e, AT(at, "parallelism"), spec->parallelism,
                         "must be less than or equal to 100000 when completion mode is Indexed");
-    if (!spec->has_completions || !spec->has_max_failed_indexes)
-        return;
-    if (spec->max_failed_indexes > spec->completions)
+    if (spec->has_completions && spec->has_max_failed_indexes &&
+        spec->max_failed_indexes > spec->completions)
         err_invalid_int(e, AT(at, "maxFailedIndexes"), spec->max_failed_indexes,
                         "must be less than or equal to completions");
-    if (spec->max_failed_indexes > INDEXES_MAX)
+    if (spec->has_max_failed_indexes && spec->max_failed_indexes > INDEXES_MAX)
         err_invalid_int(e, AT(at, "maxFailedIndexes"), spec->max_failed_indexes,
                         "must be less than or equal to 100000");
+    if (spec->has_completions && spec->completions > INDEXES_MAX &&
+        spec->has_backoff_limit_per_index)
+        check_many_indexes(e, at, spec);
 }
 
 static void check_modes(struct field_errors *e, const struct path *at,
@@ -252,9 +248,11 @@ static void check_modes(struct field_errors *e, const struct path *at,
                      ONE_OF("Indexed", "NonIndexed"));
     if (is_indexed(spec))
         check_indexed(e, at, spec);
-    else if (spec->has_backoff_limit_per_index)
+    if (!is_indexed(spec) && spec->has_backoff_limit_per_index)
         err_invalid_int(e, AT(at, "backoffLimitPerIndex"), spec->backoff_limit_per_index,
                         REQUIRES_INDEXED);
+    if (!is_indexed(spec) && spec->has_max_failed_indexes)
+        err_invalid_int(e, AT(at, "maxFailedIndexes"), spec->max_failed_indexes, REQUIRES_INDEXED);
     const char *replace = spec->pod_replacement_policy;
     const struct path *replacement = AT(at, "podReplacementPolicy");
     if (replace && spec->pod_failure_policy)
@@ -302,16 +300,36 @@ static void check_generated_label(struct field_errors *e, const Batch__V1__Job *
                         arena_printf(e->arena, "must be '%s'", wanted));
 }
 
+/* What the server adds to jobs that choose no selector must be there as it made it. */
+static void check_generated(struct field_errors *e, const Batch__V1__Job *job)
+{
+    const Batch__V1__JobSpec *spec = job->spec;
+    const Meta__V1__ObjectMeta *meta = job->metadata;
+    const char *const expected[][2] = {{"controller-uid", meta->uid},
+                                       {"job-name", meta->name},
+                                       {"batch.kubernetes.io/controller-uid", meta->uid},
+                                       {"batch.kubernetes.io/job-name", meta->name}};
+    Meta__V1__ObjectMeta *labels = api_new(e->arena, Meta__V1__ObjectMeta);
+    struct label_selector selector;
+    if (!spec->selector || (spec->has_manual_selector && spec->manual_selector))
+        return;
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        check_generated_label(e, job, expected[i][0], expected[i][1]);
+        labels_set(e->arena, labels, expected[i][0], (char *)expected[i][1]);
+    }
+    if (label_selector_from(e->arena, spec->selector, &selector, NULL) == 0 &&
+        !label_selector_matches_meta(&selector, labels))
+        err_invalid_object(e, AT(SPEC, "selector"), spec->selector,
+                           "`selector` not auto-generated");
+}
+
 static void validate_job(const void *object, struct field_errors *e)
 {
     const Batch__V1__Job *job = object;
     const Batch__V1__JobSpec *spec = job->spec;
     struct label_selector selector;
     size_t before;
-    if (spec->selector && !(spec->has_manual_selector && spec->manual_selector)) {
-        check_generated_label(e, job, "batch.kubernetes.io/controller-uid", job->metadata->uid);
-        check_generated_label(e, job, "batch.kubernetes.io/job-name", job->metadata->name);
-    }
+    check_generated(e, job);
     check_job_spec(e, SPEC, spec);
     before = e->len;
     if (!spec->selector)
@@ -344,7 +362,10 @@ static Core__V1__PodTemplateSpec *with_mutable_directives(struct arena *a,
     t->metadata->n_annotations = new->metadata->n_annotations;
     t->metadata->labels = new->metadata->labels;
     t->metadata->n_labels = new->metadata->n_labels;
-    if (t->spec->affinity && new->spec->affinity)
+    if (t->spec->affinity && !new->spec->affinity && !t->spec->affinity->pod_affinity &&
+        !t->spec->affinity->pod_anti_affinity)
+        t->spec->affinity = NULL;
+    else if (t->spec->affinity && new->spec->affinity)
         t->spec->affinity->node_affinity = new->spec->affinity->node_affinity;
     else if (new->spec->affinity && !new->spec->affinity->pod_affinity &&
              !new->spec->affinity->pod_anti_affinity)
@@ -369,7 +390,7 @@ static void check_completions_change(struct field_errors *e, const Batch__V1__Jo
         return;
     if (is_indexed(spec) && spec->has_completions && old->has_completions)
         err_invalid_int(e, AT(SPEC, "completions"), spec->completions,
-                        arena_printf(e->arena, "can only be modified in tandem with parallelism"));
+                        "can only be modified in tandem with spec.parallelism");
     else if (spec->has_completions)
         err_invalid_int(e, AT(SPEC, "completions"), spec->completions, IMMUTABLE);
     else
@@ -399,53 +420,6 @@ static void validate_job_update(const void *object, const void *old_object, stru
     check_immutable(e, AT(SPEC, "successPolicy"), spec->success_policy, old->success_policy);
 }
 
-static bool has_condition(const Batch__V1__JobStatus *s, const char *type)
-{
-    for (size_t i = 0; i < s->n_conditions; i++) {
-        if (cstr_eq(s->conditions[i]->type, type) && cstr_eq(s->conditions[i]->status, "True"))
-            return true;
-    }
-    return false;
-}
-
-static void validate_job_status(const void *object, const void *old_object, struct field_errors *e)
-{
-    const Batch__V1__JobStatus *s = ((const Batch__V1__Job *)object)->status;
-    const Batch__V1__JobStatus *old = ((const Batch__V1__Job *)old_object)->status;
-    const struct path *at = AT(NULL, "status");
-    bool complete = has_condition(s, "Complete"), failed = has_condition(s, "Failed");
-    check_non_negative(e, AT(at, "active"), s->active);
-    check_non_negative(e, AT(at, "succeeded"), s->succeeded);
-    check_non_negative(e, AT(at, "failed"), s->failed);
-    if (s->has_ready) {
-        check_non_negative(e, AT(at, "ready"), s->ready);
-        if (s->ready > s->active)
-            err_invalid_int(e, AT(at, "ready"), s->ready, "cannot set more ready pods than active");
-    }
-    if (s->has_terminating)
-        check_non_negative(e, AT(at, "terminating"), s->terminating);
-    if (complete && failed)
-        err_invalid(e, AT(at, "conditions"), "",
-                    "cannot set Complete=True and Failed=true conditions");
-    if (!time_is_zero(s->completion_time) && !complete)
-        err_invalid(e, AT(at, "completionTime"), time_text(e->arena, s->completion_time),
-                    "cannot set completionTime when there is no Complete=True condition");
-    if (complete && time_is_zero(s->completion_time))
-        err_required(e, AT(at, "completionTime"), "completionTime is required for Complete jobs");
-    if (!time_is_zero(s->start_time) && time_ns(s->completion_time) < time_ns(s->start_time) &&
-        !time_is_zero(s->completion_time))
-        err_invalid(e, AT(at, "completionTime"), time_text(e->arena, s->completion_time),
-                    "completionTime cannot be set before startTime");
-    if (s->succeeded < old->succeeded && !(complete || failed))
-        return;
-    if (has_condition(old, "Failed") && !failed)
-        err_invalid(e, AT(at, "conditions"), "",
-                    "cannot disable the terminal Failed=True condition");
-    if (has_condition(old, "Complete") && !complete)
-        err_invalid(e, AT(at, "conditions"), "",
-                    "cannot disable the terminal Complete=True condition");
-}
-
 /* --- cron jobs -------------------------------------------------------------------------------------- */
 
 static void check_time_zone(struct field_errors *e, const struct path *at, const char *zone)
@@ -471,30 +445,34 @@ static void check_time_zone(struct field_errors *e, const struct path *at, const
         err_invalid(e, at, zone, arena_printf(e->arena, "unknown time zone %s", zone));
 }
 
-static void check_schedule(struct field_errors *e, const struct path *at, const char *schedule,
-                           const char *old)
+/* Zones in schedules are an old way, which stays as it was. */
+static void check_schedule(struct field_errors *e, const struct path *at,
+                           const Batch__V1__CronJobSpec *spec, const Batch__V1__CronJobSpec *old)
 {
-    bool zoned = strstr(schedule, "TZ") != NULL;
+    const char *schedule = spec->schedule;
+    bool zoned = strstr(schedule, "TZ") != NULL, was_zoned = old && strstr(old->schedule, "TZ");
     if (!check_required(e, at, schedule))
         return;
-    if (zoned && !(old && strcmp(old, schedule) == 0)) {
-        err_invalid(e, at, schedule,
-                    "cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
-        return;
-    }
     const char *problem = zoned ? NULL : cron_problem(e->arena, schedule);
     if (problem)
         err_invalid(e, at, schedule, problem);
+    if (zoned && !was_zoned)
+        err_invalid(e, at, schedule,
+                    "cannot use TZ or CRON_TZ in schedule, use timeZone field instead");
+    else if (zoned && spec->time_zone)
+        err_invalid(e, at, schedule,
+                    "cannot use both timeZone field and TZ or CRON_TZ in schedule");
 }
 
 static void check_cron_job(struct field_errors *e, const Batch__V1__CronJobSpec *spec,
-                           const char *old_schedule)
+                           const Batch__V1__CronJobSpec *old)
 {
     const struct path *at = SPEC, *job = AT(AT(at, "jobTemplate"), "spec");
-    check_schedule(e, AT(at, "schedule"), spec->schedule, old_schedule);
+    check_schedule(e, AT(at, "schedule"), spec, old);
     if (spec->has_starting_deadline_seconds)
         check_non_negative(e, AT(at, "startingDeadlineSeconds"), spec->starting_deadline_seconds);
-    check_time_zone(e, AT(at, "timeZone"), spec->time_zone);
+    if (!old || !cstr_eq(old->time_zone, spec->time_zone))
+        check_time_zone(e, AT(at, "timeZone"), spec->time_zone);
     check_required_one_of(e, AT(at, "concurrencyPolicy"), spec->concurrency_policy,
                           ONE_OF("Allow", "Forbid", "Replace"));
     check_job_spec(e, job, spec->job_template->spec);
@@ -518,7 +496,7 @@ static void validate_cron_job(const void *object, struct field_errors *e)
 static void validate_cron_job_update(const void *object, const void *old, struct field_errors *e)
 {
     check_cron_job(e, ((const Batch__V1__CronJob *)object)->spec,
-                   ((const Batch__V1__CronJob *)old)->spec->schedule);
+                   ((const Batch__V1__CronJob *)old)->spec);
 }
 
 static const struct kind_rules rows[] = {

@@ -74,15 +74,25 @@ static void check_docker_config(struct field_errors *e, const Core__V1__Secret *
     const Meta__V1__BytesEntry *data = secret_data(s, key);
     struct error why;
     yyjson_val *root;
+    const char *problem = NULL;
     if (!data)
         return;
     struct str text = {(const char *)data->value.data, data->value.len};
     if (data->value.len == 0)
-        err_invalid(e, KEY(AT(NULL, "data"), key), "<secret contents redacted>",
-                    "unexpected end of JSON input");
+        problem = "unexpected end of JSON input";
     else if (json_read(e->arena, text, &root, &why) < 0)
+        problem = why.message;
+    else if (!yyjson_is_obj(root) && !yyjson_is_null(root))
+        problem = arena_printf(e->arena,
+                               "json: cannot unmarshal %s into Go value of type "
+                               "map[string]interface {}",
+                               yyjson_is_arr(root)   ? "array"
+                               : yyjson_is_str(root) ? "string"
+                               : yyjson_is_num(root) ? "number"
+                                                     : "bool");
+    if (problem)
         err_invalid(e, KEY(AT(NULL, "data"), key), "<secret contents redacted>",
-                    arena_printf(e->arena, "%s", why.message));
+                    arena_strdup(e->arena, problem));
 }
 
 /* What each type of secret must hold. */
@@ -114,8 +124,8 @@ static void check_secret_type(struct field_errors *e, const Core__V1__Secret *s)
         err_required(e, KEY(AT(NULL, "data"), "username"), "");
         err_required(e, KEY(AT(NULL, "data"), "password"), "");
     }
-    if (cstr_eq(s->type, "kubernetes.io/service-account-token") &&
-        !annotations_get(s->metadata, "kubernetes.io/service-account.name"))
+    const char *account = annotations_get(s->metadata, "kubernetes.io/service-account.name");
+    if (cstr_eq(s->type, "kubernetes.io/service-account-token") && !(account && *account))
         err_required(
             e, KEY(AT(AT(NULL, "metadata"), "annotations"), "kubernetes.io/service-account.name"),
             "");

@@ -32,6 +32,10 @@ static void validate_node(const void *object, struct field_errors *e)
     if (!both || spec->n_pod_cidrs > 2)
         err_invalid_list(e, cidrs, spec->pod_cidrs, spec->n_pod_cidrs,
                          "may specify no more than one CIDR for each IP family");
+    for (size_t i = 0; i < spec->n_pod_cidrs; i++) {
+        if (string_list_has(spec->pod_cidrs, i, spec->pod_cidrs[i]))
+            err_duplicate(e, ITEM(cidrs, i), spec->pod_cidrs[i]);
+    }
 }
 
 static void check_addresses(struct field_errors *e, const Core__V1__NodeStatus *status)

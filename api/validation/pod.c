@@ -353,11 +353,66 @@ static void check_transitions(struct field_errors *e, const struct path *at,
     }
 }
 
+static bool has_claim(const Core__V1__PodSpec *spec, const char *name)
+{
+    for (size_t i = 0; i < spec->n_resource_claims; i++) {
+        if (strcmp(spec->resource_claims[i]->name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void check_claim_statuses(struct field_errors *e, const Core__V1__Pod *pod)
+{
+    const Core__V1__PodStatus *s = pod->status;
+    for (size_t i = 0; i < s->n_resource_claim_statuses; i++) {
+        const Core__V1__PodResourceClaimStatus *claim = s->resource_claim_statuses[i];
+        const struct path *at = AT(ITEM(AT(STATUS, "resourceClaimStatuses"), i), "name");
+        if (!has_claim(pod->spec, claim->name))
+            err_invalid(e, at, claim->name,
+                        "must match the name of an entry in `spec.resourceClaims`");
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(s->resource_claim_statuses[k]->name, claim->name) == 0) {
+                err_duplicate(e, at, claim->name);
+                break;
+            }
+        }
+        if (claim->resource_claim_name)
+            check_string(e, at, claim->resource_claim_name, validate_dns1123_subdomain);
+    }
+}
+
+/* Who a container runs as. */
+static void check_users(struct field_errors *e, const Core__V1__PodSpec *spec, const char *name,
+                        Core__V1__ContainerStatus *const *statuses, size_t n)
+{
+    bool windows = spec->os && strcmp(spec->os->name, "windows") == 0;
+    for (size_t i = 0; i < n; i++) {
+        const struct path *at = AT(ITEM(AT(STATUS, name), i), "linux");
+        const Core__V1__LinuxContainerUser *user =
+            statuses[i]->user ? statuses[i]->user->linux : NULL;
+        if (!user)
+            continue;
+        if (windows) {
+            err_forbidden(e, at, "cannot be set for a windows pod");
+            continue;
+        }
+        check_range(e, AT(at, "uid"), user->uid, 0, INT32_MAX);
+        check_range(e, AT(at, "gid"), user->gid, 0, INT32_MAX);
+        for (size_t k = 0; k < user->n_supplemental_groups; k++)
+            check_range(e, ITEM(AT(at, "supplementalGroups"), k), user->supplemental_groups[k], 0,
+                        INT32_MAX);
+    }
+}
+
 static void validate_pod_status(const void *object, const void *old_object, struct field_errors *e)
 {
     const Core__V1__Pod *pod = object, *before = old_object;
     const Core__V1__PodStatus *s = pod->status, *old = before->status;
     const Core__V1__PodSpec *spec = before->spec;
+    struct pod_check p = {.e = e, .spec = pod->spec, .meta = pod->metadata, .is_pod = true};
+    check_annotation_changes(e, pod->metadata, before->metadata);
+    check_pod_annotations(&p, AT(AT(NULL, "metadata"), "annotations"), pod->metadata);
     for (size_t i = 0; i < s->n_conditions; i++)
         check_string(e, AT(ITEM(AT(AT(NULL, "metadata"), "conditions"), i), "Type"),
                      s->conditions[i]->type, validate_qualified_name);
@@ -376,7 +431,13 @@ static void validate_pod_status(const void *object, const void *old_object, stru
     check_transitions(e, AT(STATUS, "ephemeralContainerStatuses"), spec, "Never",
                       s->ephemeral_container_statuses, s->n_ephemeral_container_statuses,
                       old->ephemeral_container_statuses, old->n_ephemeral_container_statuses);
+    check_claim_statuses(e, pod);
     check_pod_ips(e, s);
+    check_users(e, pod->spec, "containerStatuses", s->container_statuses, s->n_container_statuses);
+    check_users(e, pod->spec, "initContainerStatuses", s->init_container_statuses,
+                s->n_init_container_statuses);
+    check_users(e, pod->spec, "ephemeralContainerStatuses", s->ephemeral_container_statuses,
+                s->n_ephemeral_container_statuses);
 }
 
 static const struct sub_rule pod_subs[] = {

@@ -23,6 +23,9 @@ void check_pod(const Core__V1__Pod *pod, struct field_errors *e);
 void validate_pod_update(const void *object, const void *old, struct field_errors *e);
 void validate_pod_ephemeral(const void *object, const void *old, struct field_errors *e);
 void validate_pod_resize(const void *object, const void *old, struct field_errors *e);
+/* Annotations that stay as they were made. */
+void check_annotation_changes(struct field_errors *e, const Meta__V1__ObjectMeta *new,
+                              const Meta__V1__ObjectMeta *old);
 
 /* container.c */
 void check_containers(struct pod_check *p, const struct path *at);

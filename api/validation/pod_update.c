@@ -7,8 +7,8 @@
 #define MIRROR "kubernetes.io/config.mirror"
 #define APPARMOR "container.apparmor.security.beta.kubernetes.io/"
 
-static void check_annotation_changes(struct field_errors *e, const Meta__V1__ObjectMeta *new,
-                                     const Meta__V1__ObjectMeta *old)
+void check_annotation_changes(struct field_errors *e, const Meta__V1__ObjectMeta *new,
+                              const Meta__V1__ObjectMeta *old)
 {
     const struct path *at = AT(AT(NULL, "metadata"), "annotations");
     for (size_t i = 0; i < old->n_annotations; i++) {

@@ -7,6 +7,8 @@
 
 #define PROTOCOLS ONE_OF("SCTP", "TCP", "UDP")
 
+#define KUBELET_PORT 10250
+
 static bool has_type(const Core__V1__ServiceSpec *spec, const char *type)
 {
     return strcmp(spec->type, type) == 0;
@@ -259,6 +261,11 @@ static void check_type(struct field_errors *e, const struct path *at,
 {
     if (spec->n_ports == 0 && !is_headless(spec) && !has_type(spec, "ExternalName"))
         err_required(e, AT(at, "ports"), "");
+    for (size_t i = 0; has_type(spec, "LoadBalancer") && i < spec->n_ports; i++) {
+        if (spec->ports[i]->port == KUBELET_PORT)
+            err_invalid_int(e, ITEM(AT(at, "ports"), i), KUBELET_PORT,
+                            "may not expose port 10250 externally since it is used by kubelet");
+    }
     if (is_headless(spec) && is_one_of(spec->type, ONE_OF("LoadBalancer", "NodePort")))
         err_invalid(e, ITEM(AT(at, "clusterIPs"), 0), "None",
                     arena_printf(e->arena, "may not be set to 'None' for %s services", spec->type));
@@ -266,11 +273,25 @@ static void check_type(struct field_errors *e, const struct path *at,
         check_external_name(e, at, spec);
 }
 
+#define TOPOLOGY_MODE "service.kubernetes.io/topology-mode"
+#define TOPOLOGY_HINTS "service.kubernetes.io/topology-aware-hints"
+
+/* The newer annotation and the one before it. */
+static void check_topology(struct field_errors *e, const Meta__V1__ObjectMeta *meta)
+{
+    const char *mode = annotations_get(meta, TOPOLOGY_MODE);
+    const char *hints = annotations_get(meta, TOPOLOGY_HINTS);
+    if (mode && hints && strcmp(mode, hints) != 0)
+        err_invalid(e, KEY(AT(AT(NULL, "metadata"), "annotations"), TOPOLOGY_MODE), mode,
+                    "must match annotations[" TOPOLOGY_HINTS "] when both are specified");
+}
+
 static void validate_service(const void *object, struct field_errors *e)
 {
     const Core__V1__Service *s = object;
     const Core__V1__ServiceSpec *spec = s->spec;
     const struct path *at = SPEC, *ports = AT(at, "ports");
+    check_topology(e, s->metadata);
     check_type(e, at, spec);
     for (size_t i = 0; i < spec->n_ports; i++)
         check_service_port(e, ITEM(ports, i), spec, i);

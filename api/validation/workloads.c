@@ -4,7 +4,7 @@
  */
 #include "api/meta.h"
 #include "api/selector.h"
-#include "api/validation/internal.h"
+#include "api/validation/volume.h"
 #include "proto/apps_v1.pb-c.h"
 #include "proto/autoscaling_v1.pb-c.h"
 
@@ -413,10 +413,59 @@ check_claim_retention(struct field_errors *e, const struct path *at,
     check_one_of(e, AT(at, "whenScaled"), p->when_scaled, ONE_OF("Retain", "Delete"));
 }
 
-static void validate_stateful_set(const void *object, struct field_errors *e)
+/* The template with the volumes that the claims will be. */
+static const Core__V1__PodTemplateSpec *with_claims(struct arena *a,
+                                                    const Apps__V1__StatefulSetSpec *spec)
 {
-    const Apps__V1__StatefulSetSpec *spec = ((const Apps__V1__StatefulSet *)object)->spec;
-    const struct path *at = SPEC;
+    Core__V1__PodTemplateSpec *t = object_clone(a, spec->template_);
+    for (size_t i = 0; i < spec->n_volume_claim_templates; i++) {
+        const char *name = spec->volume_claim_templates[i]->metadata->name;
+        Core__V1__Volume *v = api_new(a, Core__V1__Volume);
+        v->name = (char *)name;
+        v->volume_source->persistent_volume_claim =
+            api_new(a, Core__V1__PersistentVolumeClaimVolumeSource);
+        v->volume_source->persistent_volume_claim->claim_name = (char *)name;
+        size_t k = 0;
+        while (k < t->spec->n_volumes && strcmp(t->spec->volumes[k]->name, name) != 0)
+            k++;
+        if (k < t->spec->n_volumes)
+            t->spec->volumes[k] = v;
+        else
+            api_append(a, t->spec, volumes, v);
+    }
+    return t;
+}
+
+static void check_claim_templates(struct field_errors *e, const Apps__V1__StatefulSetSpec *spec)
+{
+    for (size_t i = 0; i < spec->n_volume_claim_templates; i++)
+        check_claim_spec(e, AT(ITEM(AT(SPEC, "volumeClaimTemplates"), i), "spec"),
+                         spec->volume_claim_templates[i]->spec);
+}
+
+static bool template_is_well(struct arena *a, const Apps__V1__StatefulSetSpec *spec)
+{
+    struct field_errors e = {.arena = a};
+    check_pod_template(&e, AT(SPEC, "template"), with_claims(a, spec));
+    return e.len == 0;
+}
+
+static bool claims_are_well(struct arena *a, const Apps__V1__StatefulSetSpec *spec)
+{
+    struct field_errors e = {.arena = a};
+    check_claim_templates(&e, spec);
+    return e.len == 0;
+}
+
+/*
+ * `old` NULL: it is new. Templates of pods and claims were not looked at for long: sets that have bad ones may keep
+ * them.
+ */
+static void check_stateful_spec(struct field_errors *e, const Apps__V1__StatefulSetSpec *spec,
+                                const Apps__V1__StatefulSetSpec *old)
+{
+    const struct path *at = SPEC, *template = AT(at, "template");
+    const Meta__V1__ObjectMeta *meta = spec->template_->metadata;
     if (!*spec->pod_management_policy)
         err_required(e, AT(at, "podManagementPolicy"), "");
     else if (!is_one_of(spec->pod_management_policy, ONE_OF("OrderedReady", "Parallel")))
@@ -425,23 +474,30 @@ static void validate_stateful_set(const void *object, struct field_errors *e)
     check_stateful_strategy(e, AT(at, "updateStrategy"), spec->update_strategy);
     check_claim_retention(e, AT(at, "persistentVolumeClaimRetentionPolicy"),
                           spec->persistent_volume_claim_retention_policy);
+    if (!old || claims_are_well(e->arena, old))
+        check_claim_templates(e, spec);
     check_non_negative(e, AT(at, "replicas"), spec->replicas);
     check_non_negative(e, AT(at, "minReadySeconds"), spec->min_ready_seconds);
     if (spec->ordinals)
         check_non_negative(e, AT(AT(at, "ordinals"), "start"), spec->ordinals->start);
     bool usable =
         check_selector_of(e, at, spec->selector, spec->template_, "invalid for statefulset", "");
-    const Meta__V1__ObjectMeta *meta = spec->template_->metadata;
-    const struct path *template = AT(at, "template");
-    /* Volumes may come from claims made later: the pods themselves will be checked. */
-    if (usable) {
+    if (usable && (!old || template_is_well(e->arena, old))) {
+        check_pod_template(e, template, with_claims(e->arena, spec));
+    } else if (usable) {
         check_labels(e, AT(template, "labels"), meta->labels, meta->n_labels);
         check_annotations(e, AT(template, "annotations"), meta->annotations, meta->n_annotations);
     }
     check_always(e, at, spec->template_, "activeDeadlineSeconds in StatefulSet is not Supported");
-    check_optional(e, AT(at, "serviceName"), spec->service_name, validate_dns1123_subdomain);
+    if (!old)
+        check_optional(e, AT(at, "serviceName"), spec->service_name, validate_dns1123_subdomain);
     if (spec->has_revision_history_limit)
         check_non_negative(e, AT(at, "revisionHistoryLimit"), spec->revision_history_limit);
+}
+
+static void validate_stateful_set(const void *object, struct field_errors *e)
+{
+    check_stateful_spec(e, ((const Apps__V1__StatefulSet *)object)->spec, NULL);
 }
 
 static void validate_stateful_set_update(const void *object, const void *old_object,
@@ -449,6 +505,7 @@ static void validate_stateful_set_update(const void *object, const void *old_obj
 {
     const Apps__V1__StatefulSetSpec *spec = ((const Apps__V1__StatefulSet *)object)->spec;
     const Apps__V1__StatefulSetSpec *old = ((const Apps__V1__StatefulSet *)old_object)->spec;
+    check_stateful_spec(e, spec, old);
     Apps__V1__StatefulSetSpec *munged = object_clone(e->arena, spec);
     munged->has_replicas = old->has_replicas;
     munged->replicas = old->replicas;
@@ -530,6 +587,7 @@ static const struct kind_rules rows[] = {
     {.message = Apps__V1__StatefulSet__SCHEMA,
      .create = validate_stateful_set,
      .update = validate_stateful_set_update,
+     .update_alone = true,
      .status = validate_stateful_set_status},
     {.message = Apps__V1__ControllerRevision__SCHEMA,
      .create = validate_revision,

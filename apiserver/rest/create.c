@@ -18,7 +18,15 @@ static struct status *create_change(struct write *w)
     }
     if (w->old) {
         struct status_about about = {w->r->group, w->r->plural, w->r->kind, w->name};
-        return status_already_exists(w->rq->a, &about);
+        struct status *s = status_already_exists(w->rq->a, &about);
+        if (generated) {
+            s->message = arena_printf(w->rq->a,
+                                      "%s, the server was not able to generate a unique name for "
+                                      "the object",
+                                      s->message);
+            s->retry_after_s = 1;
+        }
+        return s;
     }
     w->name = meta->name;
     return change_create(w, object_clone(w->rq->a, body));

@@ -67,8 +67,6 @@ static void prepare_status(struct write *w, void *obj, const void *old)
 {
     Csr *csr = obj;
     const Csr *before = old;
-    csr->metadata->labels = before->metadata->labels;
-    csr->metadata->n_labels = before->metadata->n_labels;
     if (w->rq->sub && strcmp(w->rq->sub->name, "approval") == 0) {
         csr->status->has_certificate = before->status->has_certificate;
         csr->status->certificate = before->status->certificate;

@@ -339,6 +339,7 @@ static struct status *claim(struct write *w, void *obj, const void *old)
 
 const struct strategy strategy_service = {
     .message = Core__V1__Service__SCHEMA,
+    .flags = STRATEGY_RETURN_DELETED,
     .prepare_create = prepare_create,
     .prepare_update = prepare_update,
     .admit = admit,

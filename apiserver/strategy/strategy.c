@@ -1,6 +1,6 @@
 /*
  * Generic changes of objects: metadata that the server owns, status kept apart from spec, generation,
- * defaults, validation and the life of deleted objects; and the table of special strategies.
+ * defaults, validation and the life of deleted objects. (What is special about which: kinds.c.)
  */
 #include "apiserver/strategy/strategy.h"
 #include "apiserver/admission/admission.h"
@@ -10,102 +10,10 @@
 #include "api/validation.h"
 #include "base/clock.h"
 #include "base/random.h"
-#include "proto/apps_v1.pb-c.h"
 #include "proto/core_v1.pb-c.h"
 
 #define GENERATE_SUFFIX 5
 #define GENERATE_BASE_MAX 58
-
-static void keep_labels(struct write *w, void *obj, const void *old)
-{
-    Meta__V1__ObjectMeta *meta = object_meta(obj);
-    (void)w;
-    meta->labels = object_meta(old)->labels;
-    meta->n_labels = object_meta(old)->n_labels;
-}
-
-/* Counted once: what changes later does not matter to anybody who looks at the generation. */
-static void first_generation(struct write *w, void *obj)
-{
-    (void)w;
-    object_meta(obj)->generation = 1;
-}
-
-static const struct strategy generic = {.message = SCHEMA_NONE};
-static const struct strategy counted[] = {
-    {.message = Apps__V1__Deployment__SCHEMA,
-     .flags = STRATEGY_GENERATION | STRATEGY_ANNOTATIONS_COUNT,
-     .prepare_status = keep_labels},
-    {.message = Apps__V1__ReplicaSet__SCHEMA, .flags = STRATEGY_GENERATION},
-    {.message = Apps__V1__StatefulSet__SCHEMA, .flags = STRATEGY_GENERATION},
-    {.message = Apps__V1__DaemonSet__SCHEMA, .flags = STRATEGY_GENERATION},
-    {.message = Batch__V1__CronJob__SCHEMA, .flags = STRATEGY_GENERATION},
-    {.message = Core__V1__ReplicationController__SCHEMA,
-     .flags = STRATEGY_GENERATION | STRATEGY_ORPHANS},
-    {.message = Policy__V1__PodDisruptionBudget__SCHEMA, .flags = STRATEGY_GENERATION},
-    {.message = Networking__V1__Ingress__SCHEMA, .flags = STRATEGY_GENERATION},
-    {.message = Networking__V1__IngressClass__SCHEMA, .flags = STRATEGY_GENERATION},
-    {.message = Networking__V1__NetworkPolicy__SCHEMA, .flags = STRATEGY_GENERATION},
-    {.message = Discovery__V1__EndpointSlice__SCHEMA,
-     .flags = STRATEGY_GENERATION | STRATEGY_META_COUNTS},
-    {.message = Flowcontrol__V1__FlowSchema__SCHEMA,
-     .flags = STRATEGY_GENERATION | STRATEGY_STATUS_KEEPS_META},
-    {.message = Flowcontrol__V1__PriorityLevelConfiguration__SCHEMA,
-     .flags = STRATEGY_GENERATION | STRATEGY_STATUS_KEEPS_META},
-    {.message = Scheduling__V1__PriorityClass__SCHEMA, .prepare_create = first_generation},
-    {.message = Admissionregistration__V1__ValidatingWebhookConfiguration__SCHEMA,
-     .flags = STRATEGY_GENERATION},
-    {.message = Admissionregistration__V1__MutatingWebhookConfiguration__SCHEMA,
-     .flags = STRATEGY_GENERATION},
-    {.message = Admissionregistration__V1__ValidatingAdmissionPolicy__SCHEMA,
-     .flags = STRATEGY_GENERATION | STRATEGY_STATUS_KEEPS_META},
-    {.message = Admissionregistration__V1__ValidatingAdmissionPolicyBinding__SCHEMA,
-     .flags = STRATEGY_GENERATION},
-    {.message = Resource__V1__ResourceSlice__SCHEMA, .flags = STRATEGY_GENERATION},
-    {.message = Resource__V1__DeviceClass__SCHEMA, .flags = STRATEGY_GENERATION},
-    {.message = Resource__V1__ResourceClaim__SCHEMA, .flags = STRATEGY_STATUS_KEEPS_META},
-    {.message = Storage__V1__VolumeAttachment__SCHEMA, .flags = STRATEGY_STATUS_KEEPS_META},
-    {.message = Apiregistration__V1__APIService__SCHEMA, .flags = STRATEGY_STATUS_KEEPS_META},
-    {.message = Coordination__V1__Lease__SCHEMA,
-     .flags = STRATEGY_CREATE_ON_UPDATE | STRATEGY_NEEDS_VERSION},
-    {.message = Core__V1__Endpoints__SCHEMA, .flags = STRATEGY_CREATE_ON_UPDATE},
-    {.message = Core__V1__PersistentVolumeClaim__SCHEMA, .flags = STRATEGY_RETURN_DELETED},
-    {.message = Core__V1__PodTemplate__SCHEMA,
-     .flags = STRATEGY_RETURN_DELETED | STRATEGY_GENERATION},
-    {.message = Core__V1__ResourceQuota__SCHEMA, .flags = STRATEGY_RETURN_DELETED},
-};
-
-static const struct strategy *const special[] = {
-    &strategy_pod,
-    &strategy_custom,
-    &strategy_crd,
-    &strategy_node,
-    &strategy_namespace,
-    &strategy_limit_range,
-    &strategy_secret,
-    &strategy_service,
-    &strategy_service_cidr,
-    &strategy_ip_address,
-    &strategy_service_account,
-    &strategy_event,
-    &strategy_role,
-    &strategy_cluster_role,
-    &strategy_role_binding,
-    &strategy_cluster_role_binding,
-    &strategy_job,
-    &strategy_certificate_request,
-};
-
-const struct strategy *strategy_of(const struct resource *r)
-{
-    for (size_t i = 0; i < ARRAY_LEN(special); i++)
-        if (special[i]->message == r->stored_as)
-            return special[i];
-    for (size_t i = 0; i < ARRAY_LEN(counted); i++)
-        if (counted[i].message == r->stored_as)
-            return &counted[i];
-    return &generic;
-}
 
 static bool has_status(const struct resource *r)
 {
@@ -125,6 +33,12 @@ static void generate_name(struct arena *a, Meta__V1__ObjectMeta *meta)
     char *name = arena_alloc(a, base + GENERATE_SUFFIX + 1);
     memcpy(name, meta->generate_name, base);
     random_name(name + base, GENERATE_SUFFIX);
+#ifdef C8S_CRASH_POINTS
+    /* Test builds can be made to choose the same name every time. */
+    const char *always = getenv("C8S_GENERATED_SUFFIX");
+    if (always && strlen(always) == GENERATE_SUFFIX)
+        memcpy(name + base, always, GENERATE_SUFFIX);
+#endif
     meta->name = name;
 }
 
@@ -246,6 +160,7 @@ static struct status *check_update_meta(struct write *w, const Meta__V1__ObjectM
     if (!*meta->resource_version || strcmp(meta->resource_version, "0") == 0) {
         if (!needs_version)
             return NULL;
+        about.kind = about.resource; /* as published */
         struct status *s = status_invalid(a, &about);
         status_cause_add(a, s, "FieldValueInvalid", "metadata.resourceVersion",
                          "Invalid value: 0: must be specified for an update");
@@ -266,15 +181,10 @@ static struct status *check_update_meta(struct write *w, const Meta__V1__ObjectM
     return NULL;
 }
 
-/* What clients may change of the metadata. */
-static bool meta_changed(const Meta__V1__ObjectMeta *meta, const Meta__V1__ObjectMeta *old)
+static bool labels_changed(const Meta__V1__ObjectMeta *meta, const Meta__V1__ObjectMeta *old)
 {
-    Meta__V1__ObjectMeta same = *meta;
-    same.resource_version = old->resource_version;
-    same.generation = old->generation;
-    same.managed_fields = old->managed_fields;
-    same.n_managed_fields = old->n_managed_fields;
-    return !object_equal(&same, old);
+    return meta->n_labels != old->n_labels ||
+           !string_map_contains(meta->labels, meta->n_labels, old->labels, old->n_labels);
 }
 
 static bool spec_changed(const struct strategy *st, const void *obj, const void *old)
@@ -282,7 +192,7 @@ static bool spec_changed(const struct strategy *st, const void *obj, const void 
     const struct schema_field *f;
     const Meta__V1__ObjectMeta *nm = object_meta(obj), *om = object_meta(old);
     void *const *n = object_member(obj, "spec", &f), *const *o = object_member(old, "spec", &f);
-    if ((st->flags & STRATEGY_META_COUNTS) && meta_changed(nm, om))
+    if ((st->flags & STRATEGY_LABELS_COUNT) && labels_changed(nm, om))
         return true;
     if (!n || !o) /* no spec (endpoint slices, webhooks): everything but metadata counts */
         return !object_equal_except(obj, old, "metadata");
@@ -367,6 +277,7 @@ struct status *change_update(struct write *w, void *object, const struct subreso
         prepare_status(w, st, obj, sub);
     else
         prepare_update(w, st, obj);
+    meta = object_meta(obj); /* a subresource may have put the old one in its place */
     defaults_apply(w->rq->a, obj);
     write_record_fields(w, obj);
     bool status = sub && strcmp(sub->name, "status") == 0;

@@ -19,8 +19,7 @@ enum strategy_flag {
     STRATEGY_RETURN_DELETED = 16,  /* DELETE answers with the object, not with a Status */
     STRATEGY_ANNOTATIONS_COUNT =
         32, /* changed annotations count for generation too (deployments) */
-    STRATEGY_META_COUNTS =
-        64, /* and all that clients may change of the metadata (endpoint slices) */
+    STRATEGY_LABELS_COUNT = 64,       /* changed labels count too (endpoint slices) */
     STRATEGY_STATUS_KEEPS_META = 128, /* a status update changes nothing of the metadata */
     STRATEGY_ORPHANS = 256, /* what it owns stays unless the deletion says otherwise (jobs) */
 };

@@ -3,7 +3,6 @@
  * changed, both in YAML's flow style. Messages are those of kube-apiserver, cut where the rest is an explanation.
  */
 #include "tests/unit/validation_test.h"
-#include <stdlib.h>
 
 #define TEMPLATE "template: {metadata: {labels: {a: b}}, spec: {containers: [{name: c, image: i}]}}"
 #define WORKLOAD(kind_)                                                                \
@@ -420,21 +419,6 @@ static const struct {
 static void hear(void *ctx, const char *text)
 {
     buf_printf(ctx, "%s\n", text);
-}
-
-static const char *json_of(struct arena *a, const char *yaml)
-{
-    yyjson_val **docs;
-    size_t n;
-    struct error err;
-    if (!*yaml)
-        return "";
-    if (yaml_read(a, str_from(yaml), &docs, &n, &err) < 0)
-        fail_msg("%s: %s", yaml, err.message);
-    char *text = yyjson_val_write(docs[0], 0, &n);
-    const char *out = arena_strndup(a, text, n);
-    free(text);
-    return out;
 }
 
 static bool check_case(struct arena *a, const struct validation_case *c)

@@ -8,6 +8,7 @@
 #include "api/patch/patch.h"
 #include "api/validation.h"
 #include "tests/unit/api_test.h"
+#include <stdlib.h>
 
 static void *decode(struct arena *a, const char *json)
 {
@@ -36,6 +37,22 @@ static const char *messages(struct arena *a, const struct field_errors *e)
     field_errors_message(e, &text);
     const char *out = arena_strndup(a, text.data ? text.data : "", text.len);
     buf_free(&text);
+    return out;
+}
+
+/* YAML (flow style is short) as JSON; "" stays so. */
+static inline const char *json_of(struct arena *a, const char *yaml)
+{
+    yyjson_val **docs;
+    size_t n;
+    struct error err;
+    if (!*yaml)
+        return "";
+    if (yaml_read(a, str_from(yaml), &docs, &n, &err) < 0)
+        fail_msg("%s: %s", yaml, err.message);
+    char *text = yyjson_val_write(docs[0], 0, &n);
+    const char *out = arena_strndup(a, text, n);
+    free(text);
     return out;
 }
 
