@@ -57,7 +57,7 @@ static void a_process_runs_detached_and_is_stopped(void **state)
     assert_int_equal(again, pid);
 
     assert_int_equal(process_signal(pid_file, SIGSTOP, &err), 0);
-    for (int i = 0; i < 1000 && !process_is_paused(pid); i++)
+    for (int i = 0; i < 60000 && !process_is_paused(pid); i++)
         usleep(1000);
     assert_true(process_is_paused(pid));
     assert_int_equal(process_stop(pid_file, 5000, &err), 0); /* a paused one, too */
@@ -76,7 +76,7 @@ static void a_process_that_ignores_sigterm_is_killed(void **state)
     struct error err = {0};
     pid_t pid = 0;
     assert_int_equal(process_start(&spec, &pid, NULL, &err), 0);
-    for (int i = 0; i < 2000; i++) { /* until the trap is set */
+    for (int i = 0; i < 60000; i++) { /* until the trap is set */
         FILE *f = fopen(log_file, "r");
         int c = f ? fgetc(f) : EOF;
         if (f)

@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#define WAIT_NS (10 * NS_PER_S)
+#define WAIT_NS (60 * NS_PER_S)
 
 static struct client *connect_to(struct fake_api *first, struct fake_api *second)
 {

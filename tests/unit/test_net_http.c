@@ -223,7 +223,7 @@ static int get(struct http_client *c, const char *path, struct arena *a, struct 
 
 static void wait_until(atomic_int *counter, int value)
 {
-    for (int i = 0; i < 5000 && atomic_load(counter) < value; i++)
+    for (int i = 0; i < 60000 && atomic_load(counter) < value; i++)
         usleep(1000);
     assert_true(atomic_load(counter) >= value);
 }

@@ -16,7 +16,7 @@
 #include <cmocka.h>
 
 #define MEMBERS_MAX 4
-#define WAIT_MS 20000
+#define WAIT_MS 60000
 
 struct member {
     uint64_t id;

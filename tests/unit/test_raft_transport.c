@@ -21,7 +21,7 @@
 
 #include <cmocka.h>
 
-#define WAIT_MS 10000
+#define WAIT_MS 60000
 
 #define eventually(condition)                                     \
     do {                                                          \

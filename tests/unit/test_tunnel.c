@@ -21,7 +21,7 @@
 
 #include <cmocka.h>
 
-#define WAIT_MS 20000
+#define WAIT_MS 60000
 
 static struct {
     struct loop *loop;
