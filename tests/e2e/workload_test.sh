@@ -131,6 +131,13 @@ read -r p f <<<"$(printf '%s\n' "$out" | sed -nE '$s/^([0-9]+) passed, ([0-9]+) 
 passed=$((passed + ${p:-0}))
 failed=$((failed + ${f:-1}))
 
+# ---- the same by the official Python client ----
+out=$("$here/exec_client_test.py")
+code=$?
+printf '%s\n' "$out"
+passed=$((passed + $(grep -c '^ok' <<<"$out")))
+[ $code = 0 ] || [ $code = 77 ] || failed=$((failed + 1))
+
 # ---- Helm 4 and Helm 3 install, upgrade, roll back and remove their default chart ----
 chart=$(mktemp -d)/chart
 "$v35/helm/helm" create "$chart" >/dev/null 2>&1
