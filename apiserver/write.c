@@ -52,7 +52,7 @@ static void lost(struct write *w)
         finish(w, status_conflict(a, &about, STATUS_MODIFIED));
         return;
     }
-    w->confirmed = false;
+    w->confirmed = w->unread = false;
     retry(w);
 }
 
@@ -108,6 +108,8 @@ static int read_old(struct write *w, struct error *err)
 {
     w->old = NULL;
     w->old_pair = (struct kv_pair){0};
+    if (w->unread && !w->dry_run)
+        return 0;
     int rc = rest_read(w->rq, w->key, &w->old_pair, err);
     if (rc <= 0)
         return rc;

@@ -6,6 +6,9 @@
  *        ▲                    │ error                                  │ somebody was first
  *        └── once linearizable, before an error is believed ◀──────────┘
  *
+ * A create does not read at all before its transaction has failed once: the compare says whether the name is free,
+ * and whatever is wrong with the object is said before, as published.
+ *
  * The local read may lag behind the other members; that costs a retry, never a wrong result: success
  * is decided by the compare in the log, and an error that comes from what was read is only reported
  * after a linearizable read has confirmed it.
@@ -35,6 +38,7 @@ struct write {
     bool dry_run;
     bool applied; /* by server-side apply: obj carries its managed fields already */
     bool pinned;  /* the caller named a resourceVersion: losing the race is the answer (409) */
+    bool unread;  /* a create: taken for absent, unread, until its transaction has failed */
 
     /* For `change`. */
     void *old; /* decoded in stored version, resourceVersion set; shared: clone before changing */

@@ -65,5 +65,6 @@ void rest_create(struct rest *rq)
     }
     struct write *w = write_new(rq, create_change, write_answer, body);
     w->name = object_meta(body)->name;
+    w->unread = true;
     write_run(w);
 }
