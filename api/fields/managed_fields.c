@@ -331,18 +331,26 @@ static void take_from_others(struct owners *o, const void *old, const void *now,
     }
 }
 
+/* What this write adds or changes; the others lose it, and what it removes. */
+static struct field_set *written(struct owners *o, const void *old, const void *now,
+                                 const char *api_version)
+{
+    struct field_delta delta;
+    if (!old && o->len == 0)
+        return object_new_fields(o->a, now);
+    object_compare_fields(o->a, old, now, &delta);
+    if (!delta.added && !delta.modified && !delta.removed)
+        return NULL;
+    if (o->len)
+        take_from_others(o, old, now, api_version, &delta);
+    return strip_identity(o->a, field_set_union(o->a, delta.modified, delta.added));
+}
+
 void owners_update(struct owners *o, const struct field_manager *who, const void *old,
                    const void *now)
 {
     const char *api_version = message_api_version(schema_of(now));
-    struct field_delta delta;
-    object_compare_fields(o->a, old, now, &delta);
-    if (!delta.added && !delta.modified && !delta.removed)
-        return;
-    if (o->len)
-        take_from_others(o, old, now, api_version, &delta);
-    struct field_set *mine =
-        strip_identity(o->a, field_set_union(o->a, delta.modified, delta.added));
+    struct field_set *mine = written(o, old, now, api_version);
     if (!mine)
         return;
     struct owner *w = owners_find(o, who->name, false, api_version, who->subresource);

@@ -36,6 +36,8 @@ struct owner *owners_add(struct owners *o, const char *manager, bool applied,
                          const char *api_version, const char *subresource);
 /* What is never owned: the identity of the object. */
 struct field_set *strip_identity(struct arena *a, const struct field_set *set);
+/* What the writer of a new object owns: all that is in it, but for its identity. */
+struct field_set *object_new_fields(struct arena *a, const void *now);
 /* Unite the oldest updaters while there are more than MANAGED_UPDATERS_MAX. */
 void owners_cap(struct owners *o);
 /* Record the difference as an update by `name`. */

@@ -19,8 +19,20 @@ struct lists {
 
 struct walk {
     struct arena *a;
-    struct buf text; /* of a list item's step */
+    struct buf text;   /* of a list item's step */
+    bool own;          /* leave out what is nobody's: the identity of the object */
+    unsigned messages; /* that the walk is inside of */
 };
+
+/* By number: name, namespace, selfLink, uid, resourceVersion, generation, creationTimestamp. */
+#define IDENTITY (1u << 1 | 1u << 3 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 7 | 1u << 8)
+
+static bool is_identity(const struct walk *w, const struct schema_message *m,
+                        const struct schema_field *f)
+{
+    return w->own && w->messages == 2 && m->id == Meta__V1__ObjectMeta__SCHEMA && f->number < 32 &&
+           (IDENTITY >> f->number & 1);
+}
 
 static void walk_message(struct walk *w, const struct schema_message *m, const void *l,
                          const void *r, struct lists *out);
@@ -303,6 +315,8 @@ static void walk_member(struct walk *w, const struct schema_field *f, const void
     struct lists children;
     lists_init(&children);
     int itself = fate(before, after);
+    if (w->own && w->messages == 1 && f->message == Meta__V1__ObjectMeta__SCHEMA)
+        itself = DELTAS;
     if (type.kind == FIELD_STRUCT) {
         walk_message(w, schema_field_message(f), below(f, l, before), below(f, r, after),
                      &children);
@@ -326,6 +340,7 @@ static void walk_message(struct walk *w, const struct schema_message *m, const v
 {
     if (l == r)
         return;
+    w->messages++;
     for (unsigned i = 0; i < m->member_count; i++) {
         const struct schema_member *member = &schema_members[m->members + i];
         const struct schema_field *f = &schema_fields[member->field];
@@ -344,8 +359,10 @@ static void walk_message(struct walk *w, const struct schema_message *m, const v
         if (m->id == Meta__V1__ObjectMeta__SCHEMA &&
             f->message == Meta__V1__ManagedFieldsEntry__SCHEMA)
             continue;
-        walk_member(w, f, lp, rp, out);
+        if (!is_identity(w, m, f))
+            walk_member(w, f, lp, rp, out);
     }
+    w->messages--;
 }
 
 /* Custom objects have no struct: by their trees. */
@@ -363,6 +380,23 @@ static void compare_trees(struct arena *a, const void *old, const void *now,
         typed_compare(&s, l, r, out);
 }
 
+static struct field_set *rooted(struct arena *a, struct field_set *children)
+{
+    if (!children)
+        return NULL;
+    struct field_set *root = field_set_new(a, (struct field_step){0, STR_NONE}, false);
+    root->children = children;
+    return root;
+}
+
+static void walk_top(struct walk *w, const void *old, const void *now, struct lists *top)
+{
+    lists_init(top);
+    buf_init(&w->text);
+    walk_message(w, schema_of(now), old ? old : zero_struct, now, top);
+    buf_free(&w->text);
+}
+
 void object_compare_fields(struct arena *a, const void *old, const void *now,
                            struct field_delta *out)
 {
@@ -372,17 +406,20 @@ void object_compare_fields(struct arena *a, const void *old, const void *now,
         compare_trees(a, old, now, out);
         return;
     }
-    lists_init(&top);
-    buf_init(&w.text);
-    walk_message(&w, schema_of(now), old ? old : zero_struct, now, &top);
-    buf_free(&w.text);
-    struct field_set *root[DELTAS];
-    for (int d = 0; d < DELTAS; d++) {
-        root[d] = NULL;
-        if (!top.head[d])
-            continue;
-        root[d] = field_set_new(a, (struct field_step){0, STR_NONE}, false);
-        root[d]->children = top.head[d];
+    walk_top(&w, old, now, &top);
+    *out = (struct field_delta){rooted(a, top.head[ADDED]), rooted(a, top.head[MODIFIED]),
+                                rooted(a, top.head[REMOVED])};
+}
+
+struct field_set *object_new_fields(struct arena *a, const void *now)
+{
+    struct walk w = {.a = a, .own = true};
+    struct lists top;
+    if (schema_of(now)->special != SCHEMA_PLAIN) {
+        struct field_delta delta;
+        compare_trees(a, NULL, now, &delta);
+        return strip_identity(a, field_set_union(a, delta.modified, delta.added));
     }
-    *out = (struct field_delta){root[ADDED], root[MODIFIED], root[REMOVED]};
+    walk_top(&w, NULL, now, &top);
+    return field_set_union(a, rooted(a, top.head[MODIFIED]), rooted(a, top.head[ADDED]));
 }

@@ -28,6 +28,10 @@ static void compare(struct arena *a, const void *old, const void *now)
     typed_compare(&s, l, r, &trees);
     require(field_set_equal(structs.added, trees.added));
     require(field_set_equal(structs.removed, trees.removed));
+    object_compare_fields(a, NULL, now, &structs);
+    require(
+        field_set_equal(object_new_fields(a, now),
+                        strip_identity(a, field_set_union(a, structs.modified, structs.added))));
 }
 
 /* The object after the configuration was applied; NULL: refused. */

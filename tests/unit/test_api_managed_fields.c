@@ -2,7 +2,7 @@
  * Managed fields and server-side apply: scenarios of writes with the object, the owners and the conflicts
  * that the published algorithm leads to. Objects are written in YAML's flow style.
  */
-#include "api/fields/managed_fields.h"
+#include "api/fields/managed_internal.h"
 #include "api/meta.h"
 #include "base/arena_str.h"
 #include "proto/apps_v1.pb-c.h"
@@ -541,6 +541,10 @@ static void assert_same_delta(struct world *w, const void *old, const void *now)
     assert_true(field_set_equal(structs.added, trees.added));
     assert_true(field_set_equal(structs.modified, trees.modified));
     assert_true(field_set_equal(structs.removed, trees.removed));
+    if (!old)
+        assert_true(field_set_equal(
+            object_new_fields(&w->a, now),
+            strip_identity(&w->a, field_set_union(&w->a, trees.modified, trees.added))));
 }
 
 static void test_structs_compare_as_their_trees(void **state)
@@ -549,6 +553,12 @@ static void test_structs_compare_as_their_trees(void **state)
         int message;
         const char *old, *now;
     } cases[] = {
+        {POD, "{metadata: {name: n, namespace: m, generateName: g, uid: u, generation: 2}}",
+         "{metadata: {labels: {name: n}, creationTimestamp: '2026-01-01T00:00:00Z', "
+         "resourceVersion: "
+         "'7'}, status: {phase: Running}}"},
+        {DEPLOYMENT, "{metadata: {name: n}}",
+         "{metadata: {selfLink: s}, spec: {template: {metadata: {name: t, generation: 4}}}}"},
         {POD, "{}",
          "{spec: {volumes: [{name: a, emptyDir: {}}, {name: b, hostPath: {path: /x}}]}}"},
         {POD, "{spec: {volumes: [{name: a, emptyDir: {}}, {name: b, hostPath: {path: /x}}]}}",
