@@ -63,19 +63,22 @@ static void list_drop(struct map *m, struct str key, struct kv_watch *w)
     }
 }
 
-static void length_add(struct watch_index *x, size_t len)
+static void length_add(struct watch_index *x, struct str prefix)
 {
-    size_t i = 0;
+    size_t i = 0, len = prefix.n;
+    char last = len ? prefix.p[len - 1] : 0;
     while (i < x->lengths.len && x->lengths.items[i].len < len)
         i++;
-    if (i < x->lengths.len && x->lengths.items[i].len == len) {
-        x->lengths.items[i].used++;
+    struct prefix_length *there = i < x->lengths.len ? &x->lengths.items[i] : NULL;
+    if (there && there->len == len) {
+        there->used++;
+        there->alike = there->alike && there->last == last;
         return;
     }
-    vec_push(&x->lengths, ((struct prefix_length){0, 0}));
+    vec_push(&x->lengths, ((struct prefix_length){0}));
     memmove(&x->lengths.items[i + 1], &x->lengths.items[i],
             (x->lengths.len - 1 - i) * sizeof *x->lengths.items);
-    x->lengths.items[i] = (struct prefix_length){len, 1};
+    x->lengths.items[i] = (struct prefix_length){len, 1, len > 0, last};
 }
 
 static void length_drop(struct watch_index *x, size_t len)
@@ -96,7 +99,7 @@ void watch_index_add(struct watch_index *x, struct kv_watch *w)
         break;
     case WATCH_PREFIX:
         list_add(&x->prefixes, w->range.from, w);
-        length_add(x, w->range.from.n);
+        length_add(x, w->range.from);
         break;
     case WATCH_RANGE:
         vec_push(&x->others, w);
@@ -131,8 +134,11 @@ void watch_index_match(const struct watch_index *x, struct str key,
 {
     if (x->exact.len)
         each(map_get(&x->exact, key), fn, ctx);
-    for (size_t i = 0; i < x->lengths.len && x->lengths.items[i].len <= key.n; i++)
-        each(map_get(&x->prefixes, str_slice(key, 0, x->lengths.items[i].len)), fn, ctx);
+    for (size_t i = 0; i < x->lengths.len && x->lengths.items[i].len <= key.n; i++) {
+        const struct prefix_length *l = &x->lengths.items[i];
+        if (!l->alike || key.p[l->len - 1] == l->last)
+            each(map_get(&x->prefixes, str_slice(key, 0, l->len)), fn, ctx);
+    }
     for (size_t i = 0; i < x->others.len; i++)
         if (key_range_has(&x->others.items[i]->range, key))
             fn(ctx, x->others.items[i]);

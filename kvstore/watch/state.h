@@ -24,6 +24,9 @@ struct watch_index {
     VEC(struct prefix_length {
         size_t len;
         size_t used;
+        bool
+            alike; /* they all end in `last`: nearly every prefix is a path's, and most keys have no slash there */
+        char last;
     })
     lengths; /* ascending */
     watch_vec others;
