@@ -235,6 +235,15 @@ void stream_tls_read(struct stream *s)
     stream_poll(s);
 }
 
+/* OpenSSL's buffer of a record goes after each (net/tls.c), which idle connections want; not amid a long answer. */
+static void keep_write_buffer(struct stream *s, bool more)
+{
+    if (more)
+        SSL_clear_mode(s->ssl, SSL_MODE_RELEASE_BUFFERS);
+    else
+        SSL_set_mode(s->ssl, SSL_MODE_RELEASE_BUFFERS);
+}
+
 /* Encrypt up to STREAM_WIRE_MAX of the queue into the scratch buffer, gathering small chunks into
  * full records. */
 static bool encrypt_some(struct stream *s)
@@ -257,6 +266,7 @@ static bool encrypt_some(struct stream *s)
             }
             piece.p = record;
         }
+        keep_write_buffer(s, n < s->out.bytes);
         forget_errors();
         size_t written = 0;
         if (SSL_write_ex(s->ssl, piece.p, n, &written) != 1) {
