@@ -3,13 +3,27 @@
  */
 #include "api/meta.h"
 #include "apiserver/write.h"
+#include <assert.h>
 
 #define GENERATED_NAMES_MAX 8 /* made up before a create gives up, as published */
 
+/* The body's object, to be changed: the first attempt's is in w->ctx, a later one reads the body again. */
+static void *fresh_object(struct write *w)
+{
+    struct rest *rq = w->rq;
+    size_t said = rq->warnings_len;
+    if (w->attempts == 1)
+        return w->ctx;
+    void *object = rest_decode(rq, rest_message(w->r));
+    assert(object); /* it could be read before */
+    rq->warnings_len = said;
+    return object;
+}
+
 static struct status *create_change(struct write *w)
 {
-    void *body = w->ctx;
-    const Meta__V1__ObjectMeta *meta = object_meta(body);
+    void *object = fresh_object(w);
+    const Meta__V1__ObjectMeta *meta = object_meta(object);
     bool generated = !*meta->name && *meta->generate_name;
     if (w->old && generated && w->attempts <= GENERATED_NAMES_MAX) {
         w->old = NULL; /* somebody has the name that was made up: another one */
@@ -29,7 +43,7 @@ static struct status *create_change(struct write *w)
         return s;
     }
     w->name = meta->name;
-    return change_create(w, object_clone(w->rq->a, body));
+    return change_create(w, object);
 }
 
 /* Namespace and resourceVersion of the body must fit the request. */
