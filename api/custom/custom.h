@@ -34,10 +34,8 @@ struct custom_version {
     struct resource resource;      /* resource.custom leads back here */
     const struct custom_type *type;
     const struct structural *schema; /* NULL: unknown, everything is kept */
-    /* As the CRD has it: for OpenAPI. NULL when absent. */
-    const Apiextensions__V1__JSONSchemaProps *props;
-    const Apiextensions__V1__CustomResourceDefinitionVersion *spec;
-    struct str schema_json; /* props as JSON; empty when absent */
+    const Apiextensions__V1__CustomResourceDefinitionVersion *spec; /* without its schema */
+    struct str schema_json; /* the schema as the CRD has it, for OpenAPI; empty when absent */
     bool keep_unknown;      /* nothing is pruned: spec.preserveUnknownFields, or no schema */
     bool served;
     bool has_status; /* the status subresource */
@@ -51,7 +49,9 @@ struct custom_type {
     atomic_uint refs;
     atomic_bool retired; /* another definition has taken its place, or none */
     struct arena arena;
+    /* Without the schemas of its versions: as structs they take twenty times the room of their JSON. */
     const Apiextensions__V1__CustomResourceDefinition *crd;
+    uint64_t spec_hash;              /* of the whole spec, schemas included; of this process */
     const char *name, *uid, *group;  /* name: "crontabs.stable.example.com" */
     int64_t create_rev, mod_rev;     /* of the CRD in the store */
     bool accepted;                   /* names accepted or established: served */
@@ -63,7 +63,7 @@ struct custom_type {
 };
 
 /*
- * Make a type from a stored CRD (decoded; its struct is copied). One reference. NULL with *err when the
+ * Make a type from a stored CRD (decoded; what is kept is copied). One reference. NULL with *err when the
  * definition cannot be served.
  */
 struct custom_type *custom_type_new(const Apiextensions__V1__CustomResourceDefinition *crd,

@@ -4,6 +4,7 @@
 #include "api/codec_internal.h"
 #include "api/custom/custom.h"
 #include "api/jsonpath.h"
+#include "base/map.h"
 #include <ctype.h>
 #include <stdlib.h>
 
@@ -143,8 +144,26 @@ static const char *warning_of(struct arena *a, const struct resource *r, const C
                : arena_printf(a, "%s %s is deprecated", r->api_version, r->kind);
 }
 
+/* What the schema's properties say, in the two forms that are asked for. */
+static void make_schema(struct custom_version *v, const Apiextensions__V1__JSONSchemaProps *props,
+                        struct arena *a)
+{
+    struct structural *schema;
+    struct buf text;
+    if (!props)
+        return;
+    buf_init(&text);
+    json_encode(props, JSON_NO_TYPE_META, &text);
+    v->schema_json = str_make(arena_dup(a, text.data, text.len), text.len);
+    buf_free(&text);
+    /* What validation here would not have let pass (an imported definition) is served without a schema. */
+    if (structural_new(a, props, &schema, NULL) == 0)
+        v->schema = schema;
+}
+
+/* `spec` is without its schema, `full` with it. */
 static void make_version(struct custom_type *t, const Crd *crd, const CrdVersion *spec,
-                         struct custom_version *v)
+                         const CrdVersion *full, struct custom_version *v)
 {
     struct arena *a = &t->arena;
     /* What is accepted is what is served; before that, what is asked for. */
@@ -177,20 +196,8 @@ static void make_version(struct custom_type *t, const Crd *crd, const CrdVersion
     make_columns(a, v, spec);
     make_selectable(a, v, spec);
     v->warning = warning_of(a, &v->resource, spec);
-    v->props = spec->schema ? spec->schema->open_api_v3_schema : NULL;
-    struct structural *schema;
-    if (v->props) {
-        struct buf text;
-        buf_init(&text);
-        json_encode(v->props, JSON_NO_TYPE_META, &text);
-        v->schema_json = str_make(arena_dup(a, text.data, text.len), text.len);
-        buf_free(&text);
-    }
-    /* What validation here would not have let pass (an imported definition) is served without a schema. */
-    if (structural_new(a, v->props, &schema, NULL) < 0)
-        schema = NULL;
-    v->schema = schema;
-    v->keep_unknown = crd->spec->preserve_unknown_fields || !schema;
+    make_schema(v, full->schema ? full->schema->open_api_v3_schema : NULL, a);
+    v->keep_unknown = crd->spec->preserve_unknown_fields || !v->schema;
 }
 
 /* ---- a type ---- */
@@ -222,6 +229,30 @@ static void settle(struct custom_type *t)
     }
 }
 
+/* A copy without the schemas. */
+static Crd *without_schemas(struct arena *a, const Crd *from)
+{
+    Crd crd = *from;
+    Apiextensions__V1__CustomResourceDefinitionSpec spec = *from->spec;
+    crd.spec = &spec;
+    spec.versions = arena_array(a, CrdVersion *, spec.n_versions + 1);
+    for (size_t i = 0; i < spec.n_versions; i++) {
+        spec.versions[i] = arena_dup(a, from->spec->versions[i], sizeof(CrdVersion));
+        spec.versions[i]->schema = NULL;
+    }
+    return api_clone(a, &crd);
+}
+
+static uint64_t hash_of(const void *object)
+{
+    struct buf text;
+    buf_init(&text);
+    wire_encode(object, &text);
+    uint64_t hash = hash_bytes(text.data, text.len);
+    buf_free(&text);
+    return hash;
+}
+
 struct custom_type *custom_type_new(const Crd *from, int64_t create_rev, int64_t mod_rev,
                                     struct error *err)
 {
@@ -230,9 +261,10 @@ struct custom_type *custom_type_new(const Crd *from, int64_t create_rev, int64_t
     struct custom_type *t = arena_new(&arena, struct custom_type);
     t->arena = arena;
     struct arena *a = &t->arena;
-    const Crd *crd = api_clone(a, (Crd *)from);
+    const Crd *crd = without_schemas(a, from);
     atomic_init(&t->refs, 1);
     t->crd = crd;
+    t->spec_hash = hash_of(from->spec);
     t->name = crd->metadata->name;
     t->uid = crd->metadata->uid;
     t->group = crd->spec->group;
@@ -246,7 +278,7 @@ struct custom_type *custom_type_new(const Crd *from, int64_t create_rev, int64_t
                  ? error_set(err, ERR_LIMIT, "more than %d versions", CUSTOM_VERSIONS_MAX)
                  : 0;
     for (size_t i = 0; rc == 0 && i < crd->spec->n_versions; i++, t->versions_len++)
-        make_version(t, crd, crd->spec->versions[i], &t->versions[i]);
+        make_version(t, crd, crd->spec->versions[i], from->spec->versions[i], &t->versions[i]);
     if (rc == 0) {
         settle(t);
         if (!t->stored)

@@ -10,6 +10,8 @@
 struct compiler {
     struct arena *a;
     struct error *err;
+    struct map
+        patterns; /* text → the rules that it was compiled for: schemas repeat a few patterns hundreds of times */
 };
 
 static int compile(struct compiler *c, const Apiextensions__V1__JSONSchemaProps *p, int depth,
@@ -21,13 +23,36 @@ static int by_name(const void *x, const void *y)
                    ((const struct structural_property *)y)->name);
 }
 
+static const char *const no_names[] = {NULL};
+static const struct structural_rules no_rules = {
+    .max_length = -1,
+    .min_length = -1,
+    .max_items = -1,
+    .min_items = -1,
+    .max_properties = -1,
+    .min_properties = -1,
+};
+
+/* A copy, NULL-terminated. */
+static const char *const *names_of(struct compiler *c, char *const *from, size_t n)
+{
+    if (n == 0)
+        return no_names;
+    const char **names = arena_array(c->a, const char *, n + 1);
+    for (size_t i = 0; i < n; i++)
+        names[i] = arena_strdup(c->a, from[i]);
+    return names;
+}
+
 static int compile_properties(struct compiler *c, const Apiextensions__V1__JSONSchemaProps *p,
                               int depth, struct structural *s)
 {
-    s->properties = arena_array(c->a, struct structural_property, p->n_properties + 1);
+    if (p->n_properties == 0)
+        return 0;
+    s->properties = arena_array(c->a, struct structural_property, p->n_properties);
     for (size_t i = 0; i < p->n_properties; i++) {
         struct structural_property *to = &s->properties[i];
-        to->name = str_from(p->properties[i]->key);
+        to->name = str_from(arena_strdup(c->a, p->properties[i]->key));
         int rc = compile(c, p->properties[i]->value, depth + 1, &to->schema);
         if (rc < 0)
             return rc;
@@ -41,7 +66,7 @@ static int compile_properties(struct compiler *c, const Apiextensions__V1__JSONS
 static int compile_list(struct compiler *c, Apiextensions__V1__JSONSchemaProps *const *in, size_t n,
                         int depth, struct structural ***out, size_t *out_len)
 {
-    *out = arena_array(c->a, struct structural *, n + 1);
+    *out = n ? arena_array(c->a, struct structural *, n) : NULL;
     *out_len = n;
     for (size_t i = 0; i < n; i++) {
         int rc = compile(c, in[i], depth + 1, &(*out)[i]);
@@ -64,7 +89,8 @@ static enum structural_type type_of(const char *type)
 }
 
 /* Formats that say nothing about this type are as good as none. */
-static const char *format_of(const Apiextensions__V1__JSONSchemaProps *p, enum structural_type type)
+static const char *format_of(struct compiler *c, const Apiextensions__V1__JSONSchemaProps *p,
+                             enum structural_type type)
 {
     const char *f = p->format;
     if (!f || !*f)
@@ -73,7 +99,7 @@ static const char *format_of(const Apiextensions__V1__JSONSchemaProps *p, enum s
                  : type == STRUCTURAL_NUMBER ? cstr_eq(f, "float") || cstr_eq(f, "double")
                  : type == STRUCTURAL_STRING || type == STRUCTURAL_ANY ? structural_format_known(f)
                                                                        : false;
-    return known ? f : NULL;
+    return known ? arena_strdup(c->a, f) : NULL;
 }
 
 static int parse_json(struct compiler *c, const Apiextensions__V1__JSON *json, yyjson_val **out)
@@ -88,41 +114,96 @@ static int parse_json(struct compiler *c, const Apiextensions__V1__JSON *json, y
     return rc;
 }
 
-static int compile_values(struct compiler *c, const Apiextensions__V1__JSONSchemaProps *p,
-                          struct structural *s)
+static int compile_enums(struct compiler *c, const Apiextensions__V1__JSONSchemaProps *p,
+                         struct structural_rules *r)
 {
-    s->has_maximum = p->has_maximum;
-    s->maximum = p->maximum;
-    s->exclusive_maximum = p->exclusive_maximum;
-    s->has_minimum = p->has_minimum;
-    s->minimum = p->minimum;
-    s->exclusive_minimum = p->exclusive_minimum;
-    s->has_multiple_of = p->has_multiple_of;
-    s->multiple_of = p->multiple_of;
-    s->max_length = p->has_max_length ? p->max_length : -1;
-    s->min_length = p->has_min_length ? p->min_length : -1;
-    s->max_items = p->has_max_items ? p->max_items : -1;
-    s->min_items = p->has_min_items ? p->min_items : -1;
-    s->max_properties = p->has_max_properties ? p->max_properties : -1;
-    s->min_properties = p->has_min_properties ? p->min_properties : -1;
-    s->unique_items = p->unique_items;
-    s->required = (const char *const *)p->required;
-    s->required_len = p->n_required;
-    s->format = format_of(p, s->type);
-    s->rules = p->x_kubernetes_validations;
-    s->rules_len = p->n_x_kubernetes_validations;
-    s->enums = arena_array(c->a, yyjson_val *, p->n_enum_ + 1);
+    r->enums = p->n_enum_ ? arena_array(c->a, yyjson_val *, p->n_enum_) : NULL;
     for (size_t i = 0; i < p->n_enum_; i++) {
-        int rc = parse_json(c, p->enum_[i], &s->enums[s->enums_len]);
+        int rc = parse_json(c, p->enum_[i], &r->enums[r->enums_len]);
         if (rc < 0)
             return rc;
-        s->enums_len += s->enums[s->enums_len] != NULL;
+        r->enums_len += r->enums[r->enums_len] != NULL;
     }
+    return 0;
+}
+
+static int compile_pattern(struct compiler *c, const Apiextensions__V1__JSONSchemaProps *p,
+                           struct structural_rules *r)
+{
     if (!p->pattern || !*p->pattern)
         return 0;
-    s->pattern = p->pattern;
-    s->compiled = structural_pattern_new(p->pattern, c->err);
-    return s->compiled ? 0 : ERR_INVALID;
+    const struct structural_rules *same = map_get(&c->patterns, str_from(p->pattern));
+    if (same) {
+        r->pattern = same->pattern;
+        r->compiled = same->compiled;
+        return 0;
+    }
+    r->pattern = arena_strdup(c->a, p->pattern);
+    r->compiled = structural_pattern_new(p->pattern, c->err);
+    r->compiled_here = true;
+    map_put(&c->patterns, str_from(p->pattern), r);
+    return r->compiled ? 0 : ERR_INVALID;
+}
+
+static int compile_junctors(struct compiler *c, const Apiextensions__V1__JSONSchemaProps *p,
+                            int depth, struct structural_rules *r)
+{
+    int rc = compile_list(c, p->all_of, p->n_all_of, depth, &r->all_of, &r->all_of_len);
+    if (rc == 0)
+        rc = compile_list(c, p->any_of, p->n_any_of, depth, &r->any_of, &r->any_of_len);
+    if (rc == 0)
+        rc = compile_list(c, p->one_of, p->n_one_of, depth, &r->one_of, &r->one_of_len);
+    if (rc == 0 && p->not_)
+        rc = compile(c, p->not_, depth + 1, &r->not_schema);
+    return rc;
+}
+
+static void take_numbers(const Apiextensions__V1__JSONSchemaProps *p, struct structural_rules *r)
+{
+    r->has_maximum = p->has_maximum;
+    r->maximum = p->maximum;
+    r->exclusive_maximum = p->exclusive_maximum;
+    r->has_minimum = p->has_minimum;
+    r->minimum = p->minimum;
+    r->exclusive_minimum = p->exclusive_minimum;
+    r->has_multiple_of = p->has_multiple_of;
+    r->multiple_of = p->multiple_of;
+    r->max_length = p->has_max_length ? p->max_length : -1;
+    r->min_length = p->has_min_length ? p->min_length : -1;
+    r->max_items = p->has_max_items ? p->max_items : -1;
+    r->min_items = p->has_min_items ? p->min_items : -1;
+    r->max_properties = p->has_max_properties ? p->max_properties : -1;
+    r->min_properties = p->has_min_properties ? p->min_properties : -1;
+    r->unique_items = p->unique_items;
+}
+
+/* Does the schema say anything that is not about structure? */
+static bool has_rules(const Apiextensions__V1__JSONSchemaProps *p, const char *format)
+{
+    return format || (p->pattern && *p->pattern) || p->has_maximum || p->has_minimum ||
+           p->has_multiple_of || p->has_max_length || p->has_min_length || p->has_max_items ||
+           p->has_min_items || p->has_max_properties || p->has_min_properties || p->unique_items ||
+           p->n_enum_ || p->n_required || p->n_all_of || p->n_any_of || p->n_one_of || p->not_;
+}
+
+/* Also when something is wrong, s->rules has what is to be freed. */
+static int compile_rules(struct compiler *c, const Apiextensions__V1__JSONSchemaProps *p, int depth,
+                         struct structural *s)
+{
+    const char *format = format_of(c, p, s->type);
+    s->rules = &no_rules;
+    if (!has_rules(p, format))
+        return 0;
+    struct structural_rules *r = arena_new(c->a, struct structural_rules);
+    s->rules = r;
+    r->format = format;
+    take_numbers(p, r);
+    r->required = names_of(c, p->required, p->n_required);
+    r->required_len = p->n_required;
+    int rc = compile_enums(c, p, r);
+    if (rc == 0)
+        rc = compile_pattern(c, p, r);
+    return rc < 0 ? rc : compile_junctors(c, p, depth, r);
 }
 
 static int compile_structure(struct compiler *c, const Apiextensions__V1__JSONSchemaProps *p,
@@ -154,10 +235,7 @@ static int compile_structure(struct compiler *c, const Apiextensions__V1__JSONSc
     s->list_type = cstr_eq(list, "set")   ? STRUCTURAL_LIST_SET
                    : cstr_eq(list, "map") ? STRUCTURAL_LIST_MAP
                                           : STRUCTURAL_LIST_ATOMIC;
-    const char **keys = arena_array(c->a, const char *, p->n_x_kubernetes_list_map_keys + 1);
-    for (size_t i = 0; i < p->n_x_kubernetes_list_map_keys; i++)
-        keys[i] = p->x_kubernetes_list_map_keys[i];
-    s->list_keys = keys;
+    s->list_keys = names_of(c, p->x_kubernetes_list_map_keys, p->n_x_kubernetes_list_map_keys);
     s->atomic_map = cstr_eq(p->x_kubernetes_map_type, "atomic");
     return rc;
 }
@@ -175,28 +253,20 @@ static int compile(struct compiler *c, const Apiextensions__V1__JSONSchemaProps 
         p->has_x_kubernetes_preserve_unknown_fields && p->x_kubernetes_preserve_unknown_fields;
     s->embedded_resource = p->x_kubernetes_embedded_resource;
     s->int_or_string = p->x_kubernetes_int_or_string;
-    int rc = compile_values(c, p, s);
-    if (rc == 0)
-        rc = compile_structure(c, p, depth, s);
-    if (rc == 0)
-        rc = compile_list(c, p->all_of, p->n_all_of, depth, &s->all_of, &s->all_of_len);
-    if (rc == 0)
-        rc = compile_list(c, p->any_of, p->n_any_of, depth, &s->any_of, &s->any_of_len);
-    if (rc == 0)
-        rc = compile_list(c, p->one_of, p->n_one_of, depth, &s->one_of, &s->one_of_len);
-    if (rc == 0 && p->not_)
-        rc = compile(c, p->not_, depth + 1, &s->not_schema);
-    return rc;
+    int rc = compile_rules(c, p, depth, s);
+    return rc < 0 ? rc : compile_structure(c, p, depth, s);
 }
 
 int structural_new(struct arena *a, const Apiextensions__V1__JSONSchemaProps *props,
                    struct structural **out, struct error *err)
 {
-    struct compiler c = {a, err};
+    struct compiler c = {.a = a, .err = err};
     *out = NULL;
     if (!props)
         return 0;
+    map_init(&c.patterns);
     int rc = compile(&c, props, 1, out);
+    map_free(&c.patterns);
     if (rc < 0) {
         structural_free(*out);
         *out = NULL;
@@ -210,20 +280,28 @@ static void free_list(struct structural **list, size_t n)
         structural_free(list[i]);
 }
 
+static void free_rules(const struct structural_rules *r)
+{
+    if (!r)
+        return;
+    if (r->compiled_here)
+        structural_pattern_free(r->compiled);
+    free_list(r->all_of, r->all_of_len);
+    free_list(r->any_of, r->any_of_len);
+    free_list(r->one_of, r->one_of_len);
+    structural_free(r->not_schema);
+}
+
 void structural_free(struct structural *s)
 {
     if (!s)
         return;
-    structural_pattern_free(s->compiled);
-    s->compiled = NULL;
+    free_rules(s->rules);
+    s->rules = NULL;
     for (size_t i = 0; i < s->properties_len; i++)
         structural_free(s->properties[i].schema);
     structural_free(s->additional);
     structural_free(s->items);
-    free_list(s->all_of, s->all_of_len);
-    free_list(s->any_of, s->any_of_len);
-    free_list(s->one_of, s->one_of_len);
-    structural_free(s->not_schema);
 }
 
 /* ---- walking ---- */

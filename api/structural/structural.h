@@ -43,6 +43,27 @@ struct structural_property {
     struct structural *schema;
 };
 
+/* What a value must be like; nodes that ask for nothing share one. */
+struct structural_rules {
+    const char *format; /* one that is known and fits the type, else NULL */
+    const char *pattern;
+    struct structural_pattern
+        *compiled;      /* shared by all nodes of the schema that have the same text */
+    bool compiled_here; /* the one that frees it */
+    bool has_maximum, has_minimum, has_multiple_of, exclusive_maximum, exclusive_minimum;
+    bool unique_items;
+    double maximum, minimum, multiple_of;
+    int64_t max_length, min_length, max_items, min_items, max_properties,
+        min_properties; /* −1: none */
+    yyjson_val **enums;
+    size_t enums_len;
+    const char *const *required;
+    size_t required_len;
+    struct structural **all_of, **any_of, **one_of;
+    size_t all_of_len, any_of_len, one_of_len;
+    struct structural *not_schema;
+};
+
 struct structural {
     enum structural_type type;
     bool nullable;
@@ -51,44 +72,26 @@ struct structural {
     bool int_or_string;     /* x-kubernetes-int-or-string */
 
     /* Structure. */
-    struct structural_property *properties; /* sorted by name */
-    size_t properties_len;
     bool has_additional, additional_allowed; /* additionalProperties: given; `true` or a schema */
-    struct structural *additional;           /* NULL: `true` or `false` */
+    bool defaults_below;                     /* this node or one below it has a default */
+    bool atomic_map;                         /* x-kubernetes-map-type: atomic */
+    enum structural_list list_type;          /* of arrays; atomic when not said */
+    const char *const *list_keys;            /* of maps; NULL-terminated, in the order given */
+    struct structural_property *properties;  /* sorted by name */
+    size_t properties_len;
+    struct structural *additional; /* NULL: `true` or `false` */
     struct structural *items;
     const char *default_json; /* the default's text; NULL: none */
     yyjson_val *default_value;
-    bool defaults_below; /* this node or one below it has a default */
 
-    /* Server-side apply. */
-    enum structural_list list_type; /* of arrays; atomic when not said */
-    const char *const *list_keys;   /* of maps; NULL-terminated, in the order given */
-    bool atomic_map;                /* x-kubernetes-map-type: atomic */
-
-    /* Value validation. */
-    const char *format; /* one that is known and fits the type, else NULL */
-    const char *pattern;
-    struct structural_pattern *compiled;
-    bool has_maximum, has_minimum, has_multiple_of, exclusive_maximum, exclusive_minimum;
-    double maximum, minimum, multiple_of;
-    int64_t max_length, min_length, max_items, min_items, max_properties,
-        min_properties; /* −1: none */
-    bool unique_items;
-    yyjson_val **enums;
-    size_t enums_len;
-    const char *const *required;
-    size_t required_len;
-    struct structural **all_of, **any_of, **one_of;
-    size_t all_of_len, any_of_len, one_of_len;
-    struct structural *not_schema;
-    /* x-kubernetes-validations: not evaluated yet. The rules as they are, for whoever will. */
-    Apiextensions__V1__ValidationRule *const *rules;
-    size_t rules_len;
+    const struct structural_rules
+        *rules; /* x-kubernetes-validations, which are not evaluated, apart */
 };
 
 /*
  * Compile. `props` may be NULL (then so is *out: nothing is known and everything kept). The arena takes
- * the result, `props` must live as long. ERR_INVALID: too deep, or a pattern that is none.
+ * the result, which refers to nothing of `props`: those structs are ten times its size. ERR_INVALID: too deep, or a
+ * pattern that is none.
  */
 int structural_new(struct arena *a, const Apiextensions__V1__JSONSchemaProps *props,
                    struct structural **out, struct error *err);

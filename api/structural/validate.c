@@ -147,41 +147,43 @@ static void check_string(struct validation *v, const struct structural *s, yyjso
                          const struct step *at, struct result *r)
 {
     struct str text = mut_text(value);
-    size_t n = s->max_length >= 0 || s->min_length >= 0 ? characters(text) : 0;
-    if (s->max_length >= 0 && n > (size_t)s->max_length) {
+    size_t n = s->rules->max_length >= 0 || s->rules->min_length >= 0 ? characters(text) : 0;
+    if (s->rules->max_length >= 0 && n > (size_t)s->rules->max_length) {
         add(v, r, FIELD_TOO_LONG, path_of(v, at), NULL,
-            arena_printf(v->a, "may not be more than %lld byte%s", (long long)s->max_length,
-                         s->max_length == 1 ? "" : "s"));
+            arena_printf(v->a, "may not be more than %lld byte%s", (long long)s->rules->max_length,
+                         s->rules->max_length == 1 ? "" : "s"));
         return;
     }
-    if (s->min_length >= 0 && n < (size_t)s->min_length) {
+    if (s->rules->min_length >= 0 && n < (size_t)s->rules->min_length) {
         invalid(v, r, at, shown(v, value),
-                arena_printf(v->a, "should be at least %lld chars long", (long long)s->min_length));
+                arena_printf(v->a, "should be at least %lld chars long",
+                             (long long)s->rules->min_length));
         return;
     }
-    if (s->compiled && structural_pattern_matches(s->compiled, text) != 1)
-        invalid(v, r, at, shown(v, value), arena_printf(v->a, "should match '%s'", s->pattern));
+    if (s->rules->compiled && structural_pattern_matches(s->rules->compiled, text) != 1)
+        invalid(v, r, at, shown(v, value),
+                arena_printf(v->a, "should match '%s'", s->rules->pattern));
 }
 
 static void check_format(struct validation *v, const struct structural *s, yyjson_mut_val *value,
                          const struct step *at, struct result *r)
 {
     struct str text = mut_text(value);
-    if (structural_format_matches(s->format, text)) {
+    if (structural_format_matches(s->rules->format, text)) {
         r->matches++;
         return;
     }
     const char *path = path_of(v, at), *quoted = shown(v, value);
     add(v, r, FIELD_TYPE_INVALID, path, quoted,
-        arena_printf(v->a, "%s in body must be of type %s: %s", path, s->format, quoted));
+        arena_printf(v->a, "%s in body must be of type %s: %s", path, s->rules->format, quoted));
 }
 
 /* Out of the range that the format names. */
 static bool in_range(const struct structural *s, struct number n)
 {
-    if (!s->format || s->type != STRUCTURAL_INTEGER)
+    if (!s->rules->format || s->type != STRUCTURAL_INTEGER)
         return true;
-    if (cstr_eq(s->format, "int32"))
+    if (cstr_eq(s->rules->format, "int32"))
         return n.d >= INT32_MIN && n.d <= INT32_MAX;
     return n.integer || fabs(n.d) <= 9223372036854774784.0;
 }
@@ -204,21 +206,24 @@ static void check_number(struct validation *v, const struct structural *s, yyjso
         const char *path = path_of(v, at);
         add(v, r, FIELD_INVALID, "", "\"\"",
             arena_printf(v->a, "Checked value must be of type %s with format %s in %s",
-                         type_names[s->type], s->format, path));
+                         type_names[s->type], s->rules->format, path));
     }
-    if (s->has_multiple_of && !is_multiple(n, s->multiple_of))
+    if (s->rules->has_multiple_of && !is_multiple(n, s->rules->multiple_of))
         invalid(v, r, at, shown(v, value),
-                arena_printf(v->a, "should be a multiple of %s", number_text(v, s->multiple_of)));
-    if (s->has_minimum && (n.d < s->minimum || (s->exclusive_minimum && n.d == s->minimum)))
+                arena_printf(v->a, "should be a multiple of %s",
+                             number_text(v, s->rules->multiple_of)));
+    if (s->rules->has_minimum &&
+        (n.d < s->rules->minimum || (s->rules->exclusive_minimum && n.d == s->rules->minimum)))
         invalid(v, r, at, shown(v, value),
                 arena_printf(v->a, "should be greater than %s%s",
-                             s->exclusive_minimum ? "" : "or equal to ",
-                             number_text(v, s->minimum)));
-    if (s->has_maximum && (n.d > s->maximum || (s->exclusive_maximum && n.d == s->maximum)))
+                             s->rules->exclusive_minimum ? "" : "or equal to ",
+                             number_text(v, s->rules->minimum)));
+    if (s->rules->has_maximum &&
+        (n.d > s->rules->maximum || (s->rules->exclusive_maximum && n.d == s->rules->maximum)))
         invalid(v, r, at, shown(v, value),
                 arena_printf(v->a, "should be less than %s%s",
-                             s->exclusive_maximum ? "" : "or equal to ",
-                             number_text(v, s->maximum)));
+                             s->rules->exclusive_maximum ? "" : "or equal to ",
+                             number_text(v, s->rules->maximum)));
     r->matches++;
 }
 
@@ -276,14 +281,15 @@ static void check_list(struct validation *v, const struct structural *s, yyjson_
         yyjson_mut_arr_foreach (value, i, max, item)
             check(v, s->items, item, old ? old_item(s, old, item) : NULL, STEP_INDEX(at, i), r);
     }
-    if (s->min_items >= 0 && n < (size_t)s->min_items)
-        invalid(v, r, at, arena_printf(v->a, "%zu", n),
-                arena_printf(v->a, "should have at least %lld items", (long long)s->min_items));
-    if (s->max_items >= 0 && n > (size_t)s->max_items)
+    if (s->rules->min_items >= 0 && n < (size_t)s->rules->min_items)
+        invalid(
+            v, r, at, arena_printf(v->a, "%zu", n),
+            arena_printf(v->a, "should have at least %lld items", (long long)s->rules->min_items));
+    if (s->rules->max_items >= 0 && n > (size_t)s->rules->max_items)
         add(v, r, FIELD_TOO_MANY, path_of(v, at), arena_printf(v->a, "%zu", n),
-            arena_printf(v->a, "must have at most %lld item%s", (long long)s->max_items,
-                         s->max_items == 1 ? "" : "s"));
-    if (s->unique_items && has_duplicates(value))
+            arena_printf(v->a, "must have at most %lld item%s", (long long)s->rules->max_items,
+                         s->rules->max_items == 1 ? "" : "s"));
+    if (s->rules->unique_items && has_duplicates(value))
         invalid(v, r, at, "\"\"", "shouldn't contain duplicates");
     r->matches++;
 }
@@ -293,14 +299,14 @@ static void check_object(struct validation *v, const struct structural *s, yyjso
 {
     size_t n = yyjson_mut_obj_size(value), i, max;
     yyjson_mut_val *key, *item;
-    if (s->min_properties >= 0 && n < (size_t)s->min_properties)
+    if (s->rules->min_properties >= 0 && n < (size_t)s->rules->min_properties)
         invalid(v, r, at, arena_printf(v->a, "%zu", n),
                 arena_printf(v->a, "should have at least %lld properties",
-                             (long long)s->min_properties));
-    if (s->max_properties >= 0 && n > (size_t)s->max_properties)
+                             (long long)s->rules->min_properties));
+    if (s->rules->max_properties >= 0 && n > (size_t)s->rules->max_properties)
         add(v, r, FIELD_TOO_MANY, path_of(v, at), arena_printf(v->a, "%zu", n),
-            arena_printf(v->a, "must have at most %lld item%s", (long long)s->max_properties,
-                         s->max_properties == 1 ? "" : "s"));
+            arena_printf(v->a, "must have at most %lld item%s", (long long)s->rules->max_properties,
+                         s->rules->max_properties == 1 ? "" : "s"));
     yyjson_mut_obj_foreach (value, i, max, key, item) {
         struct str name = mut_text(key);
         const struct structural *below = structural_member(s, name);
@@ -311,10 +317,10 @@ static void check_object(struct validation *v, const struct structural *s, yyjso
                 arena_printf(v->a, "%s in body is a forbidden property",
                              path_of(v, STEP_MEMBER(at, name))));
     }
-    for (size_t k = 0; k < s->required_len; k++)
-        if (!mut_member(value, str_from(s->required[k])))
-            add(v, r, FIELD_REQUIRED, path_of(v, STEP_MEMBER(at, str_from(s->required[k]))), NULL,
-                "");
+    for (size_t k = 0; k < s->rules->required_len; k++)
+        if (!mut_member(value, str_from(s->rules->required[k])))
+            add(v, r, FIELD_REQUIRED, path_of(v, STEP_MEMBER(at, str_from(s->rules->required[k]))),
+                NULL, "");
 }
 
 /* ---- enums and junctors ---- */
@@ -324,15 +330,15 @@ static void check_enum(struct validation *v, const struct structural *s, yyjson_
 {
     struct buf list;
     yyjson_mut_doc *doc = json_doc_new(v->a);
-    for (size_t i = 0; i < s->enums_len; i++) {
-        yyjson_mut_val *allowed = yyjson_val_mut_copy(doc, s->enums[i]);
+    for (size_t i = 0; i < s->rules->enums_len; i++) {
+        yyjson_mut_val *allowed = yyjson_val_mut_copy(doc, s->rules->enums[i]);
         if (!yyjson_mut_is_null(allowed) && mut_equal(allowed, value))
             return;
     }
     buf_init(&list);
     buf_append_cstr(&list, "supported values: ");
-    for (size_t i = 0; i < s->enums_len; i++) {
-        yyjson_mut_val *allowed = yyjson_val_mut_copy(doc, s->enums[i]);
+    for (size_t i = 0; i < s->rules->enums_len; i++) {
+        yyjson_mut_val *allowed = yyjson_val_mut_copy(doc, s->rules->enums[i]);
         const char *text = shown(v, allowed);
         buf_append_cstr(&list, i ? ", " : "");
         buf_append_cstr(&list, yyjson_mut_is_str(allowed) ? text : field_quote(v->a, text));
@@ -372,13 +378,15 @@ static void check_junctors(struct validation *v, const struct structural *s, yyj
                            const struct step *at, struct result *r)
 {
     struct result best = {.errors = {.arena = v->a}};
-    if (s->any_of_len && !count_valid(v, s->any_of, s->any_of_len, 1, value, at, &best)) {
+    if (s->rules->any_of_len &&
+        !count_valid(v, s->rules->any_of, s->rules->any_of_len, 1, value, at, &best)) {
         composite(v, r, at, "must validate at least one schema (anyOf)");
         merge(r, &best);
     }
-    if (s->one_of_len) {
+    if (s->rules->one_of_len) {
         best = (struct result){.errors = {.arena = v->a}};
-        size_t valid = count_valid(v, s->one_of, s->one_of_len, SIZE_MAX, value, at, &best);
+        size_t valid =
+            count_valid(v, s->rules->one_of, s->rules->one_of_len, SIZE_MAX, value, at, &best);
         if (valid == 0) {
             composite(v, r, at, "must validate one and only one schema (oneOf). Found none valid");
             merge(r, &best);
@@ -391,16 +399,16 @@ static void check_junctors(struct validation *v, const struct structural *s, yyj
         }
     }
     size_t held = 0;
-    for (size_t i = 0; i < s->all_of_len; i++) {
-        struct result one = alternative(v, s->all_of[i], value, at);
+    for (size_t i = 0; i < s->rules->all_of_len; i++) {
+        struct result one = alternative(v, s->rules->all_of[i], value, at);
         held += one.errors.len == 0;
         merge(r, &one);
     }
-    if (held < s->all_of_len)
+    if (held < s->rules->all_of_len)
         composite(v, r, at,
                   held ? "must validate all the schemas (allOf)"
                        : "must validate all the schemas (allOf). None validated");
-    if (s->not_schema && alternative(v, s->not_schema, value, at).errors.len == 0)
+    if (s->rules->not_schema && alternative(v, s->rules->not_schema, value, at).errors.len == 0)
         composite(v, r, at, "must not validate the schema (not)");
     r->matches++;
 }
@@ -414,7 +422,7 @@ static void check_all(struct validation *v, const struct structural *s, yyjson_m
     if (yyjson_mut_is_null(value)) {
         if (typed && !s->nullable)
             wrong_type(v, r, at, wanted_type(s), "null");
-        if (s->enums_len && !s->nullable)
+        if (s->rules->enums_len && !s->nullable)
             check_enum(v, s, value, at, r);
         r->matches++;
         return;
@@ -424,14 +432,14 @@ static void check_all(struct validation *v, const struct structural *s, yyjson_m
     check_junctors(v, s, value, at, r);
     if (yyjson_mut_is_str(value)) {
         check_string(v, s, value, at, r);
-        if (s->format && (s->type == STRUCTURAL_STRING || s->type == STRUCTURAL_ANY))
+        if (s->rules->format && (s->type == STRUCTURAL_STRING || s->type == STRUCTURAL_ANY))
             check_format(v, s, value, at, r);
     } else if (mut_is_number(value)) {
         check_number(v, s, value, at, r);
     } else if (yyjson_mut_is_arr(value)) {
         check_list(v, s, value, old, at, r);
     }
-    if (s->enums_len)
+    if (s->rules->enums_len)
         check_enum(v, s, value, at, r);
     if (yyjson_mut_is_obj(value))
         check_object(v, s, value, old, at, r);

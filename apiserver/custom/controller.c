@@ -219,6 +219,26 @@ static struct str encoded(struct arena *a, const CrdObject *crd)
     return s;
 }
 
+/* The definition with its schemas, to be changed and put back; NULL: the store has another, look again. */
+static CrdObject *whole(struct custom_controller *c, struct arena *a, const struct custom_type *t)
+{
+    struct kv_range_result out;
+    struct error err;
+    void *object;
+    struct kv_range_request range = {.key = key_of(a, t)};
+    if (kv_range(c->s->kv, &range, a, &out, &err) < 0) {
+        log_warn("custom", "definition not readable → again name=%s error=\"%s\"", t->name,
+                 err.message);
+        return NULL;
+    }
+    const struct schema_message *m =
+        schema_get(Apiextensions__V1__CustomResourceDefinition__SCHEMA);
+    if (out.pairs_len == 0 || out.pairs[0].mod_rev != t->mod_rev ||
+        stored_decode(a, out.pairs[0].value, t->mod_rev, m, &object, &err) < 0)
+        return NULL;
+    return object;
+}
+
 /* Put a definition back, provided that it, and with `all` every other, is as it was in the set. */
 static bool put(struct custom_controller *c, struct arena *a, const struct custom_type *t,
                 const CrdObject *crd, const struct custom_set *all)
@@ -357,7 +377,9 @@ static bool let_go(struct custom_controller *c, struct arena *a, const struct cu
  * soon. */
 static bool finalize(struct custom_controller *c, struct arena *a, const struct custom_type *t)
 {
-    CrdObject *crd = api_clone(a, (CrdObject *)t->crd);
+    CrdObject *crd = whole(c, a, t);
+    if (!crd)
+        return true;
     const Condition *terminating = find_condition(crd, "Terminating");
     if (overlaps_built_in(t)) {
         crd_set_condition(a, crd, "Terminating", "False", "OverlappingBuiltInResource",
@@ -402,11 +424,13 @@ static bool reconcile(struct custom_controller *c, const struct custom_type *t,
     if (is_dying(t)) {
         again = leader ? finalize(c, &a, t) : true;
     } else {
-        CrdObject *crd = api_clone(&a, (CrdObject *)t->crd);
+        CrdObject *crd = api_clone(&a, (CrdObject *)t->crd), *stored;
         crd_settle_names(&a, crd, all);
         again = !object_equal(crd->status, t->crd->status);
-        if (again && leader)
-            put(c, &a, t, crd, all);
+        if (again && leader && (stored = whole(c, &a, t))) {
+            stored->status = crd->status;
+            put(c, &a, t, stored, all);
+        }
     }
     arena_free(&a);
     return again;

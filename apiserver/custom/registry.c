@@ -123,8 +123,8 @@ static void end_watches(struct custom_registry *r, const struct custom_type *t)
 /* Do objects look another way to clients than before? */
 static bool looks_different(const struct custom_type *old, const struct custom_type *now)
 {
-    return !now || strcmp(old->uid, now->uid) != 0 ||
-           !object_equal(old->crd->spec, now->crd->spec) || old->accepted != now->accepted ||
+    return !now || strcmp(old->uid, now->uid) != 0 || old->spec_hash != now->spec_hash ||
+           old->accepted != now->accepted ||
            !object_equal(old->crd->status->accepted_names, now->crd->status->accepted_names);
 }
 
