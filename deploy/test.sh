@@ -66,7 +66,7 @@ run() { # PRESET LABEL [JOBS]
     echo "== $2 ($1)"
     runs=$((runs + 1))
     ctest --test-dir "build/$1" -L "^$2\$" -j "${3:-1}" --output-on-failure --no-tests=error \
-        --test-output-truncation head --output-junit "$results/$runs-$1-$2.xml" 2>&1 | grep -vE '^(Internal ctest|Test project|    Start )'
+        --test-output-truncation head --output-junit "$results/$runs-$1-$2.xml" 2>&1 | tee "$results/$runs-$1-$2.out" | grep -vE '^(Internal ctest|Test project|    Start )'
     [ "${PIPESTATUS[0]}" -eq 0 ] || touch "$results/failed"
     [ -e "$results/$runs-$1-$2.xml" ] || echo "$2 ($1)" >>"$results/did-not-run"
 }

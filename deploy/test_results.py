@@ -3,12 +3,12 @@
 
     test_results.py ROOT RESULTS
 
-ROOT is the source tree. RESULTS holds what each run of CTest left: N-PRESET-LABEL.xml; `did-not-run` names runs that left nothing;
+ROOT is the source tree. RESULTS holds what each run of CTest left: N-PRESET-LABEL.xml and what it printed, .out; `did-not-run` names runs that left nothing;
 `failed` is there when any of them failed. The exit code is 0 when all passed.
 
 Tests that live in real time beside real processes may fail on a machine that stands still for seconds. Such a test is run once more,
 alone, and counts as passed when it passes then; it is named all the same. Everything else must pass at once, and what no slow machine
-brings about (a sanitizer's report, a history that no sound store has) fails for good.
+brings about (a crash, a sanitizer's report, a history that no sound store has) fails for good.
 """
 import glob
 import os
@@ -27,18 +27,17 @@ TELLING = re.compile(r"FAIL|not ok|\berror\b|Error|Assertion|ERROR: |Timeout|ass
 
 
 class Case:
-    def __init__(self, element, preset, label):
+    def __init__(self, element, preset, label, how):
         self.name, self.preset, self.label = element.get("name"), preset, label
         self.status = element.get("status")
-        failure = element.find("failure")
-        self.why = failure.get("message") if failure is not None else ""
+        self.how = how.get(self.name, "Failed")  # Failed, Timeout, Exception: SegFault
         self.output = element.findtext("system-out") or ""
 
     def failed(self):
         return self.status not in ("run", "notrun", "disabled")
 
     def may_try_again(self):
-        return self.label in IN_REAL_TIME and not FINDING.search(self.output)
+        return self.label in IN_REAL_TIME and "Exception" not in self.how and not FINDING.search(self.output)
 
     def __str__(self):
         return f"{self.name} ({self.preset})"
@@ -47,14 +46,18 @@ class Case:
         """The end of its output, and before that the lines that look like the cause."""
         lines = self.output.splitlines()
         telling = [line for line in lines[:-20] if TELLING.search(line)]
-        print(f"---- {self}: {self.why}")
+        print(f"---- {self}: {self.how}")
         for line in [*telling[-40:], *(["…"] if telling else []), *lines[-20:]]:
             print("    " + line[:400])
 
 
 def read(path):
     preset, label = os.path.basename(path)[:-len(".xml")].split("-")[1:3]
-    return [Case(e, preset, label) for e in xml.parse(path).getroot().iter("testcase")]
+    how = {}
+    if os.path.exists(path[:-len("xml")] + "out"):
+        with open(path[:-len("xml")] + "out", encoding="utf-8", errors="replace") as f:
+            how = dict(re.findall(r"Test +#\d+: (\S+) [. ]*\*\*\*(\S.*?) +[\d.]+ sec", f.read()))
+    return [Case(e, preset, label, how) for e in xml.parse(path).getroot().iter("testcase")]
 
 
 def try_again(case, root, results):

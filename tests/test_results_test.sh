@@ -56,6 +56,9 @@ results 2-release-e2e bad fail "FAIL first"
 come_to "a second try that fails" 1 "0 passed, 1 failed" 'FAILED: bad'
 results 2-debug-waiting a run "" flaky_b fail "ERROR: AddressSanitizer: heap-use-after-free"
 come_to "a finding is no accident" 1 "1 passed, 1 failed" 'FAILED: flaky_b'
+results 2-release-integration a run "" flaky_b fail "[ RUN ] something"
+echo ' 7/30 Test #43: flaky_b .................***Exception: SegFault  1.16 sec' >"$work/results/2-release-integration.out"
+come_to "nor is a crash" 1 "1 passed, 1 failed" 'flaky_b \(release\): Exception: SegFault~'
 results 2-release-partition flaky_1 fail "" flaky_2 fail "" flaky_3 fail "" flaky_4 fail "" flaky_5 fail ""
 come_to "many failures are no accident" 1 "0 passed, 5 failed" 'FAILED: flaky_1'
 results 1-debug-unit a run ""
