@@ -3,6 +3,7 @@
  */
 #include "node/pod_status.h"
 #include "api/meta.h"
+#include "api/quantity.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -99,6 +100,66 @@ static void states_of_run(const struct status_input *in, const Core__V1__Contain
     }
 }
 
+/* ------------------------------------------------------------------------------ resources --- */
+
+static const Core__V1__ContainerStatus *status_of(Core__V1__ContainerStatus *const *list, size_t n,
+                                                  const char *name)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (cstr_eq(list[i]->name, name))
+            return list[i];
+    }
+    return NULL;
+}
+
+/*
+ * A container has the resources of the spec that it was made from, as long as it runs: those that were reported
+ * when it was first seen.
+ */
+static void resources_in_force(const struct status_input *in, const Core__V1__Container *c,
+                               bool init, Core__V1__ContainerStatus *s, struct arena *a)
+{
+    const Core__V1__PodStatus *was = in->pod->status;
+    const Core__V1__ContainerStatus *old =
+        init ? status_of(was->init_container_statuses, was->n_init_container_statuses, c->name)
+             : status_of(was->container_statuses, was->n_container_statuses, c->name);
+
+    if (old && old->resources && cstr_eq(old->container_id, s->container_id)) {
+        s->resources = old->resources;
+        s->n_allocated_resources = old->n_allocated_resources;
+        s->allocated_resources = old->allocated_resources;
+        return;
+    }
+    s->resources =
+        c->resources ? object_clone(a, c->resources) : api_new(a, Core__V1__ResourceRequirements);
+    s->n_allocated_resources = s->resources->n_requests;
+    s->allocated_resources = s->resources->requests;
+}
+
+static bool same_amounts(Meta__V1__QuantityEntry *const *x, size_t n,
+                         Meta__V1__QuantityEntry *const *y, size_t m)
+{
+    static const char *const names[] = {"cpu", "memory"};
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        const char *one = quantity_map_get(x, n, names[i]);
+        const char *other = quantity_map_get(y, m, names[i]);
+        if (!one != !other || (one && quantity_cmp(quantity_of(one), quantity_of(other)) != 0))
+            return false;
+    }
+    return true;
+}
+
+/* Does the spec ask for other resources than the container has? */
+static bool wants_resize(const Core__V1__Container *c, const Core__V1__ContainerStatus *s)
+{
+    const Core__V1__ResourceRequirements *want = c->resources, *have = s->resources;
+
+    return want && have && s->state->running &&
+           (!same_amounts(want->limits, want->n_limits, have->limits, have->n_limits) ||
+            !same_amounts(want->requests, want->n_requests, have->requests, have->n_requests));
+}
+
 static Core__V1__ContainerStatus *container_status(const struct status_input *in,
                                                    const Core__V1__Container *c, bool init,
                                                    struct arena *a)
@@ -128,6 +189,8 @@ static Core__V1__ContainerStatus *container_status(const struct status_input *in
     s->image_id = (char *)r->image_ref;
     started = running && in->probes->started(in->probes->ctx, in->run->uid, r->id);
     api_set(s, started, started);
+    if (running)
+        resources_in_force(in, c, init, s, a);
     if (init && !container_is_sidecar(c))
         s->ready = r->state == RUN_EXITED && r->exit_code == 0;
     else
@@ -143,6 +206,8 @@ static Core__V1__ContainerStatus *ephemeral_status(const struct status_input *in
 
     s->ready = false;
     s->has_started = false;
+    s->resources = NULL;
+    s->n_allocated_resources = 0;
     return s;
 }
 
@@ -313,10 +378,35 @@ static void ready_conditions(const struct status_input *in, Core__V1__PodStatus 
     condition_add(in, s, "ContainersReady", containers_ready, reason, message, a);
 }
 
+/* Containers keep what they were made with: a resize takes effect when they are made anew, and until then
+ * the pod says that it cannot be had. */
+static void resize_condition(const struct status_input *in, Core__V1__PodStatus *s, struct arena *a)
+{
+    const Core__V1__PodSpec *spec = in->pod->spec;
+    const char *name = NULL;
+
+    for (size_t i = 0; i < spec->n_init_containers && !name; i++) {
+        if (wants_resize(spec->init_containers[i], s->init_container_statuses[i]))
+            name = spec->init_containers[i]->name;
+    }
+    for (size_t i = 0; i < spec->n_containers && !name; i++) {
+        if (wants_resize(spec->containers[i], s->container_statuses[i]))
+            name = spec->containers[i]->name;
+    }
+    if (name)
+        condition_add(in, s, "PodResizePending", true, "Infeasible",
+                      arena_printf(a,
+                                   "container %s: resizing a running container is not supported by "
+                                   "this node agent",
+                                   name),
+                      a);
+}
+
 static void conditions(const struct status_input *in, Core__V1__PodStatus *s, struct arena *a)
 {
-    static const char *const own[] = {"PodReadyToStartContainers", "Initialized", "Ready",
-                                      "ContainersReady"};
+    static const char *const own[] = {
+        "PodReadyToStartContainers", "Initialized",      "Ready",
+        "ContainersReady",           "PodResizePending", "PodResizeInProgress"};
     const struct run_sandbox *sandbox = run_sandbox_ready(in->run);
     bool done = initialized(in->pod, s) || cstr_eq(s->phase, "Succeeded");
     const char *names = done ? NULL : unready(in, s, true, a);
@@ -333,6 +423,7 @@ static void conditions(const struct status_input *in, Core__V1__PodStatus *s, st
     ready_conditions(in, s, a);
     if (!condition_find(old, "PodScheduled"))
         condition_add(in, s, "PodScheduled", true, NULL, NULL, a);
+    resize_condition(in, s, a);
     for (size_t i = 0; i < old->n_conditions; i++) {
         bool ours = false;
         for (size_t k = 0; k < ARRAY_LEN(own); k++)

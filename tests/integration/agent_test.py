@@ -253,6 +253,26 @@ def test_ephemeral_containers(_):
     gone("debugged")
 
 
+def test_a_resize_is_answered(_):
+    run("sized", container("sleep 1000", resources={"requests": {"cpu": "10m"}, "limits": {"memory": "32Mi"}}))
+    ready("sized")
+    pod = api.pod("sized")
+    pod["spec"]["containers"][0]["resources"]["requests"]["cpu"] = "20m"
+    code, text = api.request("PUT", PODS + "/sized/resize", pod)
+    equal(code, 200, text)
+
+    def pending():
+        return [c for c in status("sized")["conditions"] if c["type"] == "PodResizePending"]
+    c = eventually(60, "the resize is answered", pending)[0]
+    equal((c["status"], c["reason"]), ("True", "Infeasible"))
+    s = status("sized")
+    equal(s["observedGeneration"], 2)
+    equal(s["containerStatuses"][0]["allocatedResources"], {"cpu": "10m", "memory": "32Mi"})
+    equal(s["containerStatuses"][0]["restartCount"], 0)
+    api.delete("sized")
+    gone("sized")
+
+
 def test_a_crash_loop(_):
     run("crash", container("echo run; echo last words >/dev/termination-log; exit 3"))
     s = waiting("crash", "CrashLoopBackOff")

@@ -621,6 +621,50 @@ static void readiness_is_the_probes_and_the_gates(void **state)
     assert_string_equal(s->host_ip, "10.88.0.101");
 }
 
+/* Containers keep the resources that they were made with. */
+static void a_resize_waits_for_a_new_container(void **state)
+{
+#define SIZED(cpu_)                                                                         \
+    "`containers`:[{`name`:`a`,`resources`:{`requests`:{`cpu`:`" cpu_ "`},`limits`:{`cpu`:" \
+    "`2`}}}],`restartPolicy`:`Always`"
+    struct run_pod run = run_of("a:running");
+    Core__V1__Pod *pod = pod_of(SIZED("100m"), "");
+    Core__V1__PodStatus *s = status_with(pod, &run, NULL, false), *before;
+    const Core__V1__PodCondition *c = NULL;
+
+    (void)state;
+    assert_string_equal(condition(s, "PodResizePending"), "absent");
+    assert_string_equal(s->container_statuses[0]->allocated_resources[0]->value->string, "100m");
+    assert_string_equal(s->container_statuses[0]->resources->limits[0]->value->string, "2");
+    before = s;
+
+    pod = pod_of(SIZED("0.1"), ""); /* as much, in other words */
+    pod->status = before;
+    assert_string_equal(condition(status_with(pod, &run, NULL, false), "PodResizePending"),
+                        "absent");
+
+    pod = pod_of(SIZED("200m"), "");
+    pod->status = before;
+    s = status_with(pod, &run, NULL, false);
+    assert_string_equal(condition(s, "PodResizePending"), "True");
+    for (size_t i = 0; i < s->n_conditions; i++) {
+        if (strcmp(s->conditions[i]->type, "PodResizePending") == 0)
+            c = s->conditions[i];
+    }
+    assert_string_equal(c->reason, "Infeasible");
+    assert_string_equal(c->message, "container a: resizing a running container is not supported by "
+                                    "this node agent");
+    assert_string_equal(s->container_statuses[0]->allocated_resources[0]->value->string, "100m");
+    before = s;
+
+    run.containers[0].id = "id-a-again"; /* made anew, with what the spec says by now */
+    pod = pod_of(SIZED("200m"), "");
+    pod->status = before;
+    s = status_with(pod, &run, NULL, false);
+    assert_string_equal(condition(s, "PodResizePending"), "absent");
+    assert_string_equal(s->container_statuses[0]->allocated_resources[0]->value->string, "200m");
+}
+
 static void times_stand_still_until_something_changes(void **state)
 {
     struct run_pod run = run_of("a:running b:running");
@@ -757,6 +801,7 @@ int main(void)
         cmocka_unit_test(phases),
         cmocka_unit_test(a_crash_loop_shows_waiting_and_how_it_ended),
         cmocka_unit_test(readiness_is_the_probes_and_the_gates),
+        cmocka_unit_test(a_resize_waits_for_a_new_container),
         cmocka_unit_test(times_stand_still_until_something_changes),
         cmocka_unit_test(an_ended_pod_says_how),
         cmocka_unit_test(services_and_slices_become_rules),
