@@ -560,6 +560,8 @@ int logdb_commit(struct logdb_txn *txn, struct error *err)
     if (rc == 0) {
         db->on_disk = db->state;
         db->runs_dirty = false;
+        if (db->starting && db->state.applied >= db->found_last)
+            logdb_read_ahead(db);
     }
     logdb_hold_over(db);
     pthread_mutex_unlock(&db->write_lock);

@@ -103,7 +103,8 @@ int logdb_env_open(struct logdb *db, const char *dir, uint64_t number, bool exis
     if (rc == 0)
         rc = mdb_env_set_maxreaders(out->mdb, LOGDB_READERS_MAX);
     if (rc == 0)
-        rc = mdb_env_open(out->mdb, dir, MDB_NOSYNC | MDB_NOTLS, 0600);
+        rc = mdb_env_open(out->mdb, dir, MDB_NOSYNC | MDB_NOTLS | (existing ? MDB_NORDAHEAD : 0),
+                          0600);
     /* The pin comes before anything is written. */
     if (rc == 0 && existing)
         rc = mdb_txn_begin(out->mdb, NULL, MDB_RDONLY, &out->pin);
@@ -722,6 +723,8 @@ int logdb_open(const struct logdb_options *o, struct logdb **out, struct error *
         logdb_close(db);
         return rc;
     }
+    db->starting = !db->is_new;
+    db->found_last = db->state.last_index;
     log_info("store",
              "opened dir=%s applied=%" PRIu64 " last=%" PRIu64 " replayed=%" PRIu64 " from_pin=%d",
              db->dir, db->state.applied, db->state.last_index, db->recovered_batches,

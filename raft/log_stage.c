@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <string.h>
@@ -322,6 +323,14 @@ void logdb_map_note(struct logdb *db)
         }
     if (maps)
         fclose(maps);
+}
+
+void logdb_read_ahead(struct logdb *db)
+{
+    char *map = (char *)atomic_load(&db->map);
+    db->starting = false;
+    if (map && madvise(map, db->map_bytes, MADV_NORMAL) < 0)
+        log_warn("store", "no read-ahead for data.mdb errno=%d", errno);
 }
 
 bool logdb_in_map(const struct logdb *db, const void *address)

@@ -50,6 +50,12 @@ struct logdb {
     void *open_trees_ctx;
     int lock_fd;
     bool is_new;
+    /*
+     * write_lock: what was found at the start is not applied yet. Until then each page fault reads one page
+     * (MDB_NORDAHEAD): a few entries that touch pages all over the file must not read the whole file, 8 MiB a fault.
+     */
+    bool starting;
+    uint64_t found_last; /* the log's end at the start */
     bool recovered_from_pin;
     uint64_t recovered_batches;
     atomic_bool failed;
@@ -147,6 +153,8 @@ int logdb_file_replace(struct host *host, const char *dir, const char *name, str
                        struct error *err);
 /* `env` is another one now: note where it is mapped. */
 void logdb_map_note(struct logdb *db);
+/* From here on the kernel may read ahead of page faults (see `starting`). */
+void logdb_read_ahead(struct logdb *db);
 int logdb_remove_tree(struct logdb *db, const char *path, struct error *err);
 
 #endif

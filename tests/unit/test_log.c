@@ -438,6 +438,51 @@ static void snapshot_replaces_all(void **state)
     run_free(&r);
 }
 
+/* ---- a cold start ---- */
+
+/* Does a page fault in data.mdb read that page alone? */
+static bool reads_single_pages(void)
+{
+    char line[512];
+    bool ours = false, single = false, found = false;
+    FILE *f = fopen("/proc/self/smaps", "re");
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f)) {
+        if (strstr(line, "/data.mdb"))
+            ours = found = true;
+        if (ours && strncmp(line, "VmFlags:", 8) == 0) {
+            single = strstr(line, " rr") != NULL;
+            ours = false;
+        }
+    }
+    fclose(f);
+    assert_true(found);
+    return single;
+}
+
+static void a_start_reads_ahead_once_it_has_applied_what_it_found(void **state)
+{
+    (void)state;
+    struct run r;
+    struct error err;
+    struct logdb_txn txn;
+    run_init(&r, 7);
+    assert_int_equal(open_db(&r, true, &err), 0);
+    assert_false(reads_single_pages());
+    do
+        assert_true(do_persist(&r, &err));
+    while (r.m->applied == r.m->acked_last);
+    logdb_close(r.db);
+    assert_int_equal(open_db(&r, false, &err), 0);
+    assert_true(reads_single_pages());
+    assert_int_equal(logdb_begin(r.db, &txn, &err), 0);
+    assert_int_equal(logdb_txn_applied(&txn, r.m->acked_last, &err), 0);
+    assert_int_equal(logdb_commit(&txn, &err), 0);
+    assert_false(reads_single_pages());
+    logdb_close(r.db);
+    run_free(&r);
+}
+
 /* ---- a commit that others wait for fails ---- */
 
 struct holding {
@@ -538,6 +583,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rot_is_reported),
         cmocka_unit_test(snapshot_replaces_all),
+        cmocka_unit_test(a_start_reads_ahead_once_it_has_applied_what_it_found),
         cmocka_unit_test(who_waits_for_a_commit_learns_that_it_failed),
         cmocka_unit_test(sigkill),
         cmocka_unit_test(power_loss),
