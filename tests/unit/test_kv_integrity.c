@@ -4,7 +4,9 @@
  * test_kv_rebuild has three and real bit flips.
  */
 #include "kvstore/integrity/integrity.h"
+#include "kvstore/snapshot.h"
 #include "kvstore/store.h"
+#include "raft/log_state.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -15,18 +17,25 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 struct fixture {
     char dir[STORE_DIR_MAX];
     struct kv *kv;
     struct rng rng;
-    int ended; /* code that the store ended with */
+    int ended;  /* code that the store ended with */
+    bool exits; /* … and the process with it */
 };
+
+enum { ENDED_HOLDING = 42, ENDED_WITHOUT };
 
 static void ends(void *ctx, const struct error *why)
 {
-    ((struct fixture *)ctx)->ended = why->code;
+    struct fixture *f = ctx;
+    if (f->exits) /* is the transaction still open that it applied into? */
+        _exit(f->kv->apply.txn.mdb ? ENDED_HOLDING : ENDED_WITHOUT);
+    f->ended = why->code;
 }
 
 static void open_kv(struct fixture *f, bool initial_check)
@@ -416,6 +425,79 @@ static void a_read_finds_a_changed_key(void **state)
     arena_free(&a);
 }
 
+/*
+ * Applying meets damage, in a transaction that may have what clients were told of: the end comes before it is given up,
+ * else readers find the state before (the simulator's seed 100531). In a process of its own, since it ends that.
+ */
+static void whoever_fails_while_applying_ends_first(void **state)
+{
+    struct fixture f = {.exits = true};
+    struct kv_op all = {.type = KV_OP_DELETE, .del = {.key = {"", 1}, .end = {"", 1}}};
+    int status;
+    (void)state;
+    store_dir_make(f.dir, "integrity");
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        rng_seed(&f.rng, 7);
+        open_kv(&f, false);
+        fill(&f);
+        tamper(&f, CUR, false, false);
+        store_write(f.kv, &all, 1, NULL);
+        _exit(1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    store_dir_remove(f.dir);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), ENDED_HOLDING);
+}
+
+static void damage_member_list(struct kv *kv)
+{
+    struct logdb_txn txn;
+    struct error err;
+    MDB_cursor *c;
+    MDB_val k, v;
+    bool found = false;
+    assert_int_equal(logdb_begin(kv->db, &txn, &err), 0);
+    assert_int_equal(mdb_cursor_open(txn.mdb, kv->db->env.meta, &c), 0);
+    while (!found && mdb_cursor_get(c, &k, &v, MDB_NEXT) == 0)
+        found = str_has_suffix(str_make(k.mv_data, k.mv_size), STR("members"));
+    assert_true(found);
+    char *copy = mem_dup(v.mv_data, v.mv_size);
+    copy[v.mv_size - 1] ^= 1;
+    v.mv_data = copy;
+    assert_int_equal(mdb_cursor_put(c, &k, &v, MDB_CURRENT), 0);
+    mdb_cursor_close(c);
+    mem_free(copy);
+    assert_int_equal(logdb_commit(&txn, &err), 0);
+}
+
+/*
+ * Who takes a snapshot without the member list takes sound members for removed ones (the simulator's seed 487). And to
+ * have read damage is not to have failed to write: the store can still be written, and rebuilt (seed 32).
+ */
+static void no_snapshot_is_made_of_a_damaged_member_list(void **state)
+{
+    struct fixture *f = *state;
+    struct raft_snapshot_reader *r;
+    struct raft_snapshot_meta meta;
+    struct logdb_txn txn;
+    struct error err;
+    struct str s;
+    MDB_txn *read;
+    damage_member_list(f->kv);
+    assert_int_equal(logdb_read_begin(f->kv->db, &read, &err), 0);
+    assert_int_equal(logdb_get_meta(f->kv->db, read, "members", &s), ERR_CORRUPT);
+    logdb_read_end(f->kv->db, read);
+    assert_int_equal(logdb_begin(f->kv->db, &txn, &err), 0);
+    assert_int_equal(logdb_put_meta(f->kv->db, txn.mdb, "test", STR("written"), &err), 0);
+    assert_int_equal(logdb_commit(&txn, &err), 0);
+    assert_int_equal(snapshot_reader_open(f->kv, &r, &meta, &err), ERR_CORRUPT);
+    assert_non_null(strstr(err.message, "members"));
+    assert_true(kv_is_damaged(f->kv));
+}
+
 /* --initial-corrupt-check finds it before anything is served; alone, the member cannot be rebuilt and says
  * what to do. */
 static void the_check_at_start_finds_a_lost_key(void **state)
@@ -535,6 +617,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_changed_lease_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(a_lost_attachment_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(a_read_finds_a_changed_key, setup, teardown),
+        cmocka_unit_test(whoever_fails_while_applying_ends_first),
+        cmocka_unit_test_setup_teardown(no_snapshot_is_made_of_a_damaged_member_list, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(the_check_at_start_finds_a_lost_key, setup, teardown),
         cmocka_unit_test(numbers_of_long_records),
     };

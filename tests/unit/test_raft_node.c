@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "raft/node_internal.h"
 #include "raft_memory_machine.h"
 
 #include <setjmp.h>
@@ -250,6 +251,45 @@ static void one_member_alone(void **state)
     cluster_stop(&c);
 }
 
+struct numbers {
+    struct raft_node *node;
+    uint64_t of[3]; /* the last proposal, read and question */
+};
+
+static void take_numbers(void *arg)
+{
+    struct numbers *n = arg;
+    n->of[0] = n->node->last_seq;
+    n->of[1] = n->node->last_context;
+    n->of[2] = n->node->last_call;
+}
+
+/*
+ * The answer to what a member asked may come when it has started anew. It must find nobody: were numbers given again, a
+ * new read would take it for its own, and read the past (the simulator's seed 100136).
+ */
+static void numbers_of_an_earlier_start_are_not_given_again(void **state)
+{
+    (void)state;
+    struct cluster c;
+    struct numbers before, after;
+    cluster_start(&c, 1, 1);
+    put(leader_of(&c), 3);
+    for (int i = 0; i < 3; i++)
+        read_index(&c.members[0]);
+    before.node = c.members[0].node;
+    loop_call(raft_node_loop(before.node), take_numbers, &before);
+    member_stop(&c.members[0]);
+    member_start(&c.members[0]);
+    after.node = c.members[0].node;
+    loop_call(raft_node_loop(after.node), take_numbers, &after);
+    for (int i = 0; i < 3; i++) { /* drawn anew, of 2⁶⁴: not even near */
+        uint64_t apart = before.of[i] - after.of[i];
+        assert_true(MIN(apart, -apart) > 1000000);
+    }
+    cluster_stop(&c);
+}
+
 static void proposals_and_reads_on_every_member(void **state)
 {
     (void)state;
@@ -489,6 +529,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_member_alone),
+        cmocka_unit_test(numbers_of_an_earlier_start_are_not_given_again),
         cmocka_unit_test(proposals_and_reads_on_every_member),
         cmocka_unit_test(the_leader_dies_and_comes_back),
         cmocka_unit_test(no_quorum_gives_definite_and_unknown_ends),
