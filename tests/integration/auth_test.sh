@@ -173,7 +173,7 @@ run_commands() { # PREFIX ENDPOINT…
         if [ "$user" = - ]; then set -- $args; else set -- --user "$user" $args; fi
         echo "\$ $*"
         # etcdctl asks for the new password on a terminal only without --interactive=false
-        case "$args" in *passwd*) printf 'newpw\n' | etcdctl --endpoints "$ep" "$@" ;; *) etcdctl --endpoints "$ep" "$@" </dev/null ;; esac 2>&1 |
+        case "$args" in *passwd*) printf 'newpw\n' | etcdctl --command-timeout=60s --endpoints "$ep" "$@" ;; *) etcdctl --command-timeout=60s --endpoints "$ep" "$@" </dev/null ;; esac 2>&1 |
             grep -v '^{"level"' | sed -E 's/^Error: rpc error: code = [A-Za-z]+ desc = /Error: /'
         echo "exit ${PIPESTATUS[0]}"
     done < <(commands)
@@ -199,9 +199,9 @@ fi
 
 for args in "user add root:rootpw" "role add root" "user grant-role root root" "auth enable"; do
     # shellcheck disable=SC2086
-    check "$args" etcdctl --endpoints "$endpoints" $args
+    check "$args" etcdctl --command-timeout=60s --endpoints "$endpoints" $args
 done
-root() { etcdctl --endpoints "$endpoints" --user root:rootpw "$@" 2>&1; }
+root() { etcdctl --command-timeout=60s --endpoints "$endpoints" --user root:rootpw "$@" 2>&1; }
 post() { curl -s --max-time 10 "http://${all[$1]}/v3/$2" -d "$3" "${@:4}"; }
 token() { post "$1" auth/authenticate '{"name":"root","password":"rootpw"}' | sed -n 's/.*"token":"\([^"]*\)".*/\1/p'; }
 key_a=$(printf a | base64)
@@ -225,7 +225,7 @@ check_output "status" '"enabled":true' post 0 auth/status '{}' -H "Authorization
 check "role for the leases" root role add leases
 root role grant-permission leases readwrite lk/ --prefix >/dev/null
 root user grant-role alice leases >/dev/null
-alice() { etcdctl --endpoints "$endpoints" --user alice:newpw "$@" 2>&1; }
+alice() { etcdctl --command-timeout=60s --endpoints "$endpoints" --user alice:newpw "$@" 2>&1; }
 lease=$(alice lease grant 600 | awk '{ print $2 }')
 check "put with a lease" alice put --lease="$lease" lk/1 x
 check_output "its keys" 'lk/1' alice lease timetolive "$lease" --keys
@@ -330,7 +330,7 @@ if [ "$members" = 1 ]; then
         --cert-file "$dir/server.crt" --key-file "$dir/server.key" --trusted-ca-file "$dir/ca.crt" --client-cert-auth \
         --bcrypt-cost 4 >>"$dir/log1" 2>&1 &
     servers+=($!)
-    as() { etcdctl --endpoints "$url" --cacert "$dir/ca.crt" --cert "$dir/$1.crt" --key "$dir/$1.key" "${@:2}" 2>&1; }
+    as() { etcdctl --command-timeout=60s --endpoints "$url" --cacert "$dir/ca.crt" --cert "$dir/$1.crt" --key "$dir/$1.key" "${@:2}" 2>&1; }
     eventually 60 as root endpoint status >/dev/null
     { as root user add root --no-password; as root role add root; as root user grant-role root root
       as root user add zoe --no-password; as root role add z; as root role grant-permission z readwrite z --prefix

@@ -16,7 +16,7 @@ trap 'stop; rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
 
 user= # of ctl, once users are asked for
-ctl() { etcdctl --endpoints "127.0.0.1:$port" --dial-timeout=10s ${user:+--user "$user"} "$@" 2>"$dir/err"; }
+ctl() { etcdctl --endpoints "127.0.0.1:$port" --dial-timeout=30s --command-timeout=60s ${user:+--user "$user"} "$@" 2>"$dir/err"; }
 pids=()
 stop() {
     local p

@@ -130,7 +130,7 @@ class Member:
     def said(self, pattern):
         return os.path.exists(self.log) and re.search(pattern, open(self.log).read())
 
-    def post(self, path, body=None, timeout=10):
+    def post(self, path, body=None, timeout=30):
         """(HTTP status, answer) of the JSON gateway."""
         c = http.client.HTTPConnection(self.ip, 2379, timeout=timeout)
         try:
@@ -140,7 +140,7 @@ class Member:
         finally:
             c.close()
 
-    def get(self, path, timeout=10):
+    def get(self, path, timeout=30):
         c = http.client.HTTPConnection(self.ip, 2379, timeout=timeout)
         try:
             c.request("GET", path)
@@ -156,7 +156,7 @@ class Member:
         except (OSError, http.client.HTTPException, ValueError):
             return None
 
-    def etcdctl(self, *args, timeout=20):
+    def etcdctl(self, *args, timeout=60):
         return self.cluster.etcdctl(*args, members=[self], timeout=timeout)
 
 
@@ -204,7 +204,7 @@ class Cluster:
         """Those that serve clients: learners do not."""
         return [m for m in list(self.all.values()) if m.running() and not m.learner]  # the load asks in its threads
 
-    def etcdctl(self, *args, members=None, timeout=20):
+    def etcdctl(self, *args, members=None, timeout=60):
         """(exit code, output, error) of one command."""
         endpoints = ",".join(m.client for m in members or self.running())
         p = subprocess.run(["etcdctl", "--endpoints", endpoints, f"--command-timeout={timeout}s", *args],
@@ -213,7 +213,7 @@ class Cluster:
         error = [line for line in p.stderr.splitlines() if line and not line.startswith("{")]
         return p.returncode, p.stdout.strip(), error[0] if error else ""
 
-    def ok(self, *args, members=None, timeout=20):
+    def ok(self, *args, members=None, timeout=60):
         code, out, error = self.etcdctl(*args, members=members, timeout=timeout)
         if code != 0:
             raise RuntimeError(f"etcdctl {' '.join(args)}: {error}")
