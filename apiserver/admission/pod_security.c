@@ -6,10 +6,14 @@
 #include "apiserver/admission/pod_security.h"
 #include "apiserver/admission/admission.h"
 #include "api/meta.h"
+#include "base/map.h"
 #include "proto/apps_v1.pb-c.h"
 #include "proto/batch_v1.pb-c.h"
 
 #define PODS_CHECKED_MAX 3000
+#define PODS_READ_MAX (3 * PODS_CHECKED_MAX) /* in search of pods that are not of one kind */
+
+#define LABEL "pod-security.kubernetes.io/"
 
 static bool listed(const char *const *list, const char *name)
 {
@@ -157,12 +161,16 @@ struct broken {
     size_t count;
 };
 
+/* Pods of one controller are alike: the first of each goes before all others, in a pass of its own. */
 struct pod_check {
     struct admission *ad;
     const struct pod_security_policy *policy;
     struct arena scratch; /* of one pod */
     struct broken *kinds;
-    size_t len, cap, checked;
+    size_t len, cap;
+    size_t checked, read, exempt;
+    struct map controllers; /* uids seen in this pass */
+    bool firsts;            /* this is the first pass */
 };
 
 static void note(struct pod_check *c, const char *reasons, const char *pod)
@@ -185,20 +193,37 @@ static void note(struct pod_check *c, const char *reasons, const char *pod)
     c->kinds[c->len++] = (struct broken){arena_strdup(a, reasons), arena_strdup(a, pod), 1};
 }
 
+static bool is_first(struct pod_check *c, const Core__V1__Pod *pod)
+{
+    const Meta__V1__OwnerReference *owner = controller_of(pod->metadata);
+    if (!owner)
+        return true;
+    if (map_has(&c->controllers, str_from(owner->uid)))
+        return false;
+    map_put(&c->controllers, str_from(owner->uid), c);
+    return true;
+}
+
 static int check_existing(void *ctx, const struct kv_pair *pair)
 {
     struct pod_check *c = ctx;
     struct pod_security_violation v[POD_SECURITY_CHECKS_MAX];
     void *object;
     struct error err;
-    if (c->checked++ == PODS_CHECKED_MAX)
+    if (c->checked == PODS_CHECKED_MAX || c->read++ == PODS_READ_MAX)
         return 1;
     if (stored_decode(&c->scratch, pair->value, pair->mod_rev, NULL, &object, &err) < 0)
         return err.code;
     const Core__V1__Pod *pod = object;
-    size_t n = pod_security_evaluate(&c->scratch, c->policy, pod->metadata, pod->spec, v);
-    if (n)
-        note(c, pod_security_reasons(&c->scratch, v, n), pod->metadata->name);
+    bool exempt = listed(c->ad->rq->server->config.pod_security_exempt_runtime_classes,
+                         pod->spec->runtime_class_name);
+    c->exempt += exempt && c->firsts;
+    if (!exempt && is_first(c, pod) == c->firsts) {
+        size_t n = pod_security_evaluate(&c->scratch, c->policy, pod->metadata, pod->spec, v);
+        if (n)
+            note(c, pod_security_reasons(&c->scratch, v, n), pod->metadata->name);
+        c->checked++;
+    }
     arena_reset(&c->scratch);
     return 0;
 }
@@ -208,10 +233,15 @@ static int by_text(const void *x, const void *y)
     return strcmp(*(const char *const *)x, *(const char *const *)y);
 }
 
-static void warn_of_broken(struct pod_check *c, const char *ns)
+static void warn_of_broken(struct pod_check *c, const char *ns, size_t total)
 {
     struct admission *ad = c->ad;
     const char **lines = arena_array(ad->a, const char *, c->len + 1);
+    if (c->checked < total)
+        rest_warn(ad->rq, arena_printf(ad->a,
+                                       "new PodSecurity enforce level only checked against the "
+                                       "first %zu of %zu existing pods",
+                                       c->checked, total));
     if (c->len)
         rest_warn(ad->rq,
                   arena_printf(ad->a,
@@ -237,15 +267,25 @@ static struct status *check_pods_of(struct admission *ad, const struct pod_secur
     struct kv_range_result out;
     struct error err;
     struct str prefix = rest_prefix(ad->a, resource_of_message(Core__V1__Pod__SCHEMA), ad->name);
+    struct kv_range_request all = {
+        .key = prefix, .end = kv_prefix_end(ad->a, prefix), .count_only = true};
+    int rc = kv_range(ad->rq->server->kv, &all, ad->a, &out, &err);
+    size_t total = rc < 0 ? 0 : (size_t)out.count;
     struct kv_range_request rq = {
-        .key = prefix, .end = kv_prefix_end(ad->a, prefix), .no_count = true};
+        .key = prefix, .end = all.end, .no_count = true, .rev = rc < 0 ? 0 : out.rev};
     arena_init(&c.scratch);
-    int rc = kv_scan(ad->rq->server->kv, &rq, check_existing, &c, ad->a, &out, &err);
+    for (int pass = 0; pass < 2 && rc == 0 && c.checked + c.exempt < total; pass++) {
+        c.firsts = pass == 0;
+        c.read = 0;
+        map_init(&c.controllers);
+        rc = kv_scan(ad->rq->server->kv, &rq, check_existing, &c, ad->a, &out, &err);
+        map_free(&c.controllers);
+    }
     arena_free(&c.scratch);
     if (rc < 0)
         rest_warn(ad->rq, "failed to list pods while checking new PodSecurity enforce level");
     else
-        warn_of_broken(&c, ad->name);
+        warn_of_broken(&c, ad->name, total - c.exempt);
     return NULL;
 }
 
@@ -275,6 +315,41 @@ static bool same_version(const struct pod_security_policy *x, const struct pod_s
     return x->latest == y->latest && (x->latest || x->minor == y->minor);
 }
 
+static bool has_label(const struct admission *ad, const char *mode)
+{
+    const Meta__V1__ObjectMeta *meta = object_meta(ad->object);
+    const char *level = arena_printf(ad->a, LABEL "%s", mode);
+    return labels_get(meta, level) || labels_get(meta, arena_printf(ad->a, "%s-version", level));
+}
+
+/* Labels of an exempt namespace that would mean something elsewhere. */
+static struct status *warn_of_exemption(struct admission *ad, const struct pod_security_labels *l,
+                                        const struct pod_security_labels *defaults)
+{
+    const struct pod_security_policy *now[] = {&l->enforce, &l->audit, &l->warn};
+    static const struct pod_security_policy none;
+    const struct pod_security_policy *usual[] = {defaults ? &defaults->enforce : &none,
+                                                 defaults ? &defaults->audit : &none,
+                                                 defaults ? &defaults->warn : &none};
+    static const char *const modes[] = {"enforce", "audit", "warn"};
+    const char *text = "";
+    bool same = true, privileged = true;
+    for (size_t i = 0; i < ARRAY_LEN(now); i++) {
+        privileged = privileged && now[i]->level == POD_SECURITY_PRIVILEGED;
+        same = same && now[i]->level == usual[i]->level &&
+               (now[i]->level == POD_SECURITY_PRIVILEGED || same_version(now[i], usual[i]));
+        if (now[i]->level != POD_SECURITY_PRIVILEGED && has_label(ad, modes[i]))
+            text = arena_printf(ad->a, "%s%s%s=%s", text, *text ? ", " : "", modes[i],
+                                pod_security_policy_text(ad->a, now[i]));
+    }
+    if (!same && !privileged)
+        rest_warn(ad->rq, arena_printf(ad->a,
+                                       "namespace \"%s\" is exempt from Pod Security, and the "
+                                       "policy (%s) will be ignored",
+                                       ad->name, text));
+    return NULL;
+}
+
 static struct status *check_namespace(struct admission *ad)
 {
     struct pod_security_labels now, was;
@@ -282,17 +357,19 @@ static struct status *check_namespace(struct admission *ad)
         return NULL;
     const struct pod_security_labels *defaults = ad->rq->server->config.pod_security_defaults;
     pod_security_labels_of(object_meta(ad->object), defaults, &now);
+    bool exempt = listed(ad->rq->server->config.pod_security_exempt_namespaces, ad->name);
     if (ad->op == ADMIT_CREATE)
-        return now.errors_len ? bad_labels(ad, &now) : NULL;
+        return now.errors_len ? bad_labels(ad, &now)
+               : exempt       ? warn_of_exemption(ad, &now, defaults)
+                              : NULL;
     pod_security_labels_of(object_meta(ad->old), defaults, &was);
     if (now.errors_len && !same_errors(&now, &was))
         return bad_labels(ad, &now);
     bool same = same_version(&now.enforce, &was.enforce);
     if (now.enforce.level == POD_SECURITY_PRIVILEGED ||
-        (same && now.enforce.level <= was.enforce.level) ||
-        listed(ad->rq->server->config.pod_security_exempt_namespaces, ad->name))
+        (same && now.enforce.level <= was.enforce.level))
         return NULL;
-    return check_pods_of(ad, &now.enforce);
+    return exempt ? warn_of_exemption(ad, &now, defaults) : check_pods_of(ad, &now.enforce);
 }
 
 /* ---- the plugin ---- */

@@ -17,7 +17,7 @@ plugins:
   configuration:
     apiVersion: pod-security.admission.config.k8s.io/v1
     kind: PodSecurityConfiguration
-    exemptions: {namespaces: [exempt], usernames: [], runtimeClasses: []}
+    exemptions: {namespaces: [exempt], usernames: [trusted], runtimeClasses: [trusted]}
 """
 
 POD_FIELDS = {"containers": [{"name": "c", "image": "busybox:1"}]}
@@ -147,6 +147,11 @@ def test_priority_and_tolerations(c, _):
     equal((made["priority"], made["preemptionPolicy"]), (1000, "Never"))
     equal(sorted((t["key"], t["effect"], t["tolerationSeconds"]) for t in made["tolerations"]),
           [("node.kubernetes.io/not-ready", "NoExecute", 300), ("node.kubernetes.io/unreachable", "NoExecute", 300)])
+    for own in ([{"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 7},
+                 {"key": "node.kubernetes.io/unreachable", "operator": "Exists"}], [{"operator": "Exists"}]):
+        equal(created(c.post(path + "/pods?dryRun=All", pod("own", tolerations=own)))["spec"]["tolerations"], own)
+    elsewhere = [{"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoSchedule"}, {"key": "a", "operator": "Exists"}]
+    equal(len(created(c.post(path + "/pods?dryRun=All", pod("own", tolerations=elsewhere)))["spec"]["tolerations"]), 4)
     refused(c.post(path + "/pods", pod("b", priorityClassName="none")), 403,
             'pods "b" is forbidden: no PriorityClass with name none was found')
     refused(c.post(path + "/pods", pod("b", priority=7)), 403, 'pods "b" is forbidden: the integer value of priority (7) must not be '
@@ -181,7 +186,7 @@ def test_runtime_class(c, _):
             'pods "b" is forbidden: pod rejected: Pod Overhead set without corresponding RuntimeClass defined Overhead')
 
 
-def test_pod_security(c, _):
+def test_pod_security(c, server):
     path = namespace(c, "strict", **{"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "v1.35"})
     refused(c.post(path + "/pods", pod("a")), 403,
             'pods "a" is forbidden: violates PodSecurity "restricted:v1.35": allowPrivilegeEscalation != false (container "c" must set '
@@ -204,15 +209,29 @@ def test_pod_security(c, _):
     refused(c.post("/api/v1/namespaces", bad), 422,
             'Namespace "x" is invalid: metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: "none": '
             "must be one of privileged, baseline, restricted")
+    labels = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn-version": "v1.30",
+              "pod-security.kubernetes.io/audit": "baseline"}
+    answer = c.post("/api/v1/namespaces?dryRun=All", {"metadata": {"name": "exempt", "labels": labels}})
+    equal(warnings(answer), ['namespace "exempt" is exempt from Pod Security, and the policy '
+                             '(enforce=restricted:latest, audit=baseline:latest, warn=restricted:v1.30) will be ignored'])
     exempt = namespace(c, "exempt", **{"pod-security.kubernetes.io/enforce": "restricted"})
     created(c.post(exempt + "/pods", pod("a", hostNetwork=True)))
     loose = namespace(c, "loose")
     for name in ("p1", "p2"):
         created(c.post(loose + "/pods", pod(name, hostPID=True)))
+    of_one = [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "r", "uid": "u", "controller": True}]
+    for name in ("r1", "r2", "r3"):
+        made = pod(name, containers=[container(securityContext={"privileged": True})])
+        made["metadata"]["ownerReferences"] = of_one
+        created(c.post(loose + "/pods", made))
+    created(cluster(c, "node.k8s.io", "runtimeclasses", "RuntimeClass", "trusted", handler="t"))
+    created(c.post(loose + "/pods", pod("t", hostPID=True, runtimeClassName="trusted")))
     answer = c.patch(loose, {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "baseline"}}})
     ok(answer)
     equal(warnings(answer), ['existing pods in namespace "loose" violate the new PodSecurity enforce level "baseline:latest"',
-                             "p1 (and 1 other pod): host namespaces"])
+                             "p1 (and 1 other pod): host namespaces", "r1 (and 2 other pods): privileged"])
+    created(c.post(loose + "/pods", pod("t2", hostPID=True, runtimeClassName="trusted")))
+    created(server.client("trusted").post(loose + "/pods", pod("t3", hostPID=True)))
 
 
 # ---- storage, ingress, nodes ----
@@ -235,7 +254,13 @@ def test_storage(c, _):
         check(time.monotonic() < deadline, "the default class never took effect", made)
     equal(made["spec"]["storageClassName"], "fast")
     equal(made["metadata"]["finalizers"], ["kubernetes.io/pvc-protection"])
-    check("storageClassName" not in created(c.post(path + "/persistentvolumeclaims", claim("none", storageClassName="")))["spec"] or True)
+    equal(created(c.post(path + "/persistentvolumeclaims", claim("none", storageClassName="")))["spec"]["storageClassName"], "")
+    old = claim("old")
+    old["metadata"]["annotations"] = {"volume.beta.kubernetes.io/storage-class": "slow"}
+    check("storageClassName" not in created(c.post(path + "/persistentvolumeclaims", old))["spec"], "it names its class the old way")
+    volume = created(cluster(c, "", "persistentvolumes", "PersistentVolume", "v", spec={
+        "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/x"}}))
+    equal(volume["metadata"]["finalizers"], ["kubernetes.io/pv-protection"])
     grown = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
     answer = c.patch(path + "/persistentvolumeclaims/" + name, grown)
     check(answer.code in (403, 422), answer)
@@ -261,8 +286,15 @@ def test_default_ingress_class(c, _):
                 "spec": {"defaultBackend": {"service": {"name": "s", "port": {"number": 80}}}}}
         made = created(c.post("/apis/networking.k8s.io/v1/namespaces/ingress/ingresses", body))
         if made["spec"].get("ingressClassName") == "nginx":
-            return
+            break
         check(time.monotonic() < deadline, "the default class never took effect", made)
+    path = "/apis/networking.k8s.io/v1/namespaces/ingress/ingresses?dryRun=All"
+    body["metadata"]["name"] = "own"
+    body["spec"]["ingressClassName"] = "other"
+    equal(created(c.post(path, body))["spec"]["ingressClassName"], "other")
+    del body["spec"]["ingressClassName"]
+    body["metadata"]["annotations"] = {"kubernetes.io/ingress.class": "old"}
+    check("ingressClassName" not in created(c.post(path, body))["spec"], "it names its class the old way")
 
 
 def test_nodes_are_tainted_and_tell_their_topology(c, _):
@@ -273,6 +305,10 @@ def test_nodes_are_tainted_and_tell_their_topology(c, _):
     binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "a"}, "target": {"kind": "Node", "name": "n1"}}
     created(c.post(path + "/pods/a/binding", binding))
     equal(ok(c.get(path + "/pods/a"))["metadata"]["labels"], {"topology.kubernetes.io/zone": "z1"})
+    equal(created(c.post(path + "/pods", pod("b", nodeName="n1")))["metadata"]["labels"], {"topology.kubernetes.io/zone": "z1"})
+    check("labels" not in created(c.post(path + "/pods", pod("c", nodeName="n-unknown")))["metadata"], "of a node that is not there")
+    made["spec"]["taints"] = []
+    check("taints" not in ok(c.put("/api/v1/nodes/n1", made))["spec"], "only a new node is tainted")
 
 
 # ---- quotas ----
@@ -400,6 +436,8 @@ def test_certificate_requests(c, server):
     refused(c.post(path, csr(server.pki, "master", "/O=system:masters/CN=eve")), 403,
             'certificatesigningrequests.certificates.k8s.io "master" is forbidden: use of kubernetes.io/kube-apiserver-client signer '
             "with system:masters group is not allowed")
+    created(c.post(path, csr(server.pki, "tester", "/O=testers/CN=eve")))
+    created(c.post(path, csr(server.pki, "elsewhere", "/O=system:masters/CN=eve", "example.com/own")))
 
 
 def main():
@@ -409,6 +447,7 @@ def main():
         f.write(CONFIG)
     server.flags.append("--admission-control-config-file=" + config)
     server.pki.client("node-n7", "/O=system:nodes/CN=system:node:n7")
+    server.pki.client("trusted", "/O=system:masters/CN=trusted")
     return run_tests(server, globals(), sys.argv[2:])
 
 
