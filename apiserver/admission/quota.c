@@ -268,7 +268,7 @@ static struct status *fill_status(struct admission *ad)
     q->status = api_new(ad->a, Core__V1__ResourceQuotaStatus);
     const char *ns = q->metadata->namespace_;
     q->metadata->namespace_ = (char *)ad->ns;
-    int rc = quota_count(ad->rq->server->kv, ad->a, q, q->status, &err);
+    int rc = quota_count(ad->rq->server, ad->a, q, q->status, &err);
     q->metadata->namespace_ = (char *)ns;
     return rc < 0 ? status_from_error(ad->a, &err) : NULL;
 }

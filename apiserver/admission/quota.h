@@ -36,7 +36,7 @@ void quota_turns_free(struct quota_turns *t);
 
 /* hard and used of a quota from what is stored in its namespace now. Any thread. */
 struct arena;
-int quota_count(struct kv *kv, struct arena *a, const Core__V1__ResourceQuota *quota,
+int quota_count(struct apiserver *s, struct arena *a, const Core__V1__ResourceQuota *quota,
                 Core__V1__ResourceQuotaStatus *out, struct error *err);
 /* Count every quota of the cluster anew and correct those that are wrong: blocking, on the keeper's
  * thread. Returns how many were corrected. */

@@ -5,6 +5,7 @@
 #include "api/meta.h"
 #include "apiserver/admission/quota.h"
 #include "apiserver/admission/quota_usage.h"
+#include "apiserver/custom/registry.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -74,24 +75,48 @@ static bool is_counted(const struct resource *r, const Core__V1__ResourceQuotaSp
     return false;
 }
 
-int quota_count(struct kv *kv, struct arena *a, const Core__V1__ResourceQuota *quota,
+/* What objects of one resource use. */
+static int add_usage(struct kv *kv, struct arena *a, const Core__V1__ResourceQuota *quota,
+                     const struct resource *r, struct usage *total, struct error *err)
+{
+    struct count c = {.quota = quota,
+                      .r = r,
+                      .total = total,
+                      .by_key = r->custom || !needs_content(r, quota->spec)};
+    if (!r->namespaced || !*r->storage_prefix || !is_counted(r, quota->spec))
+        return 0;
+    return count_resource(
+        kv, &c, arena_printf(a, "%s/%s/", r->storage_prefix, quota->metadata->namespace_), err);
+}
+
+static int add_custom_usage(struct apiserver *s, struct arena *a,
+                            const Core__V1__ResourceQuota *quota, struct usage *total,
+                            struct error *err)
+{
+    const struct custom_set *set = custom_set_get(s->custom);
+    int rc = 0;
+    for (size_t i = 0; i < set->types_len && rc == 0; i++) {
+        const struct resource *r = &set->types[i]->stored->resource;
+        if (quota_takes(quota->spec, r, NULL)) /* scopes are of pods and claims */
+            rc = add_usage(s->kv, a, quota, r, total, err);
+    }
+    custom_set_put(s->custom, set);
+    return rc;
+}
+
+int quota_count(struct apiserver *s, struct arena *a, const Core__V1__ResourceQuota *quota,
                 Core__V1__ResourceQuotaStatus *out, struct error *err)
 {
     const Core__V1__ResourceQuotaSpec *spec = quota->spec;
     struct usage total = {.a = a};
-    for (size_t i = 0; i < resources_len; i++) {
-        const struct resource *r = &resources[i];
-        if (!r->namespaced || !*r->storage_prefix || r->stored_as != r->message ||
-            !is_counted(r, spec))
-            continue;
-        struct count c = {
-            .quota = quota, .r = r, .total = &total, .by_key = !needs_content(r, spec)};
-        const char *prefix =
-            arena_printf(a, "%s/%s/", r->storage_prefix, quota->metadata->namespace_);
-        int rc = count_resource(kv, &c, prefix, err);
-        if (rc < 0)
-            return rc;
-    }
+    int rc = 0;
+    for (size_t i = 0; i < resources_len && rc == 0; i++)
+        if (resources[i].stored_as == resources[i].message)
+            rc = add_usage(s->kv, a, quota, &resources[i], &total, err);
+    if (rc == 0)
+        rc = add_custom_usage(s, a, quota, &total, err);
+    if (rc < 0)
+        return rc;
     out->n_hard = out->n_used = 0;
     for (size_t i = 0; i < spec->n_hard; i++) {
         const char *name = spec->hard[i]->key;
@@ -132,7 +157,7 @@ static bool correct(struct apiserver *s, struct arena *a, const struct kv_pair *
     Core__V1__ResourceQuota *q = object_clone(a, old);
     struct error err;
     q->status = api_new(a, Core__V1__ResourceQuotaStatus);
-    if (quota_count(s->kv, a, q, q->status, &err) < 0) {
+    if (quota_count(s, a, q, q->status, &err) < 0) {
         log_warn("quota", "not counted → again later name=%s/%s error=\"%s\"",
                  q->metadata->namespace_, q->metadata->name, err.message);
         return false;

@@ -245,7 +245,7 @@ static void on_closed(struct watcher *watcher, int code)
 static const struct watcher_events watcher_events = {
     .event = on_event, .progress = on_progress, .closed = on_closed};
 
-static void go_live(struct watch *w, int64_t seen)
+static void go_live(struct watch *w, int64_t seen, bool resumed)
 {
     const struct custom_version *custom = w->rq->r->custom;
     if (custom && atomic_load(&custom->type->retired)) {
@@ -255,7 +255,7 @@ static void go_live(struct watch *w, int64_t seen)
     w->watcher.select = &w->select;
     w->watcher.events = &watcher_events;
     w->start = seen;
-    watcher_start(w->rq->worker->hubs, &w->watcher, seen);
+    watcher_start(w->rq->worker->hubs, &w->watcher, seen, resumed);
 }
 
 /* ---- initial objects ---- */
@@ -315,7 +315,7 @@ static void list_on(struct watch *w)
         return;
     if (w->initial_marked)
         send_bookmark(w, w->rev, true);
-    go_live(w, w->rev);
+    go_live(w, w->rev, false);
 }
 
 static void on_drain(struct http_exchange *x)
@@ -407,7 +407,7 @@ static void watch_ready(struct rest *rq)
         return;
     }
     if (!w->initial) {
-        go_live(w, w->start ? w->start : kv_current_revision(rq->server->kv));
+        go_live(w, w->start ? w->start : kv_current_revision(rq->server->kv), w->start > 0);
         return;
     }
     w->rev = kv_current_revision(rq->server->kv);

@@ -4,6 +4,7 @@
 #include "apiserver/watch/hub.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "proto/networking_v1.pb-c.h"
 #include <stdio.h>
 
 #define PROGRESS_INTERVAL_MS 60000
@@ -63,6 +64,7 @@ static void join(struct watcher *w)
     list_remove(&w->link);
     list_push_back(&b->watchers, &w->link);
     w->bucket = mem_strdup(key);
+    w->more_of_seen = false;
     if (w->catch_up) {
         kv_watch_close(w->catch_up);
         w->catch_up = NULL;
@@ -84,12 +86,15 @@ static void leave_bucket(struct watcher *w)
 
 static void deliver(struct watcher *w, struct kv_event *e)
 {
-    if (e->kv.mod_rev <= w->seen)
+    bool again = w->more_of_seen && e->kv.mod_rev == w->seen;
+    if (e->kv.mod_rev <= w->seen && !again)
         return;
     const struct selection *s = w->select;
     bool was = e->prev.version > 0 && selection_matches(s, e->prev.value);
     bool is = e->type == KV_EVENT_PUT && selection_matches(s, e->kv.value);
-    if (is)
+    if (again && (is || was) && !w->first_passed)
+        w->first_passed = true;
+    else if (is)
         w->events->event(w, was ? WATCH_MODIFIED : WATCH_ADDED, e, e->kv.value, e->kv.mod_rev);
     else if (was)
         w->events->event(w, WATCH_DELETED, e, e->prev.value, e->kv.mod_rev);
@@ -301,7 +306,7 @@ static void catch_up(struct watcher *w)
     struct arena a;
     arena_init(&a);
     struct kv_watch_request rq = {
-        .key = w->select->prefix, .start_rev = w->seen + 1, .prev_kv = true};
+        .key = w->select->prefix, .start_rev = w->seen + !w->more_of_seen, .prev_kv = true};
     if (!w->select->exact)
         rq.end = kv_prefix_end(&a, w->select->prefix);
     w->catch_up =
@@ -312,17 +317,27 @@ static void catch_up(struct watcher *w)
 
 /* ---- watchers ---- */
 
-void watcher_start(struct watch_hubs *hubs, struct watcher *w, int64_t seen)
+/* May one write change several of them? Then one revision is of several events. */
+static bool written_together(const struct resource *r)
+{
+    return r->stored_as == Core__V1__ResourceQuota__SCHEMA ||
+           r->stored_as == Networking__V1__IPAddress__SCHEMA;
+}
+
+void watcher_start(struct watch_hubs *hubs, struct watcher *w, int64_t seen, bool resumed)
 {
     w->hubs = hubs;
     w->seen = seen;
+    w->more_of_seen = resumed && written_together(w->select->r) &&
+                      seen > kv_compacted_revision(hubs->worker->server->kv);
+    w->first_passed = false;
     w->bucket = NULL;
     w->catch_up = NULL;
     w->gone = NULL;
     w->hub = hub_get(hubs, w->select->r, seen);
     w->hub->watchers++;
     list_init(&w->link);
-    if (seen >= w->hub->rev) {
+    if (seen >= w->hub->rev && !w->more_of_seen) {
         join(w);
         return;
     }

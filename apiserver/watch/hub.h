@@ -47,13 +47,24 @@ struct watcher {
     const char *bucket;        /* index key; NULL while catching up */
     bool *gone;                /* told when it is stopped inside its own callback */
     int64_t seen;              /* everything up to here has been delivered */
+    /* But for what one write did besides: of the revision `seen` all but the first event of the selection is
+     * delivered still. Until it has caught up. */
+    bool more_of_seen;
+    bool first_passed; /* that first one */
 };
 
 struct watch_hubs *watch_hubs_new(struct worker *worker);
 /* Every watcher must be stopped. */
 void watch_hubs_free(struct watch_hubs *h);
-/* Deliver what happens after `seen`. `select->prefix` and the strings stay with the owner. */
-void watcher_start(struct watch_hubs *h, struct watcher *w, int64_t seen);
+/*
+ * Deliver what happens after `seen`. `select->prefix` and the strings stay with the owner.
+ *
+ * With `resumed` the caller names the version of the last event it got. Where one write changes several objects of a
+ * resource (the quotas of a namespace, the addresses of a service) they share that version, and the stream may have
+ * broken off between them: those after the first are sent again. To an informer that is nothing new; without, it
+ * would never hear of them.
+ */
+void watcher_start(struct watch_hubs *h, struct watcher *w, int64_t seen, bool resumed);
 void watcher_stop(struct watcher *w); /* harmless when stopped */
 /* Everything up to here has been delivered. */
 int64_t watcher_revision(const struct watcher *w);

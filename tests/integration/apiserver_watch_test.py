@@ -303,6 +303,31 @@ def test_watch_follows_a_selector(c, _):
     c.delete(CM + "/w-1")
 
 
+def test_events_of_one_write(c, _):
+    """Two quotas are charged by one write: their events have one version, and a watch that broke off between them goes on there."""
+    made(c.post("/api/v1/namespaces", {"metadata": {"name": "charged"}}))
+    path = "/api/v1/namespaces/charged/"
+    for name in ("a", "b"):
+        made(c.post(path + "resourcequotas", {"metadata": {"name": name}, "spec": {"hard": {"count/configmaps": "1000"}}}))
+    watch = path + "resourcequotas?watch=1&timeoutSeconds=20&resourceVersion="
+    deadline = time.monotonic() + 20
+    while True:  # quotas reach the caches by watches
+        made(c.post(path + "configmaps", {"metadata": {"generateName": "c"}}))
+        got = [q["metadata"]["resourceVersion"] for q in c.get(path + "resourcequotas").json["items"]]
+        if got[0] == got[1]:
+            break
+        check(time.monotonic() < deadline, "both quotas are charged at once", got)
+    with c.watch(watch + str(int(got[0]) - 1)) as w:
+        equal([e["object"]["metadata"]["name"] for e in events(w, 2)], ["a", "b"])
+    with c.watch(watch + got[0]) as w:
+        event = w.next()
+        equal((event["type"], event["object"]["metadata"]["name"], event["object"]["metadata"]["resourceVersion"]), ("MODIFIED", "b", got[0]))
+        made(c.post(path + "configmaps", {"metadata": {"generateName": "c"}}))
+        equal([e["object"]["metadata"]["name"] for e in events(w, 2)], ["a", "b"])
+    with c.watch(watch + got[0] + "&fieldSelector=metadata.name%3Db") as w:
+        check(int(w.next()["object"]["metadata"]["resourceVersion"]) > int(got[0]), "it was the first of its selection")
+
+
 def test_streaming_list(c, _):
     for i in range(3):
         made(c.post(CM, config_map("l-%d" % i, {"l": "y"})))
