@@ -28,6 +28,9 @@
 #define WATCH_TIMEOUT_S 300 /* plus up to as much again, so that watches do not end all at once */
 #define PAUSE_MIN_MS 50
 #define PAUSE_MAX_MS 5000
+/* So many times the server is asked again for a resource it does not serve, before that is believed: another one may
+ * know it already. A second or so. */
+#define ABSENT_TRIES 5
 
 enum state { STATE_NEW, STATE_LISTING, STATE_WATCHING, STATE_PAUSED, STATE_STOPPED };
 
@@ -52,7 +55,8 @@ struct informer {
 
     /* I/O thread only. */
     enum state state;
-    bool list_next; /* what to do when the pause is over */
+    unsigned absent; /* times in a row that the resource was not served */
+    bool list_next;  /* what to do when the pause is over */
     uint64_t pause_ms;
     struct loop_task start_task;
     struct loop_timer timer;
@@ -226,8 +230,25 @@ static void replace(struct informer *i)
     synced_now(i);
 }
 
+/* What is not served, as when its definition is deleted, has no objects. */
+static void list_absent(struct informer *i)
+{
+    incoming_drop(i);
+    if (i->absent < ABSENT_TRIES && ++i->absent == ABSENT_TRIES) {
+        log_info("informer", "not served → without objects until it is resource=%s",
+                 i->resource->plural);
+        i->list_revision = 0;
+        replace(i);
+    }
+    pause_then(i, true);
+}
+
 static void list_failed(struct informer *i, const struct error *err)
 {
+    if (err->code == ERR_NOT_FOUND) {
+        list_absent(i);
+        return;
+    }
     log_warn("informer", "list failed, trying again resource=%s error=\"%s\"", i->resource->plural,
              err->message);
     incoming_drop(i);
@@ -291,6 +312,7 @@ static void page_done(void *ctx, const struct http_response *r, const struct err
     } else {
         replace(i);
         i->pause_ms = 0;
+        i->absent = 0;
         watch_start(i);
     }
 }

@@ -110,6 +110,19 @@ static const char *reason_against(struct arena *a, const Core__V1__Secret *s, st
     return NULL;
 }
 
+/* A set, sorted. */
+static void add_group(struct user *u, const char *group)
+{
+    size_t i = u->groups_len;
+    while (i > 0 && strcmp(u->groups[i - 1], group) > 0)
+        i--;
+    if (i > 0 && strcmp(u->groups[i - 1], group) == 0)
+        return;
+    memmove(u->groups + i + 1, u->groups + i, (u->groups_len - i) * sizeof *u->groups);
+    u->groups[i] = group;
+    u->groups_len++;
+}
+
 const struct user *bootstrap_token_user(struct kv *kv, struct str id, struct str secret,
                                         struct arena *a, struct error *err)
 {
@@ -132,7 +145,7 @@ const struct user *bootstrap_token_user(struct kv *kv, struct str id, struct str
             error_set(err, ERR_DENIED, "bootstrap token %.*s gives a bad group", STR_ARG(id));
             return NULL;
         }
-        u->groups[u->groups_len++] = text;
+        add_group(u, text);
     }
     u->groups[u->groups_len++] = "system:authenticated";
     return u;

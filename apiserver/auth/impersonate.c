@@ -68,10 +68,24 @@ static struct status *impersonate_extra(struct wanted *w, struct str raw_key, st
     return ask(w->rq, "authentication.k8s.io", "userextras", key, "", text);
 }
 
-static struct status *without_user(struct rest *rq, const char *what, struct str name)
+/* What is asked for, in the words of object references: kind, namespace, name, uid, version, …. */
+static const char *asked_for(struct rest *rq, struct str uid)
 {
-    return status_internal(rq->a, "requested [{%s  %.*s    }] without impersonating a user", what,
-                           STR_ARG(name));
+    static const char version[] = "authentication.k8s.io/v1";
+    const char *groups = "", *extras = "", *last = "";
+    for (size_t i = 0; i < rq->x->headers_len; i++) {
+        const struct http_header *h = &rq->x->headers[i];
+        if (str_eqz(h->name, "impersonate-group"))
+            groups = arena_printf(rq->a, "%s {Group  %.*s    }", groups, STR_ARG(h->value));
+        else if (str_has_prefix(h->name, STR(EXTRA_PREFIX)))
+            extras = arena_printf(
+                rq->a, "%s {UserExtra  %.*s  %s  %s}", extras, STR_ARG(h->value), version,
+                extra_key_decoded(rq->a, str_slice(h->name, sizeof EXTRA_PREFIX - 1, h->name.n)));
+    }
+    if (uid.n)
+        last = arena_printf(rq->a, " {UID  %.*s  %s  }", STR_ARG(uid), version);
+    const char *all = arena_printf(rq->a, "%s%s%s", groups, extras, last);
+    return *all ? all + 1 : all;
 }
 
 struct status *impersonate(struct rest *rq)
@@ -82,13 +96,14 @@ struct status *impersonate(struct rest *rq)
     struct status *s = NULL;
     for (size_t i = 0; i < rq->x->headers_len; i++) {
         const struct http_header *h = &rq->x->headers[i];
-        bool group = str_eqz(h->name, "impersonate-group");
-        w.groups_named |= group;
-        if (!name.n && (group || str_has_prefix(h->name, STR(EXTRA_PREFIX))))
-            return without_user(rq, group ? "Group" : "UserExtra", h->value);
+        w.groups_named |= str_eqz(h->name, "impersonate-group");
     }
-    if (!name.n)
-        return uid.n ? without_user(rq, "UID", uid) : NULL;
+    if (!name.n) {
+        const char *asked = asked_for(rq, uid);
+        return *asked
+                   ? status_bad_request(rq->a, "requested [%s] without impersonating a user", asked)
+                   : NULL;
+    }
     w.user = arena_new(rq->a, struct user);
     w.user->uid = arena_strndup(rq->a, uid.p ? uid.p : "", uid.n);
     w.user->groups = arena_array(rq->a, const char *, rq->x->headers_len + 4);

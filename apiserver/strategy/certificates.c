@@ -63,6 +63,24 @@ static void stamp(struct arena *a, Csr *csr, const Csr *old)
     }
 }
 
+/* Conditions of a type stay as they are: to approve or deny is not for who signs. Where there are more or fewer of
+ * them than before, validation refuses that. */
+static void keep_conditions(Csr *csr, const Csr *old, const char *type)
+{
+    size_t now = 0, before = 0;
+    for (size_t i = 0; i < csr->status->n_conditions; i++)
+        now += strcmp(csr->status->conditions[i]->type, type) == 0;
+    for (size_t i = 0; i < old->status->n_conditions; i++)
+        before += strcmp(old->status->conditions[i]->type, type) == 0;
+    for (size_t i = 0, k = 0; now == before && i < csr->status->n_conditions; i++) {
+        if (strcmp(csr->status->conditions[i]->type, type) != 0)
+            continue;
+        while (strcmp(old->status->conditions[k]->type, type) != 0)
+            k++;
+        csr->status->conditions[i] = old->status->conditions[k++];
+    }
+}
+
 static void prepare_status(struct write *w, void *obj, const void *old)
 {
     Csr *csr = obj;
@@ -70,6 +88,9 @@ static void prepare_status(struct write *w, void *obj, const void *old)
     if (w->rq->sub && strcmp(w->rq->sub->name, "approval") == 0) {
         csr->status->has_certificate = before->status->has_certificate;
         csr->status->certificate = before->status->certificate;
+    } else {
+        keep_conditions(csr, before, "Approved");
+        keep_conditions(csr, before, "Denied");
     }
     stamp(w->rq->a, csr, before);
 }

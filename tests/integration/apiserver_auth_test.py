@@ -57,12 +57,15 @@ def test_bootstrap_tokens(c, server):
             "metadata": {"name": "bootstrap-token-" + name}, "stringData": fields}))
 
     secret("abcdef", **{"auth-extra-groups": "system:bootstrappers:kubeadm:default-node-token"})
+    secret("sorted", **{"auth-extra-groups": "system:bootstrappers:b,system:bootstrappers:a,system:bootstrappers:b", "expiration": "2120-01-01T00:00:00+01:00"})
     secret("expire", expiration="2020-01-01T00:00:00Z")
     secret("nouses", **{"usage-bootstrap-authentication": "false"})
     secret("groups", **{"auth-extra-groups": "system:masters"})
     me = created(who(server.client(None, "abcdef.0123456789abcdef")))["status"]["userInfo"]
     equal(me["username"], "system:bootstrap:abcdef")
     equal(me["groups"], ["system:bootstrappers", "system:bootstrappers:kubeadm:default-node-token", "system:authenticated"])
+    me = created(who(server.client(None, "sorted.0123456789abcdef")))["status"]["userInfo"]
+    equal(me["groups"], ["system:bootstrappers", "system:bootstrappers:a", "system:bootstrappers:b", "system:authenticated"])
     for bad in ("abcdef.0123456789abcdee", "expire.0123456789abcdef", "nouses.0123456789abcdef", "groups.0123456789abcdef",
                 "absent.0123456789abcdef"):
         equal(who(server.client(None, bad)).code, 401, bad)
@@ -237,7 +240,22 @@ def test_impersonation(c, server):
     refused(who(alice, {"Impersonate-User": "bob", "Impersonate-Uid": "1"}), 403,
             'uids.authentication.k8s.io "1" is forbidden: User "alice" cannot impersonate resource "uids" in API group '
             '"authentication.k8s.io" at the cluster scope')
-    equal(who(alice, {"Impersonate-Group": "dev"}).code, 500)
+    refused(who(alice, {"Impersonate-User": "bob", "Impersonate-Extra-Scopes": "x"}), 403,
+            'userextras.authentication.k8s.io "x" is forbidden: User "alice" cannot impersonate resource "userextras/scopes" in API group '
+            '"authentication.k8s.io" at the cluster scope')
+    refused(who(alice, {"Impersonate-User": "system:serviceaccount:default:x"}), 403, 'serviceaccounts "x" is forbidden: '
+            'User "alice" cannot impersonate resource "serviceaccounts" in API group "" in the namespace "default"')
+    role(c, "acts-more", [{"apiGroups": ["authentication.k8s.io"], "resources": ["userextras/scopes", "uids"], "verbs": ["impersonate"], "resourceNames": ["x"]},
+                          {"apiGroups": [""], "resources": ["groups"], "verbs": ["impersonate"], "resourceNames": ["dev"]}], [user_subject("alice")])
+    says = {"Impersonate-User": "bob", "Impersonate-Group": "dev", "Impersonate-Uid": "x", "Impersonate-Extra-Scopes": "x"}
+    until("alice may say more of bob", lambda: who(alice, says).code == 201)
+    equal(who(alice, dict(says, **{"Impersonate-Extra-Scopes": "y"})).code, 403)
+    equal(who(alice, dict(says, **{"Impersonate-Extra-Others": "x"})).code, 403)
+    for nobody in ({"Impersonate-User": "bob", "Impersonate-Group": "system:unauthenticated"}, {"Impersonate-User": "system:anonymous"}):
+        equal(who(c, nobody).code, 403, "only who is authenticated may ask who he is", nobody)
+    refused(who(alice, {"Impersonate-Group": "dev", "Impersonate-Uid": "7", "Impersonate-Extra-Scopes": "x"}), 400,
+            "requested [{Group  dev    } {UserExtra  x  authentication.k8s.io/v1  scopes} {UID  7  authentication.k8s.io/v1  }] "
+            "without impersonating a user")
 
 
 # ---- front proxies ----
@@ -376,6 +394,10 @@ def test_access_reviews(c, server):
     check(any(r["nonResourceURLs"] == ["/healthz", "/livez", "/readyz", "/version", "/version/"] for r in status["nonResourceRules"]),
           status)
     equal(status["incomplete"], False)
+    status = created(c.post("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", rules))["status"]
+    check({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]} in status["resourceRules"], status)
+    check({"verbs": ["*"], "nonResourceURLs": ["*"]} in status["nonResourceRules"], status)
+    refused(c.post("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", {"spec": {}}), 400, "no namespace on request")
     status = created(server.client("node-n7").post("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", rules))["status"]
     equal((status["incomplete"], status["evaluationError"]), (True, "node authorizer does not support user rule resolution"))
 
@@ -484,7 +506,13 @@ def test_certificate_requests(c, server):
         signed["status"]["certificate"] = base64.b64encode(f.read()).decode()
     until("alice reaches the status", lambda: alice.put(CSRS + "/wanted/status", signed).json.get("message", "").endswith(
         'user not permitted to sign requests with signerName "kubernetes.io/kube-apiserver-client"'))
-    check(ok(c.put(CSRS + "/wanted/status", signed))["status"]["certificate"], "signed")
+    signed["metadata"]["labels"] = {"signed": "yes"}
+    signed["status"]["conditions"][0]["reason"] = "Signer"
+    done = ok(c.put(CSRS + "/wanted/status", signed))
+    check(done["status"]["certificate"], "signed")
+    equal((done["metadata"]["labels"], done["status"]["conditions"]), ({"signed": "yes"}, [condition]), "who signs does not approve")
+    del signed["status"]["conditions"]
+    equal(c.put(CSRS + "/wanted/status", dict(signed, metadata=done["metadata"])).code, 422, "nor take the approval back")
 
 
 # ---- kubectl ----

@@ -452,6 +452,28 @@ static void test_a_lagging_member_does_not_show_the_past(void **state)
     fake_api_free(g);
 }
 
+static void test_what_is_not_served_has_no_objects(void **state)
+{
+    (void)state;
+    struct fake_api *f = fake_api_new();
+    struct client *c = connect_to(f, NULL);
+    struct seen s = {0};
+    fake_refuse(f, 5, 404, -1);
+    struct informer *i = start_informer(c, &s);
+    assert_int_equal(informer_wait_synced(&i, 1, 20000, NULL), 0); /* others need not wait for it */
+    assert_int_equal(informer_count(i), 0);
+    end_informer(i, &s);
+    fake_put_pod(f, "default", "a", NULL);
+    i = start_informer(c, &s);
+    expect_seen(&s, "+a");
+    fake_refuse(f, 6, 404, -1); /* the watch, then lists: its definition is gone */
+    fake_break_watches(f);
+    expect_seen(&s, "+a -a");
+    end_informer(i, &s);
+    client_free(c);
+    fake_api_free(f);
+}
+
 static void test_refused_lists_are_tried_again(void **state)
 {
     (void)state;
@@ -577,6 +599,7 @@ int main(void)
         cmocka_unit_test(test_gone_leads_to_a_relist_whose_difference_is_told),
         cmocka_unit_test(test_bookmarks_move_the_revision_on),
         cmocka_unit_test(test_a_lagging_member_does_not_show_the_past),
+        cmocka_unit_test(test_what_is_not_served_has_no_objects),
         cmocka_unit_test(test_refused_lists_are_tried_again),
         cmocka_unit_test(test_changes_reach_a_queue),
         cmocka_unit_test(test_kubeconfig),
