@@ -11,12 +11,11 @@
 static void *fresh_object(struct write *w)
 {
     struct rest *rq = w->rq;
-    size_t said = rq->warnings_len;
     if (w->attempts == 1)
         return w->ctx;
+    rq->warnings_len = rq->warnings_kept; /* the others are said again */
     void *object = rest_decode(rq, rest_message(w->r));
     assert(object); /* it could be read before */
-    rq->warnings_len = said;
     return object;
 }
 

@@ -77,6 +77,10 @@ def test_create_get_update_delete(c, _):
     same = c.put(CM + "/a", updated.json)
     equal(same.json["metadata"]["resourceVersion"], updated.json["metadata"]["resourceVersion"], "a no-op writes nothing")
     failed(c.post(CM, config_map("a")), 409, "AlreadyExists", 'configmaps "a" already exists')
+    failed(c.post(CM + "?dryRun=All", config_map("a")), 409, "AlreadyExists")
+    again = c.post(CM, dict(config_map("a"), dataa={}))
+    equal((again.code, again.headers.get_all("warning")), (409, ['299 - "unknown field \\"dataa\\""']), "read twice, said once")
+    failed(c.post(CM, config_map("a", **{"no key": "x"})), 422, "Invalid")  # whatever is wrong with the object comes first
     gone = c.delete(CM + "/a")
     equal((gone.code, gone.json["status"], gone.json["details"]["uid"]), (200, "Success", meta["uid"]))
     failed(c.get(CM + "/a"), 404, "NotFound", 'configmaps "a" not found')
