@@ -100,6 +100,15 @@ writes() {
     timeout 3 env ETCDCTL_API=3 etcdctl --endpoints "http://$net.$1:2379" put probe "$RANDOM" > /dev/null 2>&1
 }
 
+# How many connections to peers member $1 has closed because they were silent.
+given_up_by() {
+    grep -c 'reason="peer is silent"' "$dir/m$1.log"
+}
+
+gave_up_more_than() {
+    [ "$(given_up_by "$1")" -gt "$2" ]
+}
+
 check "namespaces and links" network_up
 check "no cuts yet" heal
 for i in 1 2 3; do start_member $i; done
@@ -125,11 +134,17 @@ check "follower $minority cut off: writes go on" eventually 60 writes "$now"
 heal
 check "healed: the follower takes writes" eventually 60 writes "$minority"
 
-# killed, with whatever was unflushed: it must remember what it has promised
+# gone without a word, with whatever was unflushed: the others' connections to it are half open, and it must remember
+# what it has promised
 now=$(leader)
+other=$((now % 3 + 1))
+given_up=$(given_up_by "$other")
+isolate "$now"
 kill -9 "${pids[$((now - 1))]}"
-check "leader $now killed: another one leads" eventually 60 other_leader "$now"
-check "the others take writes" eventually 60 writes $((now % 3 + 1))
+check "leader $now gone without a word: another one leads" eventually 60 other_leader "$now"
+check "the others take writes" eventually 60 writes "$other"
+check "a connection that is half open is given up" eventually 60 gave_up_more_than "$other" "$given_up"
+heal
 start_member "$now"
 pids[now - 1]=${pids[3]}
 unset "pids[3]"
