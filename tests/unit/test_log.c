@@ -57,6 +57,7 @@ struct run {
     struct logdb *db;
     struct model *m;
     struct rng rng;
+    struct host *host; /* NULL: the real one */
     char dir[64];
     char boot[32];
     unsigned boots;
@@ -68,7 +69,7 @@ static int open_db(struct run *r, bool new_boot, struct error *err)
     struct raft_config founding = {.voters = {.len = 1, .ids = {7}}};
     if (new_boot)
         snprintf(r->boot, sizeof r->boot, "boot-%u", ++r->boots);
-    struct logdb_options o = {.host = host_posix(),
+    struct logdb_options o = {.host = r->host ? r->host : host_posix(),
                               .dir = r->dir,
                               .map_bytes = 64u << 20,
                               .journal_segment_bytes = 64u << 10,
@@ -395,6 +396,27 @@ static void rot_is_reported(void **state)
     run_free(&r);
 }
 
+#define SNAPSHOT_SLOT 3
+
+/* A snapshot of one slot, whose text has four characters. */
+static void install_snapshot(struct logdb *db, uint64_t index, char *text)
+{
+    struct logdb_stage *s;
+    struct error err;
+    MDB_txn *txn;
+    uint64_t slot = SNAPSHOT_SLOT;
+    MDB_val k = {sizeof slot, &slot}, v = {4, text};
+    assert_int_equal(logdb_stage_begin(db, &s, &err), 0);
+    assert_int_equal(logdb_stage_txn(s, &txn, &err), 0);
+    assert_int_equal(mdb_put(txn, trees.slots, &k, &v, 0), 0);
+    assert_int_equal(logdb_stage_commit(s, txn, &err), 0);
+    struct raft_snapshot_meta meta = {
+        .index = index, .term = 44, .config = {.voters = {.len = 1, .ids = {9}}}};
+    assert_int_equal(logdb_stage_finish(s, &meta, &err), 0);
+    struct raft_hard_state hard = {.term = 45, .vote = 3, .commit = index};
+    assert_int_equal(logdb_stage_install(s, &hard, &err), 0);
+}
+
 static void snapshot_replaces_all(void **state)
 {
     (void)state;
@@ -404,19 +426,10 @@ static void snapshot_replaces_all(void **state)
     assert_int_equal(open_db(&r, true, &err), 0);
     for (int i = 0; i < 30; i++)
         assert_true(do_persist(&r, &err));
-    struct logdb_stage *s;
+    uint64_t slot = SNAPSHOT_SLOT;
+    MDB_val k = {sizeof slot, &slot}, v;
     MDB_txn *txn;
-    assert_int_equal(logdb_stage_begin(r.db, &s, &err), 0);
-    assert_int_equal(logdb_stage_txn(s, &txn, &err), 0);
-    uint64_t slot = 3;
-    MDB_val k = {sizeof slot, &slot}, v = {4, "snap"};
-    assert_int_equal(mdb_put(txn, trees.slots, &k, &v, 0), 0);
-    assert_int_equal(logdb_stage_commit(s, txn, &err), 0);
-    struct raft_snapshot_meta meta = {
-        .index = 5000, .term = 44, .config = {.voters = {.len = 1, .ids = {9}}}};
-    assert_int_equal(logdb_stage_finish(s, &meta, &err), 0);
-    struct raft_hard_state hard = {.term = 45, .vote = 3, .commit = 5000};
-    assert_int_equal(logdb_stage_install(s, &hard, &err), 0);
+    install_snapshot(r.db, 5000, "snap");
     for (int again = 0; again < 3; again++) {
         struct raft_boot boot;
         assert_int_equal(logdb_boot(r.db, &boot, &err), 0);
@@ -433,6 +446,63 @@ static void snapshot_replaces_all(void **state)
         logdb_read_end(r.db, txn);
         logdb_close(r.db);
         assert_int_equal(open_db(&r, again == 1, &err), 0);
+    }
+    logdb_close(r.db);
+    run_free(&r);
+}
+
+/* ---- snapshots while defragmenting ---- */
+
+struct busy_host {
+    struct host host; /* first: the operations get a pointer to it */
+    struct logdb *db;
+    bool once;
+};
+
+/* The copy's directory has been made; before anything is in it two snapshots arrive, one after the other. */
+static int mkdir_then_snapshots(struct host *host, const char *path)
+{
+    struct busy_host *b = (struct busy_host *)host;
+    int rc = host_posix()->ops->mkdir(host_posix(), path);
+    if (b->db && !b->once) {
+        b->once = true;
+        install_snapshot(b->db, 5000, "one ");
+        install_snapshot(b->db, 6000, "two ");
+    }
+    return rc;
+}
+
+/* Each of the three has a directory of its own. (Found by the simulator: seed 104005.) */
+static void snapshots_while_defragmenting(void **state)
+{
+    (void)state;
+    struct host_ops ops = *host_posix()->ops;
+    struct busy_host host = {.host = {&ops}};
+    struct logdb_defrag_info info;
+    struct run r;
+    struct error err;
+    ops.mkdir = mkdir_then_snapshots;
+    run_init(&r, 7);
+    r.host = &host.host;
+    assert_int_equal(open_db(&r, true, &err), 0);
+    for (int i = 0; i < 30; i++)
+        assert_true(do_persist(&r, &err));
+    host.db = r.db;
+    int rc = logdb_defrag(r.db, &(struct logdb_defrag_options){0}, &info, &err);
+    if (rc < 0)
+        fail_msg("%s", err.message);
+    assert_true(host.once);
+    host.db = NULL;
+    for (int again = 0; again < 2; again++) {
+        uint64_t slot = SNAPSHOT_SLOT;
+        MDB_val k = {sizeof slot, &slot}, v;
+        MDB_txn *txn;
+        assert_int_equal(logdb_read_begin(r.db, &txn, &err), 0);
+        assert_int_equal(mdb_get(txn, trees.slots, &k, &v), 0);
+        assert_memory_equal(v.mv_data, "two ", 4);
+        logdb_read_end(r.db, txn);
+        logdb_close(r.db);
+        assert_int_equal(open_db(&r, true, &err), 0);
     }
     logdb_close(r.db);
     run_free(&r);
@@ -583,6 +653,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rot_is_reported),
         cmocka_unit_test(snapshot_replaces_all),
+        cmocka_unit_test(snapshots_while_defragmenting),
         cmocka_unit_test(a_start_reads_ahead_once_it_has_applied_what_it_found),
         cmocka_unit_test(who_waits_for_a_commit_learns_that_it_failed),
         cmocka_unit_test(sigkill),
