@@ -140,7 +140,7 @@ PY
     until_ok grep -q . "$dir/silent"
     "$bin/c8s" kv get --endpoints "127.0.0.1:$(cat "$dir/silent")" --command-timeout 3s k 2>"$dir/err"
     check "late after a lost connection" 1 $?
-    check "  says why" 2 "$(grep -cE '^(c8s kv: .*(closed|reset)|Error: context deadline exceeded)' "$dir/err")"
+    check "  says why" 2 "$(grep -cE '^(c8s kv: .*(closed|reset|Broken pipe)|Error: context deadline exceeded)' "$dir/err")"
     kill $server; wait $server 2>/dev/null
 }
 
