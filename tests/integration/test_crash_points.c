@@ -322,7 +322,7 @@ static void a_member_survives_every_crash_point(void **state)
 int main(int argc, char **argv)
 {
     victim_main(argc, argv);
-    log_set_level(LOG_ERROR);
+    log_set_level(getenv("VICTIM_LOG") ? LOG_INFO : LOG_ERROR);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_member_survives_every_crash_point),
     };

@@ -51,8 +51,8 @@ static struct kv *open_member(const char *dir, const int ports[3], int i,
                            .journal_segment_bytes = SEGMENT_BYTES,
                            .checkpoint_ms = 20,
                            .log_keep_entries = 150,
-                           .snapshot_log_ms = 100, /* the next one soon lags, too */
-                           .request_timeout_ms = 60000,
+                           .snapshot_log_ms = 100,      /* the next one soon lags, too */
+                           .request_timeout_ms = 10000, /* what is lost with a leader that dies */
                            .heartbeat_ms = 50,
                            .election_ms = 500,
                            .fail_stop = fail_stop};
@@ -240,6 +240,21 @@ void peer_stop(struct victim *v, int i)
 {
     kv_close(v->peers[i]);
     v->peers[i] = NULL;
+}
+
+void peers_tell(struct victim *v)
+{
+    print_message("%ld written\n", atomic_load(&v->written));
+    for (int i = 0; i < 2; i++) {
+        struct kv_status st;
+        if (!v->peers[i])
+            continue;
+        kv_status(v->peers[i], &st);
+        print_message("peer %d: member %" PRIx64 " leader %" PRIx64 " term %" PRIu64 " log %" PRIu64
+                      " applied %" PRIu64 " failed %d\n",
+                      i, st.member_id, st.leader_id, st.term, st.raft_index, st.applied_index,
+                      st.failed);
+    }
 }
 
 static void *write_through_peers(void *arg)

@@ -74,13 +74,18 @@ void victim_kill(struct victim *v);
 /* The victim runs: it has caught up, its state is equal to the peers', everything acknowledged is there. */
 void victims_agree(struct victim *v);
 
+/* How things stand with the peers, for whoever reads why the test has failed. */
+void peers_tell(struct victim *v);
+
 /* Wait up to a minute for a condition, listening to the victim. */
 #define WAIT_UNTIL(v, condition)                                \
     do {                                                        \
         uint64_t wait_end = clock_mono_ns() + 60 * NS_PER_S;    \
         while (!(condition)) {                                  \
-            if (clock_mono_ns() > wait_end)                     \
+            if (clock_mono_ns() > wait_end) {                   \
+                peers_tell(v);                                  \
                 fail_msg("waited in vain for: %s", #condition); \
+            }                                                   \
             victim_listen(v, 10);                               \
         }                                                       \
     } while (0)
