@@ -50,6 +50,7 @@ static int compile_properties(struct compiler *c, const Apiextensions__V1__JSONS
     if (p->n_properties == 0)
         return 0;
     s->properties = arena_array(c->a, struct structural_property, p->n_properties);
+    s->properties_len = p->n_properties; /* what is there when one fails is freed */
     for (size_t i = 0; i < p->n_properties; i++) {
         struct structural_property *to = &s->properties[i];
         to->name = str_from(arena_strdup(c->a, p->properties[i]->key));
@@ -58,7 +59,6 @@ static int compile_properties(struct compiler *c, const Apiextensions__V1__JSONS
             return rc;
         s->defaults_below |= to->schema->defaults_below;
     }
-    s->properties_len = p->n_properties;
     qsort(s->properties, s->properties_len, sizeof *s->properties, by_name);
     return 0;
 }
