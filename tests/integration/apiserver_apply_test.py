@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 
-from apiserver_lib import Server, run_tests
+from apiserver_lib import Server, fetched_kubectls, run_tests
 
 CM = "/api/v1/namespaces/default/configmaps"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
@@ -390,18 +390,8 @@ def kubectl_everyday(k):
     k("delete", "configmap", "e")
 
 
-def fetched():
-    """kubectl of three versions, where tests/e2e has put them."""
-    directory = os.environ.get("C8S_KUBECTL_DIR", "/var/cache/c8s-test-clients")
-    paths = [os.path.join(directory, "v%d" % minor, "kubectl/kubectl") for minor in (22, 29, 35)]
-    for path in paths:
-        if not os.path.exists(path):
-            print("no %s: not asked" % path)
-    return [p for p in paths if os.path.exists(p)]
-
-
 def main():
-    binary, kubectls = sys.argv[1], sys.argv[2:] or fetched()[-1 if os.environ.get("C8S_THROUGH") else None:]
+    binary, kubectls = sys.argv[1], sys.argv[2:] or fetched_kubectls()[-1 if os.environ.get("C8S_THROUGH") else None:]
     server = Server(binary)
     with tempfile.TemporaryDirectory() as directory:
         def by_kubectl():

@@ -383,3 +383,13 @@ def run_tests(server, names, wanted, before=None):
         server.remove()
     print("%d passed, %d failed" % (len(tests) - bad, bad))
     return 1 if bad else 0
+
+
+def fetched_kubectls():
+    """kubectl of three versions, where tests/e2e has put them."""
+    directory = os.environ.get("C8S_KUBECTL_DIR", "/var/cache/c8s-test-clients")
+    paths = [os.path.join(directory, "v%d" % minor, "kubectl/kubectl") for minor in (22, 29, 35)]
+    for path in paths:
+        if not os.path.exists(path):
+            print("no %s: not asked" % path)
+    return [p for p in paths if os.path.exists(p)]

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 
-from apiserver_lib import Server, run_tests
+from apiserver_lib import Server, fetched_kubectls, run_tests
 
 PB_OLD = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
 PB = "application/com.github.proto-openapi.spec.v2.v1+protobuf"
@@ -389,18 +389,8 @@ def kubectl_tests(server, kubectl, directory):
     run("delete", "deployment", "web", "--wait=false")
 
 
-def fetched():
-    """kubectl of three versions, where tests/e2e has put them."""
-    directory = os.environ.get("C8S_KUBECTL_DIR", "/var/cache/c8s-test-clients")
-    paths = [os.path.join(directory, "v%d" % minor, "kubectl/kubectl") for minor in (22, 29, 35)]
-    for path in paths:
-        if not os.path.exists(path):
-            print("no %s: not asked" % path)
-    return [p for p in paths if os.path.exists(p)]
-
-
 def main():
-    binary, kubectls = sys.argv[1], sys.argv[2:] or fetched()[-1 if os.environ.get("C8S_THROUGH") else None:]
+    binary, kubectls = sys.argv[1], sys.argv[2:] or fetched_kubectls()[-1 if os.environ.get("C8S_THROUGH") else None:]
     server = Server(binary)
     with tempfile.TemporaryDirectory() as directory:
         def by_kubectl():

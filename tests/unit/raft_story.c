@@ -137,6 +137,18 @@ void deliver(struct raft_message *m)
     raft_message_clear(m);
 }
 
+void deliver_one(void)
+{
+    for (int id = 1; id <= 3; id++)
+        if (actors[id].outbox.len) {
+            struct raft_message m = actors[id].outbox.items[0];
+            vec_remove(&actors[id].outbox, 0);
+            deliver(&m);
+            return;
+        }
+    fail_msg("nobody has anything to send");
+}
+
 void settle(void)
 {
     for (bool busy = true; busy;) {

@@ -47,8 +47,10 @@ void act(struct actor *a);
 void flush_one(uint64_t id); /* the oldest batch under way is flushed */
 void flush_all(uint64_t id);
 void deliver(struct raft_message *m); /* and free it; lost when one of the two is cut off */
-void settle(void);                    /* deliver until nothing is under way */
-void lose(uint64_t id);               /* forget what `id` has sent */
+/* The first message that one of the first three has to send; there must be one. */
+void deliver_one(void);
+void settle(void);      /* deliver until nothing is under way */
+void lose(uint64_t id); /* forget what `id` has sent */
 /* Take the first message of the type out of what `id` has sent. */
 struct raft_message pick(uint64_t id, uint64_t to, enum raft_message_type type);
 bool sends(uint64_t id, enum raft_message_type type);

@@ -37,16 +37,8 @@ static void a_new_leader_changes_nothing_before_its_term_commits(void **state)
     struct raft_config c = voters(3);
     start_all(4, &c);
     campaign(1);
-    while (raft_role(actors[1].raft) != RAFT_LEADER) {
-        struct raft_message m = {0};
-        for (int id = 1; id <= 3 && m.type == 0; id++)
-            if (actors[id].outbox.len) {
-                m = actors[id].outbox.items[0];
-                vec_remove(&actors[id].outbox, 0);
-            }
-        assert_int_not_equal(m.type, 0);
-        deliver(&m);
-    }
+    while (raft_role(actors[1].raft) != RAFT_LEADER)
+        deliver_one();
     assert_false(raft_term_committed(actors[1].raft));
     assert_int_equal(raft_may_change(actors[1].raft, NULL), ERR_CONFLICT);
     assert_int_equal(propose_change(1, RAFT_ADD_LEARNER, 4, false), ERR_CONFLICT);
@@ -62,16 +54,8 @@ static void a_removed_leader_is_followed_at_once(void **state)
     start_all(3, &c);
     elect(1);
     assert_int_equal(propose_change(1, RAFT_REMOVE, 1, false), 0);
-    while (raft_role(actors[1].raft) == RAFT_LEADER) { /* commits and applies it */
-        struct raft_message m = {0};
-        for (int id = 1; id <= 3 && m.type == 0; id++)
-            if (actors[id].outbox.len) {
-                m = actors[id].outbox.items[0];
-                vec_remove(&actors[id].outbox, 0);
-            }
-        assert_int_not_equal(m.type, 0);
-        deliver(&m);
-    }
+    while (raft_role(actors[1].raft) == RAFT_LEADER) /* commits and applies it */
+        deliver_one();
     /* It calls upon somebody, but those who have applied its removal do not listen to it any more. */
     for (size_t i = actors[1].outbox.len; i-- > 0;)
         if (actors[1].outbox.items[i].type == RAFT_MSG_TIMEOUT_NOW)
