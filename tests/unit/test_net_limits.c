@@ -104,9 +104,9 @@ static int setup(void **state)
                                                              .connections_max = 20,
                                                              .streams_max = 10,
                                                              .body_total_max = 1u << 20,
-                                                             .header_timeout_ms = 300,
-                                                             .body_timeout_ms = 300,
-                                                             .idle_timeout_ms = 2500,
+                                                             .header_timeout_ms = 1000,
+                                                             .body_timeout_ms = 1000,
+                                                             .idle_timeout_ms = 5000,
                                                              .resets_per_s_max = 50});
     assert_int_equal(http_server_listen(t.server, "127.0.0.1:0", NULL, &err), 0);
     t.port = http_server_port(t.server, 0);
@@ -173,14 +173,14 @@ static int dial_h2(void)
     return fd;
 }
 
-/* Read until the server closes, for at most 5 s. The code of a GOAWAY seen, -1 if none; -2: not closed. */
+/* Read until the server closes, for at most 60 s. The code of a GOAWAY seen, -1 if none; -2: not closed. */
 static int read_to_end(int fd, char *text, size_t max)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
     unsigned char buffer[65536];
     size_t have = 0;
     int code = -1;
-    while (poll(&p, 1, 5000) > 0) {
+    while (poll(&p, 1, 60000) > 0) {
         ssize_t n = recv(fd, buffer + have, sizeof buffer - have, 0);
         if (n <= 0) {
             if (text)
@@ -237,13 +237,13 @@ static void ends_a_rapid_reset(void **state)
     wait_no_connections();
 }
 
-/* Read until `n` frames of a type have come; false when the server closes or 5 s pass without a byte. */
+/* Read until `n` frames of a type have come; false when the server closes or 60 s pass without a byte. */
 static bool await_frames(int fd, int type, int n)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
     unsigned char head[9], payload[16384];
     while (n > 0) {
-        if (poll(&p, 1, 5000) <= 0 || recv(fd, head, 9, MSG_WAITALL) != 9)
+        if (poll(&p, 1, 60000) <= 0 || recv(fd, head, 9, MSG_WAITALL) != 9)
             return false;
         size_t len = (size_t)head[0] << 16 | (size_t)head[1] << 8 | head[2];
         if (len && recv(fd, payload, len, MSG_WAITALL) != (ssize_t)len)
@@ -310,13 +310,12 @@ static void ends_floods_of_useless_frames(void **state)
     } frames[] = {{PING, 0, 0, "12345678", 8}, {SETTINGS, 0, 0, "", 0}};
     for (size_t f = 0; f < ARRAY_LEN(frames); f++) {
         int fd = dial_h2();
-        uint64_t start = clock_mono_ns();
         for (int i = 0; i < 20000; i++)
             if (!push_frame(fd, frames[f].type, frames[f].flags, frames[f].stream,
                             frames[f].payload, frames[f].n))
                 break;
-        assert_true(read_to_end(fd, NULL, 0) != -2);
-        assert_true(clock_mono_ns() - start < 2000 * NS_PER_MS); /* not by the idle timeout */
+        int code = read_to_end(fd, NULL, 0); /* 0 would be the idle timeout's */
+        assert_true(code == 11 || code == -1);
         close(fd);
     }
     wait_no_connections();
@@ -445,18 +444,21 @@ static void bounds_connections(void **state)
     wait_no_connections();
 }
 
-/* Two clients send more than the limit of all bodies between them: one is put off, and room
- * comes back. */
+/* Two clients send more than the limit of all bodies between them: while the first one's request is
+ * being handled the second is put off; then room comes back. */
 static void bounds_all_bodies_together(void **state)
 {
     (void)state;
-    static const char head[] = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 600000\r\n\r\n";
+    static const char held[] = "POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 600000\r\n\r\n";
+    static const char head[] =
+        "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 600000\r\n\r\n";
     char *body = mem_zalloc(600000), text[512];
+    atomic_store(&t.requests, 0);
     int first = dial(), second = dial();
-    assert_true(push(first, head, sizeof head - 1) && push(first, body, 599999));
-    usleep(300000); /* it is read */
+    assert_true(push(first, held, sizeof held - 1) && push(first, body, 600000));
+    wait_for(&t.requests, 1);
     push(second, head, sizeof head - 1);
-    push(second, body, 599999);
+    push(second, body, 599999); /* one byte short: answered before it is complete */
     assert_true(read_to_end(second, text, sizeof text) != -2);
     assert_non_null(strstr(text, "HTTP/1.1 429"));
     assert_non_null(strstr(text, "retry-after: 1"));
@@ -465,7 +467,7 @@ static void bounds_all_bodies_together(void **state)
     wait_no_connections();
     int third = dial();
     assert_true(push(third, head, sizeof head - 1) && push(third, body, 600000));
-    assert_true(read_to_end(third, text, sizeof text) != -2); /* answered, then idle */
+    assert_true(read_to_end(third, text, sizeof text) != -2);
     assert_non_null(strstr(text, "HTTP/1.1 200"));
     close(third);
     mem_free(body);
