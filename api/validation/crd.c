@@ -298,7 +298,7 @@ static void check_conversion(struct field_errors *e, const struct path *at,
     }
     check_review_versions(e, AT(at, "conversionReviewVersions"),
                           c->webhook ? c->webhook->conversion_review_versions : NULL,
-                          c->webhook ? c->webhook->n_conversion_review_versions : 0, "");
+                          c->webhook ? c->webhook->n_conversion_review_versions : 0, "", true);
 }
 
 /* ---- the whole ---- */

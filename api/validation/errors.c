@@ -275,7 +275,7 @@ void err_too_long(struct field_errors *e, const struct path *at, size_t max)
 void err_too_many(struct field_errors *e, const struct path *at, size_t n, size_t max)
 {
     add(e, FIELD_TOO_MANY, at, arena_printf(e->arena, "%zu", n),
-        arena_printf(e->arena, "must have at most %zu items", max));
+        arena_printf(e->arena, "must have at most %zu item%s", max, max == 1 ? "" : "s"));
 }
 
 void err_not_supported_raw(struct field_errors *e, const struct path *at, const char *value,
@@ -447,7 +447,7 @@ void check_annotations(struct field_errors *e, const struct path *at, StringEntr
 }
 
 static void check_requirement(struct field_errors *e, const struct path *at,
-                              const Meta__V1__LabelSelectorRequirement *r)
+                              const Meta__V1__LabelSelectorRequirement *r, bool any_value)
 {
     bool list = cstr_eq(r->operator_, "In") || cstr_eq(r->operator_, "NotIn");
     bool none = cstr_eq(r->operator_, "Exists") || cstr_eq(r->operator_, "DoesNotExist");
@@ -459,18 +459,25 @@ static void check_requirement(struct field_errors *e, const struct path *at,
     if (!list && !none)
         err_invalid(e, AT(at, "operator"), r->operator_, "not a valid selector operator");
     check_string(e, AT(at, "key"), r->key, validate_qualified_name);
-    for (size_t i = 0; i < r->n_values; i++)
+    for (size_t i = 0; i < r->n_values && !any_value; i++)
         check_string(e, ITEM(AT(at, "values"), i), r->values[i], validate_label_value);
 }
 
 void check_label_selector(struct field_errors *e, const struct path *at,
                           const Meta__V1__LabelSelector *s)
 {
+    check_label_selector_keeping(e, at, s, false);
+}
+
+void check_label_selector_keeping(struct field_errors *e, const struct path *at,
+                                  const Meta__V1__LabelSelector *s, bool any_value)
+{
     if (!s)
         return;
     check_labels(e, AT(at, "matchLabels"), s->match_labels, s->n_match_labels);
     for (size_t i = 0; i < s->n_match_expressions; i++)
-        check_requirement(e, ITEM(AT(at, "matchExpressions"), i), s->match_expressions[i]);
+        check_requirement(e, ITEM(AT(at, "matchExpressions"), i), s->match_expressions[i],
+                          any_value);
 }
 
 void check_int_or_percent(struct field_errors *e, const struct path *at,

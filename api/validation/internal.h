@@ -136,6 +136,9 @@ void check_annotations(struct field_errors *e, const struct path *at, StringEntr
                        size_t n);
 void check_label_selector(struct field_errors *e, const struct path *at,
                           const Meta__V1__LabelSelector *s);
+/* `any_value`: values may be no label values (what is there has such already). */
+void check_label_selector_keeping(struct field_errors *e, const struct path *at,
+                                  const Meta__V1__LabelSelector *s, bool any_value);
 /* Non-negative integer or percentage. */
 void check_int_or_percent(struct field_errors *e, const struct path *at,
                           const Meta__V1__IntOrString *v);
@@ -148,9 +151,12 @@ void check_quantity_positive(struct field_errors *e, const struct path *at, cons
 /* The published rules of metav1.Condition; types are unique. */
 void check_conditions(struct field_errors *e, const struct path *at,
                       Meta__V1__Condition *const *conditions, size_t n);
-/* AdmissionReview or ConversionReview versions of a webhook; `when_none`: what is said when there is none. */
+/* AdmissionReview or ConversionReview versions of a webhook; `when_none`: what is said when there is none; `known`:
+ * one of them must be known here. */
 void check_review_versions(struct field_errors *e, const struct path *at, char *const *versions,
-                           size_t n, const char *when_none);
+                           size_t n, const char *when_none, bool known);
+/* One of them is, or there are none. */
+bool has_known_review_version(char *const *versions, size_t n);
 bool string_list_has(char *const *items, size_t n, const char *value);
 bool string_lists_equal(char *const *a, size_t n, char *const *b, size_t m);
 

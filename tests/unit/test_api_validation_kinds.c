@@ -149,7 +149,7 @@ static const struct validation_case creates[] = {
     {hooks, HOOK("service: {name: s, namespace: n, path: 'B d'}"),
      "webhooks[0].clientConfig.service.path: Invalid value: \"B d\": must start with a '/'"},
     {hooks, HOOK("service: {namespace: n}"),
-     "webhooks[0].clientConfig.service.name: Required value"},
+     "webhooks[0].clientConfig.service.namespace: Required value"},
     {hooks, HOOK("url: 'https://x.io/a'"), ""},
     {hooks, HOOK("url: 'http://x.io'"),
      "webhooks[0].clientConfig.url: Invalid value: \"http\": 'https' is the only allowed URL "
