@@ -154,8 +154,14 @@ static const struct user *authenticate(struct rest *rq, struct error *err)
     if (u)
         return u;
     if (p)
-        peer = (struct authn_peer){true, p->verified, p->common_name, p->organizations,
-                                   p->organizations_len};
+        peer = (struct authn_peer){.presented = true,
+                                   .verified = p->verified,
+                                   .common_name = p->common_name,
+                                   .organisations = p->organizations,
+                                   .organisations_len = p->organizations_len,
+                                   .user_ids = p->user_ids,
+                                   .user_ids_len = p->user_ids_len,
+                                   .fingerprint_sha256 = p->fingerprint_sha256};
     return authn_request(rq->server->authn, &peer, http_header_get(rq->x, "authorization"), rq->a,
                          err);
 }

@@ -590,6 +590,8 @@ struct tls_peer_owner *tls_peer_read(struct tls_context *ctx, SSL *ssl)
     p->common_name = owner->info.common_name;
     p->organizations = (const char *const *)owner->info.organizations;
     p->organizations_len = owner->info.organizations_len;
+    p->user_ids = (const char *const *)owner->info.user_ids;
+    p->user_ids_len = owner->info.user_ids_len;
     p->dns_names = (const char *const *)owner->info.dns_names;
     p->dns_names_len = owner->info.dns_names_len;
     p->uris = (const char *const *)owner->info.uris;

@@ -63,6 +63,8 @@ struct tls_peer {
     const char *common_name;  /* "" when the subject has none; the last one if several */
     const char *const *organizations; /* subject O, in order: Kubernetes' groups */
     size_t organizations_len;
+    const char *const *user_ids; /* subject 1.3.6.1.4.1.57683.2: Kubernetes' uid of a user */
+    size_t user_ids_len;
     const char *const *dns_names; /* subject alternative names */
     size_t dns_names_len;
     const char *const *uris;

@@ -54,6 +54,8 @@ struct x509_info {
     char *issuer;      /* issuer's common name */
     char **organizations;
     size_t organizations_len;
+    char **user_ids; /* subject attribute 1.3.6.1.4.1.57683.2, Kubernetes' uid of a user */
+    size_t user_ids_len;
     char **dns_names;
     size_t dns_names_len;
     char **ip_addresses;

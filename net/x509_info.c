@@ -67,12 +67,19 @@ static bool add_name(char ***list, size_t *len, char *name)
     return true;
 }
 
+static bool is_user_id(const ASN1_OBJECT *attribute)
+{
+    char text[32];
+    return OBJ_obj2txt(text, sizeof text, attribute, 1) > 0 && cstr_eq(text, "1.3.6.1.4.1.57683.2");
+}
+
 static bool read_subject(const X509_NAME *subject, struct x509_info *out)
 {
     bool ok = true;
     for (int i = 0; i < X509_NAME_entry_count(subject); i++) {
         X509_NAME_ENTRY *entry = X509_NAME_get_entry(subject, i);
-        int nid = OBJ_obj2nid(X509_NAME_ENTRY_get_object(entry));
+        const ASN1_OBJECT *attribute = X509_NAME_ENTRY_get_object(entry);
+        int nid = OBJ_obj2nid(attribute);
         if (nid == NID_organizationName) {
             ok &= add_name(&out->organizations, &out->organizations_len,
                            asn1_text(X509_NAME_ENTRY_get_data(entry)));
@@ -84,6 +91,9 @@ static bool read_subject(const X509_NAME *subject, struct x509_info *out)
             }
             mem_free(out->common_name);
             out->common_name = cn;
+        } else if (nid == NID_undef && is_user_id(attribute)) {
+            ok &= add_name(&out->user_ids, &out->user_ids_len,
+                           asn1_text(X509_NAME_ENTRY_get_data(entry)));
         }
     }
     return ok;
@@ -228,6 +238,7 @@ void x509_info_free(struct x509_info *info)
     mem_free(info->common_name);
     mem_free(info->issuer);
     free_names(info->organizations, info->organizations_len);
+    free_names(info->user_ids, info->user_ids_len);
     free_names(info->dns_names, info->dns_names_len);
     free_names(info->ip_addresses, info->ip_addresses_len);
     free_names(info->uris, info->uris_len);

@@ -263,6 +263,9 @@ static int check_bound(struct authn *a, yyjson_val *object, const char *resource
     return 0;
 }
 
+/* Which of the user's credentials was used. */
+#define CREDENTIAL_ID "authentication.kubernetes.io/credential-id"
+
 static void add_extra(struct user *u, struct arena *arena, const char *key, const char *value)
 {
     if (!value)
@@ -287,8 +290,7 @@ static const struct user *service_account_user(struct arena *arena, const char *
     u->extra = arena_array(arena, struct user_extra, 5);
     const char *jti = yyjson_get_str(yyjson_obj_get(root, "jti"));
     if (jti)
-        add_extra(u, arena, "authentication.kubernetes.io/credential-id",
-                  arena_printf(arena, "JTI=%s", jti));
+        add_extra(u, arena, CREDENTIAL_ID, arena_printf(arena, "JTI=%s", jti));
     add_extra(u, arena, "authentication.kubernetes.io/node-name",
               yyjson_get_str(yyjson_obj_get(node, "name")));
     add_extra(u, arena, "authentication.kubernetes.io/node-uid",
@@ -415,16 +417,25 @@ const struct user *authn_review(struct authn *a, struct str token, const char *c
     return NULL;
 }
 
-static const struct user *certificate_user(const struct authn_peer *peer, struct arena *arena)
+static const struct user *certificate_user(const struct authn_peer *peer, struct arena *arena,
+                                           struct error *err)
 {
+    if (peer->user_ids_len > 1 || (peer->user_ids_len && !*peer->user_ids[0])) {
+        error_set(err, ERR_DENIED, "client certificate: %s",
+                  peer->user_ids_len > 1 ? "several UIDs" : "UID cannot be an empty string");
+        return NULL;
+    }
     struct user *u = arena_new(arena, struct user);
     u->name = arena_strdup(arena, peer->common_name);
-    u->uid = "";
+    u->uid = peer->user_ids_len ? arena_strdup(arena, peer->user_ids[0]) : "";
     u->groups = arena_array(arena, const char *, peer->organisations_len + 1);
     for (size_t i = 0; i < peer->organisations_len; i++)
         u->groups[i] = arena_strdup(arena, peer->organisations[i]);
     u->groups[peer->organisations_len] = "system:authenticated";
     u->groups_len = peer->organisations_len + 1;
+    u->extra = arena_array(arena, struct user_extra, 1);
+    add_extra(u, arena, CREDENTIAL_ID,
+              arena_printf(arena, "X509SHA256=%s", peer->fingerprint_sha256));
     return u;
 }
 
@@ -436,7 +447,7 @@ const struct user *authn_request(struct authn *a, const struct authn_peer *peer,
                                  struct str authorization, struct arena *arena, struct error *err)
 {
     if (peer && peer->verified && peer->common_name && *peer->common_name)
-        return certificate_user(peer, arena);
+        return certificate_user(peer, arena, err);
     struct str rest = str_trim(authorization), scheme;
     if (rest.n) {
         str_split(&rest, ' ', &scheme);

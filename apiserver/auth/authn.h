@@ -36,6 +36,9 @@ struct authn_peer {
     const char *common_name;
     const char *const *organisations;
     size_t organisations_len;
+    const char *const *user_ids; /* at most one is well, and none is empty */
+    size_t user_ids_len;
+    const char *fingerprint_sha256; /* hex */
 };
 
 struct kv;

@@ -69,7 +69,7 @@ class Tour:
         self.minor = int(re.match(r"\d+", version["minor"]).group())
         self.name = version["gitVersion"]
 
-    def run(self, *args, stdin=None, env=None, seconds=60):
+    def run(self, *args, stdin=None, env=None, seconds=300):
         """(exit code, standard output and error together)"""
         self.turn += 1
         config = self.clients[self.turn % len(self.clients)]
@@ -446,12 +446,12 @@ class Tour:
         # The namespace last: what is in it would go with it, and kubectl would not find it.
         rest = self.without(path, {"Namespace"})
         for what, flags in (("delete --dry-run=server", ["--dry-run=server"]), ("delete everything", ["--timeout=60s"])):
-            code, out = self.run("delete", "-f", rest, *flags, seconds=90)
+            code, out = self.run("delete", "-f", rest, *flags)
             missing = [n.split("/")[1] for n in names if n != "namespace/tour" and '"%s" ' % n.split("/")[1] not in out]
             self.check(what, code == 0 and not missing, "exit %d, without %s:\n%s" % (code, missing, out))
             if flags == ["--dry-run=server"]:
                 self.says("a dry run leaves everything", "tour-cm", "get", "cm", "-n", "tour", "tour-cm")
-        self.says("delete the namespace", '"tour" deleted', "delete", "namespace", "tour", "--timeout=60s", seconds=90)
+        self.says("delete the namespace", '"tour" deleted', "delete", "namespace", "tour", "--timeout=60s")
         self.says("nothing is left", r"not found", "get", "ns", "tour", code=1)
 
 

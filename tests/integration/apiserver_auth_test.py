@@ -6,9 +6,11 @@
 kubectl's own commands are tried too when there is a kubectl ($KUBECTL or on the path).
 """
 import base64
+import hashlib
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import time
@@ -71,6 +73,24 @@ def test_bootstrap_tokens(c, server):
         equal(who(server.client(None, bad)).code, 401, bad)
     ok(c.delete("/api/v1/namespaces/kube-system/secrets/bootstrap-token-abcdef"))
     equal(who(server.client(None, "abcdef.0123456789abcdef")).code, 401)
+
+
+def test_certificates(c, server):
+    me = created(who(server.client("alice")))["status"]["userInfo"]
+    with open(server.pki.path("alice.crt")) as f:
+        der = ssl.PEM_cert_to_DER_cert(f.read())
+    equal(me, {"username": "alice", "groups": ["dev", "system:authenticated"],
+               "extra": {"authentication.kubernetes.io/credential-id": ["X509SHA256=" + hashlib.sha256(der).hexdigest()]}})
+    with open(server.pki.path("oids.cnf"), "w") as f:
+        f.write("oid_section = oids\n[oids]\nuserUid = 1.3.6.1.4.1.57683.2\n[req]\ndistinguished_name = none\n[none]\n")
+    os.environ["OPENSSL_CONF"] = server.pki.path("oids.cnf")
+    try:
+        server.pki.client("uid", "/userUid=u-7/CN=uid")
+        server.pki.client("uids", "/userUid=u-7/userUid=u-8/CN=uids")
+    finally:
+        del os.environ["OPENSSL_CONF"]
+    equal(created(who(server.client("uid")))["status"]["userInfo"]["uid"], "u-7")
+    equal(who(server.client("uids")).code, 401, "whose uid it is cannot be said")
 
 
 def test_service_account_tokens(c, server):

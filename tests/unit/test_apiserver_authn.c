@@ -190,11 +190,30 @@ static void certificates_files_and_anonymous(void **state)
     struct authn *a =
         authn_new(&(struct authn_config){.token_file = path(f, "tokens"), .anonymous = true}, &err);
     const char *organisations[] = {"system:masters"};
-    struct authn_peer peer = {true, true, "admin", organisations, 1},
-                      unknown = {true, false, "admin", organisations, 1};
+    const char *ids[] = {"u-7", ""};
+    struct authn_peer peer = {.presented = true,
+                              .verified = true,
+                              .common_name = "admin",
+                              .organisations = organisations,
+                              .organisations_len = 1,
+                              .fingerprint_sha256 = "00ff"},
+                      unknown = peer, identified = peer, ambiguous = peer, nameless = peer;
+    unknown.verified = false;
+    identified.user_ids = ambiguous.user_ids = ids;
+    identified.user_ids_len = 1;
+    ambiguous.user_ids_len = 2;
+    nameless.user_ids = ids + 1;
+    nameless.user_ids_len = 1;
     const struct user *u = authn_request(a, &peer, STR(""), &f->a, &err);
     assert_string_equal(u->name, "admin");
     assert_true(user_in_group(u, "system:masters"));
+    assert_string_equal(u->uid, "");
+    assert_int_equal(u->extra_len, 1);
+    assert_string_equal(u->extra[0].key, "authentication.kubernetes.io/credential-id");
+    assert_string_equal(u->extra[0].values[0], "X509SHA256=00ff");
+    assert_string_equal(authn_request(a, &identified, STR(""), &f->a, &err)->uid, "u-7");
+    assert_null(authn_request(a, &ambiguous, STR(""), &f->a, &err));
+    assert_null(authn_request(a, &nameless, STR(""), &f->a, &err));
     assert_null(authn_request(a, &unknown, STR(""), &f->a, &err));
     assert_int_equal(err.code, ERR_DENIED);
     u = authn_request(a, NULL, STR(""), &f->a, &err);
