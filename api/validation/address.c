@@ -56,6 +56,76 @@ const char *validate_cidr(const char *s)
                                : "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)";
 }
 
+/* The IPv4 address or prefix without the zeros that lead its numbers. */
+static const char *without_leading_zeros(struct arena *a, const char *s)
+{
+    char *out = arena_strdup(a, s), *to = out;
+    for (const char *c = s; *c; c++) {
+        bool first = c == s || c[-1] == '.' || c[-1] == '/';
+        while (first && *c == '0' && c[1] >= '0' && c[1] <= '9')
+            c++;
+        *to++ = *c;
+    }
+    *to = 0;
+    return out;
+}
+
+static bool is_mapped(const unsigned char ip[16], bool v6)
+{
+    static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
+    return v6 && memcmp(ip, mapped, sizeof mapped) == 0;
+}
+
+static const char *ip_text(struct arena *a, const unsigned char ip[16], bool v6)
+{
+    char text[INET6_ADDRSTRLEN];
+    inet_ntop(v6 ? AF_INET6 : AF_INET, v6 ? ip : ip + 12, text, sizeof text);
+    return arena_strdup(a, text);
+}
+
+void check_strict_ip(struct field_errors *e, const struct path *at, const char *s)
+{
+    unsigned char ip[16];
+    bool v6;
+    if (!parse_ip(s, ip, &v6)) {
+        bool zeros = parse_ip(without_leading_zeros(e->arena, s), ip, &v6);
+        err_invalid(e, at, s,
+                    zeros ? "must not have leading 0s"
+                          : "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)");
+        return;
+    }
+    const char *canonical = ip_text(e->arena, ip, v6);
+    if (is_mapped(ip, v6))
+        err_invalid(e, at, s, "must not be an IPv4-mapped IPv6 address");
+    else if (strcmp(s, canonical) != 0)
+        err_invalid(e, at, s,
+                    arena_printf(e->arena, "must be in canonical form (\"%s\")", canonical));
+}
+
+void check_strict_cidr(struct field_errors *e, const struct path *at, const char *s)
+{
+    const char *stripped = without_leading_zeros(e->arena, s);
+    struct ip_prefix p;
+    if (!parse_prefix(stripped, &p)) {
+        err_invalid(e, at, s, validate_cidr(""));
+        return;
+    }
+    struct ip_prefix network = p;
+    for (int bit = p.bits + (p.v6 ? 0 : 96); bit < 128; bit++)
+        network.address[bit / 8] &= (unsigned char)~(0x80 >> (bit % 8));
+    const char *canonical =
+        arena_printf(e->arena, "%s/%d", ip_text(e->arena, network.address, p.v6), p.bits);
+    if (strcmp(s, stripped) != 0)
+        err_invalid(e, at, s, "must not have leading 0s in IP or prefix length");
+    else if (is_mapped(p.address, p.v6))
+        err_invalid(e, at, s, "must not have an IPv4-mapped IPv6 address");
+    else if (memcmp(network.address, p.address, sizeof p.address) != 0)
+        err_invalid(e, at, s, "must not have bits set beyond the prefix length");
+    else if (strcmp(s, canonical) != 0)
+        err_invalid(e, at, s,
+                    arena_printf(e->arena, "must be in canonical form (\"%s\")", canonical));
+}
+
 void check_non_special_ip(struct field_errors *e, const struct path *at, const char *s)
 {
     unsigned char a[16];

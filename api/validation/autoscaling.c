@@ -10,22 +10,26 @@
 
 #define SECONDS_MAX 3600 /* of a stabilization window */
 #define PERIOD_MAX 1800
+#define CONTROLLER "ReplicationController" /* all that can be scaled in the group without a name */
 #define NO_METRIC_FOR_ZERO \
     "must specify at least one Object or External metric to support scaling to zero replicas"
 
+/* What is scaled is of a group, but for replication controllers; what is only measured may be of none. */
 static void check_target_reference(struct field_errors *e, const struct path *at, const char *kind,
-                                   const char *name, const char *api_version)
+                                   const char *name, const char *api_version, bool group_needed)
 {
     struct str group, version;
+    size_t slashes = 0;
     check_required_string(e, AT(at, "kind"), kind, validate_path_segment);
     check_required_string(e, AT(at, "name"), name, validate_path_segment);
-    api_version_split(str_from(api_version), &group, &version);
-    size_t slashes = 0;
     for (const char *c = api_version; *c; c++)
         slashes += *c == '/';
+    api_version_split(str_from(api_version), &group, &version);
     if (slashes > 1)
         err_invalid(e, AT(at, "apiVersion"), api_version,
                     arena_printf(e->arena, "unexpected GroupVersion string: %s", api_version));
+    else if (group_needed && group.n == 0)
+        err_invalid(e, AT(at, "apiVersion"), api_version, "apiVersion must specify API group");
 }
 
 static void check_replicas(struct field_errors *e, const struct path *at, bool has_min, int32_t min,
@@ -42,13 +46,14 @@ static void check_replicas(struct field_errors *e, const struct path *at, bool h
 
 /* --- v1 --------------------------------------------------------------------------------------------- */
 
-static void validate_v1(const void *object, struct field_errors *e)
+static void check_v1(struct field_errors *e, const void *object, bool names_group)
 {
     const Autoscaling__V1__HorizontalPodAutoscalerSpec *spec =
         ((const Autoscaling__V1__HorizontalPodAutoscaler *)object)->spec;
     const Autoscaling__V1__CrossVersionObjectReference *ref = spec->scale_target_ref;
     check_replicas(e, SPEC, spec->has_min_replicas, spec->min_replicas, spec->max_replicas);
-    check_target_reference(e, AT(SPEC, "scaleTargetRef"), ref->kind, ref->name, ref->api_version);
+    check_target_reference(e, AT(SPEC, "scaleTargetRef"), ref->kind, ref->name, ref->api_version,
+                           names_group && !cstr_eq(ref->kind, CONTROLLER));
     if (spec->has_min_replicas && spec->min_replicas == 0)
         err_forbidden(e, AT(SPEC, "metrics"), NO_METRIC_FOR_ZERO);
     /* It is a resource metric by another name, and upstream speaks of that. */
@@ -56,6 +61,22 @@ static void validate_v1(const void *object, struct field_errors *e)
         err_invalid_int(
             e, AT(AT(AT(ITEM(AT(SPEC, "metrics"), 0), "resource"), "target"), "averageUtilization"),
             spec->target_cpu_utilization_percentage, "must be greater than 0");
+}
+
+static void validate_v1(const void *object, struct field_errors *e)
+{
+    check_v1(e, object, true);
+}
+
+/* What was said of the target before stays good, though it names no group. */
+static void validate_v1_update(const void *object, const void *old_object, struct field_errors *e)
+{
+    const Autoscaling__V1__CrossVersionObjectReference
+        *ref = ((const Autoscaling__V1__HorizontalPodAutoscaler *)object)->spec->scale_target_ref,
+        *old =
+            ((const Autoscaling__V1__HorizontalPodAutoscaler *)old_object)->spec->scale_target_ref;
+    check_v1(e, object,
+             !cstr_eq(ref->api_version, old->api_version) || !cstr_eq(ref->kind, old->kind));
 }
 
 static void validate_v1_status(const void *object, const void *old, struct field_errors *e)
@@ -74,7 +95,7 @@ static void check_metric_target(struct field_errors *e, const struct path *at,
 {
     if (!*t->type)
         err_required(e, AT(at, "type"), "must specify a metric target type");
-    else if (!is_one_of(t->type, ONE_OF("Utilization", "Value", "AverageValue")))
+    if (!is_one_of(t->type, ONE_OF("Utilization", "Value", "AverageValue")))
         err_invalid(e, AT(at, "type"), t->type,
                     "must be either Utilization, Value, or AverageValue");
     if (t->value && quantity_of(t->value->string).nanos <= 0)
@@ -93,15 +114,11 @@ static void check_metric_identifier(struct field_errors *e, const struct path *a
         err_required(e, AT(at, "name"), "must specify a metric name");
     else
         check_string(e, AT(at, "name"), m->name, validate_path_segment);
-    check_label_selector(e, AT(at, "selector"), m->selector);
 }
 
-static void check_resource_metric(struct field_errors *e, const struct path *at, const char *name,
+static void check_resource_target(struct field_errors *e, const struct path *target,
                                   const Autoscaling__V2__MetricTarget *t)
 {
-    const struct path *target = AT(at, "target");
-    if (!*name)
-        err_required(e, AT(at, "name"), "must specify a resource name");
     check_metric_target(e, target, t);
     if (!t->has_average_utilization && !t->average_value)
         err_required(e, AT(target, "averageUtilization"),
@@ -111,11 +128,26 @@ static void check_resource_metric(struct field_errors *e, const struct path *at,
                       "may not set both a target raw value and a target utilization");
 }
 
+static void check_container_metric(struct field_errors *e, const struct path *at,
+                                   const Autoscaling__V2__ContainerResourceMetricSource *c)
+{
+    if (!*c->name)
+        err_required(e, AT(at, "name"), "must specify a resource name");
+    else
+        check_container_resource_name(e, AT(at, "name"), c->name);
+    if (!*c->container)
+        err_required(e, AT(at, "container"), "must specify a container");
+    else
+        check_string(e, AT(at, "container"), c->container, validate_dns1123_label);
+    check_resource_target(e, AT(at, "target"), c->target);
+}
+
 static void check_object_metric(struct field_errors *e, const struct path *at,
                                 const Autoscaling__V2__ObjectMetricSource *o)
 {
     const Autoscaling__V2__CrossVersionObjectReference *ref = o->described_object;
-    check_target_reference(e, AT(at, "describedObject"), ref->kind, ref->name, ref->api_version);
+    check_target_reference(e, AT(at, "describedObject"), ref->kind, ref->name, ref->api_version,
+                           false);
     check_metric_identifier(e, AT(at, "metric"), o->metric);
     check_metric_target(e, AT(at, "target"), o->target);
     if (!o->target->value && !o->target->average_value)
@@ -149,15 +181,12 @@ static void check_metric_source(struct field_errors *e, const struct path *at,
         if (!m->pods->target->average_value)
             err_required(e, AT(AT(AT(at, "pods"), "target"), "averageValue"),
                          "must specify a positive target averageValue");
-    } else if (m->resource)
-        check_resource_metric(e, AT(at, "resource"), m->resource->name, m->resource->target);
-    else if (m->container_resource) {
-        const struct path *container = AT(at, "containerResource");
-        if (!*m->container_resource->container)
-            err_required(e, AT(container, "container"), "must specify a container");
-        check_resource_metric(e, container, m->container_resource->name,
-                              m->container_resource->target);
-    }
+    } else if (m->resource) {
+        if (!*m->resource->name)
+            err_required(e, AT(AT(at, "resource"), "name"), "must specify a resource name");
+        check_resource_target(e, AT(AT(at, "resource"), "target"), m->resource->target);
+    } else if (m->container_resource)
+        check_container_metric(e, AT(at, "containerResource"), m->container_resource);
 }
 
 static void check_metric(struct field_errors *e, const struct path *at,
@@ -184,11 +213,12 @@ static void check_metric(struct field_errors *e, const struct path *at,
                           ONE_OF("ContainerResource", "External", "Object", "Pods", "Resource"));
     check_metric_source(e, at, m);
     for (size_t i = 0; i < n; i++) {
-        bool wanted = strcmp(sources[i].type, m->type) == 0;
-        if (wanted && !sources[i].source)
+        if (strcmp(sources[i].type, m->type) == 0 && !sources[i].source)
             err_required(e, AT(at, sources[i].field),
                          "must populate information for the given metric source");
-        if (!wanted && sources[i].source && present != 1)
+    }
+    for (size_t i = 0; i < n && present != 1; i++) {
+        if (strcmp(sources[i].type, m->type) != 0 && sources[i].source)
             err_forbidden(e, AT(at, sources[i].field),
                           "must populate the given metric source only");
     }
@@ -230,13 +260,14 @@ static void check_scaling_rules(struct field_errors *e, const struct path *at,
         check_quantity_non_negative(e, AT(at, "tolerance"), r->tolerance->string);
 }
 
-static void validate_v2(const void *object, struct field_errors *e)
+static void check_v2(struct field_errors *e, const void *object, bool names_group)
 {
     const Autoscaling__V2__HorizontalPodAutoscalerSpec *spec =
         ((const Autoscaling__V2__HorizontalPodAutoscaler *)object)->spec;
     const Autoscaling__V2__CrossVersionObjectReference *ref = spec->scale_target_ref;
     check_replicas(e, SPEC, spec->has_min_replicas, spec->min_replicas, spec->max_replicas);
-    check_target_reference(e, AT(SPEC, "scaleTargetRef"), ref->kind, ref->name, ref->api_version);
+    check_target_reference(e, AT(SPEC, "scaleTargetRef"), ref->kind, ref->name, ref->api_version,
+                           names_group && !cstr_eq(ref->kind, CONTROLLER));
     bool from_outside = false; /* something tells of load while no pod is there */
     for (size_t i = 0; i < spec->n_metrics; i++) {
         check_metric(e, ITEM(AT(SPEC, "metrics"), i), spec->metrics[i]);
@@ -248,6 +279,21 @@ static void validate_v2(const void *object, struct field_errors *e)
         return;
     check_scaling_rules(e, AT(AT(SPEC, "behavior"), "scaleUp"), spec->behavior->scale_up);
     check_scaling_rules(e, AT(AT(SPEC, "behavior"), "scaleDown"), spec->behavior->scale_down);
+}
+
+static void validate_v2(const void *object, struct field_errors *e)
+{
+    check_v2(e, object, true);
+}
+
+static void validate_v2_update(const void *object, const void *old_object, struct field_errors *e)
+{
+    const Autoscaling__V2__CrossVersionObjectReference
+        *ref = ((const Autoscaling__V2__HorizontalPodAutoscaler *)object)->spec->scale_target_ref,
+        *old =
+            ((const Autoscaling__V2__HorizontalPodAutoscaler *)old_object)->spec->scale_target_ref;
+    check_v2(e, object,
+             !cstr_eq(ref->api_version, old->api_version) || !cstr_eq(ref->kind, old->kind));
 }
 
 static void validate_v2_status(const void *object, const void *old, struct field_errors *e)
@@ -270,12 +316,30 @@ static void check_budget(struct field_errors *e, const struct path *at,
         err_invalid(e, at, v->str_val, "must not be greater than 100%");
 }
 
+static const char *amount_text(struct arena *a, const Meta__V1__IntOrString *v)
+{
+    return v->type == 1 ? field_quote(a, v->str_val) : arena_printf(a, "%d", v->int_val);
+}
+
+/* A spec with both amounts, by the names of upstream's own fields. */
+static const char *budget_text(struct arena *a, const Policy__V1__PodDisruptionBudgetSpec *spec)
+{
+    const char *policy = spec->unhealthy_pod_eviction_policy;
+    return arena_printf(a,
+                        "{\"MinAvailable\":%s,\"Selector\":%s,\"MaxUnavailable\":%s,"
+                        "\"UnhealthyPodEvictionPolicy\":%s}",
+                        amount_text(a, spec->min_available), object_text(a, spec->selector),
+                        amount_text(a, spec->max_unavailable),
+                        policy ? field_quote(a, policy) : "null");
+}
+
 static void validate_pdb(const void *object, struct field_errors *e)
 {
     const Policy__V1__PodDisruptionBudgetSpec *spec =
         ((const Policy__V1__PodDisruptionBudget *)object)->spec;
     if (spec->min_available && spec->max_unavailable)
-        err_invalid_object(e, SPEC, spec, "minAvailable and maxUnavailable cannot be both set");
+        err_invalid_raw(e, SPEC, budget_text(e->arena, spec),
+                        "minAvailable and maxUnavailable cannot be both set");
     check_budget(e, AT(SPEC, "minAvailable"), spec->min_available);
     check_budget(e, AT(SPEC, "maxUnavailable"), spec->max_unavailable);
     check_label_selector(e, AT(SPEC, "selector"), spec->selector);
@@ -300,9 +364,13 @@ static void validate_pdb_status(const void *object, const void *old, struct fiel
 static const struct kind_rules rows[] = {
     {.message = Autoscaling__V1__HorizontalPodAutoscaler__SCHEMA,
      .create = validate_v1,
+     .update = validate_v1_update,
+     .update_alone = true,
      .status = validate_v1_status},
     {.message = Autoscaling__V2__HorizontalPodAutoscaler__SCHEMA,
      .create = validate_v2,
+     .update = validate_v2_update,
+     .update_alone = true,
      .status = validate_v2_status},
     {.message = Policy__V1__PodDisruptionBudget__SCHEMA,
      .create = validate_pdb,

@@ -518,36 +518,40 @@ static void validate_signing_status(const void *object, const void *old, struct 
 
 /* --- priority classes ------------------------------------------------------------------------------------- */
 
-static bool is_system_class(const char *name, int32_t *value)
+/* Why a class whose name begins with "system-" may not be, or NULL. */
+static const char *system_class_problem(struct arena *a, const Scheduling__V1__PriorityClass *c)
 {
-    *value = 2000000000;
-    if (cstr_eq(name, "system-cluster-critical"))
-        return true;
-    *value = 2000001000;
-    return cstr_eq(name, "system-node-critical");
+    const char *name = c->metadata->name;
+    int32_t value = cstr_eq(name, "system-node-critical")      ? 2000001000
+                    : cstr_eq(name, "system-cluster-critical") ? 2000000000
+                                                               : 0;
+    if (!value)
+        return arena_printf(a, "%s is not a known system priority class", name);
+    if (c->value != value)
+        return arena_printf(a, "value of %s PriorityClass must be %d", name, value);
+    if (c->global_default)
+        return arena_printf(a, "globalDefault of %s PriorityClass must be false", name);
+    return NULL;
 }
 
 static void validate_priority_class(const void *object, struct field_errors *e)
 {
     const Scheduling__V1__PriorityClass *c = object;
-    const char *name = c->metadata->name;
-    int32_t value;
-    if (strncmp(name, "system-", 7) == 0) {
-        if (!is_system_class(name, &value) || value != c->value || c->global_default)
-            err_forbidden(
-                e, AT(AT(NULL, "metadata"), "name"),
-                arena_printf(e->arena,
-                             "priority class names with 'system-' prefix are reserved for "
-                             "system use only. error: %s is not a known system priority "
-                             "class",
-                             name));
+    if (strncmp(c->metadata->name, "system-", 7) == 0) {
+        const char *problem = system_class_problem(e->arena, c);
+        if (problem)
+            err_forbidden(e, AT(AT(NULL, "metadata"), "name"),
+                          arena_printf(e->arena,
+                                       "priority class names with 'system-' prefix are reserved "
+                                       "for system use only. error: %s",
+                                       problem));
     } else if (c->value > USER_PRIORITY_MAX) {
         err_forbidden(e, AT(NULL, "value"),
                       "maximum allowed value of a user defined priority is 1000000000");
     }
     if (c->preemption_policy)
         check_required_one_of(e, AT(NULL, "preemptionPolicy"), c->preemption_policy,
-                              ONE_OF("Never", "PreemptLowerPriority"));
+                              ONE_OF("PreemptLowerPriority", "Never"));
 }
 
 static void validate_priority_class_update(const void *object, const void *old,
@@ -629,7 +633,8 @@ static const struct kind_rules rows[] = {
      .subs = signing_subs},
     {.message = Scheduling__V1__PriorityClass__SCHEMA,
      .create = validate_priority_class,
-     .update = validate_priority_class_update},
+     .update = validate_priority_class_update,
+     .update_alone = true},
     {.message = Node__V1__RuntimeClass__SCHEMA,
      .create = validate_runtime_class,
      .update = validate_runtime_class_update},

@@ -181,7 +181,7 @@ void err_invalid_raw(struct field_errors *e, const struct path *at, const char *
     add(e, FIELD_INVALID, at, value, detail);
 }
 
-static const char *object_text(struct arena *a, const void *object)
+const char *object_text(struct arena *a, const void *object)
 {
     struct buf json;
     if (!object)

@@ -74,6 +74,8 @@ void err_invalid_int(struct field_errors *e, const struct path *at, int64_t valu
 /* `value` is shown as it is (JSON of a struct, a boolean). */
 void err_invalid_raw(struct field_errors *e, const struct path *at, const char *value,
                      const char *detail);
+/* The object (NULL: null) as JSON, as the two below show it. */
+const char *object_text(struct arena *a, const void *object);
 void err_invalid_object(struct field_errors *e, const struct path *at, const void *object,
                         const char *detail);
 /* A list of strings, as JSON. */
@@ -176,6 +178,9 @@ bool parse_prefix(const char *s, struct ip_prefix *out);
 bool prefix_contains(const struct ip_prefix *outer, const struct ip_prefix *inner);
 bool ip_is_v6(const char *s); /* of a valid address or prefix */
 const char *validate_cidr(const char *s);
+/* In canonical form, and no IPv4 address in IPv6's clothes; a prefix has no bits beyond its length. */
+void check_strict_ip(struct field_errors *e, const struct path *at, const char *s);
+void check_strict_cidr(struct field_errors *e, const struct path *at, const char *s);
 /* Not unspecified, loopback, link-local. */
 void check_non_special_ip(struct field_errors *e, const struct path *at, const char *s);
 /* `message` when a family stands there twice. */
@@ -207,5 +212,6 @@ const char *cron_problem(struct arena *a, const char *schedule);
 /* resources.c: non-negative, whole for what is counted. */
 void check_resource_amount(struct field_errors *e, const struct path *at, const char *name,
                            const char *text);
+void check_container_resource_name(struct field_errors *e, const struct path *at, const char *name);
 
 #endif

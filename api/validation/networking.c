@@ -212,6 +212,7 @@ static void validate_ingress_class_update(const void *object, const void *old,
     check_immutable_string(e, AT(SPEC, "controller"),
                            ((const Networking__V1__IngressClass *)object)->spec->controller,
                            ((const Networking__V1__IngressClass *)old)->spec->controller);
+    validate_ingress_class(object, e);
 }
 
 /* --- network policies --------------------------------------------------------------------------------- */
@@ -222,19 +223,17 @@ static void check_policy_port(struct field_errors *e, const struct path *at,
     const struct path *end = AT(at, "endPort");
     if (p->protocol)
         check_one_of(e, AT(at, "protocol"), p->protocol, ONE_OF("TCP", "UDP", "SCTP"));
+    if (p->has_end_port && !p->port)
+        err_invalid_int(e, end, p->end_port, "may not be specified when `port` is not specified");
+    else if (p->has_end_port && p->port->type != 0)
+        err_invalid_int(e, end, p->end_port, "may not be specified when `port` is non-numeric");
     if (p->port)
         check_port_ref(e, AT(at, "port"), p->port);
-    if (!p->has_end_port)
+    if (!p->has_end_port || !p->port || p->port->type != 0)
         return;
-    if (!p->port)
-        err_invalid_int(e, end, p->end_port, "may not be specified when `port` is not specified");
-    else if (p->port->type != 0)
-        err_invalid_int(e, end, p->end_port, "may not be specified when `port` is non-numeric");
-    else {
-        if (p->end_port < p->port->int_val)
-            err_invalid_int(e, end, p->end_port, "must be greater than or equal to `port`");
-        check_port_number(e, end, p->end_port);
-    }
+    if (p->end_port < p->port->int_val) /* the value that is shown is the port's */
+        err_invalid_int(e, end, p->port->int_val, "must be greater than or equal to `port`");
+    check_port_number(e, end, p->end_port);
 }
 
 static void check_ip_block(struct field_errors *e, const struct path *at,
@@ -308,6 +307,8 @@ static void validate_ip_address(const void *object, struct field_errors *e)
     const Networking__V1__ParentReference *p =
         ((const Networking__V1__IPAddress *)object)->spec->parent_ref;
     const struct path *at = AT(SPEC, "parentRef");
+    check_strict_ip(e, AT(AT(NULL, "metadata"), "name"),
+                    ((const Networking__V1__IPAddress *)object)->metadata->name);
     if (!p) {
         err_required(e, at, "");
         return;
@@ -320,9 +321,65 @@ static void validate_ip_address(const void *object, struct field_errors *e)
 
 static void validate_ip_address_update(const void *object, const void *old, struct field_errors *e)
 {
-    check_immutable(e, AT(SPEC, "parentRef"),
-                    ((const Networking__V1__IPAddress *)object)->spec->parent_ref,
-                    ((const Networking__V1__IPAddress *)old)->spec->parent_ref);
+    const Networking__V1__ParentReference *p =
+        ((const Networking__V1__IPAddress *)object)->spec->parent_ref;
+    struct arena *a = e->arena;
+    if (object_equal(p, ((const Networking__V1__IPAddress *)old)->spec->parent_ref))
+        return;
+    /* By the names of upstream's own fields. */
+    const char *text = !p ? "null"
+                          : arena_printf(a,
+                                         "{\"Group\":%s,\"Resource\":%s,\"Namespace\":%s,"
+                                         "\"Name\":%s}",
+                                         field_quote(a, p->group), field_quote(a, p->resource),
+                                         field_quote(a, p->namespace_), field_quote(a, p->name));
+    err_invalid_raw(e, AT(SPEC, "parentRef"), text, IMMUTABLE);
+}
+
+/* --- ranges of service addresses ------------------------------------------------------------------------ */
+
+static const char *ranges_text(struct arena *a, const Networking__V1__ServiceCIDRSpec *spec)
+{
+    const char *text = "{\"CIDRs\":[";
+    for (size_t i = 0; i < spec->n_cidrs; i++)
+        text = arena_printf(a, "%s%s%s", text, i ? "," : "", field_quote(a, spec->cidrs[i]));
+    return arena_printf(a, "%s]}", text);
+}
+
+static void validate_service_cidr(const void *object, struct field_errors *e)
+{
+    const Networking__V1__ServiceCIDRSpec *spec =
+        ((const Networking__V1__ServiceCIDR *)object)->spec;
+    const struct path *at = AT(SPEC, "cidrs");
+    struct ip_prefix a, b;
+    if (spec->n_cidrs == 0) {
+        err_required(e, at, "at least one CIDR required");
+        return;
+    }
+    if (spec->n_cidrs > 2) {
+        err_invalid_raw(e, at, ranges_text(e->arena, spec), "may only hold up to 2 values");
+        return;
+    }
+    if (spec->n_cidrs == 2 &&
+        (!parse_prefix(spec->cidrs[0], &a) || !parse_prefix(spec->cidrs[1], &b) || a.v6 == b.v6)) {
+        err_invalid_raw(e, at, ranges_text(e->arena, spec),
+                        "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 "
+                        "and 2001:db8::/64");
+        return;
+    }
+    for (size_t i = 0; i < spec->n_cidrs; i++)
+        check_strict_cidr(e, ITEM(at, i), spec->cidrs[i]);
+}
+
+static void validate_service_cidr_update(const void *object, const void *old_object,
+                                         struct field_errors *e)
+{
+    const Networking__V1__ServiceCIDRSpec *spec =
+        ((const Networking__V1__ServiceCIDR *)object)->spec;
+    const Networking__V1__ServiceCIDRSpec *old =
+        ((const Networking__V1__ServiceCIDR *)old_object)->spec;
+    if (!string_lists_equal(spec->cidrs, spec->n_cidrs, old->cidrs, old->n_cidrs))
+        err_invalid_list(e, AT(SPEC, "cidrs"), spec->cidrs, spec->n_cidrs, IMMUTABLE);
 }
 
 static const struct kind_rules rows[] = {
@@ -333,10 +390,14 @@ static const struct kind_rules rows[] = {
      .status = validate_ingress_status},
     {.message = Networking__V1__IngressClass__SCHEMA,
      .create = validate_ingress_class,
-     .update = validate_ingress_class_update},
+     .update = validate_ingress_class_update,
+     .update_alone = true},
     {.message = Networking__V1__NetworkPolicy__SCHEMA, .create = validate_network_policy},
     {.message = Networking__V1__IPAddress__SCHEMA,
      .create = validate_ip_address,
      .update = validate_ip_address_update},
+    {.message = Networking__V1__ServiceCIDR__SCHEMA,
+     .create = validate_service_cidr,
+     .update = validate_service_cidr_update},
 };
 const struct rule_table networking_rules = RULE_TABLE(rows);

@@ -5,6 +5,7 @@
 #include "api/validation/pod.h"
 #include "api/validation/volume.h"
 
+#define NOT_INLINE "may not be specified in the context of inline volumes"
 #define BETA_CLASS "volume.beta.kubernetes.io/storage-class"
 
 static void check_access_modes(struct field_errors *e, const struct path *at, char *const *modes,
@@ -184,20 +185,40 @@ static void check_capacity(struct field_errors *e, const struct path *at,
     }
 }
 
+/* What a volume that stands in an attachment may not say. */
+static void check_inline_volume(struct field_errors *e, const struct path *at,
+                                const Core__V1__PersistentVolumeSpec *spec)
+{
+    const char *mode = spec->volume_mode, *policy = spec->persistent_volume_reclaim_policy;
+    if (*policy && strcmp(policy, "Retain") != 0)
+        err_forbidden(e, AT(at, "persistentVolumeReclaimPolicy"),
+                      "may only be Retain in the context of inline volumes");
+    if (spec->node_affinity)
+        err_forbidden(e, AT(at, "nodeAffinity"), NOT_INLINE);
+    if (*spec->storage_class_name)
+        err_forbidden(e, AT(at, "storageClassName"), NOT_INLINE);
+    if (mode && strcmp(mode, "Filesystem") != 0)
+        err_forbidden(e, AT(at, "volumeMode"),
+                      "may not specify volumeMode other than Filesystem in the context of inline "
+                      "volumes");
+}
+
 static void check_volume_details(struct field_errors *e, const struct path *at,
-                                 const Core__V1__PersistentVolumeSpec *spec)
+                                 const Core__V1__PersistentVolumeSpec *spec, bool in_attachment)
 {
     const Core__V1__PersistentVolumeSource *source = spec->persistent_volume_source;
     const char *policy = spec->persistent_volume_reclaim_policy;
-    if (source->local && !spec->node_affinity)
+    if (source->local && (in_attachment || !spec->node_affinity))
         err_required(e, AT(at, "nodeAffinity"), "Local volume requires node affinity");
     if (source->host_path && cstr_eq(policy, "Recycle") &&
         strcmp(source->host_path->path, "/") == 0)
         err_forbidden(e, AT(at, "persistentVolumeReclaimPolicy"),
                       "may not be 'recycle' for a hostPath mount of '/'");
-    check_optional(e, AT(at, "storageClassName"), spec->storage_class_name,
-                   validate_dns1123_subdomain);
-    check_volume_mode(e, AT(at, "volumeMode"), spec->volume_mode);
+    if (!in_attachment) {
+        check_optional(e, AT(at, "storageClassName"), spec->storage_class_name,
+                       validate_dns1123_subdomain);
+        check_volume_mode(e, AT(at, "volumeMode"), spec->volume_mode);
+    }
     if (!spec->volume_attributes_class_name)
         return;
     if (!*spec->volume_attributes_class_name)
@@ -209,14 +230,9 @@ static void check_volume_details(struct field_errors *e, const struct path *at,
         err_required(e, AT(at, "csi"), "has to be specified when using volumeAttributesClassName");
 }
 
-static void check_volume_spec(struct field_errors *e, const char *name,
-                              const Core__V1__PersistentVolumeSpec *spec)
+static void check_own_volume(struct field_errors *e, const struct path *at,
+                             const Core__V1__PersistentVolumeSpec *spec)
 {
-    const struct path *at = SPEC;
-    const Core__V1__ISCSIPersistentVolumeSource *iscsi = spec->persistent_volume_source->iscsi;
-    if (spec->n_access_modes == 0)
-        err_required(e, AT(at, "accessModes"), "");
-    check_access_modes(e, AT(at, "accessModes"), spec->access_modes, spec->n_access_modes);
     check_capacity(e, AT(at, "capacity"), spec);
     if (*spec->persistent_volume_reclaim_policy)
         check_one_of(e, AT(at, "persistentVolumeReclaimPolicy"),
@@ -227,18 +243,37 @@ static void check_volume_spec(struct field_errors *e, const char *name,
     else if (spec->node_affinity)
         err_required(e, AT(AT(at, "nodeAffinity"), "required"),
                      "must specify required node constraints");
+}
+
+void check_volume_spec(struct field_errors *e, const struct path *at, const char *name,
+                       const Core__V1__PersistentVolumeSpec *spec, bool in_attachment)
+{
+    const Core__V1__ISCSIPersistentVolumeSource *iscsi = spec->persistent_volume_source->iscsi;
+    if (in_attachment && spec->claim_ref)
+        err_forbidden(e, AT(at, "claimRef"), NOT_INLINE);
+    if (in_attachment && spec->n_capacity > 0)
+        err_forbidden(e, AT(at, "capacity"), NOT_INLINE);
+    if (in_attachment && !spec->persistent_volume_source->csi)
+        err_required(e, AT(at, "csi"), "has to be specified in the context of inline volumes");
+    if (spec->n_access_modes == 0)
+        err_required(e, AT(at, "accessModes"), "");
+    check_access_modes(e, AT(at, "accessModes"), spec->access_modes, spec->n_access_modes);
+    if (in_attachment)
+        check_inline_volume(e, at, spec);
+    else
+        check_own_volume(e, at, spec);
     check_sources(e, at, spec->persistent_volume_source, sources, sizeof sources / sizeof *sources);
     if (iscsi && iscsi->initiator_name && strlen(name) + 1 + strlen(iscsi->target_portal) > 64)
         err_invalid(e, AT(AT(at, "iscsi"), "targetportal"), iscsi->target_portal,
                     "Total length of <volume name>:<iscsi.targetPortal> must be under 64 "
                     "characters if iscsi.initiatorName is specified.");
-    check_volume_details(e, at, spec);
+    check_volume_details(e, at, spec, in_attachment);
 }
 
 static void validate_volume(const void *object, struct field_errors *e)
 {
     const Core__V1__PersistentVolume *pv = object;
-    check_volume_spec(e, pv->metadata->name, pv->spec);
+    check_volume_spec(e, SPEC, pv->metadata->name, pv->spec, false);
 }
 
 static void validate_volume_update(const void *object, const void *old_object,

@@ -16,11 +16,13 @@ static void check_rules(struct field_errors *e, Rbac__V1__PolicyRule *const *rul
             err_required(e, AT(at, "verbs"), "verbs must contain at least one value");
         if (r->n_non_resource_urls > 0) {
             if (namespaced)
-                err_invalid(e, AT(at, "nonResourceURLs"), r->non_resource_urls[0],
-                            "namespaced rules cannot apply to non-resource URLs");
+                err_invalid_list(e, AT(at, "nonResourceURLs"), r->non_resource_urls,
+                                 r->n_non_resource_urls,
+                                 "namespaced rules cannot apply to non-resource URLs");
             if (r->n_api_groups + r->n_resources + r->n_resource_names > 0)
-                err_invalid(e, AT(at, "nonResourceURLs"), r->non_resource_urls[0],
-                            "rules cannot apply to both regular resources and non-resource URLs");
+                err_invalid_list(
+                    e, AT(at, "nonResourceURLs"), r->non_resource_urls, r->n_non_resource_urls,
+                    "rules cannot apply to both regular resources and non-resource URLs");
             continue;
         }
         if (r->n_api_groups == 0)
@@ -66,7 +68,7 @@ static void validate_cluster_role(const void *object, struct field_errors *e)
 static void check_subject(struct field_errors *e, const struct path *at, const Rbac__V1__Subject *s,
                           bool namespaced)
 {
-    static const char *const kinds[] = {"Group", "ServiceAccount", "User", NULL};
+    static const char *const kinds[] = {"ServiceAccount", "User", "Group", NULL};
     static const char *const core_group[] = {"", NULL}, *const rbac_group[] = {RBAC_GROUP, NULL};
     check_required(e, AT(at, "name"), s->name);
     if (cstr_eq(s->kind, "ServiceAccount")) {
@@ -88,7 +90,7 @@ static void check_role_binding(struct field_errors *e, const Rbac__V1__RoleRef *
 {
     static const char *const groups[] = {RBAC_GROUP, NULL};
     static const char *const cluster_kinds[] = {"ClusterRole", NULL};
-    static const char *const kinds[] = {"ClusterRole", "Role", NULL};
+    static const char *const kinds[] = {"Role", "ClusterRole", NULL};
     const struct path *at = AT(NULL, "roleRef");
     check_one_of(e, AT(at, "apiGroup"), ref->api_group, groups);
     check_one_of(e, AT(at, "kind"), ref->kind, namespaced ? kinds : cluster_kinds);

@@ -87,8 +87,7 @@ static bool check_resource_name(struct field_errors *e, const struct path *at, c
     return false;
 }
 
-static void check_container_resource_name(struct field_errors *e, const struct path *at,
-                                          const char *name)
+void check_container_resource_name(struct field_errors *e, const struct path *at, const char *name)
 {
     check_resource_name(e, at, name);
     if (!strchr(name, '/')) {

@@ -10,7 +10,7 @@
 #define PARAMETERS_MAX 512
 #define METADATA_SIZE_MAX (256 * 1024)
 #define VOLUME_ERROR_MAX 1024
-#define NODE_ID_MAX 192
+#define NODE_ID_MAX 256
 
 static size_t map_size(StringEntry *const *items, size_t n)
 {
@@ -69,17 +69,53 @@ static void check_topology(struct field_errors *e, const struct path *at,
     }
 }
 
+/* A driver's name in lower case is a qualified name; that is how it is shown, too. */
+static void check_provisioner(struct field_errors *e, const struct path *at, const char *name)
+{
+    char *lower = arena_strdup(e->arena, name);
+    for (char *p = lower; *p; p++)
+        *p = (char)tolower((unsigned char)*p);
+    check_required_string(e, at, lower, validate_qualified_name);
+}
+
+/* The expressions as a map of sets: neither their order nor that of their values matters. */
+static bool says_the_same(const Core__V1__TopologySelectorTerm *a,
+                          const Core__V1__TopologySelectorTerm *b)
+{
+    for (size_t i = 0; i < a->n_match_label_expressions; i++) {
+        const Core__V1__TopologySelectorLabelRequirement *r = a->match_label_expressions[i];
+        const Core__V1__TopologySelectorLabelRequirement *other = NULL;
+        for (size_t k = 0; k < b->n_match_label_expressions; k++) {
+            if (strcmp(b->match_label_expressions[k]->key, r->key) == 0)
+                other = b->match_label_expressions[k];
+        }
+        if (!other)
+            return false;
+        for (size_t k = 0; k < r->n_values; k++) {
+            if (!string_list_has(other->values, other->n_values, r->values[k]))
+                return false;
+        }
+    }
+    return true;
+}
+
+static void check_topologies(struct field_errors *e, const struct path *at,
+                             Core__V1__TopologySelectorTerm *const *terms, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        bool seen = terms[i]->n_match_label_expressions == 0; /* says nothing, as if there */
+        check_topology(e, ITEM(at, i), terms[i]);
+        for (size_t k = 0; k < i && !seen; k++)
+            seen = says_the_same(terms[k], terms[i]) && says_the_same(terms[i], terms[k]);
+        if (seen)
+            err_duplicate(e, AT(ITEM(at, i), "matchLabelExpressions"), "");
+    }
+}
+
 static void validate_storage_class(const void *object, struct field_errors *e)
 {
     const Storage__V1__StorageClass *c = object;
-    const struct path *topologies = AT(NULL, "allowedTopologies");
-    char *lower = arena_strdup(e->arena, c->provisioner);
-    for (char *p = lower; *p; p++)
-        *p = (char)tolower((unsigned char)*p);
-    const char *message = *lower ? validate_qualified_name(lower) : NULL;
-    check_required(e, AT(NULL, "provisioner"), c->provisioner);
-    if (message)
-        err_invalid_messages(e, AT(NULL, "provisioner"), c->provisioner, message);
+    check_provisioner(e, AT(NULL, "provisioner"), c->provisioner);
     check_parameters(e, c->parameters, c->n_parameters, false);
     if (c->reclaim_policy && *c->reclaim_policy)
         check_one_of(e, AT(NULL, "reclaimPolicy"), c->reclaim_policy, ONE_OF("Delete", "Retain"));
@@ -88,18 +124,8 @@ static void validate_storage_class(const void *object, struct field_errors *e)
     else
         check_one_of(e, AT(NULL, "volumeBindingMode"), c->volume_binding_mode,
                      ONE_OF("Immediate", "WaitForFirstConsumer"));
-    for (size_t i = 0; i < c->n_allowed_topologies; i++) {
-        check_topology(e, ITEM(topologies, i), c->allowed_topologies[i]);
-        if (c->allowed_topologies[i]->n_match_label_expressions == 0)
-            err_duplicate(e, AT(ITEM(topologies, i), "matchLabelExpressions"), "");
-        for (size_t k = 0; k < i; k++) {
-            if (c->allowed_topologies[i]->n_match_label_expressions > 0 &&
-                object_equal(c->allowed_topologies[k], c->allowed_topologies[i])) {
-                err_duplicate(e, AT(ITEM(topologies, i), "matchLabelExpressions"), "");
-                break;
-            }
-        }
-    }
+    check_topologies(e, AT(NULL, "allowedTopologies"), c->allowed_topologies,
+                     c->n_allowed_topologies);
 }
 
 static void validate_storage_class_update(const void *object, const void *old_object,
@@ -119,7 +145,7 @@ static void validate_storage_class_update(const void *object, const void *old_ob
 static void validate_attributes_class(const void *object, struct field_errors *e)
 {
     const Storage__V1__VolumeAttributesClass *c = object;
-    check_csi_driver_name(e, AT(NULL, "driverName"), c->driver_name);
+    check_provisioner(e, AT(NULL, "driverName"), c->driver_name);
     check_parameters(e, c->parameters, c->n_parameters, true);
 }
 
@@ -127,7 +153,8 @@ static void validate_attributes_class_update(const void *object, const void *old
                                              struct field_errors *e)
 {
     const Storage__V1__VolumeAttributesClass *c = object, *old = old_object;
-    check_immutable_string(e, AT(NULL, "driverName"), c->driver_name, old->driver_name);
+    if (!cstr_eq(c->driver_name, old->driver_name))
+        err_forbidden(e, AT(NULL, "driverName"), "updates to driverName are forbidden.");
     if (!same_map(c->parameters, c->n_parameters, old->parameters, old->n_parameters))
         err_forbidden(e, AT(NULL, "parameters"), "updates to parameters are forbidden.");
 }
@@ -158,17 +185,13 @@ static void check_token_requests(struct field_errors *e, const struct path *at,
 
 static void validate_csi_driver(const void *object, struct field_errors *e)
 {
-    const Storage__V1__CSIDriver *driver = object;
-    const Storage__V1__CSIDriverSpec *spec = driver->spec;
+    const Storage__V1__CSIDriverSpec *spec = ((const Storage__V1__CSIDriver *)object)->spec;
     const struct {
         bool set;
         const char *name;
     } required[] = {{spec->has_attach_required, "attachedRequired"},
                     {spec->has_pod_info_on_mount, "podInfoOnMount"},
-                    {spec->has_storage_capacity, "storageCapacity"},
-                    {spec->has_se_linux_mount, "seLinuxMount"}};
-    if (*driver->metadata->name)
-        check_csi_driver_name(e, AT(NULL, "name"), driver->metadata->name);
+                    {spec->has_storage_capacity, "storageCapacity"}};
     for (size_t i = 0; i < sizeof required / sizeof *required; i++) {
         if (!required[i].set)
             err_required(e, AT(SPEC, required[i].name), "");
@@ -180,6 +203,8 @@ static void validate_csi_driver(const void *object, struct field_errors *e)
     for (size_t i = 0; i < spec->n_volume_lifecycle_modes; i++)
         check_one_of(e, AT(SPEC, "volumeLifecycleModes"), spec->volume_lifecycle_modes[i],
                      ONE_OF("Persistent", "Ephemeral"));
+    if (!spec->has_se_linux_mount)
+        err_required(e, AT(SPEC, "seLinuxMount"), "");
     if (spec->has_node_allocatable_update_period_seconds &&
         spec->node_allocatable_update_period_seconds < 10)
         err_invalid_int(e, AT(SPEC, "nodeAllocatableUpdatePeriodSeconds"),
@@ -196,8 +221,6 @@ static void validate_csi_driver_update(const void *object, const void *old_objec
         spec->attach_required != old->attach_required)
         err_invalid_raw(e, AT(SPEC, "attachedRequired"), spec->attach_required ? "true" : "false",
                         IMMUTABLE);
-    check_immutable_string(e, AT(SPEC, "fsGroupPolicy"), spec->fs_group_policy,
-                           old->fs_group_policy);
     if (!string_lists_equal(spec->volume_lifecycle_modes, spec->n_volume_lifecycle_modes,
                             old->volume_lifecycle_modes, old->n_volume_lifecycle_modes))
         err_invalid_list(e, AT(SPEC, "volumeLifecycleModes"), spec->volume_lifecycle_modes,
@@ -216,7 +239,7 @@ static void check_node_driver(struct field_errors *e, const struct path *at,
     check_csi_driver_name(e, AT(at, "name"), d->name);
     check_required(e, AT(at, "nodeID"), d->node_id);
     if (strlen(d->node_id) > NODE_ID_MAX)
-        err_invalid(e, AT(at, "nodeID"), d->node_id, "must be 192 characters or less");
+        err_invalid(e, AT(at, "nodeID"), d->node_id, "must be 256 characters or less");
     if (d->allocatable && d->allocatable->has_count)
         check_non_negative(e, AT(AT(at, "allocatable"), "count"), d->allocatable->count);
     if (seen)
@@ -227,11 +250,7 @@ static void check_node_driver(struct field_errors *e, const struct path *at,
             err_required(e, at, "");
         if (string_list_has(d->topology_keys, k, key))
             err_duplicate(e, at, key);
-        const char *message = validate_qualified_name(key);
-        struct str rest = str_from(message ? message : ""), line;
-        while (message && str_split(&rest, '\n', &line))
-            err_invalid_list(e, at, d->topology_keys, d->n_topology_keys,
-                             arena_strndup(e->arena, line.p, line.n));
+        check_string(e, at, key, validate_qualified_name);
     }
 }
 
@@ -240,6 +259,17 @@ static void validate_csi_node(const void *object, struct field_errors *e)
     const Storage__V1__CSINodeSpec *spec = ((const Storage__V1__CSINode *)object)->spec;
     for (size_t i = 0; i < spec->n_drivers; i++)
         check_node_driver(e, ITEM(AT(SPEC, "drivers"), i), spec, i);
+}
+
+/* But for what changes, how much can be attached; by the names of upstream's own fields. */
+static const char *node_driver_text(struct arena *a, const Storage__V1__CSINodeDriver *d)
+{
+    const char *keys = d->n_topology_keys ? "[" : "null";
+    for (size_t i = 0; i < d->n_topology_keys; i++)
+        keys = arena_printf(a, "%s%s%s", keys, field_quote(a, d->topology_keys[i]),
+                            i + 1 < d->n_topology_keys ? "," : "]");
+    return arena_printf(a, "{\"Name\":%s,\"NodeID\":%s,\"TopologyKeys\":%s,\"Allocatable\":null}",
+                        field_quote(a, d->name), field_quote(a, d->node_id), keys);
 }
 
 /* What a driver said stays, but for how much it can attach. */
@@ -255,7 +285,7 @@ static void validate_csi_node_update(const void *object, const void *old_object,
                 (strcmp(d->node_id, o->node_id) != 0 ||
                  !string_lists_equal(d->topology_keys, d->n_topology_keys, o->topology_keys,
                                      o->n_topology_keys)))
-                err_invalid_object(e, AT(NULL, "CSINodeDriver"), d, IMMUTABLE);
+                err_invalid_raw(e, AT(SPEC, "drivers"), node_driver_text(e->arena, d), IMMUTABLE);
         }
     }
 }
@@ -267,6 +297,8 @@ static void check_volume_error(struct field_errors *e, const struct path *at,
 {
     if (v && strlen(v->message) > VOLUME_ERROR_MAX)
         err_too_long(e, AT(at, "message"), METADATA_SIZE_MAX);
+    if (v && v->has_error_code && v->error_code < 0)
+        check_range(e, AT(at, "errorCode"), v->error_code, 0, INT32_MAX);
 }
 
 static void check_attachment_source(struct field_errors *e, const struct path *at,
@@ -281,9 +313,8 @@ static void check_attachment_source(struct field_errors *e, const struct path *a
     else if (s->persistent_volume_name && !*s->persistent_volume_name)
         err_required(e, AT(at, "persistentVolumeName"),
                      "must specify non empty persistentVolumeName");
-    if (s->persistent_volume_name)
-        check_string(e, AT(NULL, "spec.source.persistentVolumeName"), s->persistent_volume_name,
-                     validate_dns1123_subdomain);
+    else if (s->inline_volume_spec)
+        check_volume_spec(e, AT(at, "inlineVolumeSpec"), "", s->inline_volume_spec, true);
 }
 
 static void check_attachment_status(struct field_errors *e,
@@ -296,20 +327,47 @@ static void check_attachment_status(struct field_errors *e,
     check_volume_error(e, AT(at, "detachError"), s->detach_error);
 }
 
-static void validate_attachment(const void *object, struct field_errors *e)
+static void check_attachment(struct field_errors *e, const void *object)
 {
     const Storage__V1__VolumeAttachment *a = object;
     check_required(e, AT(SPEC, "attacher"), a->spec->attacher);
     check_attachment_source(e, AT(SPEC, "source"), a->spec->source);
     check_string(e, AT(SPEC, "nodeName"), a->spec->node_name, validate_dns1123_subdomain);
     check_attachment_status(e, a->status);
-    check_csi_driver_name(e, AT(NULL, "spec.attacher"), a->spec->attacher);
+}
+
+/* Two rules are of new attachments only. */
+static void validate_attachment(const void *object, struct field_errors *e)
+{
+    const Storage__V1__VolumeAttachmentSpec *spec =
+        ((const Storage__V1__VolumeAttachment *)object)->spec;
+    const char *volume = spec->source->persistent_volume_name;
+    check_attachment(e, object);
+    check_csi_driver_name(e, AT(SPEC, "attacher"), spec->attacher);
+    if (volume)
+        check_string(e, AT(AT(SPEC, "source"), "persistentVolumeName"), volume,
+                     validate_dns1123_subdomain);
+}
+
+/* By the names of upstream's own fields. */
+static const char *attachment_text(struct arena *a, const Storage__V1__VolumeAttachmentSpec *spec)
+{
+    const char *volume = spec->source->persistent_volume_name;
+    return arena_printf(a,
+                        "{\"Attacher\":%s,\"Source\":{\"PersistentVolumeName\":%s,"
+                        "\"InlineVolumeSpec\":%s},\"NodeName\":%s}",
+                        field_quote(a, spec->attacher), volume ? field_quote(a, volume) : "null",
+                        object_text(a, spec->source->inline_volume_spec),
+                        field_quote(a, spec->node_name));
 }
 
 static void validate_attachment_update(const void *object, const void *old, struct field_errors *e)
 {
-    check_immutable(e, SPEC, ((const Storage__V1__VolumeAttachment *)object)->spec,
-                    ((const Storage__V1__VolumeAttachment *)old)->spec);
+    const Storage__V1__VolumeAttachmentSpec *spec =
+        ((const Storage__V1__VolumeAttachment *)object)->spec;
+    check_attachment(e, object);
+    if (!object_equal(spec, ((const Storage__V1__VolumeAttachment *)old)->spec))
+        err_invalid_raw(e, SPEC, attachment_text(e->arena, spec), IMMUTABLE);
 }
 
 static void validate_attachment_status(const void *object, const void *old, struct field_errors *e)
@@ -328,9 +386,6 @@ static void validate_capacity(const void *object, struct field_errors *e)
                  validate_dns1123_subdomain);
     if (c->capacity)
         check_quantity_non_negative(e, AT(NULL, "capacity"), c->capacity->string);
-    if (c->maximum_volume_size)
-        check_quantity_non_negative(e, AT(NULL, "maximumVolumeSize"),
-                                    c->maximum_volume_size->string);
 }
 
 static void validate_capacity_update(const void *object, const void *old_object,
@@ -358,6 +413,7 @@ static const struct kind_rules rows[] = {
     {.message = Storage__V1__VolumeAttachment__SCHEMA,
      .create = validate_attachment,
      .update = validate_attachment_update,
+     .update_alone = true,
      .status = validate_attachment_status},
     {.message = Storage__V1__CSIStorageCapacity__SCHEMA,
      .create = validate_capacity,

@@ -34,7 +34,10 @@ void check_storageos_names(struct field_errors *e, const struct path *at, const 
                            const char *ns);
 void check_csi_driver_name(struct field_errors *e, const struct path *at, const char *driver);
 
-/* persistent_volume.c: also the template of an ephemeral volume. */
+/* persistent_volume.c: `name` is the volume's; one that stands in an attachment says less. */
+void check_volume_spec(struct field_errors *e, const struct path *at, const char *name,
+                       const Core__V1__PersistentVolumeSpec *spec, bool in_attachment);
+/* Also the template of an ephemeral volume. */
 void check_claim_spec(struct field_errors *e, const struct path *at,
                       const Core__V1__PersistentVolumeClaimSpec *spec);
 
