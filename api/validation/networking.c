@@ -371,6 +371,7 @@ static void validate_service_cidr(const void *object, struct field_errors *e)
         check_strict_cidr(e, ITEM(at, i), spec->cidrs[i]);
 }
 
+/* Nothing changes but that a second family comes. */
 static void validate_service_cidr_update(const void *object, const void *old_object,
                                          struct field_errors *e)
 {
@@ -378,8 +379,13 @@ static void validate_service_cidr_update(const void *object, const void *old_obj
         ((const Networking__V1__ServiceCIDR *)object)->spec;
     const Networking__V1__ServiceCIDRSpec *old =
         ((const Networking__V1__ServiceCIDR *)old_object)->spec;
-    if (!string_lists_equal(spec->cidrs, spec->n_cidrs, old->cidrs, old->n_cidrs))
-        err_invalid_list(e, AT(SPEC, "cidrs"), spec->cidrs, spec->n_cidrs, IMMUTABLE);
+    const struct path *at = AT(SPEC, "cidrs");
+    if (spec->n_cidrs != old->n_cidrs && (old->n_cidrs != 1 || spec->n_cidrs != 2)) {
+        err_invalid_list(e, at, spec->cidrs, spec->n_cidrs, IMMUTABLE);
+        return;
+    }
+    for (size_t i = 0; i < old->n_cidrs; i++)
+        check_immutable_string(e, ITEM(at, i), spec->cidrs[i], old->cidrs[i]);
 }
 
 static const struct kind_rules rows[] = {

@@ -18,8 +18,8 @@ enum strategy_flag {
     STRATEGY_NEEDS_VERSION = 8,    /* PUT must name the resourceVersion */
     STRATEGY_RETURN_DELETED = 16,  /* DELETE answers with the object, not with a Status */
     STRATEGY_ANNOTATIONS_COUNT =
-        32, /* changed annotations count for generation too (deployments) */
-    STRATEGY_LABELS_COUNT = 64,       /* changed labels count too (endpoint slices) */
+        32,                     /* changed annotations count for generation too (deployments) */
+    STRATEGY_LABELS_COUNT = 64, /* changed labels count too (endpoint slices) */
     STRATEGY_STATUS_KEEPS_META = 128, /* a status update changes nothing of the metadata */
     STRATEGY_ORPHANS = 256, /* what it owns stays unless the deletion says otherwise (jobs) */
 };
@@ -54,9 +54,9 @@ extern const struct strategy strategy_pod;                 /* pod.c */
 extern const struct strategy strategy_node;                /* core.c */
 extern const struct strategy strategy_namespace, strategy_limit_range;
 extern const struct strategy strategy_secret, strategy_service_account, strategy_event;
-extern const struct strategy strategy_service;                           /* service.c */
-extern const struct strategy strategy_service_cidr, strategy_ip_address; /* network.c */
-extern const struct strategy strategy_job;                               /* batch.c */
+extern const struct strategy strategy_service;      /* service.c */
+extern const struct strategy strategy_service_cidr; /* network.c */
+extern const struct strategy strategy_job;          /* batch.c */
 extern const struct strategy strategy_role, strategy_cluster_role, strategy_role_binding,
     strategy_cluster_role_binding; /* rbac.c */
 

@@ -571,7 +571,12 @@ static const struct validation_case updates[] = {
      "spec.parentRef: Invalid value: {\"Group\":\"\",\"Resource\":\"services\",\"Namespace\":\"\","
      "\"Name\":\"t\"}: field is immutable"},
     {ranges, RANGES("10.0.1.0/24"),
-     "spec.cidrs: Invalid value: [\"10.0.1.0/24\"]: field is immutable"},
+     "spec.cidrs[0]: Invalid value: \"10.0.1.0/24\": field is immutable"},
+    {ranges, RANGES("10.0.0.0/24, 'fd00::/64'"), ""},
+    {ranges, RANGES(""),
+     "[spec.cidrs: Required value: at least one CIDR required, spec.cidrs: Invalid value: []: "
+     "field "
+     "is immutable]"},
     {priority, "{value: 11, preemptionPolicy: Never}",
      "[value: Forbidden: may not be changed in an update., preemptionPolicy: Invalid value: "
      "\"Never\": field is immutable]"},
