@@ -708,11 +708,15 @@ int json_decode_value(struct arena *a, const struct schema_message *m, yyjson_va
 int json_decode(struct arena *a, const struct schema_message *m, struct str json,
                 struct field_problems *problems, void **out, struct error *err)
 {
+    /* The tree, three times the text, goes at once: nothing that is decoded refers to it. */
+    struct arena tree;
     yyjson_val *root = NULL;
-    int rc = json_read(a, json, &root, err);
-    if (rc < 0)
-        return rc;
-    return json_decode_value(a, m, root, problems, out, err);
+    arena_init_limited(&tree, a->limit ? MAX(a->limit - MIN(a->used, a->limit), 1) : 0);
+    int rc = json_read(&tree, json, &root, err);
+    if (rc == 0)
+        rc = json_decode_value(a, m, root, problems, out, err);
+    arena_free(&tree);
+    return rc;
 }
 
 yyjson_mut_val *json_tree(struct arena *a, yyjson_mut_doc *doc, const void *object)

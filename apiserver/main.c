@@ -250,7 +250,7 @@ int main(int argc, char **argv)
 {
     struct process p = {0};
     sigset_t signals;
-    mallopt(M_ARENA_MAX, 4); /* threads are few: no heap for each */
+    mallopt(M_ARENA_MAX, 8); /* one for each thread that is busy, so that none waits for another */
     /* Answers of some hundred KB come and go: keep their pages instead of faulting them in each time. */
     mallopt(M_MMAP_THRESHOLD, 2 << 20);
     mallopt(M_TRIM_THRESHOLD, 8 << 20);

@@ -20,8 +20,8 @@
  * Freed blocks of the next sizes, kept by each thread: what an arena needs that holds one request. Sanitizers see
  * every block come and go instead.
  */
-#define KEPT_SIZES 4 /* 2, 4, 8 and 16 times BLOCK_MIN */
-#define KEPT_MAX 64  /* blocks of a size: 2 MB in all */
+#define KEPT_SIZES 5          /* 1, 2, 4, 8 and 16 times BLOCK_MIN */
+#define KEPT_BYTES (4u << 20) /* in all lists of a thread */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define KEEP_BLOCKS 0
 #else
@@ -42,7 +42,7 @@ static size_t align_up(size_t n)
 
 struct kept_blocks {
     struct arena_block *first[KEPT_SIZES];
-    unsigned count[KEPT_SIZES];
+    size_t bytes;
     bool registered; /* to be freed with the thread */
 };
 
@@ -70,7 +70,7 @@ static void kept_key_make(void)
 static unsigned kept_index(size_t size)
 {
     for (unsigned i = 0; KEEP_BLOCKS && i < KEPT_SIZES; i++)
-        if (size == (size_t)BLOCK_MIN << (i + 1))
+        if (size == (size_t)BLOCK_MIN << i)
             return i;
     return KEPT_SIZES;
 }
@@ -82,14 +82,14 @@ static struct arena_block *block_take(size_t size)
         return mem_alloc(sizeof(struct arena_block) + size);
     struct arena_block *b = kept.first[i];
     kept.first[i] = b->next;
-    kept.count[i]--;
+    kept.bytes -= size;
     return b;
 }
 
 static void block_give(struct arena_block *b)
 {
     unsigned i = kept_index(b->size);
-    if (i == KEPT_SIZES || kept.count[i] == KEPT_MAX) {
+    if (i == KEPT_SIZES || kept.bytes + b->size > KEPT_BYTES) {
         mem_free(b);
         return;
     }
@@ -103,7 +103,7 @@ static void block_give(struct arena_block *b)
     }
     b->next = kept.first[i];
     kept.first[i] = b;
-    kept.count[i]++;
+    kept.bytes += b->size;
 }
 
 static struct arena_block *block_new(size_t size)
