@@ -126,6 +126,24 @@ void check_strict_cidr(struct field_errors *e, const struct path *at, const char
                     arena_printf(e->arena, "must be in canonical form (\"%s\")", canonical));
 }
 
+void check_interface_address(struct field_errors *e, const struct path *at, const char *s)
+{
+    struct ip_prefix p;
+    if (!parse_prefix(without_leading_zeros(e->arena, s), &p)) {
+        err_invalid(e, at, s,
+                    "must be a valid address in CIDR form, (e.g. 10.9.8.7/24 or 2001:db8::1/64)");
+        return;
+    }
+    bool mapped = is_mapped(p.address, p.v6);
+    if (mapped && p.bits > 32)
+        p.bits -= 96;
+    const char *canonical =
+        arena_printf(e->arena, "%s/%d", ip_text(e->arena, p.address, p.v6 && !mapped), p.bits);
+    if (strcmp(s, canonical) != 0)
+        err_invalid(e, at, s,
+                    arena_printf(e->arena, "must be in canonical form (\"%s\")", canonical));
+}
+
 void check_non_special_ip(struct field_errors *e, const struct path *at, const char *s)
 {
     unsigned char a[16];

@@ -181,6 +181,8 @@ const char *validate_cidr(const char *s);
 /* In canonical form, and no IPv4 address in IPv6's clothes; a prefix has no bits beyond its length. */
 void check_strict_ip(struct field_errors *e, const struct path *at, const char *s);
 void check_strict_cidr(struct field_errors *e, const struct path *at, const char *s);
+/* "10.9.8.7/24", as it is written by everybody. */
+void check_interface_address(struct field_errors *e, const struct path *at, const char *s);
 /* Not unspecified, loopback, link-local. */
 void check_non_special_ip(struct field_errors *e, const struct path *at, const char *s);
 /* `message` when a family stands there twice. */
@@ -209,7 +211,8 @@ void check_taints(struct field_errors *e, const struct path *at, Core__V1__Taint
 /* cron.c: what is wrong with a schedule, or NULL */
 const char *cron_problem(struct arena *a, const char *schedule);
 
-/* resources.c: non-negative, whole for what is counted. */
+/* resources.c: "example.com/gpu"; and an amount: non-negative, whole for what is counted. */
+bool is_extended_resource(struct arena *a, const char *name);
 void check_resource_amount(struct field_errors *e, const struct path *at, const char *name,
                            const char *text);
 void check_container_resource_name(struct field_errors *e, const struct path *at, const char *name);

@@ -63,6 +63,11 @@ static bool is_extended(const char *name)
     return !is_native(name) && !has_prefix(name, "requests.");
 }
 
+bool is_extended_resource(struct arena *a, const char *name)
+{
+    return is_extended(name) && !validate_qualified_name(arena_printf(a, "requests.%s", name));
+}
+
 static bool overcommit_allowed(const char *name)
 {
     return is_native(name) && !is_huge_pages(name);

@@ -199,8 +199,8 @@ static const struct validation_case creates[] = {
     {claim, "", ""},
     {claim, "{spec: {devices: {constraints: [{distinctAttribute: x.io/model}]}}}", ""},
     {claim, "{spec: {devices: {constraints: [{distinctAttribute: model}]}}}",
-     "spec.devices.constraints[0].distinctAttribute: Invalid value: \"model\": must include a "
-     "domain"},
+     "spec.devices.constraints[0].distinctAttribute: Invalid value: \"model\": a fully "
+     "qualified name must be a domain and a name separated by a slash"},
     {claim, "{spec: {devices: {constraints: [{requests: [r]}]}}}",
      "spec.devices.constraints[0].matchAttribute: Required value"},
     /* names that are only parts of a path */
