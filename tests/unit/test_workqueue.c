@@ -15,7 +15,7 @@
 
 static void expect_get(struct workqueue *q, const char *want)
 {
-    char *key = workqueue_get_timeout(q, 2000);
+    char *key = workqueue_get_timeout(q, 60000);
     assert_non_null(key);
     assert_string_equal(key, want);
     workqueue_done(q, key);
@@ -86,20 +86,19 @@ static void test_beyond_the_burst_ten_per_second(void **state)
     (void)state;
     struct workqueue *q = workqueue_new("t", NULL);
     char name[16];
+    uint64_t start = clock_mono_ns();
     for (int i = 0; i < 103; i++) {
         snprintf(name, sizeof name, "k%d", i);
         workqueue_add_rate_limited(q, name);
     }
-    uint64_t start = clock_mono_ns();
-    int early = 0, all = 0;
+    uint64_t all = 0;
     char *key;
-    while (all < 103 && (key = workqueue_get_timeout(q, 2000)) != NULL) {
+    while (all < 103 && (key = workqueue_get_timeout(q, 60000)) != NULL) {
         all++;
-        early += clock_mono_ns() - start < 80 * NS_PER_MS;
+        assert_true(all <= 101 + (clock_mono_ns() - start) / (100 * NS_PER_MS)); /* whatever stands still meanwhile */
         workqueue_done(q, key);
     }
     assert_int_equal(all, 103);
-    assert_true(early <= 100);
     assert_true(clock_mono_ns() - start >= 250 * NS_PER_MS);
     workqueue_free(q);
 }
