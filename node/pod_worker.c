@@ -32,6 +32,7 @@
 #define REFRESH_S 60 /* volumes from the API, and a look at a pod about which nothing is heard */
 #define SOON_MS 100
 #define RETRY_MS 2000
+#define BRIEF_MS 1000 /* a container that is not restarted is not said to run before it is so old */
 #define LAST_WORDS_MAX 4096
 #define LAST_WORDS_LINES 80
 
@@ -265,6 +266,29 @@ static const char *last_words(void *ctx, const struct run_container *c, struct a
     return text.n ? text.p : "";
 }
 
+/*
+ * For how long the pod is not said to run yet, although it does. Whoever runs a command in a pod of its own
+ * attaches when the pod runs, and would miss all that a brief command has said; of one that has ended before
+ * it was said to run they read the log (`kubectl run --rm -i … -- date`). Kubelet looks once a second.
+ */
+static uint64_t brief_ms(const struct visit *v)
+{
+    int64_t now = clock_wall_ns();
+    uint64_t left = 0;
+
+    if (!cstr_eq(v->pod->spec->restart_policy, "Never") ||
+        cstr_eq(v->pod->status->phase, "Running"))
+        return 0;
+    for (size_t i = 0; v->run && i < v->run->containers_len; i++) {
+        const struct run_container *r = &v->run->containers[i];
+        int64_t age_ms = (now - r->started_ns) / (int64_t)NS_PER_MS;
+
+        if (r->state == RUN_RUNNING && age_ms >= 0 && age_ms < BRIEF_MS)
+            left = MAX(left, (uint64_t)(BRIEF_MS - age_ms));
+    }
+    return left;
+}
+
 /* Compute and write the status if it differs from the one the API has. */
 static int report(struct visit *v, bool ended, const char *fail_reason, const char *fail_message,
                   struct error *err)
@@ -282,9 +306,14 @@ static int report(struct visit *v, bool ended, const char *fail_reason, const ch
                               .fail_reason = fail_reason,
                               .fail_message = fail_message,
                               .last_words = last_words};
+    uint64_t brief = ended || fail_reason ? 0 : brief_ms(v);
     Core__V1__PodStatus *status;
     Core__V1__Pod *copy;
 
+    if (brief) {
+        again_in(v, brief);
+        return 0;
+    }
     for (size_t i = 0; i < v->state->waits.len; i++) {
         const struct wait *w = &v->state->waits.items[i];
         waits[in.waits_len++] = (struct wait_reason){w->container, w->reason, w->message};
