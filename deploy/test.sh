@@ -6,8 +6,8 @@
 # unit, sim and integration run in the debug build (AddressSanitizer, UBSan) and in the release build;
 # e2e and partition, which start whole clusters and need root, in the release build; tsan builds what has
 # threads with ThreadSanitizer; fuzz builds the decoders with clang's fuzzer and runs each for
-# C8S_FUZZ_SECONDS (5). Exit code 0 when all passed. Of the tests that live in real time (integration, e2e, partition)
-# up to four that fail get a second try, alone: deploy/test_results.py.
+# C8S_FUZZ_SECONDS (5). Exit code 0 when all passed. Of the tests that live in real time (unit, integration, e2e,
+# partition) up to four that fail get a second try, alone: deploy/test_results.py.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 1
