@@ -1,13 +1,11 @@
 /*
- * Validation of what concerns the cluster as a whole: flow control, API services, certificate requests,
- * priority classes and runtime classes.
+ * Validation of what concerns the cluster as a whole: flow control, API services, priority
+ * classes and runtime classes. (Certificate requests: certificates.c.)
  */
 #include "api/meta.h"
 #include "api/validation/internal.h"
 #include "api/validation/pod.h"
-#include "base/encode.h"
 #include "proto/apiregistration_v1.pb-c.h"
-#include "proto/certificates_v1.pb-c.h"
 #include "proto/flowcontrol_v1.pb-c.h"
 #include "proto/node_v1.pb-c.h"
 #include "proto/scheduling_v1.pb-c.h"
@@ -18,7 +16,6 @@
 #define GROUP_PRIORITY_MAX 20000
 #define VERSION_PRIORITY_MAX 1000
 #define USER_PRIORITY_MAX 1000000000
-#define EXPIRATION_SECONDS_MIN 600
 
 /* --- flow schemas ------------------------------------------------------------------------------------- */
 
@@ -185,9 +182,11 @@ static void validate_flow_schema(const void *object, struct field_errors *e)
     if (spec->matching_precedence == 1 && !cstr_eq(fs->metadata->name, "exempt"))
         err_invalid_int(e, precedence, 1,
                         "only the schema named 'exempt' may have matchingPrecedence 1");
-    if (spec->distinguisher_method)
-        check_one_of(e, AT(AT(SPEC, "distinguisherMethod"), "type"),
-                     spec->distinguisher_method->type, ONE_OF("ByNamespace", "ByUser"));
+    const char *by = spec->distinguisher_method ? spec->distinguisher_method->type : NULL;
+    if (by && !is_one_of(by, ONE_OF("ByNamespace", "ByUser")))
+        err_not_supported_raw(e, AT(AT(SPEC, "distinguisherMethod"), "type"),
+                              arena_printf(e->arena, "{\"Type\":%s}", field_quote(e->arena, by)),
+                              ONE_OF("ByNamespace", "ByUser"));
     const char *level = spec->priority_level_configuration->name;
     const struct path *level_name = AT(AT(SPEC, "priorityLevelConfiguration"), "name");
     if (!*level)
@@ -341,181 +340,6 @@ static void validate_api_service(const void *object, struct field_errors *e)
                         "may not be true if caBundle is present");
 }
 
-/* --- certificate signing requests ----------------------------------------------------------------------- */
-
-/* "example.com/name"; the name may have dots, and slashes are not for it. */
-static void check_signer_name(struct field_errors *e, const char *name)
-{
-    const struct path *at = AT(SPEC, "signerName");
-    if (!*name) {
-        err_required(e, at, "signerName must be provided");
-        return;
-    }
-    const char *slash = strchr(name, '/');
-    if (!slash || strchr(slash + 1, '/')) {
-        err_invalid(
-            e, at, name,
-            "must be a fully qualified domain and path of the form 'example.com/signer-name'");
-        return;
-    }
-    const char *domain = arena_printf(e->arena, "%.*s", (int)(slash - name), name);
-    const char *why = validate_dns1123_subdomain(domain);
-    if (why)
-        err_invalid(e, at, domain,
-                    arena_printf(e->arena, "validating label \"%s\": %s", domain, why));
-    else if (!strchr(domain, '.'))
-        err_invalid(e, at, domain,
-                    "should be a domain with at least two segments separated by dots");
-    why = validate_dns1123_subdomain(slash + 1);
-    if (why)
-        err_invalid(e, at, slash + 1,
-                    arena_printf(e->arena, "validating label \"%s\": %s", slash + 1, why));
-}
-
-static void check_certificate_conditions(struct field_errors *e,
-                                         const Certificates__V1__CertificateSigningRequest *csr)
-{
-    bool approved = false, denied = false;
-    for (size_t i = 0; i < csr->status->n_conditions; i++) {
-        const Certificates__V1__CertificateSigningRequestCondition *c = csr->status->conditions[i];
-        const struct path *at = ITEM(AT(AT(NULL, "status"), "conditions"), i);
-        approved |= cstr_eq(c->type, "Approved");
-        denied |= cstr_eq(c->type, "Denied");
-        check_required(e, AT(at, "type"), c->type);
-        if (is_one_of(c->type, ONE_OF("Approved", "Denied", "Failed")))
-            check_required_one_of(e, AT(at, "status"), c->status, ONE_OF("True"));
-        else
-            check_required_one_of(e, AT(at, "status"), c->status,
-                                  ONE_OF("False", "True", "Unknown"));
-        for (size_t k = 0; k < i; k++) {
-            if (cstr_eq(csr->status->conditions[k]->type, c->type)) {
-                err_duplicate(e, AT(at, "type"), c->type);
-                break;
-            }
-        }
-        if ((approved && cstr_eq(c->type, "Denied")) || (denied && cstr_eq(c->type, "Approved")))
-            err_invalid(e, AT(at, "type"), c->type,
-                        "Approved and Denied conditions are mutually exclusive");
-    }
-}
-
-/* Bytes as JSON has them. */
-static const char *bytes_text(struct arena *a, const ProtobufCBinaryData *data)
-{
-    if (data->len == 0)
-        return "null";
-    struct buf b;
-    buf_init(&b);
-    base64_encode(&b, str_make(data->data, data->len));
-    const char *text = field_quote(a, buf_cstr(&b));
-    buf_free(&b);
-    return text;
-}
-
-static void validate_signing_request(const void *object, struct field_errors *e)
-{
-    static const char *const known[] = {"any",
-                                        "cert sign",
-                                        "client auth",
-                                        "code signing",
-                                        "content commitment",
-                                        "crl sign",
-                                        "data encipherment",
-                                        "decipher only",
-                                        "digital signature",
-                                        "email protection",
-                                        "encipher only",
-                                        "ipsec end system",
-                                        "ipsec tunnel",
-                                        "ipsec user",
-                                        "key agreement",
-                                        "key encipherment",
-                                        "microsoft sgc",
-                                        "netscape sgc",
-                                        "ocsp signing",
-                                        "s/mime",
-                                        "server auth",
-                                        "signing",
-                                        "timestamping",
-                                        NULL};
-    static const char pem[] = "-----BEGIN CERTIFICATE REQUEST-----";
-    const Certificates__V1__CertificateSigningRequest *csr = object;
-    const Certificates__V1__CertificateSigningRequestSpec *spec = csr->spec;
-    if (!spec->request.len || !memmem(spec->request.data, spec->request.len, pem, sizeof pem - 1))
-        err_invalid_raw(e, AT(SPEC, "request"), bytes_text(e->arena, &spec->request),
-                        "PEM block type must be CERTIFICATE REQUEST");
-    if (spec->n_usages == 0)
-        err_required(e, AT(SPEC, "usages"), "usages must be provided");
-    for (size_t i = 0; i < spec->n_usages; i++) {
-        const struct path *item = ITEM(AT(SPEC, "usages"), i);
-        if (!check_one_of(e, item, spec->usages[i], known))
-            continue;
-        if (string_list_has(spec->usages, i, spec->usages[i]))
-            err_duplicate(e, item, spec->usages[i]);
-    }
-    check_signer_name(e, spec->signer_name);
-    if (spec->has_expiration_seconds && spec->expiration_seconds < EXPIRATION_SECONDS_MIN)
-        err_invalid_int(e, AT(SPEC, "expirationSeconds"), spec->expiration_seconds,
-                        "may not specify a duration less than 600 seconds (10 minutes)");
-    check_certificate_conditions(e, csr);
-}
-
-static const Certificates__V1__CertificateSigningRequestCondition *
-find_condition(const Certificates__V1__CertificateSigningRequest *csr, const char *type)
-{
-    for (size_t i = 0; i < csr->status->n_conditions; i++) {
-        if (cstr_eq(csr->status->conditions[i]->type, type))
-            return csr->status->conditions[i];
-    }
-    return NULL;
-}
-
-/* Approval and denial come through their own subresource, and once said stay so. */
-static void check_decisions(const void *object, const void *old, bool may_add,
-                            struct field_errors *e)
-{
-    static const char *const decisions[] = {"Approved", "Denied"};
-    const struct path *at = AT(AT(NULL, "status"), "conditions");
-    check_certificate_conditions(e, object);
-    for (int i = 0; i < 2; i++) {
-        const void *now = find_condition(object, decisions[i]);
-        const void *before = find_condition(old, decisions[i]);
-        if (before && !now)
-            err_forbidden(e, at,
-                          arena_printf(e->arena,
-                                       "updates may not remove a condition of type \"%s\"",
-                                       decisions[i]));
-        else if (now && !before && !may_add)
-            err_forbidden(e, at,
-                          arena_printf(e->arena, "updates may not add a condition of type \"%s\"",
-                                       decisions[i]));
-        else if (now && before && !may_add && !object_equal(now, before))
-            err_forbidden(e, at,
-                          arena_printf(e->arena,
-                                       "updates may not modify a condition of type \"%s\"",
-                                       decisions[i]));
-    }
-}
-
-static void validate_signing_approval(const void *object, const void *old, struct field_errors *e)
-{
-    check_decisions(object, old, true, e);
-}
-
-static void validate_signing_status(const void *object, const void *old, struct field_errors *e)
-{
-    const Certificates__V1__CertificateSigningRequest *csr = object, *before = old;
-    const struct path *at = AT(AT(NULL, "status"), "certificate");
-    static const char pem[] = "-----BEGIN CERTIFICATE-----";
-    ProtobufCBinaryData now = csr->status->certificate, was = before->status->certificate;
-    check_decisions(object, old, false, e);
-    if (was.len > 0 && (was.len != now.len || memcmp(was.data, now.data, now.len) != 0))
-        err_forbidden(e, at, "updates may not set certificate content if already set");
-    else if (now.len > 0 && !memmem(now.data, now.len, pem, sizeof pem - 1))
-        err_invalid_raw(e, at, "\"<certificate data>\"",
-                        "must contain at least one CERTIFICATE PEM block");
-}
-
 /* --- priority classes ------------------------------------------------------------------------------------- */
 
 /* Why a class whose name begins with "system-" may not be, or NULL. */
@@ -620,17 +444,11 @@ static void validate_runtime_class_update(const void *object, const void *old,
     check_immutable_string(e, AT(NULL, "handler"), c->handler, before->handler);
 }
 
-static const struct sub_rule signing_subs[] = {{"approval", validate_signing_approval}, {NULL}};
-
 static const struct kind_rules rows[] = {
     {.message = Flowcontrol__V1__FlowSchema__SCHEMA, .create = validate_flow_schema},
     {.message = Flowcontrol__V1__PriorityLevelConfiguration__SCHEMA,
      .create = validate_priority_level},
     {.message = Apiregistration__V1__APIService__SCHEMA, .create = validate_api_service},
-    {.message = Certificates__V1__CertificateSigningRequest__SCHEMA,
-     .create = validate_signing_request,
-     .status = validate_signing_status,
-     .subs = signing_subs},
     {.message = Scheduling__V1__PriorityClass__SCHEMA,
      .create = validate_priority_class,
      .update = validate_priority_class_update,

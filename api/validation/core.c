@@ -170,12 +170,14 @@ static void validate_lease(const void *object, struct field_errors *e)
                         "must be greater than 0");
     if (spec->has_lease_transitions)
         check_non_negative(e, AT(SPEC, "leaseTransitions"), spec->lease_transitions);
-    if (spec->strategy) {
-        check_one_of(e, AT(SPEC, "strategy"), spec->strategy, ONE_OF("OldestEmulationVersion"));
-    } else if (spec->preferred_holder && *spec->preferred_holder) {
+    const struct path *strategy = AT(AT(SPEC, "strategy"), "strategy"); /* as published */
+    if (spec->strategy && strchr(spec->strategy, '/'))
+        check_string(e, strategy, spec->strategy, validate_qualified_name);
+    else if (spec->strategy)
+        check_one_of(e, strategy, spec->strategy, ONE_OF("OldestEmulationVersion"));
+    if (spec->preferred_holder && *spec->preferred_holder && (!spec->strategy || !*spec->strategy))
         err_forbidden(e, AT(SPEC, "preferredHolder"),
                       "may only be specified if `strategy` is defined");
-    }
     /* An empty holder is how clients give a lease back. */
 }
 

@@ -3,6 +3,7 @@
  */
 #include "api/meta.h"
 #include "api/validation/internal.h"
+#include "base/mem.h"
 #include "proto/discovery_v1.pb-c.h"
 
 #define PROTOCOLS ONE_OF("SCTP", "TCP", "UDP")
@@ -437,40 +438,70 @@ static void validate_endpoints(const void *object, struct field_errors *e)
 #define SLICE_PORTS_MAX 20000
 #define HINTS_MAX 8
 
+/* At least two labels; a dot may come last. */
+static void check_domain_name(struct field_errors *e, const struct path *at, const char *name)
+{
+    if (!check_required(e, at, name))
+        return;
+    struct str rest = str_from(name), label;
+    if (str_has_suffix(rest, STR(".")))
+        rest = str_slice(rest, 0, rest.n - 1);
+    name = arena_strndup(e->arena, rest.p, rest.n);
+    if (validate_dns1123_subdomain(name)) {
+        check_string_joined(e, at, name, validate_dns1123_subdomain, ",");
+    } else if (!strchr(name, '.')) {
+        err_invalid(e, at, name, "should be a domain with at least two segments separated by dots");
+    } else {
+        while (str_split(&rest, '.', &label)) {
+            const char *text = arena_strndup(e->arena, label.p, label.n);
+            if (!validate_dns1123_label(text))
+                continue;
+            check_string_joined(e, at, text, validate_dns1123_label, ",");
+            return;
+        }
+    }
+}
+
 static void check_slice_address(struct field_errors *e, const struct path *at, const char *type,
                                 const char *address)
 {
     bool v6 = strcmp(type, "IPv6") == 0;
     if (strcmp(type, "FQDN") == 0) {
-        check_string(e, at, address, validate_dns1123_subdomain);
+        check_domain_name(e, at, address);
     } else if (v6 || strcmp(type, "IPv4") == 0) {
-        if (validate_ip(address) || ip_is_v6(address) != v6)
-            err_invalid(e, at, address,
-                        v6 ? "must be a valid IPv6 address" : "must be a valid IPv4 address");
+        if (!check_string(e, at, address, validate_ip))
+            return;
+        if (ip_is_v6(address) != v6)
+            err_invalid(e, at, address, v6 ? "must be an IPv6 address" : "must be an IPv4 address");
         check_non_special_ip(e, at, address);
+    }
+}
+
+static void check_hint_names(struct field_errors *e, const struct path *at, char *const *names,
+                             size_t n, const char *(*rule)(const char *))
+{
+    if (n > HINTS_MAX) {
+        err_too_many(e, at, n, HINTS_MAX);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct path *name = AT(ITEM(at, i), "name");
+        if (string_list_has(names, i, names[i]))
+            err_duplicate(e, name, names[i]);
+        check_string(e, name, names[i], rule);
     }
 }
 
 static void check_hints(struct field_errors *e, const struct path *at,
                         const Discovery__V1__EndpointHints *h)
 {
-    if (h->n_for_zones > HINTS_MAX)
-        err_too_many(e, AT(at, "forZones"), h->n_for_zones, HINTS_MAX);
-    for (size_t i = 0; i < h->n_for_zones; i++) {
-        const struct path *name = AT(ITEM(AT(at, "forZones"), i), "name");
-        check_string(e, name, h->for_zones[i]->name, validate_label_value);
-        for (size_t k = 0; k < i; k++) {
-            if (strcmp(h->for_zones[k]->name, h->for_zones[i]->name) == 0) {
-                err_duplicate(e, name, h->for_zones[i]->name);
-                break;
-            }
-        }
-    }
-    if (h->n_for_nodes > HINTS_MAX)
-        err_too_many(e, AT(at, "forNodes"), h->n_for_nodes, HINTS_MAX);
+    char **names = arena_array(e->arena, char *, MAX(h->n_for_zones, h->n_for_nodes));
+    for (size_t i = 0; i < h->n_for_zones; i++)
+        names[i] = h->for_zones[i]->name;
+    check_hint_names(e, AT(at, "forZones"), names, h->n_for_zones, validate_label_value);
     for (size_t i = 0; i < h->n_for_nodes; i++)
-        check_string(e, AT(ITEM(AT(at, "forNodes"), i), "name"), h->for_nodes[i]->name,
-                     validate_dns1123_subdomain);
+        names[i] = h->for_nodes[i]->name;
+    check_hint_names(e, AT(at, "forNodes"), names, h->n_for_nodes, validate_dns1123_subdomain);
 }
 
 static void check_slice_endpoint(struct field_errors *e, const struct path *at, const char *type,
@@ -497,8 +528,10 @@ static void check_slice_endpoint(struct field_errors *e, const struct path *at, 
 static void check_slice_ports(struct field_errors *e, const struct path *at,
                               const Discovery__V1__EndpointSlice *slice)
 {
-    if (slice->n_ports > SLICE_PORTS_MAX)
+    if (slice->n_ports > SLICE_PORTS_MAX) {
         err_too_many(e, at, slice->n_ports, SLICE_PORTS_MAX);
+        return;
+    }
     for (size_t i = 0; i < slice->n_ports; i++) {
         const struct path *item = ITEM(at, i);
         const Discovery__V1__EndpointPort *p = slice->ports[i];
@@ -518,25 +551,38 @@ static void check_slice_ports(struct field_errors *e, const struct path *at,
     }
 }
 
-static void validate_endpoint_slice(const void *object, struct field_errors *e)
+/* Endpoints that are as they were are as good as they were. */
+static void check_slice(struct field_errors *e, const Discovery__V1__EndpointSlice *slice,
+                        const Discovery__V1__EndpointSlice *old)
 {
-    const Discovery__V1__EndpointSlice *slice = object;
     const struct path *at = AT(NULL, "endpoints");
+    bool same = old && old->n_endpoints == slice->n_endpoints;
+    for (size_t i = 0; same && i < slice->n_endpoints; i++)
+        same = object_equal(slice->endpoints[i], old->endpoints[i]);
     check_required_one_of(e, AT(NULL, "addressType"), slice->address_type,
                           ONE_OF("FQDN", "IPv4", "IPv6"));
-    if (slice->n_endpoints > ENDPOINTS_MAX)
+    check_slice_ports(e, AT(NULL, "ports"), slice);
+    if (same)
+        return;
+    if (slice->n_endpoints > ENDPOINTS_MAX) {
         err_too_many(e, at, slice->n_endpoints, ENDPOINTS_MAX);
+        return;
+    }
     for (size_t i = 0; i < slice->n_endpoints; i++)
         check_slice_endpoint(e, ITEM(at, i), slice->address_type, slice->endpoints[i]);
-    check_slice_ports(e, AT(NULL, "ports"), slice);
 }
 
-static void validate_endpoint_slice_update(const void *object, const void *old,
+static void validate_endpoint_slice(const void *object, struct field_errors *e)
+{
+    check_slice(e, object, NULL);
+}
+
+static void validate_endpoint_slice_update(const void *object, const void *before,
                                            struct field_errors *e)
 {
-    check_immutable_string(e, AT(NULL, "addressType"),
-                           ((const Discovery__V1__EndpointSlice *)object)->address_type,
-                           ((const Discovery__V1__EndpointSlice *)old)->address_type);
+    const Discovery__V1__EndpointSlice *slice = object, *old = before;
+    check_slice(e, slice, old);
+    check_immutable_string(e, AT(NULL, "addressType"), slice->address_type, old->address_type);
 }
 
 static const struct kind_rules rows[] = {
@@ -547,6 +593,7 @@ static const struct kind_rules rows[] = {
     {.message = Core__V1__Endpoints__SCHEMA, .create = validate_endpoints},
     {.message = Discovery__V1__EndpointSlice__SCHEMA,
      .create = validate_endpoint_slice,
-     .update = validate_endpoint_slice_update},
+     .update = validate_endpoint_slice_update,
+     .update_alone = true},
 };
 const struct rule_table service_rules = RULE_TABLE(rows);

@@ -1,0 +1,331 @@
+/*
+ * Validation of certificate signing requests. What an older server let in may stay as it is; who decides and who signs
+ * come by their own subresources, and may change nothing else.
+ */
+#include "api/meta.h"
+#include "api/validation/internal.h"
+#include "base/encode.h"
+#include "proto/certificates_v1.pb-c.h"
+
+#define EXPIRATION_SECONDS_MIN 600
+#define DOMAIN_MAX 253
+#define SIGNER_NAME_MAX 571
+
+typedef Certificates__V1__CertificateSigningRequest Csr;
+typedef Certificates__V1__CertificateSigningRequestCondition Condition;
+
+/* What is tolerated because it is there already. */
+struct tolerance {
+    bool both_decisions, legacy_signer, twice_conditions, empty_conditions, any_certificate,
+        twice_usages, any_usages;
+};
+
+static const char *const known_usages[] = {"any",
+                                           "cert sign",
+                                           "client auth",
+                                           "code signing",
+                                           "content commitment",
+                                           "crl sign",
+                                           "data encipherment",
+                                           "decipher only",
+                                           "digital signature",
+                                           "email protection",
+                                           "encipher only",
+                                           "ipsec end system",
+                                           "ipsec tunnel",
+                                           "ipsec user",
+                                           "key agreement",
+                                           "key encipherment",
+                                           "microsoft sgc",
+                                           "netscape sgc",
+                                           "ocsp signing",
+                                           "s/mime",
+                                           "server auth",
+                                           "signing",
+                                           "timestamping",
+                                           NULL};
+
+/* ---- the signer: "example.com/name" ---- */
+
+static void check_parts(struct field_errors *e, const struct path *at, const char *value,
+                        const char *(*rule)(const char *))
+{
+    struct str rest = str_from(value), part;
+    while (str_split(&rest, '.', &part)) {
+        const char *label = arena_strndup(e->arena, part.p, part.n);
+        const char *wrong = rule(label);
+        struct str messages = str_from(wrong ? wrong : ""), line;
+        while (wrong && str_split(&messages, '\n', &line))
+            err_invalid(
+                e, at, value,
+                arena_printf(e->arena, "validating label \"%s\": %.*s", label, STR_ARG(line)));
+        if (wrong)
+            return;
+    }
+}
+
+static void check_signer_name(struct field_errors *e, const struct path *at, const char *name)
+{
+    const char *slash = strchr(name, '/');
+    if (!check_required(e, at, name))
+        return;
+    if (!slash || strchr(slash + 1, '/')) {
+        err_invalid(
+            e, at, name,
+            "must be a fully qualified domain and path of the form 'example.com/signer-name'");
+        return;
+    }
+    const char *domain = arena_strndup(e->arena, name, (size_t)(slash - name));
+    if (strlen(domain) > DOMAIN_MAX)
+        err_too_long(e, at, DOMAIN_MAX);
+    check_parts(e, at, domain, validate_dns1123_label);
+    if (!strchr(domain, '.'))
+        err_invalid(e, at, domain,
+                    "should be a domain with at least two segments separated by dots");
+    check_parts(e, at, slash + 1, validate_dns1123_subdomain);
+    if (strlen(name) > SIGNER_NAME_MAX)
+        err_too_long(e, at, SIGNER_NAME_MAX);
+}
+
+/* ---- PEM ---- */
+
+/* Bytes as JSON has them. */
+static const char *bytes_text(struct arena *a, const ProtobufCBinaryData *data)
+{
+    if (data->len == 0)
+        return "null";
+    struct buf b;
+    buf_init(&b);
+    base64_encode(&b, str_make(data->data, data->len));
+    const char *text = field_quote(a, buf_cstr(&b));
+    buf_free(&b);
+    return text;
+}
+
+/* The next block's type, or p NULL; what comes after it is left. */
+static struct str next_block(struct arena *a, struct str *rest, bool *headers)
+{
+    static const char begin[] = "-----BEGIN ";
+    for (;;) {
+        const char *at = rest->n ? memmem(rest->p, rest->n, begin, sizeof begin - 1) : NULL;
+        if (!at)
+            return STR_NONE;
+        struct str after = str_slice(*rest, (size_t)(at - rest->p) + sizeof begin - 1, rest->n);
+        *rest = after;
+        const char *end = memmem(after.p, after.n, "-----", 5);
+        if (!end)
+            return STR_NONE;
+        struct str type = str_slice(after, 0, (size_t)(end - after.p));
+        const char *closing = arena_printf(a, "-----END %.*s-----", STR_ARG(type));
+        const char *close = memmem(after.p, after.n, closing, strlen(closing));
+        if (!close)
+            continue;
+        struct str body = str_slice(after, type.n + 5, (size_t)(close - after.p));
+        *headers = str_find_char(body, ':') >= 0;
+        *rest = str_slice(after, (size_t)(close - after.p) + strlen(closing), after.n);
+        return type;
+    }
+}
+
+/* NULL when there are only certificates, or nothing. */
+static const char *certificate_problem(struct arena *a, const ProtobufCBinaryData *pem)
+{
+    struct str rest = str_make(pem->data, pem->len), type;
+    bool headers, any = pem->len == 0;
+    while ((type = next_block(a, &rest, &headers)).p) {
+        any = true;
+        if (!str_eqz(type, "CERTIFICATE"))
+            return arena_printf(a, "only CERTIFICATE PEM blocks are allowed, found %s",
+                                field_quote(a, arena_strndup(a, type.p, type.n)));
+        if (headers)
+            return "no PEM block headers are permitted";
+    }
+    return any ? NULL : "must contain at least one CERTIFICATE PEM block";
+}
+
+static bool is_request(struct arena *a, const ProtobufCBinaryData *pem)
+{
+    struct str rest = str_make(pem->data, pem->len);
+    bool headers;
+    return str_eqz(next_block(a, &rest, &headers), "CERTIFICATE REQUEST");
+}
+
+/* ---- conditions ---- */
+
+static size_t count_type(const Csr *csr, size_t n, const char *type)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < n; i++)
+        found += cstr_eq(csr->status->conditions[i]->type, type);
+    return found;
+}
+
+static void check_request_conditions(struct field_errors *e, const Csr *csr,
+                                     const struct tolerance *may)
+{
+    const struct path *at = AT(AT(NULL, "status"), "conditions");
+    for (size_t i = 0; i < csr->status->n_conditions; i++) {
+        const Condition *c = csr->status->conditions[i];
+        const struct path *type = AT(ITEM(at, i), "type"), *status = AT(ITEM(at, i), "status");
+        if (!may->empty_conditions)
+            check_required(e, type, c->type);
+        if (is_one_of(c->type, ONE_OF("Approved", "Denied", "Failed")))
+            check_required_one_of(e, status, c->status, ONE_OF("True"));
+        else
+            check_required_one_of(e, status, c->status, ONE_OF("False", "True", "Unknown"));
+        if (!may->both_decisions &&
+            ((cstr_eq(c->type, "Approved") && count_type(csr, i, "Denied") > 0) ||
+             (cstr_eq(c->type, "Denied") && count_type(csr, i, "Approved") > 0)))
+            err_invalid(e, type, c->type, "Approved and Denied conditions are mutually exclusive");
+        if (!may->twice_conditions && count_type(csr, i, c->type) > 0)
+            err_duplicate(e, type, c->type);
+    }
+}
+
+/* ---- the whole ---- */
+
+static void check_usages(struct field_errors *e, const struct path *at,
+                         const Certificates__V1__CertificateSigningRequestSpec *spec,
+                         const struct tolerance *may)
+{
+    if (spec->n_usages == 0)
+        err_required(e, at, "");
+    for (size_t i = 0; i < spec->n_usages && !may->any_usages; i++)
+        check_one_of(e, ITEM(at, i), spec->usages[i], known_usages);
+    for (size_t i = 0; i < spec->n_usages && !may->twice_usages; i++) {
+        if (string_list_has(spec->usages, i, spec->usages[i]))
+            err_duplicate(e, ITEM(at, i), spec->usages[i]);
+    }
+}
+
+static void check_request(struct field_errors *e, const Csr *csr, const struct tolerance *may)
+{
+    const Certificates__V1__CertificateSigningRequestSpec *spec = csr->spec;
+    const struct path *signer = AT(SPEC, "signerName");
+    if (!is_request(e->arena, &spec->request))
+        err_invalid_raw(e, AT(SPEC, "request"), bytes_text(e->arena, &spec->request),
+                        "PEM block type must be CERTIFICATE REQUEST");
+    check_usages(e, AT(SPEC, "usages"), spec, may);
+    if (!may->legacy_signer && cstr_eq(spec->signer_name, "kubernetes.io/legacy-unknown"))
+        err_invalid(e, signer, spec->signer_name,
+                    "the legacy signerName is not allowed via this API version");
+    else
+        check_signer_name(e, signer, spec->signer_name);
+    if (spec->has_expiration_seconds && spec->expiration_seconds < EXPIRATION_SECONDS_MIN)
+        err_invalid_int(e, AT(SPEC, "expirationSeconds"), spec->expiration_seconds,
+                        "may not specify a duration less than 600 seconds (10 minutes)");
+    check_request_conditions(e, csr, may);
+    const char *wrong =
+        may->any_certificate ? NULL : certificate_problem(e->arena, &csr->status->certificate);
+    if (wrong)
+        err_invalid(e, AT(AT(NULL, "status"), "certificate"), "<certificate data>", wrong);
+}
+
+static bool same_bytes(const ProtobufCBinaryData *a, const ProtobufCBinaryData *b)
+{
+    return a->len == b->len && (a->len == 0 || memcmp(a->data, b->data, a->len) == 0);
+}
+
+static struct tolerance tolerance_of(struct arena *a, const Csr *csr, const Csr *old)
+{
+    const ProtobufCBinaryData *was = &old->status->certificate;
+    size_t n = old->status->n_conditions;
+    struct tolerance may = {
+        .both_decisions = count_type(old, n, "Approved") > 0 && count_type(old, n, "Denied") > 0,
+        .legacy_signer = cstr_eq(old->spec->signer_name, "kubernetes.io/legacy-unknown"),
+        .empty_conditions = count_type(old, n, "") > 0,
+        .any_certificate =
+            same_bytes(&csr->status->certificate, was) || certificate_problem(a, was)};
+    for (size_t i = 0; i < n; i++)
+        may.twice_conditions |= count_type(old, i, old->status->conditions[i]->type) > 0;
+    for (size_t i = 0; i < old->spec->n_usages; i++) {
+        may.any_usages |= !is_one_of(old->spec->usages[i], known_usages);
+        may.twice_usages |= string_list_has(old->spec->usages, i, old->spec->usages[i]);
+    }
+    return may;
+}
+
+/* Conditions of a type, in their order, as they were? Both have as many. */
+static bool same_of_type(const Csr *csr, const Csr *old, const char *type)
+{
+    size_t k = 0;
+    for (size_t i = 0; i < csr->status->n_conditions; i++) {
+        if (!cstr_eq(csr->status->conditions[i]->type, type))
+            continue;
+        while (!cstr_eq(old->status->conditions[k]->type, type))
+            k++;
+        if (!object_equal(csr->status->conditions[i], old->status->conditions[k++]))
+            return false;
+    }
+    return true;
+}
+
+static void check_decisions(struct field_errors *e, const Csr *csr, const Csr *old, bool may_set)
+{
+    static const char *const types[] = {"Approved", "Denied", "Failed"};
+    const struct path *at = AT(AT(NULL, "status"), "conditions");
+    size_t now[3], was[3];
+    for (int i = 0; i < 3; i++) {
+        now[i] = count_type(csr, csr->status->n_conditions, types[i]);
+        was[i] = count_type(old, old->status->n_conditions, types[i]);
+        if (now[i] < was[i])
+            err_forbidden(e, at,
+                          arena_printf(e->arena,
+                                       "updates may not remove a condition of type \"%s\"",
+                                       types[i]));
+    }
+    for (int i = 0; i < 2 && !may_set; i++) {
+        const char *what = now[i] > was[i] ? "add" : "modify";
+        if (now[i] > was[i] || (now[i] == was[i] && !same_of_type(csr, old, types[i])))
+            err_forbidden(e, at,
+                          arena_printf(e->arena, "updates may not %s a condition of type \"%s\"",
+                                       what, types[i]));
+    }
+}
+
+static void check_change(struct field_errors *e, const Csr *csr, const Csr *old,
+                         bool may_set_decisions, bool may_set_certificate)
+{
+    struct tolerance may = tolerance_of(e->arena, csr, old);
+    const struct path *certificate = AT(AT(NULL, "status"), "certificate");
+    check_request(e, csr, &may);
+    check_decisions(e, csr, old, may_set_decisions);
+    if (same_bytes(&csr->status->certificate, &old->status->certificate))
+        return;
+    if (!may_set_certificate)
+        err_forbidden(e, certificate, "updates may not set certificate content");
+    else if (old->status->certificate.len > 0)
+        err_forbidden(e, certificate, "updates may not modify existing certificate content");
+}
+
+static void validate_request(const void *object, struct field_errors *e)
+{
+    check_request(e, object, &(struct tolerance){0});
+}
+
+static void validate_request_update(const void *object, const void *old, struct field_errors *e)
+{
+    check_change(e, object, old, false, false);
+}
+
+static void validate_approval(const void *object, const void *old, struct field_errors *e)
+{
+    check_change(e, object, old, true, false);
+}
+
+static void validate_signing(const void *object, const void *old, struct field_errors *e)
+{
+    check_change(e, object, old, false, true);
+}
+
+static const struct sub_rule subs[] = {{"approval", validate_approval}, {NULL}};
+
+static const struct kind_rules rows[] = {
+    {.message = Certificates__V1__CertificateSigningRequest__SCHEMA,
+     .create = validate_request,
+     .update = validate_request_update,
+     .update_alone = true,
+     .status = validate_signing,
+     .subs = subs},
+};
+const struct rule_table certificate_rules = RULE_TABLE(rows);
