@@ -4,10 +4,12 @@
  */
 #include "api/meta.h"
 #include "apiserver/strategy/strategy.h"
+#include "base/mem.h"
 #include "proto/apps_v1.pb-c.h"
 #include "proto/discovery_v1.pb-c.h"
 #include "proto/storage_v1.pb-c.h"
 #include <inttypes.h>
+#include <pthread.h>
 
 static void keep_labels(struct write *w, void *obj, const void *old)
 {
@@ -169,13 +171,31 @@ static const struct strategy *const special[] = {
     &strategy_certificate_request,
 };
 
-const struct strategy *strategy_of(const struct resource *r)
+static const struct strategy *strategy_of_message(uint16_t message)
 {
     for (size_t i = 0; i < ARRAY_LEN(special); i++)
-        if (special[i]->message == r->stored_as)
+        if (special[i]->message == message)
             return special[i];
     for (size_t i = 0; i < ARRAY_LEN(counted); i++)
-        if (counted[i].message == r->stored_as)
+        if (counted[i].message == message)
             return &counted[i];
     return &generic;
+}
+
+static const struct strategy **of_resource; /* as `resources` */
+static pthread_once_t of_resource_once = PTHREAD_ONCE_INIT;
+
+static void of_resource_make(void)
+{
+    of_resource = mem_alloc(resources_len * sizeof *of_resource);
+    for (size_t i = 0; i < resources_len; i++)
+        of_resource[i] = strategy_of_message(resources[i].stored_as);
+}
+
+const struct strategy *strategy_of(const struct resource *r)
+{
+    if (r->custom)
+        return &strategy_custom;
+    pthread_once(&of_resource_once, of_resource_make);
+    return of_resource[r - resources];
 }
