@@ -511,8 +511,7 @@ static void emit_message(struct buf *out, const struct schema_message *m, const 
     put_char(out, '}');
 }
 
-/* Indent compact JSON by two spaces, as `json.MarshalIndent` does. */
-static void indent_json(struct str json, struct buf *out)
+void json_indent(struct str json, int width, struct buf *out)
 {
     int depth = 0;
     bool in_string = false;
@@ -532,14 +531,14 @@ static void indent_json(struct str json, struct buf *out)
             continue;
         }
         if (c == '}' || c == ']')
-            buf_printf(out, "\n%*s", 2 * --depth, "");
+            buf_printf(out, "\n%*s", width * --depth, "");
         put_char(out, c);
         if (c == '"')
             in_string = true;
         else if (c == '{' || c == '[')
-            buf_printf(out, "\n%*s", 2 * ++depth, "");
+            buf_printf(out, "\n%*s", width * ++depth, "");
         else if (c == ',')
-            buf_printf(out, "\n%*s", 2 * depth, "");
+            buf_printf(out, "\n%*s", width * depth, "");
         else if (c == ':')
             put_char(out, ' ');
     }
@@ -586,6 +585,6 @@ void json_encode(const void *object, enum json_flag flags, struct buf *out)
     struct buf compact;
     buf_init(&compact);
     encode_compact(object, type_meta, &compact);
-    indent_json(buf_str(&compact), out);
+    json_indent(buf_str(&compact), 2, out);
     buf_free(&compact);
 }

@@ -4,6 +4,7 @@
 #include "api/codec.h"
 #include "api/meta.h"
 #include "api/quantity.h"
+#include "api/validation/diff.h"
 #include "api/validation/internal.h"
 #include "base/mem.h"
 #include <ctype.h>
@@ -186,9 +187,12 @@ const char *object_text(struct arena *a, const void *object)
     struct buf json;
     if (!object)
         return "null";
+    const char *name = schema_string(schema_of(object)->full_name);
+    if (strncmp(name, "core.v1.", 8) == 0 || strncmp(name, "batch.v1.", 9) == 0)
+        return internal_json(a, object); /* what upstream checks there */
     buf_init(&json);
     json_encode(object, JSON_NO_TYPE_META, &json);
-    const char *text = arena_strndup(a, json.data, MIN(json.len, 2000));
+    const char *text = arena_strndup(a, json.data, json.len);
     buf_free(&json);
     return text;
 }
@@ -254,6 +258,13 @@ void err_duplicate(struct field_errors *e, const struct path *at, const char *va
 void err_forbidden(struct field_errors *e, const struct path *at, const char *detail)
 {
     add(e, FIELD_FORBIDDEN, at, NULL, detail);
+}
+
+void err_forbidden_diff(struct field_errors *e, const struct path *at, const void *old,
+                        const void *new, const char *detail)
+{
+    err_forbidden(e, at,
+                  arena_printf(e->arena, "%s\n%s", detail, internal_diff(e->arena, old, new)));
 }
 
 void err_not_found(struct field_errors *e, const struct path *at, const char *value)

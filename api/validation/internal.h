@@ -91,6 +91,9 @@ void err_duplicate_raw(struct field_errors *e, const struct path *at, const char
 void err_duplicate_object(struct field_errors *e, const struct path *at, const void *object,
                           const char *detail);
 void err_forbidden(struct field_errors *e, const struct path *at, const char *detail);
+/* The same, and a line on, how the new object differs. */
+void err_forbidden_diff(struct field_errors *e, const struct path *at, const void *old,
+                        const void *new, const char *detail);
 void err_not_found(struct field_errors *e, const struct path *at, const char *value);
 void err_not_found_because(struct field_errors *e, const struct path *at, const char *value,
                            const char *detail);

@@ -63,9 +63,17 @@ static void validate_node_update(const void *object, const void *old_object, str
         if (!cstr_eq(old->pod_cidrs[i], spec->pod_cidrs[i]))
             err_forbidden(e, AT(SPEC, "podCIDRs"), cidrs);
     }
-    if (*old->provider_id && !cstr_eq(spec->provider_id, old->provider_id))
+    bool cidrs_kept =
+             old->n_pod_cidrs == 0 || string_lists_equal(spec->pod_cidrs, spec->n_pod_cidrs,
+                                                         old->pod_cidrs, old->n_pod_cidrs),
+         id_kept = !*old->provider_id || cstr_eq(spec->provider_id, old->provider_id);
+    if (!id_kept)
         err_forbidden(e, AT(SPEC, "providerID"),
                       "node updates may not change providerID except from \"\" to valid");
+    if (!cidrs_kept || !id_kept || !cstr_eq(spec->external_id, old->external_id))
+        err_forbidden(e, AT(NULL, "[]"),
+                      "node updates may only change labels, taints, or capacity (or configSource, "
+                      "if the DynamicKubeletConfig feature gate is enabled)");
 }
 
 static void validate_node_status(const void *object, const void *old, struct field_errors *e)

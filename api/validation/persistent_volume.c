@@ -288,8 +288,8 @@ static void validate_volume_update(const void *object, const void *old_object,
     if (csi && !csi->controller_expand_secret_ref && source->csi)
         source->csi->controller_expand_secret_ref = NULL; /* may be added */
     if (!object_equal(source, old->persistent_volume_source))
-        err_forbidden(e, AT(SPEC, "persistentvolumesource"),
-                      "spec.persistentvolumesource is immutable after creation");
+        err_forbidden_diff(e, AT(SPEC, "persistentvolumesource"), old->persistent_volume_source,
+                           source, "spec.persistentvolumesource is immutable after creation");
     check_immutable_string(e, AT(NULL, "volumeMode"), spec->volume_mode, old->volume_mode);
     if (old->node_affinity && !object_equal(spec->node_affinity, old->node_affinity))
         err_invalid_object(e, AT(NULL, "nodeAffinity"), spec->node_affinity,
@@ -391,9 +391,10 @@ static void validate_claim_update(const void *object, const void *old_object,
 {
     const Core__V1__PersistentVolumeClaim *pvc = object, *old = old_object;
     Core__V1__PersistentVolumeClaimSpec *munged = object_clone(e->arena, pvc->spec);
+    Core__V1__PersistentVolumeClaimSpec *was = object_clone(e->arena, old->spec);
     bool bound = strcmp(pvc->status->phase, "Bound") == 0;
     if (!*old->spec->volume_name)
-        munged->volume_name = old->spec->volume_name; /* set once */
+        was->volume_name = munged->volume_name; /* set once */
     if (class_is_filled_in(pvc, old))
         munged->storage_class_name = old->spec->storage_class_name;
     const char *annotation = annotations_get(pvc->metadata, BETA_CLASS);
@@ -407,10 +408,10 @@ static void validate_claim_update(const void *object, const void *old_object,
                          "storage", storage);
     if (bound && munged->volume_attributes_class_name)
         munged->volume_attributes_class_name = old->spec->volume_attributes_class_name;
-    if (!object_equal(munged, old->spec))
-        err_forbidden(e, SPEC,
-                      "spec is immutable after creation except resources.requests and "
-                      "volumeAttributesClassName for bound claims");
+    if (!object_equal(munged, was))
+        err_forbidden_diff(e, SPEC, was, munged,
+                           "spec is immutable after creation except resources.requests and "
+                           "volumeAttributesClassName for bound claims");
     check_claim_size(e, pvc, old);
     check_immutable_string(e, AT(NULL, "volumeMode"), pvc->spec->volume_mode,
                            old->spec->volume_mode);

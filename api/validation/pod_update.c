@@ -159,9 +159,10 @@ void validate_pod_update(const void *object, const void *old_object, struct fiel
     check_gates_removed(e, AT(SPEC, "schedulingGates"), spec, old);
     if (object_equal(spec, old))
         return;
-    if (!object_equal(with_mutable_fields_of(e, spec, old), old))
-        err_forbidden(
-            e, SPEC,
+    const Core__V1__PodSpec *munged = with_mutable_fields_of(e, spec, old);
+    if (!object_equal(munged, old))
+        err_forbidden_diff(
+            e, SPEC, old, munged,
             "pod updates may not change fields other than `spec.containers[*].image`,"
             "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` "
             "(only additions to existing tolerations),`spec.terminationGracePeriodSeconds` "
@@ -200,10 +201,10 @@ void validate_pod_ephemeral(const void *object, const void *old_object, struct f
                                        "existing ephemeral containers \"%s\" may not be removed\n",
                                        name));
         else if (!object_equal(old, new))
-            err_forbidden(e, at,
-                          arena_printf(e->arena,
-                                       "existing ephemeral containers \"%s\" may not be changed\n",
-                                       name));
+            err_forbidden_diff(
+                e, at, old, new,
+                arena_printf(e->arena, "existing ephemeral containers \"%s\" may not be changed",
+                             name));
     }
 }
 
@@ -302,7 +303,7 @@ static void check_only_amounts(struct field_errors *e, const Core__V1__PodSpec *
                               : "resources for non-sidecar init containers are immutable");
     }
     if (well && !object_equal(munged, old))
-        err_forbidden(e, SPEC, "only cpu and memory resources are mutable");
+        err_forbidden_diff(e, SPEC, old, munged, "only cpu and memory resources are mutable");
 }
 
 void validate_pod_resize(const void *object, const void *old_object, struct field_errors *e)

@@ -580,15 +580,22 @@ static void validate_quota(const void *object, struct field_errors *e)
     check_scope_selector(e, AT(AT(SPEC, "scopeSelector"), "matchExpressions"), spec);
 }
 
+static bool has_all(char *const *items, size_t n, char *const *wanted, size_t m)
+{
+    for (size_t i = 0; i < m; i++) {
+        if (!string_list_has(items, n, wanted[i]))
+            return false;
+    }
+    return true;
+}
+
 static void validate_quota_update(const void *object, const void *old_object,
                                   struct field_errors *e)
 {
     const Core__V1__ResourceQuotaSpec *spec = ((const Core__V1__ResourceQuota *)object)->spec;
     const Core__V1__ResourceQuotaSpec *old = ((const Core__V1__ResourceQuota *)old_object)->spec;
-    bool same = spec->n_scopes == old->n_scopes;
-    for (size_t i = 0; i < spec->n_scopes; i++)
-        same = same && string_list_has(old->scopes, old->n_scopes, spec->scopes[i]);
-    if (!same)
+    if (!has_all(spec->scopes, spec->n_scopes, old->scopes, old->n_scopes) ||
+        !has_all(old->scopes, old->n_scopes, spec->scopes, spec->n_scopes))
         err_invalid_list(e, AT(SPEC, "scopes"), spec->scopes, spec->n_scopes, IMMUTABLE);
 }
 

@@ -584,6 +584,104 @@ static const struct validation_case updates[] = {
     {runtime, "{handler: kata}", "handler: Invalid value: \"kata\": field is immutable"},
 };
 
+/* --- refusals that end with a difference ---- */
+
+static const char pod[] = IN("v1", "Pod",
+                             "spec: {hostNetwork: true, containers: [{name: c, image: i, ports: "
+                             "[{containerPort: 80, hostPort: 80}]}]}");
+static const char claim[] =
+    IN("v1", "PersistentVolumeClaim",
+       "spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}");
+static const char volume[] =
+    OF("v1", "PersistentVolume",
+       "spec: {accessModes: [ReadWriteOnce], capacity: {storage: 1Gi}, nfs: {server: s, path: /}}");
+static const char node[] = OF("v1", "Node", "spec: {podCIDRs: [10.0.0.0/24]}");
+static const char quota[] =
+    IN("v1", "ResourceQuota", "spec: {hard: {pods: 1}, scopes: [Terminating, BestEffort]}");
+
+static const struct validation_case differences[] = {
+    {pod, "{spec: {hostNetwork: false, hostname: h}}",
+     "spec: Forbidden: pod updates may not change fields other than "
+     "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec."
+     "tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` "
+     "(allow it to be set to 1 if it was previously negative)\n"
+     "@@ -52,7 +52,7 @@\n"
+     "  \"AutomountServiceAccountToken\": null,\n"
+     "  \"NodeName\": \"\",\n"
+     "  \"SecurityContext\": {\n"
+     "-  \"HostNetwork\": true,\n"
+     "+  \"HostNetwork\": false,\n"
+     "   \"HostPID\": false,\n"
+     "   \"HostIPC\": false,\n"
+     "   \"ShareProcessNamespace\": null,\n"
+     "@@ -72,7 +72,7 @@\n"
+     "   \"SELinuxChangePolicy\": null\n"
+     "  },\n"
+     "  \"ImagePullSecrets\": null,\n"
+     "- \"Hostname\": \"\",\n"
+     "+ \"Hostname\": \"h\",\n"
+     "  \"Subdomain\": \"\",\n"
+     "  \"SetHostnameAsFQDN\": null,\n"
+     "  \"Affinity\": null,\n"},
+    {pod, "{spec: {containers: [{name: c, image: i, env: [{name: A, value: b}]}]}}",
+     "spec: Forbidden: pod updates may not change fields other than "
+     "`spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec."
+     "tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` "
+     "(allow it to be set to 1 if it was previously negative)\n"
+     "@@ -8,17 +8,15 @@\n"
+     "    \"Command\": null,\n"
+     "    \"Args\": null,\n"
+     "    \"WorkingDir\": \"\",\n"
+     "-   \"Ports\": [\n"
+     "+   \"Ports\": null,\n"
+     "+   \"EnvFrom\": null,\n"
+     "+   \"Env\": [\n"
+     "     {\n"
+     "-     \"Name\": \"\",\n"
+     "-     \"HostPort\": 80,\n"
+     "-     \"ContainerPort\": 80,\n"
+     "-     \"Protocol\": \"TCP\",\n"
+     "-     \"HostIP\": \"\"\n"
+     "+     \"Name\": \"A\",\n"
+     "+     \"Value\": \"b\",\n"
+     "+     \"ValueFrom\": null\n"
+     "     }\n"
+     "    ],\n"
+     "-   \"EnvFrom\": null,\n"
+     "-   \"Env\": null,\n"
+     "    \"Resources\": {\n"
+     "     \"Limits\": null,\n"
+     "     \"Requests\": null,\n"},
+    {claim, "{spec: {accessModes: [ReadWriteMany], volumeName: v}}",
+     "spec: Forbidden: spec is immutable after creation except resources.requests and "
+     "volumeAttributesClassName for bound claims\n"
+     "@@ -1,6 +1,6 @@\n"
+     " {\n"
+     "  \"AccessModes\": [\n"
+     "-  \"ReadWriteOnce\"\n"
+     "+  \"ReadWriteMany\"\n"
+     "  ],\n"
+     "  \"Selector\": null,\n"
+     "  \"Resources\": {\n"},
+    {volume, "{spec: {nfs: {server: t}}}",
+     "spec.persistentvolumesource: Forbidden: spec.persistentvolumesource is immutable after "
+     "creation\n"
+     "@@ -4,7 +4,7 @@\n"
+     "  \"HostPath\": null,\n"
+     "  \"Glusterfs\": null,\n"
+     "  \"NFS\": {\n"
+     "-  \"Server\": \"s\",\n"
+     "+  \"Server\": \"t\",\n"
+     "   \"Path\": \"/\",\n"
+     "   \"ReadOnly\": false\n"
+     "  },\n"},
+    {node, "{spec: {podCIDRs: [10.0.1.0/24]}}",
+     "[spec.podCIDRs: Forbidden: node updates may not change podCIDR except from \"\" to valid, "
+     "[]: Forbidden: node updates may only change labels, taints, or capacity (or configSource, if "
+     "the DynamicKubeletConfig feature gate is enabled)]"},
+    {quota, "{spec: {scopes: [BestEffort, Terminating, BestEffort]}}", ""},
+};
+
 static const struct validation_case statuses[] = {
     {hpa, "{status: {currentReplicas: -1, desiredReplicas: -1}}",
      "[status.currentReplicas: Invalid value: -1: must be greater than or equal to 0, "
@@ -646,6 +744,7 @@ TABLE_TEST(storage, CREATE)
 TABLE_TEST(networking, CREATE)
 TABLE_TEST(others, CREATE)
 TABLE_TEST(updates, UPDATE)
+TABLE_TEST(differences, UPDATE)
 TABLE_TEST(statuses, STATUS)
 
 int main(void)
@@ -654,7 +753,7 @@ int main(void)
         cmocka_unit_test(test_autoscaling), cmocka_unit_test(test_rbac),
         cmocka_unit_test(test_storage),     cmocka_unit_test(test_networking),
         cmocka_unit_test(test_others),      cmocka_unit_test(test_updates),
-        cmocka_unit_test(test_statuses),
+        cmocka_unit_test(test_differences), cmocka_unit_test(test_statuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
