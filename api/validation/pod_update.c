@@ -303,7 +303,7 @@ static void check_only_amounts(struct field_errors *e, const Core__V1__PodSpec *
                               : "resources for non-sidecar init containers are immutable");
     }
     if (well && !object_equal(munged, old))
-        err_forbidden_diff(e, SPEC, old, munged, "only cpu and memory resources are mutable");
+        err_forbidden(e, SPEC, "only cpu and memory resources are mutable");
 }
 
 void validate_pod_resize(const void *object, const void *old_object, struct field_errors *e)

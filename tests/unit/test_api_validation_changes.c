@@ -113,7 +113,8 @@ static const struct validation_case creates[] = {
 static const struct validation_change changes[] = {
     {job, "", "", NULL, ""},
     {job, "", "{spec: {template: {spec: {nodeSelector: {a: b}}}}}", NULL,
-     "spec.template: Invalid value: "},
+     "\"Spec\":{\"Volumes\":null,\"InitContainers\":null,\"Containers\":[{\"Name\":\"c\",\"Image\":"
+     "\"i\",\"Command\":null,"},
     /* a suspended job that never ran may be sent elsewhere */
     {job,
      "{spec: {suspend: true, template: {spec: {affinity: {nodeAffinity: "
