@@ -500,6 +500,12 @@ static void metrics_start(struct raft_node *n, struct metrics *m)
                                                 "Leaders seen since the start.");
     n->metrics.failed = metrics_counter(m, "etcd_server_proposals_failed_total", NULL,
                                         "Proposals that were refused or ended unknown.");
+    n->metrics.given_bytes = metrics_counter(
+        m, "c8s_store_catch_up_bytes_total", NULL,
+        "Bytes of snapshots and of the stored log that were given to members behind.");
+    n->metrics.given_waits =
+        metrics_counter(m, "c8s_store_catch_up_waits_total", NULL,
+                        "How often a member behind had to wait, so that commits here do not.");
 }
 
 static int core_start(struct raft_node *n, struct error *err)

@@ -230,7 +230,7 @@ struct raft_node {
     struct raft_node_status status;
     struct {
         struct gauge *has_leader, *is_leader, *committed, *applied, *pending;
-        struct counter *leader_changes, *failed;
+        struct counter *leader_changes, *failed, *given_bytes, *given_waits;
     } metrics;
     struct node_metrics peer_metrics; /* raft thread */
 
@@ -303,6 +303,8 @@ void node_fetch(struct raft_node *n, const struct raft_fetch *fetch);
 void node_cancel_fetches(struct raft_node *n);
 /* May a follower that lags be given more now? If not, all of them are looked at again when one may. */
 bool node_may_give(struct raft_node *n);
+/* It was given so many bytes. */
+void node_given(struct raft_node *n, uint64_t bytes);
 void node_bulk(struct loop_timer *timer);
 
 /* node_snapshot.c; raft thread */

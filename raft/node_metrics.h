@@ -9,11 +9,19 @@
 
 #define NODE_METRICS_PEERS 32 /* of one life of the process; more are not counted */
 
+/* Snapshots in one direction. */
+struct snapshot_metrics {
+    struct counter *done, *failures;
+    struct gauge *under_way;
+    struct histogram *seconds;
+};
+
 struct peer_metrics {
     uint64_t id; /* 0: free */
     struct counter *failures, *sent_bytes, *received_bytes;
     struct histogram *round_trip; /* of the leader's heartbeats */
-    uint64_t asked_ns;            /* when the heartbeat not answered yet was sent; 0: none */
+    struct snapshot_metrics sent, taken_in;
+    uint64_t asked_ns; /* when the heartbeat not answered yet was sent; 0: none */
 };
 
 struct node_metrics {
@@ -24,5 +32,9 @@ struct node_metrics {
 /* All of them on the raft thread. */
 void node_metrics_sent(struct node_metrics *n, const struct raft_message *m, size_t bytes, bool ok);
 void node_metrics_received(struct node_metrics *n, const struct raft_message *m, size_t bytes);
+/* A snapshot to (`out`) or from a peer; each that begins ends once. */
+void node_metrics_snapshot_begins(struct node_metrics *n, uint64_t peer, bool out);
+void node_metrics_snapshot_ends(struct node_metrics *n, uint64_t peer, bool out, bool ok,
+                                uint64_t took_ms);
 
 #endif

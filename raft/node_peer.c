@@ -56,9 +56,19 @@ void *node_peer_thread(void *arg)
 bool node_may_give(struct raft_node *n)
 {
     uint64_t wait = pace_wait_ns(&n->pace, host_mono_ns(n->options.host));
-    if (wait && !loop_timer_active(&n->bulk))
+    if (wait && !loop_timer_active(&n->bulk)) {
         loop_timer_start(&n->bulk, (wait + NS_PER_MS - 1) / NS_PER_MS);
+        if (n->metrics.given_waits)
+            counter_add(n->metrics.given_waits, 1);
+    }
     return wait == 0;
+}
+
+void node_given(struct raft_node *n, uint64_t bytes)
+{
+    pace_taken(&n->pace, bytes, host_mono_ns(n->options.host));
+    if (n->metrics.given_bytes)
+        counter_add(n->metrics.given_bytes, bytes);
 }
 
 /* ---- fetches ---- */
@@ -104,7 +114,7 @@ static void fetch_done(struct peer_job *job)
     uint64_t bytes = f->len * PACE_ENTRY_BYTES;
     for (size_t i = 0; i < f->len; i++)
         bytes += raft_entry_size(&f->entries[i]);
-    pace_taken(&n->pace, bytes, host_mono_ns(n->options.host));
+    node_given(n, bytes);
     if (!n->stopping) {
         raft_fetched(n->raft, &f->fetch, f->entries, f->len);
         node_wake(n);

@@ -49,6 +49,8 @@ static void out_over(struct snapshot_out *o)
         log_info("raft", "snapshot stream ended peer=%llx index=%llu ok=%d bytes=%llu took_ms=%llu",
                  (unsigned long long)o->peer, (unsigned long long)o->meta.index, o->ok,
                  (unsigned long long)o->bytes, (unsigned long long)(node_now_ms(n) - o->began_ms));
+        node_metrics_snapshot_ends(&n->peer_metrics, o->peer, true, o->ok,
+                                   node_now_ms(n) - o->began_ms);
         if (!n->stopping && !o->wanted) {
             raft_snapshot_sent(n->raft, o->peer, o->meta.index, o->ok);
             node_wake(n);
@@ -145,7 +147,7 @@ static void out_job_done(struct peer_job *job)
         return;
     }
     raft_channel_send(o->channel, RAFT_FRAME_SNAPSHOT_CHUNK, buf_str(&o->chunk));
-    pace_taken(&n->pace, o->chunk.len, host_mono_ns(n->options.host));
+    node_given(n, o->chunk.len);
     o->bytes += o->chunk.len;
     buf_clear(&o->chunk);
     o->progress_ms = node_now_ms(n);
@@ -188,6 +190,7 @@ static struct snapshot_out *out_new(struct raft_node *n, uint64_t peer)
     o->began_ms = o->progress_ms = node_now_ms(n);
     buf_init(&o->chunk);
     list_push_back(&n->snapshots_out, &o->link);
+    node_metrics_snapshot_begins(&n->peer_metrics, peer, true);
     return o;
 }
 
@@ -209,10 +212,10 @@ struct snapshot_in { /* lives until neither the channel nor a job refers to it *
     uint64_t from;
     struct raft_channel *channel;
     struct raft_message message; /* with the metadata */
-    bool begun, ended, finished, failed, paused;
+    bool begun, ended, failed, paused, taken;
     uint64_t unwritten; /* bytes in jobs */
     size_t jobs_out;
-    uint64_t progress_ms;
+    uint64_t began_ms, progress_ms;
     struct raft_snapshot_writer *writer; /* the peer thread's until the last job is back */
 };
 
@@ -263,6 +266,9 @@ static void in_close(struct snapshot_in *in)
         n->ops->snapshot_abort(in->writer);
     if (n->snapshot_in == in)
         n->snapshot_in = NULL;
+    if (in->begun)
+        node_metrics_snapshot_ends(&n->peer_metrics, in->from, false, in->taken,
+                                   node_now_ms(n) - in->began_ms);
     raft_message_clear(&in->message);
     mem_free(in);
 }
@@ -276,12 +282,12 @@ static void in_offer(struct snapshot_in *in)
     uint64_t index = in->message.snapshot->index;
     raft_step(n->raft, &in->message);
     node_pump(n); /* takes it when the core wants it installed */
-    bool taken = n->installing || raft_commit_index(n->raft) >= index;
+    in->taken = n->installing || raft_commit_index(n->raft) >= index;
     if (!n->installing) {
         n->ops->snapshot_abort(n->staged);
         n->staged = NULL;
     }
-    char reply = taken;
+    char reply = in->taken;
     if (in->channel)
         raft_channel_send(in->channel, RAFT_FRAME_SNAPSHOT_REPLY, str_make(&reply, 1));
     in_close(in);
@@ -336,6 +342,8 @@ static bool in_meta(struct snapshot_in *in, struct str body)
     if (m->type != RAFT_MSG_SNAPSHOT || m->from != in->from)
         return false;
     in->begun = true;
+    in->began_ms = node_now_ms(in->node);
+    node_metrics_snapshot_begins(&in->node->peer_metrics, in->from, false);
     in_push(in, IN_BEGIN, STR_NONE);
     return true;
 }

@@ -1,6 +1,6 @@
 /*
  * Three members over real sockets in one process: writes and watches on any of them, a member that
- * stops and comes back (by the log, and by a snapshot), a delete of very many keys in one range, and a disk
+ * stops and comes back (by the log, and by a snapshot, at the pace of raft/pace.h), a delete of very many keys in one range, and a disk
  * that stalls. Many large lists at once: tests/integration/many_lists_test.py.
  *
  * C8S_SCALE=full runs the size the project promises (1 M keys).
@@ -9,9 +9,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "base/random.h"
 #include "base/vec.h"
 #include "net/loop.h"
+#include "raft/pace.h"
 #include "tests/test_port.h"
 #include "tests/unit/store_test.h"
 #include <setjmp.h>
@@ -54,6 +56,7 @@ struct cluster {
     char dir[STORE_DIR_MAX];
     int ports[MEMBERS];
     struct kv *kv[MEMBERS];
+    struct metrics *metrics[MEMBERS];
     struct loop *loop;
     struct arena arena;
     uint64_t log_keep;
@@ -85,6 +88,7 @@ static void member_start(struct cluster *c, int i)
                            .map_bytes = full_scale() ? 16ull << 30 : 1ull << 30,
                            .quota_bytes = full_scale() ? 4ull << 30 : 512u << 20,
                            .request_timeout_ms = 60000,
+                           .metrics = c->metrics[i] = metrics_new(),
                            .log_keep_entries = c->log_keep};
     c->kv[i] = kv_open(&o, &err);
     if (!c->kv[i])
@@ -94,7 +98,9 @@ static void member_start(struct cluster *c, int i)
 static void member_stop(struct cluster *c, int i)
 {
     kv_close(c->kv[i]);
+    metrics_free(c->metrics[i]);
     c->kv[i] = NULL;
+    c->metrics[i] = NULL;
 }
 
 static int setup(void **state)
@@ -116,7 +122,7 @@ static int teardown(void **state)
 {
     struct cluster *c = *state;
     for (int i = 0; i < MEMBERS; i++)
-        kv_close(c->kv[i]);
+        member_stop(c, i);
     loop_join(c->loop);
     arena_free(&c->arena);
     store_dir_remove(c->dir);
@@ -386,6 +392,135 @@ static void fill(struct kv *kv, const char *prefix, size_t keys, size_t value_le
     mem_free(value);
 }
 
+/* ---- the pace of catching up ---- */
+
+/* The sum of a name's values, whatever their labels. */
+static double metric(struct cluster *c, int member, const char *name)
+{
+    struct buf text;
+    double sum = 0;
+    size_t n = strlen(name);
+    buf_init(&text);
+    metrics_render(c->metrics[member], &text);
+    buf_append_char(&text, 0);
+    for (char *line = text.data, *end; line; line = end ? end + 1 : NULL) {
+        end = strchr(line, '\n');
+        if (end)
+            *end = 0;
+        if (strncmp(line, name, n) == 0 && (line[n] == ' ' || line[n] == '{'))
+            sum += strtod(strrchr(line, ' '), NULL);
+    }
+    buf_free(&text);
+    return sum;
+}
+
+struct writer {
+    struct kv *kv;
+    pthread_t thread;
+    int number;
+    _Atomic bool stop;
+    _Atomic uint64_t writes, slowest_ms;
+};
+
+static void *write_on(void *arg)
+{
+    struct writer *w = arg;
+    while (!atomic_load(&w->stop)) {
+        char key[48], value[32];
+        uint64_t i = atomic_load(&w->writes), began = clock_mono_ns();
+        snprintf(key, sizeof key, "writer%d/%llu", w->number, (unsigned long long)(i % 100));
+        snprintf(value, sizeof value, "%llu", (unsigned long long)i);
+        put(w->kv, key, value); /* ends the test when it fails */
+        uint64_t took_ms = (clock_mono_ns() - began) / NS_PER_MS;
+        if (took_ms > atomic_load(&w->slowest_ms))
+            atomic_store(&w->slowest_ms, took_ms);
+        atomic_store(&w->writes, i + 1);
+    }
+    return NULL;
+}
+
+#define WRITERS 3
+#define BEHIND_KEYS 8000
+#define BEHIND_BYTES 1000
+#define CALM_MS \
+    1500 /* after so long the leader's pace has forgotten how quickly the keys were filled in */
+
+static void writers_start(struct cluster *c, struct writer *w, int leader, int other)
+{
+    for (int i = 0; i < WRITERS; i++) {
+        w[i] = (struct writer){.kv = c->kv[i % 2 ? other : leader], .number = i};
+        assert_int_equal(pthread_create(&w[i].thread, NULL, write_on, &w[i]), 0);
+    }
+    uint64_t began = clock_mono_ns();
+    for (int i = 0; i < WRITERS; i++) /* more than the log keeps, together */
+        while (atomic_load(&w[i].writes) < 100 || clock_mono_ns() - began < CALM_MS * NS_PER_MS)
+            usleep(1000);
+}
+
+static void writers_stop(struct writer *w, uint64_t *writes, uint64_t *slowest_ms)
+{
+    *writes = *slowest_ms = 0;
+    for (int i = 0; i < WRITERS; i++) {
+        atomic_store(&w[i].stop, true);
+        pthread_join(w[i].thread, NULL);
+        *writes += w[i].writes;
+        *slowest_ms = MAX(*slowest_ms, w[i].slowest_ms);
+    }
+}
+
+/* Both ends hear of a snapshot's end a moment after the state is there. */
+static void streams_end(struct cluster *c)
+{
+    uint64_t until = clock_mono_ns() + 60 * NS_PER_S;
+    double open;
+    do {
+        open = 0;
+        for (int i = 0; i < MEMBERS; i++)
+            open += metric(c, i, "etcd_network_snapshot_send_inflights_total") +
+                    metric(c, i, "etcd_network_snapshot_receive_inflights_total");
+        usleep(1000);
+    } while (open > 0 && clock_mono_ns() < until);
+    assert_true(open == 0);
+}
+
+/*
+ * A follower misses 8 MB, more than the log keeps, and comes back while clients write through the other two: it gets
+ * a snapshot, then the log. Its pieces wait for the pace; they need not only where each takes longer anyway, or where
+ * the machine stood still (with no commit for half a second there is nobody to spare).
+ */
+static void a_member_catches_up_at_the_pace(void **state)
+{
+    struct cluster *c = *state;
+    struct writer w[WRITERS];
+    put(c->kv[0], "a", "1");
+    int leader = leader_of(c), away = (leader + 1) % MEMBERS, other = (leader + 2) % MEMBERS;
+    member_stop(c, away);
+    fill(c->kv[leader], "behind/", BEHIND_KEYS, BEHIND_BYTES, 1);
+    writers_start(c, w, leader, other);
+    member_start(c, away);
+    reach(c->kv[away], kv_current_revision(c->kv[leader]));
+    uint64_t writes, slowest_ms;
+    writers_stop(w, &writes, &slowest_ms);
+    all_equal(c, MAX(kv_current_revision(c->kv[leader]), kv_current_revision(c->kv[other])));
+
+    streams_end(c);
+    double received = metric(c, away, "etcd_network_snapshot_receive_success");
+    assert_true(received >= 1);
+    double sent = metric(c, leader, "etcd_network_snapshot_send_success");
+    if (sent < received) {
+        printf("the machine stood still: another member led and sent the snapshot\n");
+        return;
+    }
+    double given = metric(c, leader, "c8s_store_catch_up_bytes_total");
+    double waits = metric(c, leader, "c8s_store_catch_up_waits_total");
+    double took = metric(c, leader, "etcd_network_snapshot_send_total_duration_seconds_sum");
+    printf("%.0f KB in %.2f s with %.0f waits; %llu writes, the slowest %llu ms\n", given / 1024,
+           took, waits, (unsigned long long)writes, (unsigned long long)slowest_ms);
+    assert_true(given >= BEHIND_KEYS * BEHIND_BYTES);
+    assert_true(waits > 0 || slowest_ms >= 400 ||
+                took > BEHIND_KEYS * BEHIND_BYTES / (1.5 * PACE_START));
+}
+
 static long anon_kb(void)
 {
     char line[256];
@@ -476,10 +611,8 @@ int main(void)
     log_set_level(LOG_ERROR);
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(any_member_serves),
-        T(a_member_comes_back),
-        T(a_very_large_delete),
-        T(a_stalled_disk),
+        T(any_member_serves),   T(a_member_comes_back), T(a_member_catches_up_at_the_pace),
+        T(a_very_large_delete), T(a_stalled_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
