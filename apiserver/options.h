@@ -38,6 +38,7 @@ struct options {
     uint64_t disk_reserve_bytes;
     bool initial_corrupt_check;
     int64_t snapshot_count;
+    uint64_t catchup_entries;
     bool pre_vote, strict_reconfig_check;
     const char *log_level, *log_format;
     /* A backup to make the data directory of, instead of serving (apiserver/restore.h). */

@@ -287,7 +287,7 @@ def at_once(bin_dir):
 
 def replace_all(bin_dir):
     """All three members replaced one after the other, under load; then a learner that needs a snapshot."""
-    c = Cluster(bin_dir, tls=True, args=["--snapshot-count", "200"])
+    c = Cluster(bin_dir, tls=True, args=["--snapshot-catchup-entries", "200"])
     m = c.found()
     fill(c, m[0], 20 if LONG else 4)
     load = c.load(threads=4 if LONG else 3)

@@ -85,7 +85,7 @@ class Member:
                 "--advertise-client-urls", self.client_url, "--listen-peer-urls", listen_peer,
                 "--initial-advertise-peer-urls", self.peer_url, "--initial-cluster", self.initial or c.initial,
                 "--initial-cluster-state", self.state, "--initial-cluster-token", f"robustness-{c.id}",
-                "--snapshot-count", str(c.snapshot_count)]
+                "--snapshot-catchup-entries", str(c.log_kept)]
         if c.tls:
             mine = os.path.join(c.dir, self.name)
             args += ["--cert-file", mine + ".crt", "--key-file", mine + ".key", "--trusted-ca-file", c.ca,
@@ -183,7 +183,7 @@ class Member:
 
 class Cluster:
     def __init__(self, bin_dir, members=3, tls=False, proxy=False, clock=False, tmpfs=False, power_lib=None, fuse=False,
-                 snapshot_count=10000, seed=1):
+                 log_kept=10000, seed=1):
         self.id = os.getpid() % 100000 * 100 + next(COUNT) % 100
         self.bin = bin_dir
         self.load = os.path.join(bin_dir, "..", "tests", "robustness_load")
@@ -194,7 +194,7 @@ class Cluster:
         self.replaced = self.stopped_when_removed = 0
         self.replace = None  # faults.replace, where members may need it
         self.complaints = []  # of faults that did not go as they must
-        self.snapshot_count = snapshot_count
+        self.log_kept = log_kept
         self.seed = seed
         self.net = f"10.{self.id // 100 % 200 + 20}.{79 + self.id % 100}"
         self.bridge = f"c8srb{self.id}"

@@ -11,10 +11,13 @@
     17247    a transaction's event came twice                                issue_17247_events_of_transactions_once
     17529    events lost while a stream was starved                          issue_17529_slow_stream_gets_everything
     17780    revision decreased by a crash during compaction                 issue_17780_crash_during_compaction
+    18055    a member ended when two snapshots came one upon the other       issue_18055_snapshots_one_upon_the_other
     18089    compaction at a delete dropped its event                        issue_18089_compaction_at_a_delete
     18667    transaction reading a compacted revision made members differ    issue_18667_compacted_range_in_transaction
     19179    delete event missing for a watch opened at the compacted rev.   issue_19179_watch_opened_while_compacting
     20221    watch of a future revision got old events or progress           issue_20221_watch_of_a_future_revision
+    20271    the file of the state had a page that was not what it said      issue_20271_crash_while_the_file_grows
+    20418    a linearizable read of the past where processes were stopped    issue_20418_reads_while_members_are_stopped
 
     Jepsen's analysis of etcd 3.4.3, where it translates:
     locks    a holder whose lease is over still believes in its lock        jepsen_lock_needs_its_token
@@ -23,6 +26,7 @@
 Usage: etcd_issues_test.py [--jobs N] [TEST…]     executables from C8S_BIN; needs root (network namespaces)
 """
 import argparse
+import itertools
 import os
 import shutil
 import subprocess
@@ -253,6 +257,13 @@ class Writers:
             time.sleep(0.02)
 
 
+def pour(member, total, size):
+    """Writes as quickly as they go, over 200 keys; the process that does it."""
+    return subprocess.Popen([os.path.join(BIN, "c8s"), "kv", "bench", "put", "--clients", "50", "--connections", "5", "--key-space-size", "200",
+                             "--val-size", str(size), "--total", str(total), "--endpoints", member.client_url],
+                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 def assert_kept(client, acknowledged):
     for key, (value, revision) in acknowledged.items():
         r = client.get(key)
@@ -394,7 +405,7 @@ def issue_15220_progress_in_step_with_events():
 
 
 def issue_15271_watch_over_a_snapshot():
-    c = cluster(3, snapshot_count=100)
+    c = cluster(3, log_kept=100)
     follower = next(m for m in c.members if m is not c.leader())
     others = [m for m in c.members if m is not follower]
     client = Client(others[0])
@@ -493,6 +504,42 @@ def quiet(call):
         pass
 
 
+def issue_18055_snapshots_one_upon_the_other():
+    import faults
+    c = cluster(3, log_kept=100)
+    follower = next(m for m in c.members if m is not c.leader())
+    others = [m for m in c.members if m is not follower]
+    process = follower.process
+
+    def logged(members, text, at_least=0):
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            count = 0
+            for m in members:
+                with open(m.log, errors="replace") as log:
+                    count += log.read().count(text)
+            if count >= at_least:
+                return count
+            assert time.monotonic() < deadline, f"{text}: only {count} times, not {at_least}"
+            time.sleep(0.002)
+
+    for n in range(2):
+        lost = logged(others, "lost connection to peer")
+        faults.set_cuts(c, {(follower, o) for o in others} | {(o, follower) for o in others})
+        logged(others, "lost connection to peer", lost + 2)  # before, what is sent may wait in a socket and still arrive
+        if n == 1:  # who sent the first keeps the log behind it; the other one does not, and has to send another
+            leader = c.leader()
+            successor = next(o for o in others if o is not leader)
+            c.etcdctl("move-leader", c.status()[c.members.index(successor)][0], member=leader, timeout=WAIT_S)
+        assert pour(others[0], 2000, 900).wait(WAIT_S) == 0
+        came = logged([follower], "installing snapshot")
+        faults.set_cuts(c, set())
+        logged([follower], "installing snapshot", came + 1)  # and away again at once, for the next one
+    c.wait_healthy(WAIT_S)
+    assert follower.process is process and process.poll() is None, "the member has ended"
+    assert_all_the_same(c)
+
+
 def issue_18089_compaction_at_a_delete():
     c = cluster(1)
     client = Client(c.members[0])
@@ -572,6 +619,81 @@ def issue_20221_watch_of_a_future_revision():
     got = w.wait(lambda rs: any(is_progress(r) and r.header.revision >= after for r in rs), "progress")
     assert w.revisions() == [after], w.revisions()
     assert all(r.header.revision >= last for r in got if is_progress(r)), [r.header.revision for r in got]
+
+
+def issue_20271_crash_while_the_file_grows():
+    c = cluster(3, power_lib=os.path.join(BIN, "..", "tests", "libpower_loss.so"))
+    for n, victim in enumerate([c.members[0], c.members[1], c.leader(), c.members[2]]):
+        load = Writers(c, [m for m in c.members if m is not victim], threads=4)
+        flood = pour(victim, 20000, 20000)
+        load.enough(30)
+        victim.power_off() if n % 2 else victim.kill()
+        flood.terminate()
+        flood.wait()
+        restart(c, victim)
+        assert_kept(Client(victim), load.end())
+        assert_all_the_same(c)
+
+
+class Racers:
+    """One writer of a key, through all members in turn, and readers at each: what a linearizable read gives is never of an earlier revision
+    than what was acknowledged when it began. (Not the value: a write given up may still come after the next one.)"""
+
+    def __init__(self, c):
+        self.stop = threading.Event()
+        self.acknowledged = 0
+        self.reads = {m.name: 0 for m in c.members}
+        self.stale = []
+        self.threads = [threading.Thread(target=self.write, args=(c.members,))]
+        self.threads += [threading.Thread(target=self.read, args=(m,)) for m in c.members for _ in range(3)]
+        for t in self.threads:
+            t.start()
+
+    def write(self, members):
+        turn = itertools.cycle([Client(m) for m in members])
+        client = next(turn)
+        for n in itertools.count(1):
+            if self.stop.is_set():
+                return
+            try:
+                self.acknowledged = client.put("race", str(n), timeout=1)
+            except grpc.RpcError:
+                client = next(turn)
+
+    def read(self, member):
+        client = Client(member)
+        while not self.stop.is_set():
+            least = self.acknowledged
+            try:
+                r = client.kv.Range(rpc.RangeRequest(key=b"race"), timeout=20)
+            except grpc.RpcError:
+                time.sleep(0.05)
+                continue
+            got = r.kvs[0].mod_revision if r.kvs else 0
+            self.reads[member.name] += 1
+            if got < least:
+                self.stale.append((member.name, got, least))
+
+    def end(self):
+        self.stop.set()
+        for t in self.threads:
+            t.join()
+
+
+def issue_20418_reads_while_members_are_stopped():
+    c = cluster(3)
+    racers = Racers(c)
+    try:
+        for n in range(3):
+            victim = c.leader() if n % 2 == 0 else next(m for m in c.members if m is not c.leader())
+            victim.pause()
+            time.sleep(2 if n % 2 == 0 else 0.7)  # longer than an election takes; long enough that others ask again
+            victim.resume()
+            c.wait_healthy(WAIT_S)
+    finally:
+        racers.end()
+    assert not racers.stale, f"reads of the past: {racers.stale[:5]}"
+    assert racers.acknowledged > 0 and all(racers.reads.values()), (racers.acknowledged, racers.reads)
 
 
 def jepsen_lock_needs_its_token():
