@@ -210,6 +210,10 @@ static void validate_csi_driver(const void *object, struct field_errors *e)
         err_invalid_int(e, AT(SPEC, "nodeAllocatableUpdatePeriodSeconds"),
                         spec->node_allocatable_update_period_seconds,
                         "must be greater than or equal to 10 seconds");
+    if (spec->has_service_account_token_in_secrets && spec->n_token_requests == 0)
+        err_invalid_raw(e, AT(SPEC, "serviceAccountTokenInSecrets"),
+                        spec->service_account_token_in_secrets ? "true" : "false",
+                        "serviceAccountTokenInSecrets is set but no tokenRequests are specified");
 }
 
 static void validate_csi_driver_update(const void *object, const void *old_object,

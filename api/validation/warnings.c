@@ -244,6 +244,18 @@ static void warn_capacity(struct warner *w, const Storage__V1__CSIStorageCapacit
     }
 }
 
+/* Tokens that are asked for go where they may be logged, unless the driver takes them elsewhere. */
+static void warn_driver(struct warner *w, const Storage__V1__CSIDriverSpec *spec,
+                        const Storage__V1__CSIDriverSpec *old)
+{
+    bool same = old && spec->n_token_requests == old->n_token_requests;
+    for (size_t i = 0; same && i < spec->n_token_requests; i++)
+        same = object_equal(spec->token_requests[i], old->token_requests[i]);
+    if (!same && spec->n_token_requests > 0 && !spec->has_service_account_token_in_secrets)
+        WARN(w, "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set "
+                "to true to prevent possible logging of tokens in volume attributes");
+}
+
 /* ---- others ---- */
 
 static void warn_runtime_class(struct warner *w, const Node__V1__RuntimeClass *c)
@@ -330,6 +342,10 @@ void validate_warnings(struct arena *a, const void *object, const void *old, war
         return;
     case Storage__V1__CSIStorageCapacity__SCHEMA:
         warn_capacity(&w, object);
+        return;
+    case Storage__V1__CSIDriver__SCHEMA:
+        warn_driver(&w, ((const Storage__V1__CSIDriver *)object)->spec,
+                    old ? ((const Storage__V1__CSIDriver *)old)->spec : NULL);
         return;
     case Node__V1__RuntimeClass__SCHEMA:
         warn_runtime_class(&w, object);

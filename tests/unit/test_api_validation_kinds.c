@@ -400,6 +400,12 @@ static const struct {
      "{matchLabels: {beta.kubernetes.io/os: a}}}",
      "nodeTopology.matchLabels.beta.kubernetes.io/os: deprecated since v1.14; use "
      "\"kubernetes.io/os\" instead\n"},
+    {CLUSTERED("storage.k8s.io/v1", "CSIDriver", "spec: {tokenRequests: [{audience: a}]}"),
+     "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to "
+     "prevent possible logging of tokens in volume attributes\n"},
+    {CLUSTERED("storage.k8s.io/v1", "CSIDriver",
+               "spec: {serviceAccountTokenInSecrets: false, tokenRequests: [{audience: a}]}"),
+     ""},
     /* others */
     {CLUSTERED("node.k8s.io/v1", "RuntimeClass",
                "handler: h, scheduling: {nodeSelector: {beta.kubernetes.io/os: a}}"),

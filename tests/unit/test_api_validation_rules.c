@@ -282,6 +282,10 @@ static const struct validation_case storage[] = {
      "[spec.tokenRequests[0].expirationSeconds: Invalid value: 1: may not specify a duration less "
      "than 10 minutes, spec.tokenRequests[1].expirationSeconds: Invalid value: 4294967297: may not "
      "specify a duration larger than 2^32 seconds]"},
+    {driver, "{spec: {serviceAccountTokenInSecrets: false}}",
+     "spec.serviceAccountTokenInSecrets: Invalid value: false: serviceAccountTokenInSecrets is set "
+     "but no tokenRequests are specified"},
+    {driver, "{spec: {serviceAccountTokenInSecrets: true, tokenRequests: [{audience: a}]}}", ""},
     {driver, "{spec: {nodeAllocatableUpdatePeriodSeconds: 9}}",
      "spec.nodeAllocatableUpdatePeriodSeconds: Invalid value: 9: must be greater than or equal to "
      "10 seconds"},
