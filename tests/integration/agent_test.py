@@ -293,7 +293,7 @@ def test_out_of_memory(_):
 def test_graceful_deletion(_):
     run("polite", container("trap 'echo heard; sleep 1; echo bye; exit 0' TERM; echo up; while :; do sleep 0.1; done",
                             lifecycle={"preStop": {"exec": {"command": ["sh", "-c", "echo hook >/proc/1/fd/1"]}}}),
-        terminationGracePeriodSeconds=20)
+        terminationGracePeriodSeconds=90)
     run("stubborn", container("trap '' TERM; while :; do sleep 0.1; done"), terminationGracePeriodSeconds=2)
     uid = ready("polite")["metadata"]["uid"]
     ready("stubborn")
@@ -306,11 +306,11 @@ def test_graceful_deletion(_):
     equal(api.delete("polite")[0], 200)
     equal(api.delete("stubborn")[0], 200)
     check(api.pod("polite")["metadata"].get("deletionTimestamp"), "the pod stays while it ends")
-    gone("polite", 10)
-    gone("stubborn", 10)
-    check(time.monotonic() - begin < 9, "the whole grace period was waited")
+    gone("polite")
+    gone("stubborn")
+    check(time.monotonic() - begin < 80, "the whole grace period was waited")
     try:
-        rest = follow.communicate(timeout=10)[0]
+        rest = follow.communicate(timeout=60)[0]
     finally:
         follow.kill()
     equal(rest, "hook\nheard\nbye\n", "the followed log")
@@ -323,7 +323,7 @@ def test_a_deletion_can_be_hastened(_):
     stubborn = "trap '' TERM; while :; do sleep 0.1; done"
     uids = {}
     for name in ("forced", "shortened"):
-        run(name, container(stubborn), terminationGracePeriodSeconds=60)
+        run(name, container(stubborn), terminationGracePeriodSeconds=90)
         uids[name] = ready(name)["metadata"]["uid"]
         equal(api.delete(name)[0], 200)
     time.sleep(1)  # its worker waits by now
@@ -331,10 +331,10 @@ def test_a_deletion_can_be_hastened(_):
     begin = time.monotonic()
     equal(api.delete("forced", 0)[0], 200)
     equal(api.delete("shortened", 2)[0], 200)
-    gone("shortened", 10)
+    gone("shortened")
     eventually(60, "nothing of the forced one is left",
                lambda: not glob.glob(STATE + "/node*/agent/log/pods/*" + uids["forced"]))
-    check(time.monotonic() - begin < 8, "the first grace period went on")
+    check(time.monotonic() - begin < 80, "the first grace period went on")
 
 
 def test_configmaps_reach_volumes_when_they_change(_):

@@ -485,7 +485,7 @@ def test_watches_and_removal(clients):
     establish(clients, definition())
     created(a.post(path(), crontab("first")))
     rv = b.get(path()).json["metadata"]["resourceVersion"]
-    with third.watch(path() + "?watch=1&resourceVersion=" + rv, timeout=20) as w:
+    with third.watch(path() + "?watch=1&resourceVersion=" + rv) as w:
         created(a.post(path(), crontab("held", replicas=1)))
         event = w.next()
         equal((event["type"], event["object"]["metadata"]["name"]), ("ADDED", "held"))

@@ -208,7 +208,7 @@ class Member:
     def stop(self):
         """Graceful; returns the exit code (sanitizers report through it)."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=60)
 
     def remove(self):
         if self.process and self.process.poll() is None:

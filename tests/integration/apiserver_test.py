@@ -907,7 +907,7 @@ def test_bad_input(c, server):
 
 
 def raw_http(server, data, want):
-    raw = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+    raw = socket.create_connection(("127.0.0.1", server.port), timeout=60)
     if want is None:
         raw.sendall(data)
     else:

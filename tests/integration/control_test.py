@@ -185,7 +185,7 @@ class Cluster:
         self.nodes.join()
         for name, p in self.processes.items():
             p.send_signal(signal.SIGTERM)
-            check(p.wait(timeout=30) == 0, name, "exit code", p.returncode, self.log(name))
+            check(p.wait(timeout=60) == 0, name, "exit code", p.returncode, self.log(name))
         check(self.server.stop() == 0, "API server's exit code", self.server.log_tail())
 
     def remove(self):
@@ -521,7 +521,7 @@ def test_a_stand_by_takes_over_and_a_leader_that_lost_begins_again(c):
         check(leader.poll() is None, "it ended")
         # The leader leaves in good order: the other follows at once, not after the lease has run out.
         c.processes["c8s-scheduler"].send_signal(signal.SIGTERM)
-        check(c.processes["c8s-scheduler"].wait(timeout=20) == 0, "exit code")
+        check(c.processes["c8s-scheduler"].wait(timeout=60) == 0, "exit code")
         c.processes["c8s-scheduler"] = leader
         leader.flags = ()
         check("could not release" not in c.log("c8s-scheduler"), c.log("c8s-scheduler"))

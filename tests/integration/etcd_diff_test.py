@@ -397,11 +397,11 @@ def locks():
     for s in (0, 1):
         holder = both[s].call("Range", M.RangeRequest(key=b"lock", range_end=b"locl", sort_target="CREATE"))[2].kvs[0]
         first = int(holder.key[5:], 16)
-        status, message, r = waiting[first - 12][s].get(timeout=20)
+        status, message, r = waiting[first - 12][s].get(timeout=60)
         if status != "OK" or r.key != holder.key or not waiting[1 - (first - 12)][s].empty():
             fail("Lock after Unlock", "the next in the queue", (both[s].name, first, status, message, r))
         both[s].call("LeaseRevoke", M.LeaseRevokeRequest(ID=first))
-        if waiting[1 - (first - 12)][s].get(timeout=20)[0] != "OK":
+        if waiting[1 - (first - 12)][s].get(timeout=60)[0] != "OK":
             fail("Lock after the holder's lease is gone", "OK", both[s].name)
     same("Unlock", key=b"")
     same("Unlock", key=b"nothing")
@@ -444,7 +444,7 @@ def elections():
     same("Resign", leader=dict(leader, rev=rev + 1))
     same("Resign", leader=leader)
     same("Resign", leader=leader)
-    answers = [normal("Campaign", w.get(timeout=20)) for w in waiting]
+    answers = [normal("Campaign", w.get(timeout=60)) for w in waiting]
     if answers[0] != answers[1]:
         fail("Campaign of the successor", *answers)
     for i, o in enumerate(observers):

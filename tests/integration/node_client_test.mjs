@@ -9,7 +9,7 @@ const core = config.makeApiClient(k8s.CoreV1Api);
 const apps = config.makeApiClient(k8s.AppsV1Api);
 const namespace = 'default';
 
-async function eventually(what, probe, seconds = 20) {
+async function eventually(what, probe, seconds = 60) {
     const until = Date.now() + seconds * 1000;
     for (;;) {
         const value = await probe();

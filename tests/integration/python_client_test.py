@@ -178,7 +178,7 @@ def test_leader_election():
             p.wait()
 
 
-def who_leads(processes, seconds=30):
+def who_leads(processes, seconds=60):
     """Who says first that it leads."""
     ready, _, _ = select.select([p.stdout for p in processes.values()], [], [], seconds)
     assert ready, "nobody leads"

@@ -117,12 +117,12 @@ static void test_retry_after_is_obeyed(void **state)
     assert_true(clock_mono_ns() - start >= 2 * NS_PER_S - 10 * NS_PER_MS);
     assert_int_equal(fake_counts(f).refused, 2);
     /* Not beyond the caller's time. */
-    fake_refuse(f, 1, 429, 5);
-    struct client_options o = {.timeout_ms = 1000};
+    fake_refuse(f, 1, 429, 120);
+    struct client_options o = {.timeout_ms = 9000};
     start = clock_mono_ns();
     assert_null(client_get(c, RESOURCE_PODS, "default", "web", &o, &a, &err));
     assert_int_equal(err.code, ERR_UNAVAILABLE);
-    assert_true(clock_mono_ns() - start < 900 * NS_PER_MS);
+    assert_true(clock_mono_ns() - start < 8 * NS_PER_S);
     arena_free(&a);
     client_free(c);
     fake_api_free(f);
