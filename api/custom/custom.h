@@ -52,6 +52,7 @@ struct custom_type {
     /* Without the schemas of its versions: as structs they take eight times the room of their JSON. */
     const Apiextensions__V1__CustomResourceDefinition *crd;
     uint64_t spec_hash;              /* of the whole spec, schemas included; of this process */
+    const char *not_structural;      /* crd_structure_problem */
     const char *name, *uid, *group;  /* name: "crontabs.stable.example.com" */
     int64_t create_rev, mod_rev;     /* of the CRD in the store */
     bool accepted;                   /* names accepted or established: served */
@@ -118,5 +119,24 @@ void custom_path_set(yyjson_mut_doc *doc, yyjson_mut_val *root, const char *path
 
 /* Defaults of a CustomResourceDefinition; called by defaults_apply. */
 void crd_defaults(struct arena *a, Apiextensions__V1__CustomResourceDefinition *crd);
+
+/* Definitions of the community's groups point to where they were approved. */
+enum crd_approval {
+    CRD_UNPROTECTED, /* another group */
+    CRD_APPROVAL_MISSING,
+    CRD_APPROVAL_BYPASSED, /* "unapproved…" */
+    CRD_APPROVAL_GIVEN,
+    CRD_APPROVAL_INVALID,
+};
+#define CRD_APPROVED "api-approved.kubernetes.io"
+/* `reason`: what is to be said of it. */
+enum crd_approval crd_approval_of(struct arena *a,
+                                  const Apiextensions__V1__CustomResourceDefinition *crd,
+                                  const char **reason);
+
+/* What its schemas have that is not structural (definitions of before v1 were let in with such, and stay); NULL:
+ * nothing. */
+const char *crd_structure_problem(struct arena *a,
+                                  const Apiextensions__V1__CustomResourceDefinition *crd);
 
 #endif

@@ -253,6 +253,18 @@ static uint64_t hash_of(const void *object)
     return hash;
 }
 
+/* In words that last as long as `a`. */
+static const char *structure_of(struct arena *a, const Crd *crd)
+{
+    struct arena scratch;
+    arena_init(&scratch);
+    const char *problem = crd_structure_problem(&scratch, crd);
+    if (problem)
+        problem = arena_strdup(a, problem);
+    arena_free(&scratch);
+    return problem;
+}
+
 struct custom_type *custom_type_new(const Crd *from, int64_t create_rev, int64_t mod_rev,
                                     struct error *err)
 {
@@ -265,6 +277,7 @@ struct custom_type *custom_type_new(const Crd *from, int64_t create_rev, int64_t
     atomic_init(&t->refs, 1);
     t->crd = crd;
     t->spec_hash = hash_of(from->spec);
+    t->not_structural = structure_of(a, from);
     t->name = crd->metadata->name;
     t->uid = crd->metadata->uid;
     t->group = crd->spec->group;

@@ -557,6 +557,12 @@ static int by_text(const void *x, const void *y)
     return order ? order : strcmp(a->detail, b->detail);
 }
 
+static void check_structural(struct field_errors *e, const struct path *at, const Props *schema)
+{
+    check_structure(e, at, schema, ROOT);
+    check_junctors_complete(e, schema, schema, at, at);
+}
+
 void check_crd_schema(struct field_errors *e, const struct path *at, const Props *schema,
                       bool status)
 {
@@ -568,8 +574,7 @@ void check_crd_schema(struct field_errors *e, const struct path *at, const Props
     if (schema->nullable)
         err_forbidden(e, AT(at, "nullable"), "nullable cannot be true at the root");
     struct field_errors structure = {.arena = e->arena};
-    check_structure(&structure, at, schema, ROOT);
-    check_junctors_complete(&structure, schema, schema, at, at);
+    check_structural(&structure, at, schema);
     if (structure.len == 0)
         check_defaults(&structure, at, schema);
     else
@@ -582,4 +587,27 @@ void check_crd_schema(struct field_errors *e, const struct path *at, const Props
     if (structural_new(e->arena, schema, &s, &err) < 0)
         err_invalid(e, at, "", err.message);
     structural_free(s);
+}
+
+const char *crd_structure_problem(struct arena *a,
+                                  const Apiextensions__V1__CustomResourceDefinition *crd)
+{
+    struct field_errors e = {.arena = a};
+    const struct path *versions = AT(SPEC, "versions");
+    struct buf text;
+    if (crd->spec->preserve_unknown_fields)
+        err_invalid_raw(&e, AT(SPEC, "preserveUnknownFields"), "true", "must be false");
+    for (size_t i = 0; i < crd->spec->n_versions; i++) {
+        const Apiextensions__V1__CustomResourceDefinitionVersion *v = crd->spec->versions[i];
+        const struct path *at = AT(AT(ITEM(versions, i), "schema"), "openAPIV3Schema");
+        if (v->schema && v->schema->open_api_v3_schema)
+            check_structural(&e, at, v->schema->open_api_v3_schema);
+    }
+    if (e.len == 0)
+        return NULL;
+    buf_init(&text);
+    field_errors_message(&e, &text);
+    const char *message = arena_strndup(a, text.data, text.len);
+    buf_free(&text);
+    return message;
 }

@@ -137,24 +137,31 @@ static void accept_short_names(struct naming *n, const Names *wanted, Names *acc
 
 static void settle_approval(struct arena *a, CrdObject *crd)
 {
-    static const char type[] = "KubernetesAPIApprovalPolicyConformant";
-    const char *group = crd->spec->group;
-    struct str g = str_from(group);
-    if (!cstr_eq(group, "k8s.io") && !str_has_suffix(g, STR(".k8s.io")) &&
-        !cstr_eq(group, "kubernetes.io") && !str_has_suffix(g, STR(".kubernetes.io")))
+    static const char *const reasons[] = {[CRD_APPROVAL_MISSING] = "MissingAnnotation",
+                                          [CRD_APPROVAL_BYPASSED] = "UnapprovedAnnotation",
+                                          [CRD_APPROVAL_GIVEN] = "ApprovedAnnotation",
+                                          [CRD_APPROVAL_INVALID] = "InvalidAnnotation"};
+    const char *message;
+    enum crd_approval approval = crd_approval_of(a, crd, &message);
+    if (approval != CRD_UNPROTECTED)
+        crd_set_condition(a, crd, "KubernetesAPIApprovalPolicyConformant",
+                          approval == CRD_APPROVAL_GIVEN ? "True" : "False", reasons[approval],
+                          message);
+}
+
+/* There only while something is wrong. */
+static void settle_structure(struct arena *a, CrdObject *crd, const char *problem)
+{
+    static const char type[] = "NonStructuralSchema";
+    size_t n = 0;
+    if (problem) {
+        crd_set_condition(a, crd, type, "True", "Violations", problem);
         return;
-    const char *value = annotations_get(crd->metadata, "api-approved.kubernetes.io");
-    if (!value)
-        crd_set_condition(a, crd, type, "False", "MissingAnnotation",
-                          "protected groups must have approval annotation "
-                          "\"api-approved.kubernetes.io\", see "
-                          "https://github.com/kubernetes/enhancements/pull/1111");
-    else if (strncmp(value, "unapproved", 10) == 0)
-        crd_set_condition(a, crd, type, "False", "UnapprovedAnnotation",
-                          arena_printf(a, "not approved: \"%s\"", value));
-    else
-        crd_set_condition(a, crd, type, "True", "ApprovedAnnotation",
-                          arena_printf(a, "approved in %s", value));
+    }
+    for (size_t i = 0; i < crd->status->n_conditions; i++)
+        if (!cstr_eq(crd->status->conditions[i]->type, type))
+            crd->status->conditions[n++] = crd->status->conditions[i];
+    crd->status->n_conditions = n;
 }
 
 void crd_settle_names(struct arena *a, CrdObject *crd, const struct custom_set *all)
@@ -428,6 +435,7 @@ static bool reconcile(struct custom_controller *c, const struct custom_type *t,
     } else {
         CrdObject *crd = api_clone(&a, (CrdObject *)t->crd), *stored;
         crd_settle_names(&a, crd, all);
+        settle_structure(&a, crd, t->not_structural);
         again = !object_equal(crd->status, t->crd->status);
         if (again && leader && (stored = whole(c, &a, t))) {
             stored->status = crd->status;
