@@ -82,7 +82,7 @@ loads=()
 note() { # LOAD REQUESTS BEFORE REMARK: REQUESTS were answered since the server had used BEFORE µs
     local key="$who $1"
     rate[$key]=${rate[$key]:-$(($2 / seconds))}
-    cost[$key]=$(awk -v used=$(($(cpu_us) - $3)) -v n="$2" 'BEGIN {printf "%.1f", used / (n + (n == 0))}')
+    cost[$key]=$(awk -v used=$(($(cpu_us) - $3)) -v n="$2" 'BEGIN {printf "%.1f", n ? used / n : 0}')
     [[ " ${loads[*]} " == *" $1 "* ]] || loads+=("$1")
     echo "$who, $1: ${rate[$key]}/s, ${cost[$key]} us server CPU each, $4"
 }
@@ -141,11 +141,11 @@ else
     began=$(date +%s%N)
     start_kube
     run kube $((port + 10)) "$dir/kube.log" "$began"
-    ratio() { awk -v a="$1" -v b="$2" 'BEGIN {printf "%.3g", a / (b + (b == 0))}'; }
+    ratio() { awk -v a="$1" -v b="$2" 'BEGIN {if (b > 0) printf "x%.3g", a / b; else printf "unknown (the peer answered nothing)"}'; }
     echo "c8s to kube-apiserver $("$peer" --version | sed 's/.* v//') with etcd:"
-    echo "  ready after x$(ratio ${ready_ms[c8s]} ${ready_ms[kube]}) the time, memory x$(ratio ${idle_mb[c8s]} ${idle_mb[kube]})"
+    echo "  ready after $(ratio ${ready_ms[c8s]} ${ready_ms[kube]}) the time, memory $(ratio ${idle_mb[c8s]} ${idle_mb[kube]})"
     for l in "${loads[@]}"; do
-        echo "  $l: rate x$(ratio ${rate[c8s $l]} ${rate[kube $l]}), CPU x$(ratio ${cost[c8s $l]} ${cost[kube $l]})"
+        echo "  $l: rate $(ratio ${rate[c8s $l]} ${rate[kube $l]}), CPU $(ratio ${cost[c8s $l]} ${cost[kube $l]})"
     done
 fi
 of() { echo "${rate[c8s $1]}"; }
