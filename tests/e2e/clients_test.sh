@@ -34,7 +34,7 @@ helm() {
     python3 "$here/helm_test.py" "$bin" "$new/helm/helm" "$old/helm/helm" "$oldest/helm/helm" || failed=1
 }
 if [ "$what" = every ]; then
-    tour 35 32 29 26 22
+    tour 35 32 29 26 22 -- --whole
     tour 35 32 29 26 22 -- --through follower
     tour 35 32 29 26 22 -- --through moving
 elif [ "$what" != all ]; then

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Every everyday verb of the real kubectl on every resource, against a control plane without nodes.
 
-    tour_test.py BIN_DIR [--through leader|follower|moving] KUBECTL…
+    tour_test.py BIN_DIR [--through leader|follower|moving] [--whole] KUBECTL…
 
 Each KUBECTL is a kubectl binary; the tour runs with each in turn. One API server and the controllers are
 started; with --through, three API servers: kubectl then speaks to the member named, or, "moving", to any
 while the leadership moves every 3 s. The objects are those of tour/objects.yaml: one of each resource.
+--whole has every resource explained, which takes a while.
 """
 import argparse
 import base64
@@ -60,8 +61,8 @@ COLUMNS = {
 
 
 class Tour:
-    def __init__(self, kubectl, clients, work):
-        self.kubectl, self.clients, self.work = kubectl, clients, work
+    def __init__(self, kubectl, clients, work, whole):
+        self.kubectl, self.clients, self.work, self.whole = kubectl, clients, work, whole
         self.home = tempfile.mkdtemp(dir=work)  # what another version remembers of discovery is not for this one
         self.passed = self.failed = self.turn = 0
         version = json.loads(subprocess.run([kubectl, "version", "--client", "-o", "json"], check=True,
@@ -305,6 +306,8 @@ class Tour:
         self.says("api-versions", ["^v1$", "^apps/v1$", "^autoscaling/v2$"], "api-versions")
         self.says("version", r"Server Version.*v1\.35", "version")
         self.says("cluster-info", "control plane", "cluster-info")
+        if self.whole:
+            self.explained()
         self.creators()
         self.says("wait", "condition met", "wait", "--for=condition=Approved", "csr/tour-csr", "--timeout=50s")
         if self.minor >= 23:
@@ -375,6 +378,15 @@ class Tour:
         finally:
             p.kill()
             p.wait()
+
+    def explained(self):
+        """Every resource, with all its fields."""
+        code, out = self.run("api-resources", "--no-headers", "--sort-by=name")
+        rows = [(line.split()[0], *line.split()[-3:]) for line in out.splitlines()]  # short names may stand between
+        self.check("api-resources has every resource", code == 0 and len(rows) > 55, out)
+        for name, version, _, kind in rows:
+            self.says("explain --recursive " + name, [r"^KIND: +" + kind + "$", r"^ +metadata\s+<"],
+                      "explain", name, "--recursive", "--api-version=" + version)
 
     def creators(self):
         t = ["-n", "tour"]
@@ -478,6 +490,7 @@ def main():
     parser.add_argument("bin_dir")
     parser.add_argument("kubectl", nargs="+")
     parser.add_argument("--through", choices=["leader", "follower", "moving"])
+    parser.add_argument("--whole", action="store_true")
     options = parser.parse_args()
     binary = os.path.join(options.bin_dir, "c8s-apiserver")
     cluster = Cluster(binary, 3) if options.through else None
@@ -501,7 +514,7 @@ def main():
                 mover.start()
             for kubectl in options.kubectl:
                 began = time.monotonic()
-                tour = Tour(kubectl, configs, work)
+                tour = Tour(kubectl, configs, work, options.whole)
                 print("== kubectl %s%s" % (tour.name, ", through " + options.through if options.through else ""), flush=True)
                 tour.everyday()
                 passed, failed = passed + tour.passed, failed + tour.failed
