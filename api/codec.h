@@ -60,6 +60,10 @@ const char *field_problem_message(struct arena *a, const struct field_problem *p
  * NULL: unknown fields are then ignored. JSON names are matched exactly; null means absent. */
 int json_decode(struct arena *a, const struct schema_message *m, struct str json,
                 struct field_problems *problems, void **out, struct error *err);
+/* The same, where upstream makes the object of a map (strategic merge patches): a value of a wrong type is
+ * told in other words. */
+int json_decode_restored(struct arena *a, const struct schema_message *m, struct str json,
+                         struct field_problems *problems, void **out, struct error *err);
 /* The same from a parsed tree (numbers may be raw: see json_read). */
 int json_decode_value(struct arena *a, const struct schema_message *m, yyjson_val *value,
                       struct field_problems *problems, void **out, struct error *err);

@@ -29,6 +29,7 @@ struct decoder {
     struct field_problems *problems; /* may be NULL */
     struct error *err;
     size_t budget;
+    bool restored; /* errors in the words of who restores a struct from a patched map */
 };
 
 /* --- yyjson in an arena -------------------------------------------------------------------------
@@ -136,9 +137,38 @@ static void type_name(const struct schema_field *f, bool element, char out[128])
     snprintf(out, 128, "%s%s", prefix, dot ? dot + 1 : name);
 }
 
+/*
+ * A field of another type, as Go's converter from maps to structs says it, which makes the object after a
+ * strategic merge patch. Only an integer could be converted to a string, and only a fraction to an integer.
+ */
+static int restore_error(struct decoder *d, const struct schema_field *f, bool element,
+                         yyjson_val *v)
+{
+    static const char *const kinds[] = {"bool", "int32", "int64", "float64", "string", "slice"};
+    bool fraction = yyjson_is_raw(v) && memchr(yyjson_get_raw(v), '.', yyjson_get_len(v));
+    const char *from = yyjson_is_raw(v)    ? fraction ? "float64" : "int64"
+                       : yyjson_is_str(v)  ? "string"
+                       : yyjson_is_bool(v) ? "bool"
+                       : yyjson_is_arr(v)  ? "slice"
+                                           : "map";
+    const struct schema_field *of = f->label == SCHEMA_MAP ? schema_map_value(f) : f;
+    if (!element && (f->label == SCHEMA_MAP || f->label == SCHEMA_REPEATED))
+        return error_set(d->err, ERR_INVALID, "cannot restore %s from %s",
+                         f->label == SCHEMA_MAP ? "map" : "slice", from);
+    if (of->type == SCHEMA_MESSAGE)
+        return error_set(d->err, ERR_INVALID, "cannot restore struct from: %s", from);
+    if (of->type == SCHEMA_BYTES)
+        return error_set(d->err, ERR_INVALID, "cannot restore slice from %s", from);
+    if (yyjson_is_raw(v) && (of->type == SCHEMA_STRING ? !fraction : of->type != SCHEMA_BOOL))
+        return error_set(d->err, ERR_INVALID, "cannot convert %s to %s", from, kinds[of->type]);
+    return error_set(d->err, ERR_INVALID, "unrecognized type: %s", kinds[of->type]);
+}
+
 static int type_error(struct decoder *d, const struct schema_message *m, const struct frame *frame,
                       const struct schema_field *f, bool element, yyjson_val *v)
 {
+    if (d->restored)
+        return restore_error(d, f, element, v);
     struct buf path;
     char type[128];
     const char *owner = strrchr(schema_string(m->full_name), '.');
@@ -674,8 +704,9 @@ static int check_type_meta(const struct schema_message *m, struct str api_versio
         STR_ARG(api_version), STR_ARG(kind), message_api_version(m), message_kind(m));
 }
 
-int json_decode_value(struct arena *a, const struct schema_message *m, yyjson_val *value,
-                      struct field_problems *problems, void **out, struct error *err)
+static int decode_tree(struct arena *a, const struct schema_message *m, yyjson_val *value,
+                       struct field_problems *problems, bool restored, void **out,
+                       struct error *err)
 {
     if (!yyjson_is_obj(value) && (!m || m->special == SCHEMA_PLAIN))
         return error_set(err, ERR_INVALID, "json: cannot unmarshal %s into Go value of type %s",
@@ -700,13 +731,20 @@ int json_decode_value(struct arena *a, const struct schema_message *m, yyjson_va
             return rc;
     }
     size_t values = (size_t)(unsafe_yyjson_get_next(value) - value); /* of the whole subtree */
-    struct decoder d = {a, problems, err, BUDGET_BASE + BUDGET_PER_VALUE * values};
+    struct decoder d = {a, problems, err, BUDGET_BASE + BUDGET_PER_VALUE * values, restored};
     *out = object_alloc(a, m);
     return decode_message(&d, m, *out, value, NULL, 1, true);
 }
 
-int json_decode(struct arena *a, const struct schema_message *m, struct str json,
-                struct field_problems *problems, void **out, struct error *err)
+int json_decode_value(struct arena *a, const struct schema_message *m, yyjson_val *value,
+                      struct field_problems *problems, void **out, struct error *err)
+{
+    return decode_tree(a, m, value, problems, false, out, err);
+}
+
+static int decode_text(struct arena *a, const struct schema_message *m, struct str json,
+                       struct field_problems *problems, bool restored, void **out,
+                       struct error *err)
 {
     /* The tree, three times the text, goes at once: nothing that is decoded refers to it. */
     struct arena tree;
@@ -714,9 +752,21 @@ int json_decode(struct arena *a, const struct schema_message *m, struct str json
     arena_init_limited(&tree, a->limit ? MAX(a->limit - MIN(a->used, a->limit), 1) : 0);
     int rc = json_read(&tree, json, &root, err);
     if (rc == 0)
-        rc = json_decode_value(a, m, root, problems, out, err);
+        rc = decode_tree(a, m, root, problems, restored, out, err);
     arena_free(&tree);
     return rc;
+}
+
+int json_decode(struct arena *a, const struct schema_message *m, struct str json,
+                struct field_problems *problems, void **out, struct error *err)
+{
+    return decode_text(a, m, json, problems, false, out, err);
+}
+
+int json_decode_restored(struct arena *a, const struct schema_message *m, struct str json,
+                         struct field_problems *problems, void **out, struct error *err)
+{
+    return decode_text(a, m, json, problems, true, out, err);
 }
 
 yyjson_mut_val *json_tree(struct arena *a, yyjson_mut_doc *doc, const void *object)
