@@ -511,30 +511,41 @@ def issue_18055_snapshots_one_upon_the_other():
     others = [m for m in c.members if m is not follower]
     process = follower.process
 
-    def logged(members, text, at_least=0):
+    def log_of(member):
+        with open(member.log, errors="replace") as log:
+            return log.read()
+
+    def until(condition, what):
         deadline = time.monotonic() + WAIT_S
-        while True:
-            count = 0
-            for m in members:
-                with open(m.log, errors="replace") as log:
-                    count += log.read().count(text)
-            if count >= at_least:
-                return count
-            assert time.monotonic() < deadline, f"{text}: only {count} times, not {at_least}"
+        while not condition():
+            assert time.monotonic() < deadline, f"waited for: {what}"
             time.sleep(0.002)
 
+    def given_up(member):  # its connection: else what it has sent may wait in a socket, and still arrive
+        log = log_of(member)
+        return log.rfind(f'"lost connection to peer" peer={number}') >= log.rfind(f'"connected to peer" peer={number}')
+
+    def snapshots():
+        return log_of(follower).count("installing snapshot")
+
+    def leads(member):
+        leader, status = c.leader(), c.status()[c.members.index(member)]
+        if leader not in (None, member) and status:
+            c.etcdctl("move-leader", status[0], member=leader, timeout=5, check=False)
+        return leader is member
+
+    number = c.status()[c.members.index(follower)][0]
+    assert all(f"peer={number}" in log_of(o) for o in others)
     for n in range(2):
-        lost = logged(others, "lost connection to peer")
         faults.set_cuts(c, {(follower, o) for o in others} | {(o, follower) for o in others})
-        logged(others, "lost connection to peer", lost + 2)  # before, what is sent may wait in a socket and still arrive
+        until(lambda: all(given_up(o) for o in others), "connections given up")
         if n == 1:  # who sent the first keeps the log behind it; the other one does not, and has to send another
-            leader = c.leader()
-            successor = next(o for o in others if o is not leader)
-            c.etcdctl("move-leader", c.status()[c.members.index(successor)][0], member=leader, timeout=WAIT_S)
+            successor = next(o for o in others if "sending a snapshot" not in log_of(o))
+            until(lambda: leads(successor), "the other one leads")
         assert pour(others[0], 2000, 900).wait(WAIT_S) == 0
-        came = logged([follower], "installing snapshot")
+        before = snapshots()
         faults.set_cuts(c, set())
-        logged([follower], "installing snapshot", came + 1)  # and away again at once, for the next one
+        until(lambda: snapshots() > before, "a snapshot")  # and away again at once, for the next one
     c.wait_healthy(WAIT_S)
     assert follower.process is process and process.poll() is None, "the member has ended"
     assert_all_the_same(c)
