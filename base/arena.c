@@ -21,7 +21,7 @@
  * every block come and go instead.
  */
 #define KEPT_SIZES 5          /* 1, 2, 4, 8 and 16 times BLOCK_MIN */
-#define KEPT_BYTES (4u << 20) /* in all lists of a thread */
+#define KEPT_BYTES (2u << 20) /* in all lists of a thread */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define KEEP_BLOCKS 0
 #else
