@@ -110,7 +110,7 @@ static void check_device_claim(struct field_errors *e, const struct path *at,
     for (size_t i = 0; i < claim->n_config; i++) {
         const Resource__V1__DeviceClaimConfiguration *c = claim->config[i];
         check_request_refs(e, AT(ITEM(config, i), "requests"), claim, c->requests, c->n_requests);
-        check_device_config(e, ITEM(config, i), c->device_configuration, false);
+        check_device_config(e, ITEM(config, i), c->device_configuration);
     }
 }
 
@@ -143,24 +143,14 @@ static void validate_claim_template_update(const void *object, const void *old,
 
 /* --- device classes ---------------------------------------------------------------------------------------- */
 
-static bool same_config(const Resource__V1__DeviceClassSpec *a,
-                        const Resource__V1__DeviceClassSpec *b)
+static void validate_class(const void *object, struct field_errors *e)
 {
-    bool same = a->n_config == b->n_config;
-    for (size_t i = 0; same && i < a->n_config; i++)
-        same = object_equal(a->config[i], b->config[i]);
-    return same;
-}
-
-static void check_class(struct field_errors *e, const Resource__V1__DeviceClassSpec *spec,
-                        const Resource__V1__DeviceClassSpec *old)
-{
+    const Resource__V1__DeviceClassSpec *spec = ((const Resource__V1__DeviceClass *)object)->spec;
     const struct path *config = AT(SPEC, "config");
-    bool stored = old && same_config(spec, old);
     check_device_selectors(e, AT(SPEC, "selectors"), spec->selectors, spec->n_selectors);
     if (check_size(e, config, spec->n_config, CONFIGS_MAX)) {
         for (size_t i = 0; i < spec->n_config; i++)
-            check_device_config(e, ITEM(config, i), spec->config[i]->device_configuration, stored);
+            check_device_config(e, ITEM(config, i), spec->config[i]->device_configuration);
     }
     if (spec->extended_resource_name &&
         !is_extended_resource(e->arena, spec->extended_resource_name))
@@ -168,31 +158,15 @@ static void check_class(struct field_errors *e, const Resource__V1__DeviceClassS
                     "must be a valid extended resource name");
 }
 
-static void validate_class(const void *object, struct field_errors *e)
-{
-    check_class(e, ((const Resource__V1__DeviceClass *)object)->spec, NULL);
-}
-
-static void validate_class_update(const void *object, const void *old, struct field_errors *e)
-{
-    check_class(e, ((const Resource__V1__DeviceClass *)object)->spec,
-                ((const Resource__V1__DeviceClass *)old)->spec);
-}
-
 static const struct kind_rules rows[] = {
     {.message = Resource__V1__ResourceClaim__SCHEMA,
      .create = validate_claim,
      .update = validate_claim_update,
-     .update_alone = true,
      .status = validate_claim_status},
     {.message = Resource__V1__ResourceClaimTemplate__SCHEMA,
      .create = validate_claim_template,
-     .update = validate_claim_template_update,
-     .update_alone = true},
-    {.message = Resource__V1__DeviceClass__SCHEMA,
-     .create = validate_class,
-     .update = validate_class_update,
-     .update_alone = true},
+     .update = validate_claim_template_update},
+    {.message = Resource__V1__DeviceClass__SCHEMA, .create = validate_class},
     {.message = Resource__V1__ResourceSlice__SCHEMA,
      .create = validate_slice,
      .update = validate_slice_update,

@@ -102,12 +102,12 @@ void check_device_selectors(struct field_errors *e, const struct path *at,
 }
 
 void check_device_parameters(struct field_errors *e, const struct path *at,
-                             const Meta__V1__RawExtension *raw, bool stored)
+                             const Meta__V1__RawExtension *raw)
 {
     struct str text = raw ? str_trim(str_make((const char *)raw->raw.data, raw->raw.len)) : STR("");
     if (text.n == 0)
         err_required(e, at, "");
-    else if (!stored && raw->raw.len > PARAMETERS_MAX)
+    else if (raw->raw.len > PARAMETERS_MAX)
         err_too_long(e, at, PARAMETERS_MAX);
     else if (str_eqz(text, "null"))
         err_required(e, at, "");
@@ -116,7 +116,7 @@ void check_device_parameters(struct field_errors *e, const struct path *at,
 }
 
 void check_device_config(struct field_errors *e, const struct path *at,
-                         const Resource__V1__DeviceConfiguration *config, bool stored)
+                         const Resource__V1__DeviceConfiguration *config)
 {
     const struct path *opaque = AT(at, "opaque");
     if (!config || !config->opaque) {
@@ -124,7 +124,7 @@ void check_device_config(struct field_errors *e, const struct path *at,
         return;
     }
     check_csi_driver_name(e, AT(opaque, "driver"), config->opaque->driver);
-    check_device_parameters(e, AT(opaque, "parameters"), config->opaque->parameters, stored);
+    check_device_parameters(e, AT(opaque, "parameters"), config->opaque->parameters);
 }
 
 /* ---- tolerations and conditions ---- */

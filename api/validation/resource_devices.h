@@ -20,11 +20,10 @@ void check_trait_name(struct field_errors *e, const struct path *at, const char 
 void check_pool_name(struct field_errors *e, const struct path *at, const char *name);
 void check_device_selectors(struct field_errors *e, const struct path *at,
                             Resource__V1__DeviceSelector *const *selectors, size_t n);
-/* `stored`: it is there already, and may be as long as it is. */
 void check_device_config(struct field_errors *e, const struct path *at,
-                         const Resource__V1__DeviceConfiguration *config, bool stored);
+                         const Resource__V1__DeviceConfiguration *config);
 void check_device_parameters(struct field_errors *e, const struct path *at,
-                             const Meta__V1__RawExtension *raw, bool stored);
+                             const Meta__V1__RawExtension *raw);
 void check_device_tolerations(struct field_errors *e, const struct path *at,
                               Resource__V1__DeviceToleration *const *tolerations, size_t n);
 #define DEVICE_EFFECTS ONE_OF("NoExecute", "NoSchedule", "None")

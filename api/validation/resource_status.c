@@ -80,7 +80,7 @@ static void check_allocation_result(struct field_errors *e, const struct path *a
                                   ONE_OF("FromClaim", "FromClass"));
             check_request_refs(e, AT(ITEM(config, i), "requests"), claim, c->requests,
                                c->n_requests);
-            check_device_config(e, ITEM(config, i), c->device_configuration, false);
+            check_device_config(e, ITEM(config, i), c->device_configuration);
         }
     }
     if (a->node_selector)
@@ -148,7 +148,7 @@ static void check_device_status(struct field_errors *e, const struct path *at,
     check_size(e, AT(at, "conditions"), d->n_conditions, CONDITIONS_MAX);
     check_conditions(e, AT(at, "conditions"), d->conditions, d->n_conditions);
     if (d->data && d->data->raw.len > 0)
-        check_device_parameters(e, AT(at, "data"), d->data, false);
+        check_device_parameters(e, AT(at, "data"), d->data);
     check_network(e, AT(at, "networkData"), d->network_data);
 }
 

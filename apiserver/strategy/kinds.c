@@ -124,9 +124,6 @@ static const struct strategy counted[] = {
      .flags = STRATEGY_GENERATION | STRATEGY_RETURN_DELETED},
     {.message = Resource__V1__DeviceClass__SCHEMA,
      .flags = STRATEGY_GENERATION | STRATEGY_RETURN_DELETED},
-    {.message = Resource__V1__ResourceClaim__SCHEMA,
-     .flags = STRATEGY_STATUS_KEEPS_META | STRATEGY_RETURN_DELETED},
-    {.message = Resource__V1__ResourceClaimTemplate__SCHEMA, .flags = STRATEGY_RETURN_DELETED},
     {.message = Storage__V1__StorageClass__SCHEMA, .flags = STRATEGY_RETURN_DELETED},
     {.message = Storage__V1__VolumeAttributesClass__SCHEMA, .flags = STRATEGY_RETURN_DELETED},
     {.message = Storage__V1__CSIDriver__SCHEMA,
@@ -169,6 +166,8 @@ static const struct strategy *const special[] = {
     &strategy_cluster_role_binding,
     &strategy_job,
     &strategy_certificate_request,
+    &strategy_resource_claim,
+    &strategy_resource_claim_template,
 };
 
 static const struct strategy *strategy_of_message(uint16_t message)

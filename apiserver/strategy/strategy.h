@@ -50,8 +50,10 @@ const struct strategy *strategy_of(const struct resource *r);
 
 /* Rows, by file. */
 extern const struct strategy strategy_certificate_request; /* certificates.c */
-extern const struct strategy strategy_pod;                 /* pod.c */
-extern const struct strategy strategy_node;                /* core.c */
+extern const struct strategy strategy_resource_claim;      /* devices.c */
+extern const struct strategy strategy_resource_claim_template;
+extern const struct strategy strategy_pod;  /* pod.c */
+extern const struct strategy strategy_node; /* core.c */
 extern const struct strategy strategy_namespace, strategy_limit_range;
 extern const struct strategy strategy_secret, strategy_service_account, strategy_event;
 extern const struct strategy strategy_service;      /* service.c */

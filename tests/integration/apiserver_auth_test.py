@@ -468,6 +468,20 @@ def test_nodes_and_devices(c, server):
     request = {"devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": "gpu"}}]}}
     for name in ("used", "other"):
         created(c.post(claims, {"metadata": {"name": name}, "spec": request}))
+    # Administrators' access is for namespaces that say so; what is no longer allocated has no status.
+    admin = {"devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": "gpu", "adminAccess": True}}]}}
+    for kind, body in (("ResourceClaim", admin), ("ResourceClaimTemplate", {"spec": admin})):
+        refused(c.post(dra + "/namespaces/devices/" + kind.lower() + "s", {"metadata": {"name": "admin"}, "spec": body}), 422,
+                kind + '.resource.k8s.io "admin" is invalid: '
+                "spec.devices.requests[0].adminAccess: Forbidden: admin access to devices requires the "
+                "`resource.kubernetes.io/admin-access: true` label on the containing namespace")
+    ok(c.patch(path, {"metadata": {"labels": {"resource.kubernetes.io/admin-access": "true"}}}))
+    until("the namespace is for administrators",
+          lambda: c.post(claims, {"metadata": {"name": "admin"}, "spec": admin}).code == 201)
+    device = {"driver": "x.io", "pool": "p", "device": "d"}
+    status = {"status": {"allocation": {"devices": {"results": [dict(device, request="r")]}}, "devices": [device]}}
+    equal(len(ok(c.patch(claims + "/admin/status", status))["status"]["devices"]), 1)
+    equal("devices" in ok(c.patch(claims + "/admin/status", {"status": {"allocation": None}})).get("status", {}), False)
     created(c.post(path + "/pods", pod("d", nodeName="n7", resourceClaims=[{"name": "gpu", "resourceClaimName": "used"}])))
     until("the pod's claim", lambda: n.get(claims + "/used").code == 200)
     refused(n.get(claims + "/other"), 403, 'resourceclaims.resource.k8s.io "other" is forbidden: User "system:node:n7" cannot get resource '
