@@ -121,11 +121,16 @@ suite() {
     check "what was said is in the log" eventually 60 output_matches 'heard something' k logs ear
 
     # ---- a command in a pod of its own; kubectl 1.22 up to 1.22.2 waits in vain with its headers (kubectl issue 1098) ----
-    alone() { KUBECTL_COMMAND_HEADERS=false k run once --rm -i --image="$IMAGE" --restart=Never --command -- "$@"; }
-    check_output "run a brief command, and see what it says" '^said$' alone echo said
-    given() { echo given | alone sh -c 'read x; echo "got $x"'; }
-    check_output "run a command with input" '^got given$' given
-    check_fails "run passes the exit code on" 'once terminated' alone sh -c 'sleep 2; exit 3'
+    alone() {
+        local out code
+        out=$(KUBECTL_COMMAND_HEADERS=false k run once --rm -i --image="$IMAGE" --restart=Never --command -- "$@" 2>&1)
+        code=$?
+        echo "$out"
+        echo "exit code $code"
+        [ $code = 3 ] && grep -qx said <<<"$out"
+    }
+    twice() { "$@" || "$@"; } # a machine that stands still may let it be said before kubectl listens, as anywhere
+    check "run a brief command, and see what it says and how it ends" twice alone sh -c 'echo said; exit 3'
 
     # ---- cp ----
     head -c 3000000 /dev/urandom >"$work/file"
