@@ -74,7 +74,7 @@ def check_watch(c):
     for i in range(100):
         c.put("w/%d" % i, str(i))
         c.delete("w/%d" % i)
-    reader.join(20)
+    reader.join(60)
     assert not reader.is_alive(), len(seen)
     cancel()
     for i, e in enumerate(seen):
@@ -88,13 +88,19 @@ def check_watch(c):
 
 
 def check_lease(c):
-    lease = c.lease(2)
-    c.put("leased", "x", lease)
-    assert lease.remaining_ttl <= 2 and lease.keys == [b"leased"]
-    for _ in range(3):
-        time.sleep(1)
-        assert list(lease.refresh())[0].TTL == 2
-    assert c.get("leased")[0] == b"x"
+    lease = c.lease(60)  # longer than the machine stands still
+    c.put("renewed", "x", lease)
+    assert lease.keys == [b"renewed"]
+    deadline = time.monotonic() + 60
+    while lease.remaining_ttl > 57:
+        assert time.monotonic() < deadline, "the lease's time does not run"
+        time.sleep(0.1)
+    before = lease.remaining_ttl
+    assert list(lease.refresh())[0].TTL == 60
+    assert lease.remaining_ttl > before
+    lease.revoke()
+    assert c.get("renewed")[0] is None
+    c.put("leased", "x", c.lease(4))
     deadline = time.monotonic() + 60
     while c.get("leased")[0] is not None:
         assert time.monotonic() < deadline, "the lease did not expire"
