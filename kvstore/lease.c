@@ -20,6 +20,7 @@ static struct lease *find(struct lease_table *t, int64_t id)
 void lease_table_init(struct lease_table *t, uint64_t checkpoint_ns)
 {
     pthread_mutex_init(&t->lock, NULL);
+    t->term = 0;
     t->checkpoint_ns = checkpoint_ns;
     map_init(&t->by_id);
     heap_init(&t->heap);

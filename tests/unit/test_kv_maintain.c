@@ -10,6 +10,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,6 +136,41 @@ static void one_warning_a_second(void **state)
     assert_int_equal(left_out, 0);
 }
 
+struct warnings {
+    pthread_mutex_t lock;
+    char first[512];
+};
+
+static void keep_first_warning(void *ctx, enum log_level level, const char *line)
+{
+    struct warnings *w = ctx;
+    if (level != LOG_WARN || !strstr(line, "applying"))
+        return;
+    pthread_mutex_lock(&w->lock);
+    if (!w->first[0])
+        snprintf(w->first, sizeof w->first, "%s", line);
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* What an operator reads when applying takes longer than --warning-apply-duration, here: than nothing. */
+static void slow_applying_is_told(void **state)
+{
+    struct warnings w = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct fixture f;
+    (void)state;
+    log_set_level(LOG_WARN);
+    log_set_sink(keep_first_warning, &w);
+    open_store(&f, (struct kv_options){.warning_apply_ns = 1});
+    put(f.kv);
+    close_store(&f); /* its threads have ended: nobody else looks at `w` */
+    log_set_sink(NULL, NULL);
+    log_set_level(LOG_ERROR);
+    assert_non_null(strstr(w.first, "level=warn module=store msg=\"applying took too long\""));
+    assert_non_null(strstr(w.first, " took_ms="));
+    assert_non_null(strstr(w.first, " expected_ms=0 entries="));
+    assert_non_null(strstr(w.first, " left_out=0"));
+}
+
 int main(void)
 {
     log_set_level(LOG_ERROR);
@@ -144,6 +180,7 @@ int main(void)
         cmocka_unit_test(periodic),
         cmocka_unit_test(off_by_default),
         cmocka_unit_test(one_warning_a_second),
+        cmocka_unit_test(slow_applying_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
