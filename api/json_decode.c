@@ -364,10 +364,13 @@ static int decode_list(struct decoder *d, const struct schema_message *m,
         return type_error(d, m, up, f, false, v);
     size_t n = yyjson_arr_size(v), size = element_size(f);
     int rc = spend(d, n * size);
-    if (n == 0)
-        MEMBER(object, f, const void *) = empty_list;
-    if (rc < 0 || n == 0)
+    if (rc < 0)
         return rc;
+    if (n == 0) { /* of a member that stands twice the last counts */
+        MEMBER(object, f, const void *) = empty_list;
+        *member_count(object, f) = 0;
+        return 0;
+    }
     char *items = arena_zalloc(d->arena, n * size);
     size_t i, max;
     yyjson_val *item;

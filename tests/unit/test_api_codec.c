@@ -123,6 +123,32 @@ static void test_field_problems(void **state)
     assert_string_equal(pod->spec->volumes[0]->volume_source->host_path->path, "/");
 }
 
+/* Of a list that stands twice the last counts, of objects the members come together: as Go has it. */
+static void test_members_twice(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *json, *want;
+    } cases[] = {
+        {"{\"metadata\":{\"finalizers\":[\"a\",\"b\"],\"finalizers\":[]}}", ""},
+        {"{\"metadata\":{\"finalizers\":[],\"finalizers\":[\"a\",\"b\"]}}", "a b "},
+        {"{\"metadata\":{\"finalizers\":[\"a\",\"b\"],\"finalizers\":[\"c\"]}}", "c "},
+        {"{\"metadata\":{\"finalizers\":[\"a\"]},\"metadata\":{\"finalizers\":[]}}", ""},
+        {"{\"metadata\":{\"finalizers\":[\"a\"]},\"metadata\":{\"name\":\"n\"}}", "a "},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        void *out;
+        assert_int_equal(json_decode(&f->a, schema_get(Core__V1__Pod__SCHEMA),
+                                     str_from(cases[i].json), NULL, &out, &f->err),
+                         0);
+        const Meta__V1__ObjectMeta *meta = object_meta(out);
+        const char *got = "";
+        for (size_t k = 0; k < meta->n_finalizers; k++)
+            got = arena_printf(&f->a, "%s%s ", got, meta->finalizers[k]);
+        assert_string_equal(got, cases[i].want);
+    }
+}
+
 static void test_json_depth_and_memory(void **state)
 {
     struct fixture *f = *state;
@@ -715,6 +741,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_json_errors),
         TEST(test_field_problems),
+        TEST(test_members_twice),
         TEST(test_json_depth_and_memory),
         TEST(test_json_forms),
         TEST(test_json_escapes),
