@@ -99,8 +99,40 @@ check_fails "a conflict is a conflict" 'object has been modified|Conflict' k rep
 {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cm-0001", "namespace": "default", "resourceVersion": "1"}}
 YAML
 check "a deployment" k create deployment web --image=web:1 --replicas=2
-# (No server-side apply and no custom resources: its JSON library, built with Debian 12's Go, crashes
-# kube-apiserver 1.20 by itself.)
+check "server-side apply" k apply --server-side -f - <<'YAML'
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: applied}
+data: {n: "1"}
+YAML
+check "and again, by another manager who takes it over" k apply --server-side --field-manager=other --force-conflicts -f - <<'YAML'
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: applied}
+data: {n: "2"}
+YAML
+check_output "it is the other one's now" '^2 other$' k get cm applied --show-managed-fields -o 'jsonpath={.data.n} {.metadata.managedFields[*].manager}'
+check "a custom resource" k apply -f - <<'YAML'
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.com}
+spec:
+  group: example.com
+  names: {plural: widgets, kind: Widget}
+  scope: Namespaced
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {size: {type: integer}}}}}}
+YAML
+check "is served" eventually 60 k get widgets
+check "an object of it" k create -f - <<'YAML'
+apiVersion: example.com/v1
+kind: Widget
+metadata: {name: w}
+spec: {size: 3}
+YAML
 check "events with a lease" k create -f - <<'YAML'
 apiVersion: v1
 kind: Event
@@ -131,6 +163,7 @@ wait "$api" 2>/dev/null
 api
 check "kube-apiserver starts again on what is stored" eventually 60 k get --raw /readyz
 check_output "all objects are there" '^600$' bash -c "$(declare -f k); work=$work base=$base kubectl=$kubectl; k get cm -o name | grep -cE 'cm-|after-kill'"
+check_output "the custom one too" '^3$' eventually 60 k get widget w -o 'jsonpath={.spec.size}'
 check "the event is gone with its lease" eventually 90 outputs "" k get events --field-selector involvedObject.name=cm-0001 -o name
 check_output "kube-apiserver compacted the store" '"version":[2-9]|"version":[1-9][0-9]' eventually 60 e get compact_rev_key -w json
 check_output "all members hold the same" '^1$' bash -c "$(declare -f e); work=$work urls=$urls; e endpoint hashkv -w json | jq -r '.[].HashKV.hash' | sort -u | wc -l"
