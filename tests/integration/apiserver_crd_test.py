@@ -71,7 +71,7 @@ def crontab(name, kind="CronTab", version="v1", **spec):
 
 
 def condition(crd, kind):
-    return {c["type"]: c for c in crd.get("status", {}).get("conditions", [])}.get(kind, {})
+    return {c["type"]: c for c in crd.get("status", {}).get("conditions") or []}.get(kind, {})
 
 
 def establish(clients, crd):

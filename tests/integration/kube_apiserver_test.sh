@@ -111,7 +111,12 @@ kind: ConfigMap
 metadata: {name: applied}
 data: {n: "2"}
 YAML
-check_output "it is the other one's now" '^2 other$' k get cm applied --show-managed-fields -o 'jsonpath={.data.n} {.metadata.managedFields[*].manager}'
+check_fails "it is the other one's now" 'conflict with "other"' k apply --server-side -f - <<'YAML'
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: applied}
+data: {n: "1"}
+YAML
 check "a custom resource" k apply -f - <<'YAML'
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
