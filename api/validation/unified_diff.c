@@ -9,8 +9,10 @@
 #include "base/str.h"
 #include <string.h>
 
-#define LINES_MAX 4000 /* beyond, nothing is shown: the work grows with the square */
-#define CONTEXT 3      /* equal lines around a change */
+/* Beyond these nothing is shown: the work can grow with the cube. Changes in otherwise equal texts stay far below. */
+#define LINES_MAX 4000
+#define STEPS_MAX 500000 /* a millisecond or two */
+#define CONTEXT 3        /* equal lines around a change */
 #define POPULAR_MIN \
     200 /* lines of a text that has popular ones: more than a hundredth of it, and one */
 
@@ -32,6 +34,7 @@ struct matcher {
     int *row, *above;  /* lengths of runs that end at a place + 1 of `new`, for a line of `old` */
     struct run *runs;
     int n_runs;
+    int steps; /* places compared, and lines passed */
 };
 
 static struct lines split(struct arena *a, const char *text)
@@ -106,13 +109,14 @@ static struct run longest_run(struct matcher *m, int i0, int i1, int j0, int j1)
 {
     const int *a = m->old.ids, *b = m->new.ids;
     struct run best = {i0, j0, 0};
-    for (int i = i0; i < i1; i++) {
+    for (int i = i0; i < i1; i++, m->steps++) {
         int *swap = m->above;
         m->above = m->row;
         m->row = swap;
         if (i - 2 >= i0)
             clear_row(m, m->row, i - 2);
         for (int j = m->first[a[i]]; j >= 0 && j < j1; j = m->next[j]) {
+            m->steps++;
             if (j < j0)
                 continue;
             int length = m->row[j + 1] = m->above[j] + 1;
@@ -141,7 +145,7 @@ static void find_runs(struct matcher *m)
     int depth = 0;
     m->runs = arena_array(m->a, struct run, (size_t)m->old.n + 1);
     stack[depth++] = (struct part){0, m->old.n, 0, m->new.n, {0}};
-    while (depth > 0) {
+    while (depth > 0 && m->steps <= STEPS_MAX) {
         struct part p = stack[--depth];
         struct run r = p.done.n ? p.done : longest_run(m, p.i0, p.i1, p.j0, p.j1);
         if (p.done.n) {
@@ -235,6 +239,8 @@ const char *unified_diff(struct arena *a, const char *old, const char *new)
     m.row = arena_array(a, int, width);
     m.above = arena_array(a, int, width);
     find_runs(&m);
+    if (m.steps > STEPS_MAX)
+        return "";
     struct buf out;
     buf_init(&out);
     put_hunks(&m, &out);

@@ -2,6 +2,7 @@
  * The rules of autoscaling, rbac, storage, networking, policy, scheduling and node, one by one: a good object
  * with one thing changed, and all that kube-apiserver 1.35 says about it, word by word.
  */
+#include "api/validation/diff.h"
 #include "tests/unit/validation_test.h"
 
 #define IN(group_, kind_, more_) \
@@ -751,13 +752,40 @@ TABLE_TEST(updates, UPDATE)
 TABLE_TEST(differences, UPDATE)
 TABLE_TEST(statuses, STATUS)
 
+/* Lines of which there are few kinds, in no order: comparing them would take long, and nothing is shown. */
+static void test_large_differences(void **state)
+{
+    struct arena a;
+    struct buf text[2] = {0};
+    uint32_t random = 1;
+    (void)state;
+    arena_init(&a);
+    for (int side = 0; side < 2; side++)
+        for (int i = 0; i < 3900; i++) {
+            random = random * 1664525u + 1013904223u;
+            buf_printf(&text[side], "%u\n", (random >> 16) % 100);
+        }
+    assert_string_equal(unified_diff(&a, buf_cstr(&text[0]), buf_cstr(&text[1])), "");
+    const char *same = arena_strdup(&a, buf_cstr(&text[0]));
+    buf_append_cstr(&text[0], "one more\n");
+    assert_non_null(strstr(unified_diff(&a, same, buf_cstr(&text[0])), "\n+one more\n"));
+    buf_free(&text[0]);
+    buf_free(&text[1]);
+    arena_free(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_autoscaling), cmocka_unit_test(test_rbac),
-        cmocka_unit_test(test_storage),     cmocka_unit_test(test_networking),
-        cmocka_unit_test(test_others),      cmocka_unit_test(test_updates),
-        cmocka_unit_test(test_differences), cmocka_unit_test(test_statuses),
+        cmocka_unit_test(test_large_differences),
+        cmocka_unit_test(test_autoscaling),
+        cmocka_unit_test(test_rbac),
+        cmocka_unit_test(test_storage),
+        cmocka_unit_test(test_networking),
+        cmocka_unit_test(test_others),
+        cmocka_unit_test(test_updates),
+        cmocka_unit_test(test_differences),
+        cmocka_unit_test(test_statuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
