@@ -57,14 +57,18 @@ const char *field_problem_message(struct arena *a, const struct field_problem *p
 
 /* Decode a JSON text. `m` NULL: found by apiVersion and kind. When given and the text carries
  * apiVersion or kind that are not m's, that is ERR_INVALID (meta kinds take any). `problems` may be
- * NULL: unknown fields are then ignored. JSON names are matched exactly; null means absent. */
+ * NULL: unknown fields are then ignored. JSON names are matched exactly; null means absent. What stands twice
+ * in one object comes together as with Go's decoder: maps and structs merge, items of lists go into the
+ * earlier ones, a null takes away what can be absent. */
 int json_decode(struct arena *a, const struct schema_message *m, struct str json,
                 struct field_problems *problems, void **out, struct error *err);
-/* The same, where upstream makes the object of a map (strategic merge patches): a value of a wrong type is
- * told in other words. */
+/* The same, where upstream reads the text into a map first: of what stands twice the last counts whole. */
+int json_decode_map(struct arena *a, const struct schema_message *m, struct str json,
+                    struct field_problems *problems, void **out, struct error *err);
+/* The same of strategic merge patches, where besides a value of a wrong type is told in other words. */
 int json_decode_restored(struct arena *a, const struct schema_message *m, struct str json,
                          struct field_problems *problems, void **out, struct error *err);
-/* The same from a parsed tree (numbers may be raw: see json_read). */
+/* As json_decode_map, from a parsed tree (numbers may be raw: see json_read). */
 int json_decode_value(struct arena *a, const struct schema_message *m, yyjson_val *value,
                       struct field_problems *problems, void **out, struct error *err);
 /* Parse a JSON text into a tree in the arena, numbers kept as their text (YYJSON raw), depth

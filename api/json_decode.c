@@ -4,6 +4,10 @@
  *
  * Type errors use the wording clients know from Go's decoder, which names the struct, the path and
  * the type. The path is kept as a chain of stack frames and printed only when something is wrong.
+ *
+ * A member that stands twice goes into the same struct twice, as with Go's decoder: structs and maps come
+ * together, items of a list go into those that are there, null empties what Go could set to nil. Where the
+ * publisher reads text into a map first (YAML, patches, custom objects), the last one counts whole.
  */
 #include "api/codec_internal.h"
 #include "api/custom/internal.h"
@@ -30,6 +34,7 @@ struct decoder {
     struct error *err;
     size_t budget;
     bool restored; /* errors in the words of who restores a struct from a patched map */
+    bool whole;    /* of a member that stands twice the last one counts whole */
 };
 
 /* --- yyjson in an arena -------------------------------------------------------------------------
@@ -75,9 +80,21 @@ int json_read(struct arena *a, struct str json, yyjson_val **out, struct error *
     return 0;
 }
 
+/* Of members with one name the last; NULL: none. */
+static yyjson_val *last_member(yyjson_val *object, struct str name)
+{
+    size_t i, max;
+    yyjson_val *key, *item, *found = NULL;
+    yyjson_obj_foreach (object, i, max, key, item) {
+        if (str_eq(str_make(yyjson_get_str(key), yyjson_get_len(key)), name))
+            found = item;
+    }
+    return found;
+}
+
 void json_type_meta(yyjson_val *value, struct str *api_version, struct str *kind)
 {
-    yyjson_val *v = yyjson_obj_get(value, "apiVersion"), *k = yyjson_obj_get(value, "kind");
+    yyjson_val *v = last_member(value, STR("apiVersion")), *k = last_member(value, STR("kind"));
     *api_version = str_make(yyjson_get_str(v), yyjson_get_len(v));
     *kind = str_make(yyjson_get_str(k), yyjson_get_len(k));
     if (!yyjson_is_str(v))
@@ -200,6 +217,11 @@ void field_problem_add(struct arena *a, struct field_problems *p, struct field_p
 {
     if (p->len >= FIELD_PROBLEMS_MAX)
         return;
+    for (size_t i = 0; i < p->len; i++) { /* each is told once */
+        const struct field_problem *known = &p->items[i];
+        if (known->duplicate == problem.duplicate && strcmp(known->path, problem.path) == 0)
+            return;
+    }
     if (p->len == p->cap) {
         size_t cap = p->cap ? 2 * p->cap : 8;
         p->items = arena_grow(a, p->items, p->cap * sizeof *p->items, cap * sizeof *p->items);
@@ -372,15 +394,17 @@ static int decode_list(struct decoder *d, const struct schema_message *m,
         return 0;
     }
     char *items = arena_zalloc(d->arena, n * size);
+    if (*member_count(object, f)) /* stood before: its items are gone on with */
+        memcpy(items, MEMBER(object, f, void *), MIN(n, *member_count(object, f)) * size);
     size_t i, max;
     yyjson_val *item;
     yyjson_arr_foreach (v, i, max, item) {
         struct frame frame = {up, STR_NONE, i};
         void *to = items + i * size;
-        if (yyjson_is_null(item)) { /* Go leaves the zero value */
-            if (f->type == SCHEMA_STRING)
+        if (yyjson_is_null(item)) { /* Go leaves what there is, mostly the zero value */
+            if (f->type == SCHEMA_STRING && !*(const char **)to)
                 *(const char **)to = "";
-            else if (f->type == SCHEMA_MESSAGE)
+            else if (f->type == SCHEMA_MESSAGE && !*(void **)to)
                 *(void **)to = object_new(d->arena, schema_field_message(f));
             continue;
         }
@@ -414,11 +438,13 @@ static int decode_map(struct decoder *d, const struct schema_message *m,
         return type_error(d, m, up, f, false, v);
     const struct schema_message *entry_message = schema_field_message(f);
     const struct schema_field *value = schema_map_value(f);
-    size_t n = yyjson_obj_size(v);
-    int rc = spend(d, n * (sizeof(void *) + entry_message->size));
+    size_t n = yyjson_obj_size(v), before = *member_count(object, f);
+    int rc = spend(d, before * sizeof(void *) + n * (sizeof(void *) + entry_message->size));
     if (rc < 0 || n == 0)
         return rc;
-    void **entries = arena_zalloc(d->arena, n * sizeof *entries);
+    void **all = arena_zalloc(d->arena, (before + n) * sizeof *all), **entries = all + before;
+    if (before) /* stood before: keys come together */
+        memcpy(all, MEMBER(object, f, void *), before * sizeof *all);
     size_t i, max;
     yyjson_val *key, *item;
     yyjson_obj_foreach (v, i, max, key, item) {
@@ -438,7 +464,10 @@ static int decode_map(struct decoder *d, const struct schema_message *m,
     map_normalize(entries, &n);
     if (n < max && d->problems)
         report_duplicate_keys(d, v, up);
-    MEMBER(object, f, void *) = entries;
+    n += before;
+    if (before)
+        map_normalize(all, &n);
+    MEMBER(object, f, void *) = all;
     *member_count(object, f) = n;
     return 0;
 }
@@ -519,6 +548,7 @@ static int decode_props_or(struct decoder *d, const struct schema_message *m, vo
                            yyjson_val *v, const struct frame *frame, int depth)
 {
     const struct schema_field *first = schema_field_at(m, 0), *second = schema_field_at(m, 1);
+    memset((char *)object + sizeof(void *), 0, m->size - sizeof(void *)); /* nothing of one before */
     if (m->special == SCHEMA_PROPS_OR_BOOL) {
         if (yyjson_is_bool(v)) {
             MEMBER(object, first, protobuf_c_boolean) = yyjson_get_bool(v);
@@ -538,13 +568,17 @@ static int decode_custom(struct decoder *d, const struct schema_message *m, void
 {
     const struct custom_version *custom = custom_of_message(m);
     const struct schema_field *f = schema_field_at(m, 0);
-    yyjson_val *metadata = yyjson_obj_get(v, "metadata");
+    yyjson_val *metadata = last_member(v, STR("metadata"));
     if (!custom || !yyjson_is_obj(v))
         return error_set(d->err, ERR_INVALID, "json: cannot unmarshal %s into a custom object",
                          type_of_value(v));
     if (metadata && !yyjson_is_null(metadata)) {
         struct frame frame = {up, STR("metadata"), 0};
+        bool whole = d->whole;
+        d->whole = true;
+        MEMBER(object, f, void *) = NULL; /* of an item of a list that stood before */
         int rc = decode_value(d, m, f, (char *)object + f->offset, metadata, &frame, depth);
+        d->whole = whole;
         if (rc < 0)
             return rc;
     }
@@ -591,14 +625,53 @@ static int decode_special(struct decoder *d, const struct schema_message *m, voi
 /* --- messages ------------------------------------------------------------------------------------
  */
 
-/* A null: pointers, lists and value messages stay as they are; only RawExtension would keep it, and
- * upstream drops it there too. */
+/* As if the member had not stood: of lists and pointers what Go sets to nil. */
+static void member_clear(void *object, const struct schema_field *f)
+{
+    if (field_is_list(f)) {
+        MEMBER(object, f, void *) = NULL;
+        *member_count(object, f) = 0;
+        return;
+    }
+    memset((char *)object + f->offset, 0, element_size(f));
+    if (f->count_offset)
+        *(protobuf_c_boolean *)((char *)object + f->count_offset) = 0;
+}
+
+/*
+ * A null: what can be absent is absent then. Value types stay as they are, but those whose JSON form is their
+ * own and who take a null for nothing. RawExtension would keep it, and upstream drops it there too.
+ */
+static void decode_null(void *object, const struct schema_field *f)
+{
+    if (f->label != SCHEMA_VALUE) {
+        member_clear(object, f);
+        return;
+    }
+    if (f->type != SCHEMA_MESSAGE || !MEMBER(object, f, void *))
+        return;
+    switch (schema_field_message(f)->special) {
+    case SCHEMA_TIME:
+    case SCHEMA_MICRO_TIME:
+    case SCHEMA_QUANTITY:
+        member_clear(object, f);
+        break;
+    case SCHEMA_INT_OR_STRING:
+        MEMBER(object, f, Meta__V1__IntOrString *)->type = 0;
+        break;
+    default:
+        break;
+    }
+}
+
 static int decode_member(struct decoder *d, const struct schema_message *m, void *object,
                          const struct schema_field *f, yyjson_val *v, const struct frame *frame,
                          int depth)
 {
-    if (yyjson_is_null(v))
+    if (yyjson_is_null(v)) {
+        decode_null(object, f);
         return 0;
+    }
     if (f->label == SCHEMA_MAP)
         return decode_map(d, m, f, object, v, frame, depth);
     if (f->label == SCHEMA_REPEATED)
@@ -629,7 +702,8 @@ static const struct schema_field *locate(struct decoder *d, const struct schema_
     return f;
 }
 
-/* Which members were seen, for duplicates. */
+/* Which members were seen, for duplicates. The two of a kind's type have no field. */
+#define SEEN_TYPE_META 254
 static bool seen_before(uint64_t seen[4], int index)
 {
     bool before = seen[index / 64] >> (index % 64) & 1;
@@ -663,6 +737,7 @@ static int decode_message(struct decoder *d, const struct schema_message *m, voi
         object_fill(d->arena, m, object);
         return rc;
     }
+    assert(m->member_count <= SEEN_TYPE_META);
     uint64_t seen[4] = {0};
     bool type_meta = m->flags & SCHEMA_HAS_TYPE_META;
     size_t i, max;
@@ -678,10 +753,15 @@ static int decode_message(struct decoder *d, const struct schema_message *m, voi
                          (str_eq(frame.name, STR("kind")) || str_eq(frame.name, STR("apiVersion")));
             if (!known)
                 problem_add(d, &frame, false);
+            else if (seen_before(seen, SEEN_TYPE_META + (frame.name.p[0] == 'k')))
+                problem_add(d, &frame, true);
             continue;
         }
-        if (d->problems && seen_before(seen, index))
+        if (seen_before(seen, index)) {
             problem_add(d, &frame, true);
+            if (d->whole)
+                member_clear(holder, f);
+        }
         int rc = decode_member(d, at, holder, f, item, &frame, depth);
         if (rc < 0)
             return rc;
@@ -707,8 +787,11 @@ static int check_type_meta(const struct schema_message *m, struct str api_versio
         STR_ARG(api_version), STR_ARG(kind), message_api_version(m), message_kind(m));
 }
 
+/* Where the publisher's decoder would have it from. */
+enum source { SOURCE_TEXT, SOURCE_MAP, SOURCE_RESTORED };
+
 static int decode_tree(struct arena *a, const struct schema_message *m, yyjson_val *value,
-                       struct field_problems *problems, bool restored, void **out,
+                       struct field_problems *problems, enum source source, void **out,
                        struct error *err)
 {
     if (!yyjson_is_obj(value) && (!m || m->special == SCHEMA_PLAIN))
@@ -734,7 +817,12 @@ static int decode_tree(struct arena *a, const struct schema_message *m, yyjson_v
             return rc;
     }
     size_t values = (size_t)(unsafe_yyjson_get_next(value) - value); /* of the whole subtree */
-    struct decoder d = {a, problems, err, BUDGET_BASE + BUDGET_PER_VALUE * values, restored};
+    struct decoder d = {.arena = a,
+                        .problems = problems,
+                        .err = err,
+                        .budget = BUDGET_BASE + BUDGET_PER_VALUE * values,
+                        .restored = source == SOURCE_RESTORED,
+                        .whole = source != SOURCE_TEXT};
     *out = object_alloc(a, m);
     return decode_message(&d, m, *out, value, NULL, 1, true);
 }
@@ -742,11 +830,11 @@ static int decode_tree(struct arena *a, const struct schema_message *m, yyjson_v
 int json_decode_value(struct arena *a, const struct schema_message *m, yyjson_val *value,
                       struct field_problems *problems, void **out, struct error *err)
 {
-    return decode_tree(a, m, value, problems, false, out, err);
+    return decode_tree(a, m, value, problems, SOURCE_MAP, out, err);
 }
 
 static int decode_text(struct arena *a, const struct schema_message *m, struct str json,
-                       struct field_problems *problems, bool restored, void **out,
+                       struct field_problems *problems, enum source source, void **out,
                        struct error *err)
 {
     /* The tree, three times the text, goes at once: nothing that is decoded refers to it. */
@@ -755,7 +843,7 @@ static int decode_text(struct arena *a, const struct schema_message *m, struct s
     arena_init_limited(&tree, a->limit ? MAX(a->limit - MIN(a->used, a->limit), 1) : 0);
     int rc = json_read(&tree, json, &root, err);
     if (rc == 0)
-        rc = decode_tree(a, m, root, problems, restored, out, err);
+        rc = decode_tree(a, m, root, problems, source, out, err);
     arena_free(&tree);
     return rc;
 }
@@ -763,13 +851,19 @@ static int decode_text(struct arena *a, const struct schema_message *m, struct s
 int json_decode(struct arena *a, const struct schema_message *m, struct str json,
                 struct field_problems *problems, void **out, struct error *err)
 {
-    return decode_text(a, m, json, problems, false, out, err);
+    return decode_text(a, m, json, problems, SOURCE_TEXT, out, err);
+}
+
+int json_decode_map(struct arena *a, const struct schema_message *m, struct str json,
+                    struct field_problems *problems, void **out, struct error *err)
+{
+    return decode_text(a, m, json, problems, SOURCE_MAP, out, err);
 }
 
 int json_decode_restored(struct arena *a, const struct schema_message *m, struct str json,
                          struct field_problems *problems, void **out, struct error *err)
 {
-    return decode_text(a, m, json, problems, true, out, err);
+    return decode_text(a, m, json, problems, SOURCE_RESTORED, out, err);
 }
 
 yyjson_mut_val *json_tree(struct arena *a, yyjson_mut_doc *doc, const void *object)

@@ -262,10 +262,10 @@ static int put_merged(struct converter *c, const yaml_node_pair_t *p, const yaml
     if (value->type == YAML_MAPPING_NODE) {
         rc = put_pairs(c, value, own, first, depth + 1);
     } else if (value->type == YAML_SEQUENCE_NODE) {
-        rc = 0;
-        for (yaml_node_item_t *i = value->data.sequence.items.start;
-             rc == 0 && i < value->data.sequence.items.top; i++) {
-            const yaml_node_t *item = yaml_document_get_node(c->document, *i);
+        rc = 0; /* earlier ones take precedence, and what is written last counts */
+        for (yaml_node_item_t *i = value->data.sequence.items.top;
+             rc == 0 && i > value->data.sequence.items.start; i--) {
+            const yaml_node_t *item = yaml_document_get_node(c->document, i[-1]);
             rc = item->type == YAML_MAPPING_NODE ? put_pairs(c, item, own, first, depth + 1)
                                                  : ERR_INVALID;
         }

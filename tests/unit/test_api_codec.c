@@ -123,30 +123,167 @@ static void test_field_problems(void **state)
     assert_string_equal(pod->spec->volumes[0]->volume_source->host_path->path, "/");
 }
 
-/* Of a list that stands twice the last counts, of objects the members come together: as Go has it. */
+/* One case of what stands twice: the object as it comes out. */
+struct twice {
+    const char *json, *want;
+};
+
+static const char *text_of(struct fixture *f, int rc, void *out)
+{
+    struct buf text;
+    assert_int_equal(rc, 0);
+    buf_init(&text);
+    json_encode(out, JSON_NO_TYPE_META, &text);
+    const char *copy = arena_strndup(&f->a, text.data, text.len);
+    buf_free(&text);
+    return copy;
+}
+
+/*
+ * What stands twice in one object goes into the same Go value twice: structs and maps come together (a map's
+ * values are new each time), items of a list go into the earlier ones, null empties what can be nil.
+ */
 static void test_members_twice(void **state)
 {
     struct fixture *f = *state;
-    static const struct {
-        const char *json, *want;
-    } cases[] = {
-        {"{\"metadata\":{\"finalizers\":[\"a\",\"b\"],\"finalizers\":[]}}", ""},
-        {"{\"metadata\":{\"finalizers\":[],\"finalizers\":[\"a\",\"b\"]}}", "a b "},
-        {"{\"metadata\":{\"finalizers\":[\"a\",\"b\"],\"finalizers\":[\"c\"]}}", "c "},
-        {"{\"metadata\":{\"finalizers\":[\"a\"]},\"metadata\":{\"finalizers\":[]}}", ""},
-        {"{\"metadata\":{\"finalizers\":[\"a\"]},\"metadata\":{\"name\":\"n\"}}", "a "},
+    static const struct twice cases[] = {
+        {"{\"metadata\":{\"finalizers\":[\"a\",\"b\"],\"finalizers\":[]}}", "{}"},
+        {"{\"metadata\":{\"finalizers\":[],\"finalizers\":[\"a\",\"b\"]}}",
+         "{\"finalizers\":[\"a\",\"b\"]}"},
+        {"{\"metadata\":{\"finalizers\":[\"a\",\"b\"],\"finalizers\":[\"c\"]}}",
+         "{\"finalizers\":[\"c\"]}"},
+        {"{\"metadata\":{\"finalizers\":[\"a\"],\"finalizers\":[\"b\",\"c\"]}}",
+         "{\"finalizers\":[\"b\",\"c\"]}"},
+        {"{\"metadata\":{\"finalizers\":[\"a\"],\"finalizers\":null}}", "{}"},
+        {"{\"metadata\":{\"finalizers\":[\"a\"],\"finalizers\":[null,null]}}",
+         "{\"finalizers\":[\"a\",\"\"]}"},
+        {"{\"metadata\":{\"finalizers\":[\"a\"]},\"metadata\":{\"finalizers\":[]}}", "{}"},
+        {"{\"metadata\":{\"finalizers\":[\"a\"]},\"metadata\":{\"name\":\"n\"}}",
+         "{\"name\":\"n\",\"finalizers\":[\"a\"]}"},
+        {"{\"metadata\":{\"name\":\"n\"},\"metadata\":null}", "{\"name\":\"n\"}"},
+        {"{\"metadata\":{\"name\":\"n\",\"name\":null}}", "{\"name\":\"n\"}"},
+        {"{\"metadata\":{\"labels\":{\"a\":\"1\",\"b\":\"1\"},\"labels\":{\"c\":\"2\",\"b\":\"2\"}}}",
+         "{\"labels\":{\"a\":\"1\",\"b\":\"2\",\"c\":\"2\"}}"},
+        {"{\"metadata\":{\"labels\":{\"b\":\"1\"},\"labels\":{}}}", "{\"labels\":{\"b\":\"1\"}}"},
+        {"{\"metadata\":{\"labels\":{\"b\":\"1\"},\"labels\":{\"b\":null}}}",
+         "{\"labels\":{\"b\":\"\"}}"},
+        {"{\"metadata\":{\"labels\":{\"b\":\"1\"},\"labels\":null}}", "{}"},
+        {"{\"metadata\":{\"labels\":{\"b\":\"1\"},\"labels\":null,\"labels\":{\"a\":\"1\"}}}",
+         "{\"labels\":{\"a\":\"1\"}}"},
+        {"{\"metadata\":{\"deletionGracePeriodSeconds\":3,\"deletionGracePeriodSeconds\":null}}",
+         "{}"},
+        {"{\"metadata\":{\"creationTimestamp\":\"2026-01-01T00:00:00Z\",\"creationTimestamp\":null}}",
+         "{}"},
+        {"{\"metadata\":{\"deletionTimestamp\":\"2026-01-01T00:00:00Z\",\"deletionTimestamp\":null}}",
+         "{}"},
+        {"{\"metadata\":{\"ownerReferences\":[{\"name\":\"a\",\"uid\":\"1\",\"controller\":true},"
+         "{\"name\":\"b\"}],\"ownerReferences\":[{\"name\":\"c\",\"controller\":null}]}}",
+         "{\"ownerReferences\":[{\"apiVersion\":\"\",\"kind\":\"\",\"name\":\"c\",\"uid\":\"1\"}]}"},
+        {"{\"metadata\":{\"ownerReferences\":[{\"uid\":\"1\"}],"
+         "\"ownerReferences\":[null,{\"name\":\"b\"}]}}",
+         "{\"ownerReferences\":[{\"apiVersion\":\"\",\"kind\":\"\",\"name\":\"\",\"uid\":\"1\"},"
+         "{\"apiVersion\":\"\",\"kind\":\"\",\"name\":\"b\",\"uid\":\"\"}]}"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         void *out;
-        assert_int_equal(json_decode(&f->a, schema_get(Core__V1__Pod__SCHEMA),
-                                     str_from(cases[i].json), NULL, &out, &f->err),
-                         0);
-        const Meta__V1__ObjectMeta *meta = object_meta(out);
-        const char *got = "";
-        for (size_t k = 0; k < meta->n_finalizers; k++)
-            got = arena_printf(&f->a, "%s%s ", got, meta->finalizers[k]);
-        assert_string_equal(got, cases[i].want);
+        int rc = json_decode(&f->a, schema_get(Core__V1__Pod__SCHEMA), str_from(cases[i].json),
+                             NULL, &out, &f->err);
+        const char *got = rc == 0 ? text_of(f, rc, object_meta(out)) : f->err.message;
+        if (strcmp(got, cases[i].want) != 0)
+            fail_msg("%s: %s, not %s", cases[i].json, got, cases[i].want);
     }
+}
+
+static void test_forms_of_their_own_twice(void **state)
+{
+    struct fixture *f = *state;
+    static const struct twice cases[] = {
+        {"{\"additionalProperties\":{\"type\":\"string\"},\"additionalProperties\":false}",
+         "{\"additionalProperties\":false}"},
+        {"{\"items\":[{\"type\":\"string\"}],\"items\":{\"type\":\"object\"}}",
+         "{\"items\":{\"type\":\"object\"}}"},
+        {"{\"items\":{\"type\":\"object\",\"format\":\"x\"},\"items\":{\"type\":\"string\"}}",
+         "{\"items\":{\"type\":\"string\"}}"},
+        {"{\"default\":{\"a\":1},\"default\":{\"b\":2}}", "{\"default\":{\"b\":2}}"},
+        {"{\"default\":1,\"default\":null}", "{}"},
+        {"{\"not\":{\"type\":\"a\"},\"not\":{\"format\":\"b\"}}",
+         "{\"not\":{\"type\":\"a\",\"format\":\"b\"}}"},
+        {"{\"not\":{\"type\":\"a\"},\"not\":null}", "{}"},
+        {"{\"properties\":{\"x\":{\"type\":\"a\"}},\"properties\":{\"x\":{\"format\":\"b\"}}}",
+         "{\"properties\":{\"x\":{\"format\":\"b\"}}}"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        void *out;
+        int rc = json_decode(&f->a, schema_get(Apiextensions__V1__JSONSchemaProps__SCHEMA),
+                             str_from(cases[i].json), NULL, &out, &f->err);
+        const char *got = rc == 0 ? text_of(f, rc, out) : f->err.message;
+        if (strcmp(got, cases[i].want) != 0)
+            fail_msg("%s: %s, not %s", cases[i].json, got, cases[i].want);
+    }
+}
+
+/* Who reads into a map first has of what stands twice the last, whole. */
+static void test_members_twice_by_way_of_maps(void **state)
+{
+    struct fixture *f = *state;
+    static const struct twice cases[] = {
+        {"{\"metadata\":{\"labels\":{\"b\":\"1\"},\"labels\":{\"a\":\"1\"}}}",
+         "{\"labels\":{\"a\":\"1\"}}"},
+        {"{\"metadata\":{\"name\":\"n\"},\"metadata\":{\"labels\":{\"a\":\"1\"}}}",
+         "{\"labels\":{\"a\":\"1\"}}"},
+        {"{\"metadata\":{\"name\":\"n\",\"name\":null}}", "{}"},
+        {"{\"metadata\":{\"ownerReferences\":[{\"uid\":\"1\"}],"
+         "\"ownerReferences\":[{\"name\":\"b\"}]}}",
+         "{\"ownerReferences\":[{\"apiVersion\":\"\",\"kind\":\"\",\"name\":\"b\",\"uid\":\"\"}]}"},
+    };
+    const struct schema_message *pod = schema_get(Core__V1__Pod__SCHEMA);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        void *out;
+        int rc = json_decode_map(&f->a, pod, str_from(cases[i].json), NULL, &out, &f->err);
+        assert_string_equal(text_of(f, rc, object_meta(out)), cases[i].want);
+        rc = body_decode(&f->a, MEDIA_YAML, pod, str_from(cases[i].json), NULL, &out, &f->err);
+        assert_string_equal(text_of(f, rc, object_meta(out)), cases[i].want);
+    }
+    void *out; /* of mappings merged the first that has a key gives it */
+    int rc = body_decode(&f->a, MEDIA_YAML, pod,
+                         STR("metadata:\n  labels:\n    <<: [{a: one, b: one}, {a: two, c: two}]\n"
+                             "    b: own\n"),
+                         NULL, &out, &f->err);
+    assert_string_equal(text_of(f, rc, object_meta(out)),
+                        "{\"labels\":{\"a\":\"one\",\"b\":\"own\",\"c\":\"two\"}}");
+}
+
+/* A map that stands very often costs what it takes, not its square. */
+static void test_maps_many_times(void **state)
+{
+    struct fixture *f = *state;
+    void *out;
+    struct buf json;
+    buf_init(&json);
+    buf_append_cstr(&json, "{\"metadata\":{\"name\":\"n\"");
+    for (int i = 0; i < 150000; i++)
+        buf_printf(&json, ",\"labels\":{\"%d\":\"\"}", i);
+    buf_append_cstr(&json, "}}");
+    assert_int_equal(json_decode(&f->a, schema_get(Core__V1__Pod__SCHEMA), buf_str(&json), NULL,
+                                 &out, &f->err),
+                     ERR_LIMIT);
+    buf_free(&json);
+}
+
+/* kind and apiVersion count, too: each problem is told once, and the last kind is the object's. */
+static void test_type_twice(void **state)
+{
+    struct fixture *f = *state;
+    struct field_problems problems = {0};
+    void *out;
+    const char *json = "{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"kind\":\"Pod\","
+                       "\"kind\":\"ConfigMap\",\"data\":{\"a\":\"1\"},\"x\":1,\"x\":2}";
+    assert_int_equal(json_decode(&f->a, NULL, str_from(json), &problems, &out, &f->err), 0);
+    assert_ptr_equal(schema_of(out), schema_get(Core__V1__ConfigMap__SCHEMA));
+    assert_int_equal(problems.len, 2);
+    assert_string_equal(field_problem_message(&f->a, &problems.items[0]),
+                        "duplicate field \"kind\"");
+    assert_string_equal(field_problem_message(&f->a, &problems.items[1]), "unknown field \"x\"");
 }
 
 static void test_json_depth_and_memory(void **state)
@@ -742,6 +879,10 @@ int main(void)
         TEST(test_json_errors),
         TEST(test_field_problems),
         TEST(test_members_twice),
+        TEST(test_forms_of_their_own_twice),
+        TEST(test_members_twice_by_way_of_maps),
+        TEST(test_maps_many_times),
+        TEST(test_type_twice),
         TEST(test_json_depth_and_memory),
         TEST(test_json_forms),
         TEST(test_json_escapes),
