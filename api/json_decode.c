@@ -548,7 +548,8 @@ static int decode_props_or(struct decoder *d, const struct schema_message *m, vo
                            yyjson_val *v, const struct frame *frame, int depth)
 {
     const struct schema_field *first = schema_field_at(m, 0), *second = schema_field_at(m, 1);
-    memset((char *)object + sizeof(void *), 0, m->size - sizeof(void *)); /* nothing of one before */
+    memset((char *)object + sizeof(void *), 0,
+           m->size - sizeof(void *)); /* nothing of one before */
     if (m->special == SCHEMA_PROPS_OR_BOOL) {
         if (yyjson_is_bool(v)) {
             MEMBER(object, first, protobuf_c_boolean) = yyjson_get_bool(v);

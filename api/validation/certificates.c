@@ -3,7 +3,9 @@
  * come by their own subresources, and may change nothing else.
  */
 #include "api/meta.h"
+#include "api/validation/diff.h"
 #include "api/validation/internal.h"
+#include "api/validation/pem.h"
 #include "base/encode.h"
 #include "proto/certificates_v1.pb-c.h"
 
@@ -102,52 +104,15 @@ static const char *bytes_text(struct arena *a, const ProtobufCBinaryData *data)
     return text;
 }
 
-/* The next block's type, or p NULL; what comes after it is left. */
-static struct str next_block(struct arena *a, struct str *rest, bool *headers)
+static struct str bytes_of(const ProtobufCBinaryData *data)
 {
-    static const char begin[] = "-----BEGIN ";
-    for (;;) {
-        const char *at = rest->n ? memmem(rest->p, rest->n, begin, sizeof begin - 1) : NULL;
-        if (!at)
-            return STR_NONE;
-        struct str after = str_slice(*rest, (size_t)(at - rest->p) + sizeof begin - 1, rest->n);
-        *rest = after;
-        const char *end = memmem(after.p, after.n, "-----", 5);
-        if (!end)
-            return STR_NONE;
-        struct str type = str_slice(after, 0, (size_t)(end - after.p));
-        const char *closing = arena_printf(a, "-----END %.*s-----", STR_ARG(type));
-        const char *close = memmem(after.p, after.n, closing, strlen(closing));
-        if (!close)
-            continue;
-        struct str body = str_slice(after, type.n + 5, (size_t)(close - after.p));
-        *headers = str_find_char(body, ':') >= 0;
-        *rest = str_slice(after, (size_t)(close - after.p) + strlen(closing), after.n);
-        return type;
-    }
+    return str_make(data->data, data->len);
 }
 
 /* NULL when there are only certificates, or nothing. */
 static const char *certificate_problem(struct arena *a, const ProtobufCBinaryData *pem)
 {
-    struct str rest = str_make(pem->data, pem->len), type;
-    bool headers, any = pem->len == 0;
-    while ((type = next_block(a, &rest, &headers)).p) {
-        any = true;
-        if (!str_eqz(type, "CERTIFICATE"))
-            return arena_printf(a, "only CERTIFICATE PEM blocks are allowed, found %s",
-                                field_quote(a, arena_strndup(a, type.p, type.n)));
-        if (headers)
-            return "no PEM block headers are permitted";
-    }
-    return any ? NULL : "must contain at least one CERTIFICATE PEM block";
-}
-
-static bool is_request(struct arena *a, const ProtobufCBinaryData *pem)
-{
-    struct str rest = str_make(pem->data, pem->len);
-    bool headers;
-    return str_eqz(next_block(a, &rest, &headers), "CERTIFICATE REQUEST");
+    return pem->len ? pem_certificates_problem(a, bytes_of(pem)) : NULL;
 }
 
 /* ---- conditions ---- */
@@ -176,7 +141,7 @@ static void check_request_conditions(struct field_errors *e, const Csr *csr,
         if (!may->both_decisions &&
             ((cstr_eq(c->type, "Approved") && count_type(csr, i, "Denied") > 0) ||
              (cstr_eq(c->type, "Denied") && count_type(csr, i, "Approved") > 0)))
-            err_invalid(e, type, c->type, "Approved and Denied conditions are mutually exclusive");
+            err_invalid(e, at, c->type, "Approved and Denied conditions are mutually exclusive");
         if (!may->twice_conditions && count_type(csr, i, c->type) > 0)
             err_duplicate(e, type, c->type);
     }
@@ -202,9 +167,9 @@ static void check_request(struct field_errors *e, const Csr *csr, const struct t
 {
     const Certificates__V1__CertificateSigningRequestSpec *spec = csr->spec;
     const struct path *signer = AT(SPEC, "signerName");
-    if (!is_request(e->arena, &spec->request))
-        err_invalid_raw(e, AT(SPEC, "request"), bytes_text(e->arena, &spec->request),
-                        "PEM block type must be CERTIFICATE REQUEST");
+    const char *wrong = pem_request_problem(e->arena, bytes_of(&spec->request));
+    if (wrong)
+        err_invalid_raw(e, AT(SPEC, "request"), bytes_text(e->arena, &spec->request), wrong);
     check_usages(e, AT(SPEC, "usages"), spec, may);
     if (!may->legacy_signer && cstr_eq(spec->signer_name, "kubernetes.io/legacy-unknown"))
         err_invalid(e, signer, spec->signer_name,
@@ -215,8 +180,7 @@ static void check_request(struct field_errors *e, const Csr *csr, const struct t
         err_invalid_int(e, AT(SPEC, "expirationSeconds"), spec->expiration_seconds,
                         "may not specify a duration less than 600 seconds (10 minutes)");
     check_request_conditions(e, csr, may);
-    const char *wrong =
-        may->any_certificate ? NULL : certificate_problem(e->arena, &csr->status->certificate);
+    wrong = may->any_certificate ? NULL : certificate_problem(e->arena, &csr->status->certificate);
     if (wrong)
         err_invalid(e, AT(AT(NULL, "status"), "certificate"), "<certificate data>", wrong);
 }
@@ -260,6 +224,17 @@ static bool same_of_type(const Csr *csr, const Csr *old, const char *type)
     return true;
 }
 
+/* Those of one type; count_type() of them. */
+static const void *const *conditions_of(struct arena *a, const Csr *csr, const char *type)
+{
+    const void **found = arena_array(a, const void *, csr->status->n_conditions + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < csr->status->n_conditions; i++)
+        if (cstr_eq(csr->status->conditions[i]->type, type))
+            found[n++] = csr->status->conditions[i];
+    return found;
+}
+
 static void check_decisions(struct field_errors *e, const Csr *csr, const Csr *old, bool may_set)
 {
     static const char *const types[] = {"Approved", "Denied", "Failed"};
@@ -275,11 +250,17 @@ static void check_decisions(struct field_errors *e, const Csr *csr, const Csr *o
                                        types[i]));
     }
     for (int i = 0; i < 2 && !may_set; i++) {
-        const char *what = now[i] > was[i] ? "add" : "modify";
-        if (now[i] > was[i] || (now[i] == was[i] && !same_of_type(csr, old, types[i])))
-            err_forbidden(e, at,
-                          arena_printf(e->arena, "updates may not %s a condition of type \"%s\"",
-                                       what, types[i]));
+        if (now[i] > was[i])
+            err_forbidden(
+                e, at,
+                arena_printf(e->arena, "updates may not add a condition of type \"%s\"", types[i]));
+        else if (now[i] == was[i] && !same_of_type(csr, old, types[i]))
+            err_forbidden(
+                e, at,
+                arena_printf(
+                    e->arena, "updates may not modify a condition of type \"%s\"\n%s", types[i],
+                    internal_list_diff(e->arena, conditions_of(e->arena, old, types[i]), was[i],
+                                       conditions_of(e->arena, csr, types[i]), now[i])));
     }
 }
 

@@ -15,6 +15,10 @@ const char *internal_json(struct arena *a, const void *object);
  * large for the comparison to be worth its time. */
 const char *internal_diff(struct arena *a, const void *old, const void *new);
 
+/* The same of two lists of objects. */
+const char *internal_list_diff(struct arena *a, const void *const *old, size_t n_old,
+                               const void *const *new, size_t n_new);
+
 /* The lines of `new` that are not in `old` and the other way round, with three lines around them. As
  * internal_diff. */
 const char *unified_diff(struct arena *a, const char *old, const char *new);

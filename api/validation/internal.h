@@ -56,8 +56,8 @@ struct rule_table {
 
 extern const struct rule_table pod_rules, resource_rules, volume_rules, workload_rules, batch_rules,
     core_rules, node_rules, event_rules, service_rules, rbac_rules, networking_rules, storage_rules,
-    autoscaling_rules, admission_rules, certificate_rules, cluster_rules, resource_claim_rules,
-    custom_rules;
+    autoscaling_rules, admission_rules, certificate_rules, cluster_rules, flow_control_rules,
+    resource_claim_rules, custom_rules;
 
 /* "spec.list[0].name", in the arena. */
 const char *path_text(struct arena *a, const struct path *at);

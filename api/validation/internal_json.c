@@ -5,6 +5,7 @@
 #include "api/codec_internal.h"
 #include "api/validation/diff.h"
 #include "proto/core_v1.pb-c.h"
+#include "proto/flowcontrol_v1.pb-c.h"
 #include <strings.h>
 
 /*
@@ -31,6 +32,8 @@ static const struct {
     int message;
     const char *fields;
 } types[] = {
+    {Flowcontrol__V1__ResourcePolicyRule__SCHEMA,
+     "Verbs APIGroups Resources ClusterScope Namespaces"},
     {Core__V1__PodSpec__SCHEMA,
      "Volumes InitContainers Containers EphemeralContainers RestartPolicy "
      "TerminationGracePeriodSeconds ActiveDeadlineSeconds DNSPolicy NodeSelector "
@@ -315,11 +318,11 @@ const char *internal_json(struct arena *a, const void *object)
     return copy;
 }
 
-static const char *internal_text(struct arena *a, const void *object)
+static const char *indented(struct arena *a, const char *json)
 {
     struct buf text;
     buf_init(&text);
-    json_indent(str_from(internal_json(a, object)), 1, &text);
+    json_indent(str_from(json), 1, &text);
     const char *copy = arena_strndup(a, text.data, text.len);
     buf_free(&text);
     return copy;
@@ -327,5 +330,25 @@ static const char *internal_text(struct arena *a, const void *object)
 
 const char *internal_diff(struct arena *a, const void *old, const void *new)
 {
-    return unified_diff(a, internal_text(a, old), internal_text(a, new));
+    return unified_diff(a, indented(a, internal_json(a, old)), indented(a, internal_json(a, new)));
+}
+
+static const char *list_text(struct arena *a, const void *const *items, size_t n)
+{
+    struct buf json;
+    buf_init(&json);
+    for (size_t i = 0; i < n; i++) {
+        buf_append_char(&json, i ? ',' : '[');
+        emit_internal(&json, items[i], NULL);
+    }
+    buf_append_cstr(&json, n ? "]" : "null");
+    const char *text = indented(a, buf_cstr(&json));
+    buf_free(&json);
+    return text;
+}
+
+const char *internal_list_diff(struct arena *a, const void *const *old, size_t n_old,
+                               const void *const *new, size_t n_new)
+{
+    return unified_diff(a, list_text(a, old, n_old), list_text(a, new, n_new));
 }

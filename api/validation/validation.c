@@ -4,11 +4,13 @@
 #include "api/validation/internal.h"
 
 static const struct rule_table *const tables[] = {
-    &pod_rules,         &resource_rules,    &volume_rules,     &workload_rules,
-    &batch_rules,       &service_rules,     &core_rules,       &rbac_rules,
-    &node_rules,        &event_rules,       &networking_rules, &storage_rules,
-    &autoscaling_rules, &admission_rules,   &cluster_rules,    &resource_claim_rules,
-    &custom_rules,      &certificate_rules,
+    &pod_rules,          &resource_rules,       &volume_rules,
+    &workload_rules,     &batch_rules,          &service_rules,
+    &core_rules,         &rbac_rules,           &node_rules,
+    &event_rules,        &networking_rules,     &storage_rules,
+    &autoscaling_rules,  &admission_rules,      &cluster_rules,
+    &flow_control_rules, &resource_claim_rules, &custom_rules,
+    &certificate_rules,
 };
 
 static const struct kind_rules *rules_of(const void *object)

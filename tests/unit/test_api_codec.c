@@ -162,7 +162,8 @@ static void test_members_twice(void **state)
          "{\"name\":\"n\",\"finalizers\":[\"a\"]}"},
         {"{\"metadata\":{\"name\":\"n\"},\"metadata\":null}", "{\"name\":\"n\"}"},
         {"{\"metadata\":{\"name\":\"n\",\"name\":null}}", "{\"name\":\"n\"}"},
-        {"{\"metadata\":{\"labels\":{\"a\":\"1\",\"b\":\"1\"},\"labels\":{\"c\":\"2\",\"b\":\"2\"}}}",
+        {"{\"metadata\":{\"labels\":{\"a\":\"1\",\"b\":\"1\"},\"labels\":{\"c\":\"2\",\"b\":\"2\"}}"
+         "}",
          "{\"labels\":{\"a\":\"1\",\"b\":\"2\",\"c\":\"2\"}}"},
         {"{\"metadata\":{\"labels\":{\"b\":\"1\"},\"labels\":{}}}", "{\"labels\":{\"b\":\"1\"}}"},
         {"{\"metadata\":{\"labels\":{\"b\":\"1\"},\"labels\":{\"b\":null}}}",
@@ -172,13 +173,16 @@ static void test_members_twice(void **state)
          "{\"labels\":{\"a\":\"1\"}}"},
         {"{\"metadata\":{\"deletionGracePeriodSeconds\":3,\"deletionGracePeriodSeconds\":null}}",
          "{}"},
-        {"{\"metadata\":{\"creationTimestamp\":\"2026-01-01T00:00:00Z\",\"creationTimestamp\":null}}",
+        {"{\"metadata\":{\"creationTimestamp\":\"2026-01-01T00:00:00Z\",\"creationTimestamp\":null}"
+         "}",
          "{}"},
-        {"{\"metadata\":{\"deletionTimestamp\":\"2026-01-01T00:00:00Z\",\"deletionTimestamp\":null}}",
+        {"{\"metadata\":{\"deletionTimestamp\":\"2026-01-01T00:00:00Z\",\"deletionTimestamp\":null}"
+         "}",
          "{}"},
         {"{\"metadata\":{\"ownerReferences\":[{\"name\":\"a\",\"uid\":\"1\",\"controller\":true},"
          "{\"name\":\"b\"}],\"ownerReferences\":[{\"name\":\"c\",\"controller\":null}]}}",
-         "{\"ownerReferences\":[{\"apiVersion\":\"\",\"kind\":\"\",\"name\":\"c\",\"uid\":\"1\"}]}"},
+         "{\"ownerReferences\":[{\"apiVersion\":\"\",\"kind\":\"\",\"name\":\"c\",\"uid\":\"1\"}]"
+         "}"},
         {"{\"metadata\":{\"ownerReferences\":[{\"uid\":\"1\"}],"
          "\"ownerReferences\":[null,{\"name\":\"b\"}]}}",
          "{\"ownerReferences\":[{\"apiVersion\":\"\",\"kind\":\"\",\"name\":\"\",\"uid\":\"1\"},"
@@ -264,9 +268,9 @@ static void test_maps_many_times(void **state)
     for (int i = 0; i < 150000; i++)
         buf_printf(&json, ",\"labels\":{\"%d\":\"\"}", i);
     buf_append_cstr(&json, "}}");
-    assert_int_equal(json_decode(&f->a, schema_get(Core__V1__Pod__SCHEMA), buf_str(&json), NULL,
-                                 &out, &f->err),
-                     ERR_LIMIT);
+    assert_int_equal(
+        json_decode(&f->a, schema_get(Core__V1__Pod__SCHEMA), buf_str(&json), NULL, &out, &f->err),
+        ERR_LIMIT);
     buf_free(&json);
 }
 

@@ -175,7 +175,8 @@ static const struct validation_case updates[] = {
     {runtime_class, "{\"handler\":\"kata\"}",
      "handler: Invalid value: \"kata\": field is immutable"},
     {claim, "{\"spec\":{\"devices\":{\"requests\":null}}}",
-     "spec: Invalid value: {\"devices\":{\"requests\":null}}: field is immutable"},
+     "spec: Invalid value: {\"Devices\":{\"Requests\":null,\"Constraints\":null,\"Config\":null}}: "
+     "field is immutable"},
     {slice, "{\"spec\":{\"driver\":\"y.io\"}}",
      "spec.driver: Invalid value: \"y.io\": field is immutable"},
     {node, "{\"spec\":{\"podCIDRs\":[\"10.0.9.0/24\"]}}",

@@ -5,17 +5,64 @@
 #include "tests/unit/validation_test.h"
 
 /* PEM, in base64: a request, a certificate, a key; a certificate with headers; two. */
-#define REQUEST_PEM                                                                                \
-    "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KQUFBQQotLS0tLUVORCBDRVJUSUZJQ0FURSBSRVFVRVNU" \
-    "LS0tLS0K"
-#define CERTIFICATE_PEM \
-    "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCkFBQUEKLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo="
+#define REQUEST_PEM                                                                \
+    "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KTUlIR01HNENBUUF3RERFS01BZ0dB" \
+    "MVVFQXd3QllUQlpNQk1HQnlxR1NNNDlBZ0VHQ0NxR1NNNDlBd0VIQTBJQQpCTVYyeXFXU1dpdEhH" \
+    "N3lYYmZycGo4Y0IvbGdRRnZnYnlBNHY5WVpPWlN5a0xuUlVBU0xRenVtcnllb2ZNZ29pClgvOFdE" \
+    "MUhTTTVmdjNCcXU5c3N6dW42Z0FEQUtCZ2dxaGtqT1BRUURBZ05JQURCRkFpRUE3NjR5VEN4SjRO" \
+    "RDcKTnpUb2Ezb2kzM1lMdmVMY3p5RGl1UG1yZzh1UkdSd0NJRjVXbzkvaTBMSWJ5K0dzR3Fkb01Z" \
+    "NUVPU2FUZDJ0YQp1TGxMU0QwTWlXdjEKLS0tLS1FTkQgQ0VSVElGSUNBVEUgUkVRVUVTVC0tLS0t" \
+    "Cg=="
+#define CERTIFICATE_PEM                                                            \
+    "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUJiekNDQVJXZ0F3SUJBZ0lVRndSbDUrOUo1" \
+    "MmJXa0dWalRLNnE0SGh1WmVnd0NnWUlLb1pJemowRUF3SXcKRERFS01BZ0dBMVVFQXd3QllUQWdG" \
+    "dzB5TmpFeE1qSXdPRFUzTXpCYUdBOHlNVEkyTVRBeU9UQTROVGN6TUZvdwpEREVLTUFnR0ExVUVB" \
+    "d3dCWVRCWk1CTUdCeXFHU000OUFnRUdDQ3FHU000OUF3RUhBMElBQk1WMnlxV1NXaXRICkc3eVhi" \
+    "ZnJwajhjQi9sZ1FGdmdieUE0djlZWk9aU3lrTG5SVUFTTFF6dW1yeWVvZk1nb2lYLzhXRDFIU001" \
+    "ZnYKM0JxdTlzc3p1bjZqVXpCUk1CMEdBMVVkRGdRV0JCUUxxZFJwdnY5ajZVZ3dQSURqeEZQem80" \
+    "cTZOREFmQmdOVgpIU01FR0RBV2dCUUxxZFJwdnY5ajZVZ3dQSURqeEZQem80cTZOREFQQmdOVkhS" \
+    "TUJBZjhFQlRBREFRSC9NQW9HCkNDcUdTTTQ5QkFNQ0EwZ0FNRVVDSUhqaCtEUWhxcndkdkRjSlBj" \
+    "dmJhNnJhcXJNcS9scnRRak5zTEV1UjBYSmcKQWlFQWxEbGFDK1R0MEtIVERHYjNTOWJjeDBVTGxL" \
+    "bGtKYlRySk5Ka0x5c0xMOUk9Ci0tLS0tRU5EIENFUlRJRklDQVRFLS0tLS0K"
 #define KEY_PEM "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCkFBQUEKLS0tLS1FTkQgUFJJVkFURSBLRVktLS0tLQo="
-#define HEADERS_PEM \
-    "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCmE6IGIKCkFBQUEKLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQo="
-#define TWO_PEM                                                                                    \
-    "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCkFBQUEKLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0tLQotLS0tLUJFR0lO" \
-    "IENFUlRJRklDQVRFLS0tLS0KQUFBQQotLS0tLUVORCBDRVJUSUZJQ0FURS0tLS0tCg=="
+#define HEADERS_PEM                                                                \
+    "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCmE6IGIKCk1JSUJiekNDQVJXZ0F3SUJBZ0lVRndS" \
+    "bDUrOUo1MmJXa0dWalRLNnE0SGh1WmVnd0NnWUlLb1pJemowRUF3SXcKRERFS01BZ0dBMVVFQXd3" \
+    "QllUQWdGdzB5TmpFeE1qSXdPRFUzTXpCYUdBOHlNVEkyTVRBeU9UQTROVGN6TUZvdwpEREVLTUFn" \
+    "R0ExVUVBd3dCWVRCWk1CTUdCeXFHU000OUFnRUdDQ3FHU000OUF3RUhBMElBQk1WMnlxV1NXaXRI" \
+    "Ckc3eVhiZnJwajhjQi9sZ1FGdmdieUE0djlZWk9aU3lrTG5SVUFTTFF6dW1yeWVvZk1nb2lYLzhX" \
+    "RDFIU001ZnYKM0JxdTlzc3p1bjZqVXpCUk1CMEdBMVVkRGdRV0JCUUxxZFJwdnY5ajZVZ3dQSURq" \
+    "eEZQem80cTZOREFmQmdOVgpIU01FR0RBV2dCUUxxZFJwdnY5ajZVZ3dQSURqeEZQem80cTZOREFQ" \
+    "QmdOVkhSTUJBZjhFQlRBREFRSC9NQW9HCkNDcUdTTTQ5QkFNQ0EwZ0FNRVVDSUhqaCtEUWhxcndk" \
+    "dkRjSlBjdmJhNnJhcXJNcS9scnRRak5zTEV1UjBYSmcKQWlFQWxEbGFDK1R0MEtIVERHYjNTOWJj" \
+    "eDBVTGxLbGtKYlRySk5Ka0x5c0xMOUk9Ci0tLS0tRU5EIENFUlRJRklDQVRFLS0tLS0K"
+#define TWO_PEM                                                                    \
+    "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUJiekNDQVJXZ0F3SUJBZ0lVRndSbDUrOUo1" \
+    "MmJXa0dWalRLNnE0SGh1WmVnd0NnWUlLb1pJemowRUF3SXcKRERFS01BZ0dBMVVFQXd3QllUQWdG" \
+    "dzB5TmpFeE1qSXdPRFUzTXpCYUdBOHlNVEkyTVRBeU9UQTROVGN6TUZvdwpEREVLTUFnR0ExVUVB" \
+    "d3dCWVRCWk1CTUdCeXFHU000OUFnRUdDQ3FHU000OUF3RUhBMElBQk1WMnlxV1NXaXRICkc3eVhi" \
+    "ZnJwajhjQi9sZ1FGdmdieUE0djlZWk9aU3lrTG5SVUFTTFF6dW1yeWVvZk1nb2lYLzhXRDFIU001" \
+    "ZnYKM0JxdTlzc3p1bjZqVXpCUk1CMEdBMVVkRGdRV0JCUUxxZFJwdnY5ajZVZ3dQSURqeEZQem80" \
+    "cTZOREFmQmdOVgpIU01FR0RBV2dCUUxxZFJwdnY5ajZVZ3dQSURqeEZQem80cTZOREFQQmdOVkhS" \
+    "TUJBZjhFQlRBREFRSC9NQW9HCkNDcUdTTTQ5QkFNQ0EwZ0FNRVVDSUhqaCtEUWhxcndkdkRjSlBj" \
+    "dmJhNnJhcXJNcS9scnRRak5zTEV1UjBYSmcKQWlFQWxEbGFDK1R0MEtIVERHYjNTOWJjeDBVTGxL" \
+    "bGtKYlRySk5Ka0x5c0xMOUk9Ci0tLS0tRU5EIENFUlRJRklDQVRFLS0tLS0KLS0tLS1CRUdJTiBD" \
+    "RVJUSUZJQ0FURS0tLS0tCk1JSUJiekNDQVJXZ0F3SUJBZ0lVRndSbDUrOUo1MmJXa0dWalRLNnE0" \
+    "SGh1WmVnd0NnWUlLb1pJemowRUF3SXcKRERFS01BZ0dBMVVFQXd3QllUQWdGdzB5TmpFeE1qSXdP" \
+    "RFUzTXpCYUdBOHlNVEkyTVRBeU9UQTROVGN6TUZvdwpEREVLTUFnR0ExVUVBd3dCWVRCWk1CTUdC" \
+    "eXFHU000OUFnRUdDQ3FHU000OUF3RUhBMElBQk1WMnlxV1NXaXRICkc3eVhiZnJwajhjQi9sZ1FG" \
+    "dmdieUE0djlZWk9aU3lrTG5SVUFTTFF6dW1yeWVvZk1nb2lYLzhXRDFIU001ZnYKM0JxdTlzc3p1" \
+    "bjZqVXpCUk1CMEdBMVVkRGdRV0JCUUxxZFJwdnY5ajZVZ3dQSURqeEZQem80cTZOREFmQmdOVgpI" \
+    "U01FR0RBV2dCUUxxZFJwdnY5ajZVZ3dQSURqeEZQem80cTZOREFQQmdOVkhSTUJBZjhFQlRBREFR" \
+    "SC9NQW9HCkNDcUdTTTQ5QkFNQ0EwZ0FNRVVDSUhqaCtEUWhxcndkdkRjSlBjdmJhNnJhcXJNcS9s" \
+    "cnRRak5zTEV1UjBYSmcKQWlFQWxEbGFDK1R0MEtIVERHYjNTOWJjeDBVTGxLbGtKYlRySk5Ka0x5" \
+    "c0xMOUk9Ci0tLS0tRU5EIENFUlRJRklDQVRFLS0tLS0K"
+#define NO_REQUEST_PEM                                                             \
+    "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0KQUFBQQotLS0tLUVORCBDRVJUSUZJ" \
+    "Q0FURSBSRVFVRVNULS0tLS0K"
+#define NO_CERTIFICATE_PEM                                                         \
+    "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCkFBQUEKLS0tLS1FTkQgQ0VSVElGSUNBVEUtLS0t" \
+    "LQo="
 #define LABEL "a lowercase RFC 1123 label must consist of"
 #define SUBDOMAIN "a lowercase RFC 1123 subdomain must consist of"
 
@@ -27,6 +74,20 @@ static const char flow_schema[] =
     "{matchingPrecedence: 5, priorityLevelConfiguration: {name: x}, rules: [{subjects: [{kind: "
     "User, "
     "user: {name: u}}], nonResourceRules: [{verbs: [get], nonResourceURLs: [/a/*]}]}]}}";
+static const char exempt_schema[] =
+    "{apiVersion: flowcontrol.apiserver.k8s.io/v1, kind: FlowSchema, metadata: {name: exempt}, "
+    "spec: {priorityLevelConfiguration: {name: exempt}, matchingPrecedence: 1, rules: [{subjects: "
+    "[{kind: Group, group: {name: 'system:masters'}}], resourceRules: [{verbs: ['*'], apiGroups: "
+    "['*'], resources: ['*'], clusterScope: true, namespaces: ['*']}], nonResourceRules: [{verbs: "
+    "['*'], nonResourceURLs: ['*']}]}]}}";
+static const char catch_all_level[] =
+    "{apiVersion: flowcontrol.apiserver.k8s.io/v1, kind: PriorityLevelConfiguration, metadata: "
+    "{name: catch-all}, spec: {type: Limited, limited: {nominalConcurrencyShares: 5, "
+    "limitResponse: {type: Reject}, lendablePercent: 0}}}";
+static const char exempt_level[] =
+    "{apiVersion: flowcontrol.apiserver.k8s.io/v1, kind: PriorityLevelConfiguration, metadata: "
+    "{name: exempt}, spec: {type: Exempt, exempt: {nominalConcurrencyShares: 0, lendablePercent: "
+    "0}}}";
 static const char lease[] = "{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: x, "
                             "namespace: d}, spec: {}}";
 static const char slice[] =
@@ -52,6 +113,8 @@ static const struct validation_case creates[] = {
      "spec.usages: Required value, spec.signerName: Required value]"},
     {request, SPEC("request: null"),
      "spec.request: Invalid value: null: PEM block type must be CERTIFICATE REQUEST"},
+    {request, SPEC("request: " NO_REQUEST_PEM),
+     "spec.request: Invalid value: \"" NO_REQUEST_PEM "\": asn1: syntax error: trailing data"},
     {request, SPEC("usages: [sign, any, any, sign]"),
      "[spec.usages[0]: Unsupported value: \"sign\": supported values: \"any\", \"cert sign\", "
      "\"client "
@@ -79,15 +142,41 @@ static const struct validation_case creates[] = {
      "{type: "
      "Approved, status: 'True'}, {status: Odd}, {type: A}]}}",
      "[status.conditions[1].status: Unsupported value: \"False\": supported values: \"True\", "
-     "status.conditions[1].type: Invalid value: \"Denied\": Approved and Denied conditions are "
+     "status.conditions: Invalid value: \"Denied\": Approved and Denied conditions are "
      "mutually "
-     "exclusive, status.conditions[2].type: Invalid value: \"Approved\": Approved and Denied "
+     "exclusive, status.conditions: Invalid value: \"Approved\": Approved and Denied "
      "conditions "
      "are mutually exclusive, status.conditions[2].type: Duplicate value: \"Approved\", "
      "status.conditions[3].type: Required value, status.conditions[3].status: Unsupported value: "
      "\"Odd\": supported values: \"False\", \"True\", \"Unknown\", status.conditions[4].status: "
      "Required "
      "value]"},
+    /* the mandatory ones: as published, or not at all */
+    {exempt_schema, "", ""},
+    {exempt_schema, SPEC("matchingPrecedence: 2"),
+     "spec: Invalid value: {\"PriorityLevelConfiguration\":{\"Name\":\"exempt\"},"
+     "\"MatchingPrecedence\":2,\"DistinguisherMethod\":null,\"Rules\":[{\"Subjects\":[{\"Kind\":"
+     "\"Group\",\"User\":null,\"Group\":{\"Name\":\"system:masters\"},\"ServiceAccount\":null}],"
+     "\"ResourceRules\":[{\"Verbs\":[\"*\"],\"APIGroups\":[\"*\"],\"Resources\":[\"*\"],"
+     "\"ClusterScope\":true,\"Namespaces\":[\"*\"]}],\"NonResourceRules\":[{\"Verbs\":[\"*\"],"
+     "\"NonResourceURLs\":[\"*\"]}]}]}: spec of 'exempt' must equal the fixed value"},
+    {catch_all_level, "", ""},
+    {catch_all_level, SPEC("limited: {nominalConcurrencyShares: 6}"),
+     "spec: Invalid value: {\"Type\":\"Limited\",\"Limited\":{\"NominalConcurrencyShares\":6,"
+     "\"LimitResponse\":{\"Type\":\"Reject\",\"Queuing\":null},\"LendablePercent\":0,"
+     "\"BorrowingLimitPercent\":null},\"Exempt\":null}: spec of 'catch-all' must equal the fixed "
+     "value"},
+    {exempt_level, "", ""},
+    {exempt_level, SPEC("exempt: {nominalConcurrencyShares: 7, lendablePercent: 3}"), ""},
+    {exempt_level, SPEC("exempt: {lendablePercent: 101}"),
+     "spec.exempt.lendablePercent: Invalid value: 101: must be between 0 and 100, inclusive"},
+    {exempt_level, SPEC("type: Limited, exempt: null, limited: {limitResponse: {type: Reject}}"),
+     "[spec.type: Invalid value: \"Limited\": type must be 'Exempt' if and only if name is "
+     "'exempt', "
+     "spec: Invalid value: {\"Type\":\"Limited\",\"Limited\":{\"NominalConcurrencyShares\":30,"
+     "\"LimitResponse\":{\"Type\":\"Reject\",\"Queuing\":null},\"LendablePercent\":0,"
+     "\"BorrowingLimitPercent\":null},\"Exempt\":null}: spec of 'exempt' except the 'spec.exempt' "
+     "field must equal the fixed value]"},
     /* flow schemas */
     {flow_schema, "", ""},
     {flow_schema,
@@ -272,7 +361,10 @@ static const struct validation_change changes[] = {
      "status.conditions: Forbidden: updates may not remove a condition of type \"Approved\""},
     {request, STATUS("conditions: [" APPROVED "]"),
      STATUS("conditions: [{type: Approved, status: 'True', reason: b}]"), "status",
-     "status.conditions: Forbidden: updates may not modify a condition of type \"Approved\""},
+     "status.conditions: Forbidden: updates may not modify a condition of type \"Approved\"\n"
+     "@@ -2,7 +2,7 @@\n  {\n   \"Type\": \"Approved\",\n   \"Status\": \"True\",\n"
+     "-  \"Reason\": \"a\",\n+  \"Reason\": \"b\",\n   \"Message\": \"\",\n"
+     "   \"LastUpdateTime\": null,\n   \"LastTransitionTime\": null\n"},
     {request, STATUS("conditions: [" APPROVED "]"),
      STATUS("conditions: [{type: Approved, status: 'True', reason: b}]"), "approval", ""},
     {request,
@@ -289,12 +381,25 @@ static const struct validation_change changes[] = {
     {request, "", STATUS("certificate: " HEADERS_PEM), "status",
      "status.certificate: Invalid value: \"<certificate data>\": no PEM block headers are "
      "permitted"},
+    {request, "", STATUS("certificate: " NO_CERTIFICATE_PEM), "status",
+     "status.certificate: Invalid value: \"<certificate data>\": x509: malformed certificate"},
+    {request, STATUS("certificate: " NO_CERTIFICATE_PEM), "{metadata: {labels: {a: b}}}", "status",
+     ""},
     {request, "", STATUS("certificate: AAAA"), "status",
      "status.certificate: Invalid value: \"<certificate data>\": must contain at least one "
      "CERTIFICATE PEM "
      "block"},
     {request, SPEC("usages: [eat, eat], signerName: kubernetes.io/legacy-unknown"),
      STATUS("conditions: [" APPROVED "]"), "approval", ""},
+    /* conditions of flow schemas and levels */
+    {flow_schema, "", STATUS("conditions: [{type: Dangling, status: 'True'}]"), "status", ""},
+    {flow_schema, "", STATUS("conditions: [{type: A}, {status: 'True'}, {type: A}]"), "status",
+     "[status.conditions[1].type: Required value: must not be empty, status.conditions[2].type: "
+     "Duplicate value: \"A\"]"},
+    {exempt_level, "", STATUS("conditions: [{status: 'True'}]"), "status",
+     "status.conditions[0].type: Required value: must not be empty"},
+    {exempt_schema, "", SPEC("matchingPrecedence: 3"), NULL,
+     "spec of 'exempt' must equal the fixed value"},
     /* endpoints that are as they were */
     {slice, "{endpoints: [{}]}", "{metadata: {labels: {a: b}}}", NULL, ""},
     {slice, "{endpoints: [{}]}", "{endpoints: [{}, {}]}", NULL,
