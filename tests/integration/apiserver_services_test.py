@@ -251,6 +251,23 @@ def test_kept_objects_come_back(c, server):
         equal(c.get(schema + name).json["spec"]["matchingPrecedence"], 77, name)
 
 
+def test_mandatory_flow_control_is_fixed(c, server):
+    """What the server keeps is what validation wants: it may be labelled, and no more."""
+    base = "/apis/flowcontrol.apiserver.k8s.io/v1/"
+    fixed = [base + kind + "/" + name for kind in ("flowschemas", "prioritylevelconfigurations") for name in ("exempt", "catch-all")]
+    for path in fixed:
+        wait_for(lambda: c.get(path).code == 200, path, 60)
+        equal(c.patch(path, {"metadata": {"labels": {"a": "b"}}}, "merge-patch").code, 200, path)
+    refused = [c.patch(path, {"spec": spec}, "merge-patch") for path, spec in zip(
+        fixed, ({"matchingPrecedence": 3}, {"rules": []}, {"type": "Limited"}, {"limited": {"nominalConcurrencyShares": 9}}))]
+    for r, end in zip(refused, ("spec of 'exempt' must equal the fixed value", "spec of 'catch-all' must equal the fixed value",
+                                "spec of 'exempt' except the 'spec.exempt' field must equal the fixed value]",
+                                "spec of 'catch-all' must equal the fixed value")):
+        equal((r.code, r.json["message"].endswith(end)), (422, True), r.json)
+    equal(c.patch(fixed[2], {"spec": {"exempt": {"nominalConcurrencyShares": 3}}}, "merge-patch").json["spec"]["exempt"],
+          {"nominalConcurrencyShares": 3, "lendablePercent": 0})
+
+
 def concurrent(cluster):
     """Both members hand out the last addresses and ports of a small range: each exactly once, also when one dies."""
     out, lock = [], threading.Lock()
