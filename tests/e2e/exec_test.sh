@@ -2,9 +2,11 @@
 # Into containers and out of them, by the real kubectl: exec, attach, cp, port-forward, logs, and requests through the
 # API server's proxies. kubectl up to v1.29 speaks SPDY, from v1.31 on WebSocket.
 #
-#   tests/e2e/exec_test.sh KUBECTL…     each KUBECTL is a kubectl binary; the suite runs with each
+#   tests/e2e/exec_test.sh [--through NAME=HTTPS_URL] KUBECTL…
 #
-# Needs KUBECONFIG and the example image in the nodes (c8s up has done both). Leaves nothing behind.
+# Each KUBECTL is a kubectl binary; the suite runs with each, through whichever member the KUBECONFIG leads to or through
+# that of the given name and address (one that follows). Needs KUBECONFIG and the example image in the nodes (c8s up has done
+# both). Leaves nothing behind.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../lib.sh"
@@ -17,6 +19,13 @@ cleanup() {
 trap cleanup EXIT
 IMAGE=${C8S_TEST_IMAGE:-c8s.io/web:1}
 BYTES=20000000
+through=
+if [ "${1:-}" = --through ]; then
+    through=${2%%=*}
+    sed "s|^\( *server:\).*|\1 ${2#*=}|" "$KUBECONFIG" >"$work/kubeconfig"
+    export KUBECONFIG=$work/kubeconfig
+    shift 2
+fi
 
 pods() {
     cat <<YAML
@@ -68,8 +77,9 @@ listens() { # NAME COMMAND…
     : >"$work/listens" # before it is looked at: the redirection below happens when the new process comes to run
     "$@" >"$work/listens" 2>&1 &
     background=$!
-    listening() { grep -qE '127\.0\.0\.1:[0-9]+' "$work/listens" || ! kill -0 "$background" 2>/dev/null; }
-    eventually 60 listening
+    # said on 127.0.0.1, in a whole line; or ended: who has ended stays a zombie until he is waited for
+    listening() { grep -qE '127\.0\.0\.1:[0-9]+.*$' "$work/listens" || ! grep -qs '^State:[^Z]*$' "/proc/$background/status"; }
+    eventually 120 listening
     port=$(grep -oE '127\.0\.0\.1:[0-9]+' "$work/listens" | head -1 | cut -d: -f2)
     if [ -n "$port" ]; then _ok "$name"; else _not_ok "$name" "$(cat "$work/listens"; ps -o stat,etime,args -p "$background")"; fi
 }
@@ -82,7 +92,7 @@ stop() {
 suite() {
     local kubectl=$1 version ns node
     version=$("$kubectl" version --client -o json | jq -r .clientVersion.gitVersion)
-    ns=exec-$(echo "$version" | tr -dc 'a-z0-9')
+    ns=exec-$(echo "$version${through:+-$through}" | tr -dc 'a-z0-9-')
     k() { timeout 60 "$kubectl" -n "$ns" "$@"; }
     exits() { # CODE COMMAND…
         local want=$1
@@ -93,7 +103,7 @@ suite() {
     piped() { # bytes of zeroes through COMMAND's input
         head -c "$BYTES" /dev/zero | k "$@"
     }
-    echo "== kubectl $version: exec, attach, cp, port-forward, proxy"
+    echo "== kubectl $version${through:+ through $through}: exec, attach, cp, port-forward, proxy"
     k create namespace "$ns" >/dev/null
     pods | k apply -f - >/dev/null
     check "pods run" k wait --for=condition=Ready pod/box pod/ear --timeout=50s

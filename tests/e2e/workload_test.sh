@@ -125,11 +125,21 @@ done
 
 # ---- into containers and out of them: SPDY (v22, v29) and WebSocket (v35) ----
 v22=$("$here/get-kubectl.sh" 22 "$clients") || exit 1
-out=$(bash "$here/exec_test.sh" "$v35/kubectl/kubectl" "$v29/kubectl/kubectl" "$v22/kubectl/kubectl")
-printf '%s\n' "$out" | sed '$d'
-read -r p f <<<"$(printf '%s\n' "$out" | sed -nE '$s/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p')"
-passed=$((passed + ${p:-0}))
-failed=$((failed + ${f:-1}))
+executes() { # ARGUMENTS of exec_test.sh; what it counted is added
+    local out p f
+    out=$(bash "$here/exec_test.sh" "$@")
+    printf '%s\n' "$out" | sed '$d'
+    read -r p f <<<"$(printf '%s\n' "$out" | sed -nE '$s/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p')"
+    passed=$((passed + ${p:-0}))
+    failed=$((failed + ${f:-1}))
+}
+executes "$v35/kubectl/kubectl" "$v29/kubectl/kubectl" "$v22/kubectl/kubectl"
+
+# ---- the same through a member that follows, by name ----
+read -r follower address <<<"$(status | jq -r 'first(.processes[] | select(.role == "apiserver" and (.leader | not))) | "\(.host) \(.addresses[0])"')"
+follows() { status | jq -e --arg host "$follower" 'any(.processes[]; .host == $host and .role == "apiserver" and (.leader | not))' >/dev/null; }
+executes --through "$follower=https://$address" "$v35/kubectl/kubectl" "$v22/kubectl/kubectl"
+check "$follower still follows" follows
 
 # ---- the same by the official Python client ----
 out=$("$here/exec_client_test.py")
