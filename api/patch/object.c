@@ -196,10 +196,12 @@ static int decode(struct patching *p, const struct schema_message *m, yyjson_mut
     if (!text)
         return failed(p, PATCH_FAILED,
                       error_set(p->err, ERR_INVALID, "the result is not valid JSON"));
-    int rc = (p->type == PATCH_STRATEGIC ? json_decode_restored
-              : p->type == PATCH_MERGE   ? json_decode_map
-                                         : json_decode)(
-        p->a, m, str_make(text, n), p->problems, out, p->err);
+    __typeof__(json_decode) *read = json_decode;
+    if (p->type == PATCH_STRATEGIC)
+        read = json_decode_restored;
+    else if (p->type == PATCH_MERGE)
+        read = json_decode_map;
+    int rc = read(p->a, m, str_make(text, n), p->problems, out, p->err);
     if (rc < 0)
         failed(p, PATCH_NO_OBJECT, rc);
     if (rc < 0 || (p->problems && p->problems->len))
