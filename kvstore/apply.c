@@ -127,11 +127,39 @@ static int refuse_txn(struct apply *a, int code, struct pending *p, struct error
     return 0;
 }
 
+static bool may_take_long(const struct kv_txn_request *t);
+
+static bool ops_may_take_long(const struct kv_op *ops, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct kv_op *op = &ops[i];
+        if ((op->type == KV_OP_RANGE && op->range.end.n) ||
+            (op->type == KV_OP_DELETE && op->del.end.n) ||
+            (op->type == KV_OP_TXN && may_take_long(op->txn)))
+            return true;
+    }
+    return false;
+}
+
+/* Ranges hold any number of keys, and a transaction as many ranges as it likes. */
+static bool may_take_long(const struct kv_txn_request *t)
+{
+    for (size_t i = 0; i < t->compares_len; i++)
+        if (t->compares[i].end.n)
+            return true;
+    return ops_may_take_long(t->then, t->then_len) ||
+           ops_may_take_long(t->otherwise, t->otherwise_len);
+}
+
+/* 1: commit first and ask again. Nobody who reads what is held (logdb_hold) may have to wait for what takes long:
+ * it is loops that wait, each with all its clients. */
 static int apply_txn(struct apply *a, const struct proposal *q, uint64_t index, struct pending *p,
                      struct error *err)
 {
     const struct kv_txn_request *t = &q->txn;
     struct kv *kv = a->kv;
+    if (logdb_is_held(kv->db) && may_take_long(t))
+        return 1;
     struct mvcc_view view = mvcc_write_view(&a->write);
     int refused = auth_check_txn(kv, &view, proposal_who(q), t);
     if (refused)

@@ -307,7 +307,7 @@ void kv_status(struct kv *kv, struct kv_status *out)
     struct raft_node_status st;
     struct logdb_info info;
     driver_status(kv->driver, &st);
-    logdb_info(kv->db, &info);
+    logdb_sizes(kv->db, &info); /* waits for nothing that is being applied */
     *out = (struct kv_status){
         .cluster_id = kv->cluster_id,
         .member_id = kv->member_id,

@@ -488,6 +488,8 @@ struct kv_status {
     bool failed;   /* a disk write failed; the store has stopped */
     size_t watchers, slow_watchers, leases;
 };
+/* Waits for no write and no apply: answers also while a large transaction is being applied. Sizes are those of what
+ * is committed; answered small writes may be added within 100 ms. */
 void kv_status(struct kv *kv, struct kv_status *out);
 
 struct kv_member {

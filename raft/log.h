@@ -137,6 +137,8 @@ void logdb_abort(struct logdb_txn *txn);
  * somebody is waiting already, commit.
  */
 bool logdb_hold(struct logdb_txn *txn);
+/* Has the transaction under way been held, so that whoever begins a read waits for its commit? */
+bool logdb_is_held(const struct logdb *db);
 /* Does anybody wait for the transaction that is held? */
 bool logdb_commit_wanted(const struct logdb *db);
 

@@ -16,6 +16,11 @@ bool logdb_hold(struct logdb_txn *txn)
     return atomic_load(&db->wanted) == 0;
 }
 
+bool logdb_is_held(const struct logdb *db)
+{
+    return atomic_load(&db->held);
+}
+
 bool logdb_commit_wanted(const struct logdb *db)
 {
     return atomic_load(&db->wanted) > 0;

@@ -12,7 +12,9 @@ import sys
 import tempfile
 import time
 
-from etcd_lib import Client, M
+import grpc
+
+from etcd_lib import METHODS, Client, M
 from ports import free_ports
 
 HASLEADER = (("hasleader", "true"),)
@@ -242,11 +244,78 @@ def large_answers_as_json(c):
             assert status == 200 and len(answer["kvs"]) == 2000, (status, len(answer.get("kvs", [])))
 
 
+TOO_MANY = (grpc.StatusCode.RESOURCE_EXHAUSTED, "etcdserver: too many requests")
+APPLY_GAP = 5000  # committed and not applied, as in etcd
+SLOW_KEYS, SLOW_S = 50000, 3
+
+
+def slow_request(ranges):
+    """A transaction that reads all slow/ keys `ranges` times while it is applied, at the member asked and nowhere else."""
+    one = M.RequestOp(request_range=M.RangeRequest(key=b"slow/", range_end=b"slow0", min_mod_revision=1 << 60))
+    hundreds = [M.RequestOp(request_txn=M.TxnRequest(success=[one] * min(100, ranges - i))) for i in range(0, ranges, 100)]
+    return M.TxnRequest(success=[M.RequestOp(request_put=M.PutRequest(key=b"slow"))] + hundreds)
+
+
+def applying(m):
+    s = m.status()
+    return s and s.raftIndex > s.raftAppliedIndex
+
+
+def flood(m, tag, n, meanwhile):
+    """Of n puts, asked for at once: which were answered, which refused, and what the others were told. meanwhile(): once some
+    are refused or all are answered."""
+    with grpc.insecure_channel(f"127.0.0.1:{m.port}", [("grpc.use_local_subchannel_pool", 1)]) as channel:
+        put = channel.unary_unary(METHODS["Put"][0])
+        calls = [put.future(M.PutRequest(key=b"%s/%05d" % (tag, i)).SerializeToString(), timeout=WAIT) for i in range(n)]
+        eventually(lambda: calls[-1].done(), "the last one is answered")  # whoever is refused need not wait
+        meanwhile()
+        ends = [f.exception(WAIT) for f in calls]
+    refused = {i for i, e in enumerate(ends) if e and (e.code(), e.details()) == TOO_MANY}
+    answered = {i for i, e in enumerate(ends) if not e}
+    return answered, refused, {i: e.details() for i, e in enumerate(ends) if e and i not in refused}
+
+
+def falls_behind(c, m, tag, ranges):
+    """A member that does not keep up with applying says so to whoever wants to write there; elsewhere writing goes on."""
+    ok(m.client.call("Put", M.PutRequest(key=b"before")))
+    slow = m.client.start("Txn", slow_request(ranges))
+    eventually(lambda: applying(m), f"{m.name} tells of what it has not applied, before it has")
+    r = ok(m.client.call("Range", M.RangeRequest(key=b"before", serializable=True)))
+    assert r.count == 1, "what was answered is read meanwhile"
+    answered, refused, others = flood(m, tag, APPLY_GAP + 1500, lambda: ok(c.others(m)[0].client.call("Put", M.PutRequest(key=b"elsewhere"))))
+    assert slow.get()[0] in ("OK", "UNAVAILABLE")
+    ok(m.client.call("Put", M.PutRequest(key=b"recovered")))
+    for each in c.members:  # linearizable: all that was answered is applied there
+        r = ok(each.client.call("Range", M.RangeRequest(key=tag + b"/", range_end=tag + b"0", keys_only=True)))
+        found = {int(kv.key[-5:]) for kv in r.kvs}
+        assert answered <= found <= answered | set(others), (each.name, len(answered - found), len(found - answered - set(others)))
+    assert set(others.values()) <= {"etcdserver: request timed out"}, set(others.values())
+    return len(answered), len(refused), len(others)
+
+
+def too_many_requests(c):
+    for i in range(0, SLOW_KEYS, 128):
+        ok(c.members[0].client.call("Txn", M.TxnRequest(success=[
+            M.RequestOp(request_put=M.PutRequest(key=b"slow/%06d" % k)) for k in range(i, min(i + 128, SLOW_KEYS))])))
+    leader = c.leader()
+    for m in (leader, c.others(leader)[0]):
+        began = time.monotonic()
+        ok(m.client.call("Txn", slow_request(20)))
+        ranges = int(20 * SLOW_S / (time.monotonic() - began))
+        for attempt in range(5):  # the measure may have been a slow moment's
+            answered, refused, others = falls_behind(c, m, b"%s-%d" % (m.name.encode(), attempt), min(ranges << attempt, 2500))
+            if refused:
+                break
+        assert refused, f"{m.name} refuses nothing"
+        print(f"     {m.name} {answered} answered, {refused} refused, {others} timed out")
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="c8s-etcd-cluster-") as d:
         c = Cluster(sys.argv[1], d)
         try:
-            for part in (large_answers_as_json, without_a_leader, leases_outlive_leaders, a_stopped_leader_renews_nothing):
+            for part in (large_answers_as_json, without_a_leader, leases_outlive_leaders, a_stopped_leader_renews_nothing,
+                         too_many_requests):
                 if sys.argv[2:] and part.__name__ not in sys.argv[2:]:
                     continue
                 began = time.monotonic()
