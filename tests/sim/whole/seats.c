@@ -124,7 +124,10 @@ static void changed(void *ctx, int code, uint64_t id)
         if (c->change == KV_MEMBER_REMOVE && in)
             broken("member %llx is removed, says member %u, and is still there",
                    (unsigned long long)id, c->member->number);
-        if (O.config_index <= c->config_before)
+        /* A member that is told by a peer that it is out says so to whoever asked it for just that, and cannot know
+         * by whose wish it went (seed 701008: by one of before this call, which came late in a stopped member). */
+        bool own = c->change == KV_MEMBER_REMOVE && id == c->member->id;
+        if (O.config_index <= c->config_before && !own)
             broken("a change of membership is acknowledged by member %u, but nobody has applied it",
                    c->member->number);
     }
