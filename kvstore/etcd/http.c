@@ -26,13 +26,19 @@ static void metrics(struct etcd_server *s, struct http_exchange *x)
     buf_free(&out);
 }
 
-/* A check under way: which page asked. */
+/* ---- health ---- */
+
+enum { DATA_CORRUPTION, SERIALIZABLE_READ, LINEARIZABLE_READ, CHECKS_LEN };
+static const char *const check_names[CHECKS_LEN] = {"data_corruption", "serializable_read",
+                                                    "linearizable_read"};
+
+/* A page under way. */
 struct check {
     struct etcd_server *server;
     struct http_exchange *x;
-    enum { PAGE_HEALTH, PAGE_LIVEZ, PAGE_READYZ } page;
-    bool verbose, linearizable;
-    bool ignored[KV_ALARM_TYPE_MAX + 1]; /* types of alarms that the page was asked to pass over */
+    bool verbose;
+    bool asked[CHECKS_LEN];              /* of /livez and /readyz */
+    bool ignored[KV_ALARM_TYPE_MAX + 1]; /* of /health: types of alarms to pass over */
 };
 
 static void answer_health(struct check *c, const char *reason)
@@ -41,33 +47,6 @@ static void answer_health(struct check *c, const char *reason)
     char *body = arena_printf(a, "{\"health\":\"%s\",\"reason\":\"%s\"}", reason ? "false" : "true",
                               reason ? reason : "");
     http_respond(c->x, reason ? 503 : 200, &json_type, 1, str_from(body));
-}
-
-static void answer_z(struct check *c, const char *reason, const char *failed_check)
-{
-    struct arena *a = &c->x->arena;
-    const char *page = c->page == PAGE_LIVEZ ? "livez" : "readyz";
-    if (!reason && !c->verbose) {
-        http_respond(c->x, 200, &text_type, 1, STR("ok\n"));
-        return;
-    }
-    static const char *const checks[] = {"data_corruption", "serializable_read",
-                                         "linearizable_read"};
-    struct buf out;
-    buf_init(&out);
-    for (size_t i = c->page == PAGE_LIVEZ ? 1 : 0; i < (c->page == PAGE_LIVEZ ? 2u : 3u); i++) {
-        if (reason && cstr_eq(failed_check, checks[i]))
-            buf_printf(&out, "[-]%s failed: %s\n", checks[i], reason);
-        else
-            buf_printf(&out, "[+]%s ok\n", checks[i]);
-    }
-    if (reason)
-        buf_printf(&out, "%s check failed\n", page);
-    else
-        buf_append_cstr(&out, "ok\n");
-    http_respond(c->x, reason ? 503 : 200, &text_type, 1,
-                 str_from(arena_strndup(a, out.data, out.len)));
-    buf_free(&out);
 }
 
 /* etcd's "ALARM …" for the first type raised that was not excluded; NULL: none. */
@@ -79,69 +58,127 @@ static const char *alarm_reason(struct check *c)
     return NULL;
 }
 
-static void finish_check(void *ctx, int code, int64_t rev)
+static void finish_health(void *ctx, int code, int64_t rev)
 {
     (void)rev;
     struct check *c = ctx;
     struct kv_status st;
-    const char *reason = NULL, *failed = NULL;
+    const char *reason = alarm_reason(c);
     int status;
     kv_status(c->server->kv, &st);
-    if (st.failed) {
+    if (st.failed)
         reason = "DISK FAILURE";
-        failed = "serializable_read";
-    } else if (c->page != PAGE_LIVEZ && c->linearizable && !st.leader_id) {
+    else if (!reason && c->asked[LINEARIZABLE_READ] && !st.leader_id)
         reason = "RAFT NO LEADER";
-        failed = "linearizable_read";
-    } else if (code < 0) {
-        reason = etcd_error_message(code, &status);
-        failed = "linearizable_read";
-    } else if (c->page == PAGE_HEALTH) {
-        reason = alarm_reason(c);
-    } else if (c->page == PAGE_READYZ && kv_alarm_active(c->server->kv, KV_ALARM_CORRUPT)) {
-        reason = "alarm activated: CORRUPT";
-        failed = "data_corruption";
-    }
-    if (c->page == PAGE_HEALTH)
-        answer_health(c, reason);
-    else
-        answer_z(c, reason, failed);
+    else if (!reason && code < 0)
+        reason = arena_printf(&c->x->arena, "RANGE ERROR:%s", etcd_error_message(code, &status));
+    answer_health(c, reason);
 }
 
-static void check(struct etcd_server *s, struct http_exchange *x, int page)
+/* Why a check of /livez or /readyz fails; NULL: it does not. `code`: of the read index. */
+static const char *failure_of(struct check *c, int which, int code)
+{
+    struct kv_status st;
+    int status;
+    kv_status(c->server->kv, &st);
+    if (which == DATA_CORRUPTION)
+        return kv_alarm_active(c->server->kv, KV_ALARM_CORRUPT) ? "alarm activated: CORRUPT" : NULL;
+    if (st.failed)
+        return "disk failure";
+    return which == LINEARIZABLE_READ && code < 0 ? etcd_error_message(code, &status) : NULL;
+}
+
+static void finish_checks(void *ctx, int code, int64_t rev)
+{
+    (void)rev;
+    struct check *c = ctx;
+    struct buf out;
+    bool failed = false;
+    buf_init(&out);
+    for (int i = 0; i < CHECKS_LEN; i++) {
+        const char *reason = c->asked[i] ? failure_of(c, i, code) : NULL;
+        failed |= reason != NULL;
+        if (reason)
+            buf_printf(&out, "[-]%s failed: %s\n", check_names[i], reason);
+        else if (c->asked[i])
+            buf_printf(&out, "[+]%s ok\n", check_names[i]);
+    }
+    if (!failed && !c->verbose)
+        buf_clear(&out);
+    buf_append_cstr(&out, failed ? "\n" : "ok\n");
+    http_respond(c->x, failed ? 503 : 200, &text_type, 1, buf_str(&out));
+    buf_free(&out);
+}
+
+static struct check *check_new(struct etcd_server *s, struct http_exchange *x)
 {
     struct check *c = arena_new(&x->arena, struct check);
-    struct str serializable = http_query_get(x, "serializable");
-    *c = (struct check){.server = s, .x = x, .page = page};
-    c->verbose = http_query_get(x, "verbose").p != NULL;
-    c->linearizable = page != PAGE_LIVEZ && !str_eqz(serializable, "true");
+    *c = (struct check){.server = s, .x = x, .verbose = http_query_get(x, "verbose").p != NULL};
+    return c;
+}
+
+static void read_first(struct check *c, kv_revision_fn *finish)
+{
+    if (c->asked[LINEARIZABLE_READ])
+        kv_read_index(c->server->kv, c->x->loop, finish, c);
+    else
+        finish(c, 0, 0);
+}
+
+static void health(struct etcd_server *s, struct http_exchange *x)
+{
+    struct check *c = check_new(s, x);
+    c->asked[LINEARIZABLE_READ] = !str_eqz(http_query_get(x, "serializable"), "true");
     for (struct http_query q = {.rest = x->query}; http_query_next(x, &q);)
         for (int type = KV_ALARM_NOSPACE; type <= KV_ALARM_TYPE_MAX; type++)
             c->ignored[type] |= str_eqz(q.name, "exclude") &&
                                 str_eqz(q.value, kv_alarm_name((enum kv_alarm_type)type));
-    if (c->linearizable)
-        kv_read_index(s->kv, x->loop, finish_check, c);
-    else
-        finish_check(c, 0, 0);
+    read_first(c, finish_health);
+}
+
+/* /livez, /readyz and, below them, one check alone. False: no such page. */
+static bool checks(struct etcd_server *s, struct http_exchange *x)
+{
+    static const bool live[CHECKS_LEN] = {[SERIALIZABLE_READ] = true};
+    bool is_live = str_has_prefix(x->path, STR("/livez"));
+    if (!is_live && !str_has_prefix(x->path, STR("/readyz")))
+        return false;
+    struct str one = str_slice(x->path, is_live ? 6 : 7, x->path.n);
+    struct check *c = check_new(s, x);
+    bool any = false;
+    for (int i = 0; i < CHECKS_LEN; i++) {
+        bool named = one.n && one.p[0] == '/' && str_eqz(str_slice(one, 1, one.n), check_names[i]);
+        c->asked[i] = (!is_live || live[i]) && (!one.n || named);
+        any |= c->asked[i];
+    }
+    if (!any)
+        return false;
+    for (struct http_query q = {.rest = x->query}; !one.n && http_query_next(x, &q);)
+        for (int i = 0; i < CHECKS_LEN; i++)
+            if (str_eqz(q.name, "exclude") && str_eqz(q.value, check_names[i]))
+                c->asked[i] = false;
+    read_first(c, finish_checks);
+    return true;
 }
 
 void etcd_http_request(void *ctx, struct http_exchange *x)
 {
     struct etcd_server *s = ctx;
-    if (x->server != s->metrics_http && etcd_gateway_request(s, x))
+    bool for_clients = s->plain_http ? x->server == s->plain_http : x->server == s->http;
+    if (for_clients && !s->config.no_gateway && etcd_gateway_request(s, x))
         return;
-    if (!str_eqz(x->method, "GET") && !str_eqz(x->method, "HEAD"))
-        http_respond(x, 405, &text_type, 1, STR("Method Not Allowed\n"));
+    static const struct http_header only_get[] = {
+        {STR("content-type"), STR("text/plain; charset=utf-8")}, {STR("allow"), STR("GET")}};
+    if (s->plain_http && x->server == s->http) /* gRPC alone */
+        http_respond(x, 404, &text_type, 1, STR("404 page not found\n"));
+    else if (!str_eqz(x->method, "GET") && !str_eqz(x->method, "HEAD"))
+        http_respond(x, 405, only_get, 2, STR("Method Not Allowed\n"));
     else if (str_eqz(x->path, "/health"))
-        check(s, x, PAGE_HEALTH);
-    else if (str_eqz(x->path, "/livez"))
-        check(s, x, PAGE_LIVEZ);
-    else if (str_eqz(x->path, "/readyz"))
-        check(s, x, PAGE_READYZ);
+        health(s, x);
     else if (str_eqz(x->path, "/version"))
         version(x);
     else if (str_eqz(x->path, "/metrics"))
         metrics(s, x);
-    else
+    else if (!checks(s, x))
         http_respond(x, 404, &text_type, 1, STR("404 page not found\n"));
 }
