@@ -151,6 +151,8 @@ static int start_etcd(struct process *p, struct error *err)
             .loops = p->store_loops,
             .loops_len = p->store_loops_len,
             .listen_client_urls = strings(&p->arena, &o->client_urls),
+            .listen_client_http_urls = strings(&p->arena, &o->client_http_urls),
+            .no_gateway = !o->grpc_gateway,
             .listen_metrics_urls = strings(&p->arena, &o->metrics_urls),
             .cert_file = o->cert_file,
             .key_file = o->key_file,
@@ -257,9 +259,13 @@ int main(int argc, char **argv)
     command_line = argv;
     options_parse(&p.options, argc, argv);
     enum log_level level;
-    if (log_parse_level(p.options.log_level, &level))
-        log_set_level(p.options.verbosity >= 4 ? LOG_DEBUG : level);
+    if (!log_parse_level(p.options.log_level, &level))
+        level = LOG_ERROR; /* panic, fatal: the member that ends says why in such a line */
+    log_set_level(p.options.verbosity >= 4 ? LOG_DEBUG : level);
     log_set_json(cstr_eq(p.options.log_format, "json"));
+    for (size_t i = 0; i < p.options.unknown_variables.len; i++)
+        log_warn("main", "unrecognized environment variable name=%s",
+                 p.options.unknown_variables.items[i]);
     raise_descriptor_limit();
     block_signals(&signals);
     arena_init(&p.arena);

@@ -13,6 +13,17 @@
 
 #define NS(seconds) ((int64_t)(seconds)*1000000000)
 
+/* Flags of etcd's for what the store does not have or does always: only these values say nothing else. */
+#define TAKEN(flag, values)                                            \
+    {                                                                  \
+        flag, 0, FLAG_STRING, &o->taken, NULL, NULL, .choices = values \
+    }
+/* The same for one that may stand alone, as booleans do. */
+#define TAKEN_BOOL(flag, values)                                                          \
+    {                                                                                     \
+        flag, 0, FLAG_STRING, &o->taken, NULL, NULL, .choices = values, .implied = "true" \
+    }
+
 static void defaults(struct options *o)
 {
     *o = (struct options){
@@ -39,6 +50,7 @@ static void defaults(struct options *o)
         .warning_call_ns = NS(3) / 10,
         .metrics_detail = "basic",
         .catchup_entries = 20000,
+        .grpc_gateway = true,
         .pre_vote = true,
         .strict_reconfig_check = true,
         .max_learners = 1,
@@ -100,6 +112,44 @@ static void admission_options(struct options *o, int code)
                         o->admission_off.items[i], admission_names(&o->arena));
 }
 
+/* --feature-gates: etcd's. Gates of what is always there, or never, can only be set to that. */
+static void feature_gates(struct options *o, int code)
+{
+    static const struct {
+        const char *name;
+        bool on, off; /* may be set to */
+    } gates[] = {
+        {"InitialCorruptCheck", true, true},
+        {"CompactHashCheck", true, true}, /* digests are compared either way */
+        {"TxnModeWriteWithSharedBuffer", true, true},
+        {"StopGRPCServiceOnDefrag", true, true}, /* the service goes on and nothing waits */
+        {"LeaseCheckpoint", true, true},         /* more than the promise without it */
+        {"LeaseCheckpointPersist", true, true},
+        {"FastLeaseKeepAlive", true, true},
+        {"SetMemberLocalAddr", false, true},
+        {"DistributedTracing", false, true},
+        {"AllAlpha", false, true},
+        {"AllBeta", false, true},
+    };
+    for (size_t i = 0; i < o->feature_gates.len; i++) {
+        struct str value = str_from(o->feature_gates.items[i]), name;
+        bool sets = str_split(&value, '=', &name), on = str_eqz(value, "true");
+        size_t k = 0;
+        while (k < ARRAY_LEN(gates) && !str_eqz(str_trim(name), gates[k].name))
+            k++;
+        if (!sets || (!on && !str_eqz(value, "false")))
+            usage_error(code, "--feature-gates: want NAME=true or NAME=false, not \"%s\"",
+                        o->feature_gates.items[i]);
+        if (k == ARRAY_LEN(gates))
+            usage_error(code, "--feature-gates: unrecognized feature gate: %.*s", STR_ARG(name));
+        if (on ? !gates[k].on : !gates[k].off)
+            usage_error(code, "--feature-gates: %.*s=%s is not supported", STR_ARG(name),
+                        on ? "true" : "false");
+        if (k == 0)
+            o->initial_corrupt_check = on;
+    }
+}
+
 /* A list's items with a NULL behind them; NULL when it is empty. */
 static const char *const *null_terminated(struct flag_list *l)
 {
@@ -146,6 +196,7 @@ static void derive(struct options *o, int code)
                         mode);
     }
     admission_options(o, code);
+    feature_gates(o, code);
     if (!o->data_dir)
         o->data_dir = mem_printf("%s.etcd", o->name);
 }
@@ -166,6 +217,11 @@ void options_parse(struct options *o, int argc, char **argv)
          "Where the store lives. Default: NAME.etcd."},
         {"listen-client-urls", 0, FLAG_LIST, &o->client_urls, "URLS",
          "Where to serve store clients. Default: http://localhost:2379."},
+        {"listen-client-http-urls", 0, FLAG_LIST, &o->client_http_urls, "URLS",
+         "Where to serve what is HTTP without gRPC: the JSON gateway, health, metrics. The client "
+         "URLs serve gRPC alone then."},
+        {"enable-grpc-gateway", 0, FLAG_BOOL, &o->grpc_gateway, NULL,
+         "Serve the JSON gateway, /v3/…."},
         {"advertise-client-urls", 0, FLAG_LIST, &o->advertise_client_urls, "URLS",
          "What clients are told to use."},
         {"listen-peer-urls", 0, FLAG_LIST, &o->peer_urls, "URLS",
@@ -230,6 +286,8 @@ void options_parse(struct options *o, int argc, char **argv)
          "The same, as etcd 3.4 and 3.5 call it."},
         {"warning-unary-request-duration", 0, FLAG_DURATION, &o->warning_call_ns, NULL,
          "Calls that take longer are told of in the log."},
+        {"experimental-warning-unary-request-duration", 0, FLAG_DURATION, &o->warning_call_ns, NULL,
+         "The same, as etcd 3.5 calls it."},
         {"metrics", 0, FLAG_STRING, &o->metrics_detail, "DETAIL",
          "extensive: durations of calls, too.", "basic|extensive"},
         {"auth-token", 0, FLAG_STRING, &o->auth_token, "TYPE",
@@ -243,6 +301,8 @@ void options_parse(struct options *o, int argc, char **argv)
          "Calls at once on one connection; 0: 250."},
         {"watch-progress-notify-interval", 0, FLAG_DURATION, &o->progress_ns, NULL,
          "Time between progress notices of idle watches."},
+        {"experimental-watch-progress-notify-interval", 0, FLAG_DURATION, &o->progress_ns, NULL,
+         "The same, as etcd 3.4 and 3.5 call it."},
         {"initial-corrupt-check", 0, FLAG_BOOL, &o->initial_corrupt_check, NULL,
          "Compare everything stored with its digests before anything is served."},
         {"corrupt-check-time", 0, FLAG_DURATION, &o->corrupt_check_ns, NULL,
@@ -272,8 +332,9 @@ void options_parse(struct options *o, int argc, char **argv)
         {"listen-metrics-urls", 0, FLAG_LIST, &o->metrics_urls, "URLS",
          "More addresses for /metrics and /health."},
         {"log-level", 0, FLAG_STRING, &o->log_level, "LEVEL", "The least important lines to log.",
-         "debug|info|warn|error"},
-        {"log-format", 0, FLAG_STRING, &o->log_format, "FORMAT", "Form of log lines.", "text|json"},
+         "debug|info|warn|error|panic|fatal"},
+        {"log-format", 0, FLAG_STRING, &o->log_format, "FORMAT",
+         "Form of log lines; console: text.", "text|json|console"},
         {"restore-snapshot", 0, FLAG_STRING, &o->restore_file, "FILE",
          "Make the data directory out of a backup (of etcd 3.4 to 3.6 or of c8s) and end. Every "
          "member of --initial-cluster restores the same file."},
@@ -284,6 +345,56 @@ void options_parse(struct options *o, int argc, char **argv)
          "the backup has."},
         {"restore-mark-compacted", 0, FLAG_BOOL, &o->restore_mark_compacted, NULL,
          "Count everything up to the new revision as compacted: watches from before start anew."},
+        {.help = "Of etcd and without effect here, taken with values that change nothing; not "
+                 "shown:"},
+        TAKEN("logger", "zap"),
+        TAKEN("log-outputs", "default|stderr"),
+        TAKEN_BOOL("enable-log-rotation", "false"),
+        TAKEN("log-rotation-config-json", NULL), /* nothing is rotated */
+        TAKEN_BOOL("enable-pprof", "false"),
+        TAKEN_BOOL("enable-v2", "false"),
+        TAKEN("v2-deprecation", NULL), /* there never was a v2 store */
+        TAKEN("proxy", "off"),
+        TAKEN_BOOL("auto-tls", "false"),
+        TAKEN_BOOL("peer-auto-tls", "false"),
+        TAKEN_BOOL("unsafe-no-fsync", "false"),
+        TAKEN("host-whitelist", "*"),
+        TAKEN_BOOL("socket-reuse-address", "true|false"), /* always */
+        TAKEN_BOOL("socket-reuse-port", "false"),
+        TAKEN("max-snapshots", NULL), /* files of etcd's that the store does not have */
+        TAKEN("max-wals", NULL),
+        TAKEN("backend-batch-interval", NULL),
+        TAKEN("backend-batch-limit", NULL),
+        TAKEN("backend-bbolt-freelist-type", NULL),
+        TAKEN_BOOL("initial-election-tick-advance",
+                   "true|false"),              /* elections are as quick without */
+        TAKEN("compaction-batch-limit", NULL), /* slices by time */
+        TAKEN("compaction-sleep-interval", NULL),
+        TAKEN("experimental-compaction-batch-limit", NULL),
+        TAKEN("experimental-compaction-sleep-interval", NULL),
+        TAKEN("compact-hash-check-time", NULL), /* digests are compared anyway */
+        TAKEN_BOOL("experimental-compact-hash-check-enabled", "true|false"),
+        TAKEN("experimental-compact-hash-check-time", NULL),
+        TAKEN_BOOL("experimental-enable-lease-checkpoint", "true|false"), /* always */
+        TAKEN_BOOL("experimental-enable-lease-checkpoint-persist", "true|false"),
+        TAKEN("downgrade-check-time", NULL),
+        TAKEN("experimental-downgrade-check-time", NULL),
+        TAKEN_BOOL("experimental-txn-mode-write-with-shared-buffer", "true|false"),
+        TAKEN_BOOL("experimental-stop-grpc-service-on-defrag",
+                   "true|false"), /* it goes on meanwhile */
+        TAKEN("bootstrap-defrag-threshold-megabytes", "0"),
+        TAKEN("experimental-bootstrap-defrag-threshold-megabytes", "0"),
+        TAKEN_BOOL("memory-mlock", "false"),
+        TAKEN_BOOL("experimental-memory-mlock", "false"),
+        TAKEN_BOOL("experimental-enable-distributed-tracing", "false"),
+        TAKEN_BOOL("enable-distributed-tracing", "false"),
+        {"wal-dir", 0, FLAG_UNSUPPORTED, NULL, NULL, "the journal lies in the data directory"},
+        {"cors", 0, FLAG_UNSUPPORTED, NULL, NULL, "browsers are not answered across origins"},
+        {"discovery", 0, FLAG_UNSUPPORTED, NULL, NULL, "use --initial-cluster"},
+        {"discovery-srv", 0, FLAG_UNSUPPORTED, NULL, NULL, "use --initial-cluster"},
+        {"client-cert-allowed-hostname", 0, FLAG_UNSUPPORTED, NULL, NULL, "use --trusted-ca-file"},
+        {"peer-client-cert-file", 0, FLAG_UNSUPPORTED, NULL, NULL,
+         "--peer-cert-file must be for both ends"},
         {.help = "API server:"},
         {"bind-address", 0, FLAG_STRING, &c->bind_address, "ADDRESS", "Address of the API port."},
         {"secure-port", 0, FLAG_INT, &o->secure_port, "PORT", "The API port."},
@@ -350,7 +461,8 @@ void options_parse(struct options *o, int argc, char **argv)
         {"audit-log-path", 0, FLAG_UNSUPPORTED, NULL, NULL, "audit is not there yet"},
         {"proxy-client-cert-file", 0, FLAG_UNSUPPORTED, NULL, NULL, "aggregation is not there yet"},
         {"proxy-client-key-file", 0, FLAG_UNSUPPORTED, NULL, NULL, "aggregation is not there yet"},
-        {"feature-gates", 0, FLAG_UNSUPPORTED, NULL, NULL, "there are no feature gates"},
+        {"feature-gates", 0, FLAG_LIST, &o->feature_gates, "NAME=BOOL,…",
+         "Those of etcd 3.6 and later that change nothing here, and InitialCorruptCheck."},
         FLAGS_END,
     };
     const struct flags_spec spec = {
@@ -361,6 +473,7 @@ void options_parse(struct options *o, int argc, char **argv)
     int code = exit_code(argc, argv);
     flags_parse_or_exit(&spec, argc, argv, NULL, code);
     struct error err;
+    flags_unknown_variables(&spec, &o->unknown_variables);
     arena_init(&o->arena);
     if (o->config_file && config_file_read(o->config_file, &spec, &o->arena, &err) < 0)
         usage_error(code, "--config-file: %s", err.message);
@@ -370,6 +483,9 @@ void options_parse(struct options *o, int argc, char **argv)
 void options_free(struct options *o)
 {
     flag_list_free(&o->client_urls);
+    flag_list_free(&o->client_http_urls);
+    flag_list_free(&o->feature_gates);
+    flag_list_free(&o->unknown_variables);
     flag_list_free(&o->advertise_client_urls);
     flag_list_free(&o->peer_urls);
     flag_list_free(&o->advertise_peer_urls);

@@ -13,8 +13,8 @@ struct options {
     struct arena arena; /* what the configuration file says */
     /* Store. */
     const char *name, *data_dir;
-    struct flag_list client_urls, advertise_client_urls, peer_urls, advertise_peer_urls,
-        metrics_urls;
+    struct flag_list client_urls, client_http_urls, advertise_client_urls, peer_urls,
+        advertise_peer_urls, metrics_urls;
     const char *initial_cluster, *cluster_state, *cluster_token;
     const char *cert_file, *key_file, *ca_file;
     bool client_cert_auth;
@@ -39,7 +39,10 @@ struct options {
     bool initial_corrupt_check;
     int64_t snapshot_count;
     uint64_t catchup_entries;
-    bool pre_vote, strict_reconfig_check;
+    bool pre_vote, strict_reconfig_check, grpc_gateway;
+    const char *taken; /* the value of a flag that changes nothing */
+    struct flag_list feature_gates;
+    struct flag_list unknown_variables; /* ETCD_… in the environment that are no flag's */
     const char *log_level, *log_format;
     /* A backup to make the data directory of, instead of serving (apiserver/restore.h). */
     const char *restore_file;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 void flag_list_add(struct flag_list *l, const char *value)
 {
@@ -219,6 +220,28 @@ static int read_environment(const struct flags_spec *spec, struct error *err)
             return rc;
     }
     return 0;
+}
+
+void flags_unknown_variables(const struct flags_spec *spec, struct flag_list *names)
+{
+    size_t n = spec->env_prefix ? strlen(spec->env_prefix) : 0;
+    for (char **entry = environ; n && *entry; entry++) {
+        struct str rest = str_from(*entry), name;
+        str_split(&rest, '=', &name);
+        if (strncmp(*entry, spec->env_prefix, n) != 0)
+            continue;
+        bool known = false;
+        for (const struct flag *f = spec->flags; f && !row_is_end(f) && !known; f++) {
+            char *variable = f->name ? env_name(spec->env_prefix, f->name) : NULL;
+            known = variable && str_eqz(name, variable);
+            mem_free(variable);
+        }
+        if (!known) {
+            char *copy = mem_strndup(name.p, name.n);
+            flag_list_add(names, copy);
+            mem_free(copy);
+        }
+    }
 }
 
 /* --- the command line --- */

@@ -99,6 +99,9 @@ int flags_parse(const struct flags_spec *spec, int argc, char **argv, struct fla
 void flags_parse_or_exit(const struct flags_spec *spec, int argc, char **argv,
                          struct flag_list *args, int usage_exit);
 
+/* The names of variables with the table's prefix that are no flag's: somebody's mistake, or another program's. */
+void flags_unknown_variables(const struct flags_spec *spec, struct flag_list *names);
+
 /* Set one flag by its long name, as a configuration file does. `value` must outlive the program's
  * use of it; a list is replaced. ERR_NOT_FOUND for an unknown name. */
 int flags_set(const struct flags_spec *spec, const char *name, const char *value,

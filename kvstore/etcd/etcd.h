@@ -27,6 +27,10 @@ struct etcd_config {
     const char *const
         *listen_client_urls; /* NULL-terminated: "http://…", "https://…", "unix://…" */
     const char *const
+        *listen_client_http_urls; /* NULL-terminated or NULL: HTTP without gRPC there, and only
+                                     gRPC at the client URLs */
+    bool no_gateway;              /* no JSON under /v3/ */
+    const char *const
         *listen_metrics_urls;         /* NULL-terminated or NULL: only health and metrics there */
     const char *cert_file, *key_file; /* for https URLs */
     const char *ca_file; /* clients must show a certificate of this CA (as with client_cert_auth) */

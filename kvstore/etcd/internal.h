@@ -41,6 +41,7 @@ struct etcd_server {
     struct etcd_config config;
     struct kv *kv;
     struct http_server *http;         /* clients */
+    struct http_server *plain_http;   /* listen_client_http_urls; NULL: none, `http` is for both */
     struct http_server *metrics_http; /* listen_metrics_urls; NULL: none */
     struct grpc_server *grpc;
     uint64_t cluster_id, member_id; /* fixed */

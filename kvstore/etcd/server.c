@@ -33,7 +33,14 @@ static void refresh(struct loop_timer *timer)
 static void on_headers(void *ctx, struct http_exchange *x)
 {
     struct etcd_server *s = ctx;
-    if (!grpc_server_take(s->grpc, x))
+    if (!grpc_server_take(s->grpc, x) && !s->config.no_gateway)
+        etcd_gateway_headers(s, x);
+}
+
+static void on_plain_headers(void *ctx, struct http_exchange *x)
+{
+    struct etcd_server *s = ctx;
+    if (!s->config.no_gateway)
         etcd_gateway_headers(s, x);
 }
 
@@ -88,6 +95,8 @@ static int listen_all(struct etcd_server *s, struct error *err)
     int rc = 0;
     for (const char *const *url = c->listen_client_urls; *url && rc == 0; url++)
         rc = listen_url(s->http, *url, tls, err);
+    for (const char *const *url = c->listen_client_http_urls; url && *url && rc == 0; url++)
+        rc = listen_url(s->plain_http, *url, tls, err);
     for (const char *const *url = c->listen_metrics_urls; url && *url && rc == 0; url++)
         rc = listen_url(s->metrics_http, *url, tls, err);
     tls_context_unref(tls);
@@ -166,6 +175,7 @@ void etcd_server_stop(struct etcd_server *s, uint64_t grace_ms)
         loop_call(s->config.loops[i], end_streams, &(struct end_streams){s, s->config.loops[i]});
     etcd_jobs_close(&s->jobs);
     close_server(s->http, grace_ms);
+    close_server(s->plain_http, grace_ms);
     close_server(s->metrics_http, grace_ms);
     grpc_server_free(s->grpc);
     etcd_metrics_free(s->calls);
@@ -235,6 +245,10 @@ struct etcd_server *etcd_server_start(const struct etcd_config *config, struct e
         .ping_timeout_ms = c->keepalive_timeout_ms ? c->keepalive_timeout_ms : 20u * 1000,
     };
     s->http = http_server_new(&options);
+    if (c->listen_client_http_urls && *c->listen_client_http_urls) {
+        options.on_headers = on_plain_headers;
+        s->plain_http = http_server_new(&options);
+    }
     if (c->listen_metrics_urls && *c->listen_metrics_urls) {
         options.on_headers = NULL;
         options.connections_max = METRICS_CONNECTIONS_MAX;
@@ -247,7 +261,7 @@ struct etcd_server *etcd_server_start(const struct etcd_config *config, struct e
     }
     add_metrics(s);
     /* The strings are the caller's and not needed any more. */
-    c->listen_client_urls = c->listen_metrics_urls = NULL;
+    c->listen_client_urls = c->listen_client_http_urls = c->listen_metrics_urls = NULL;
     c->cert_file = c->key_file = c->ca_file = c->crl_file = c->cipher_suites = c->tls_min_version =
         c->tls_max_version = NULL;
     return s;
