@@ -444,6 +444,10 @@ static void check_refusal(const struct call *c, int rc, int64_t rev)
     const struct member *m = c->member;
     if (rot_explains(m, rc))
         return;
+    /* Between a commit that failed and the end of the process: what was held, and answered, is lost here, so nobody is
+     * shown the state before (raft/log.h; seed 701171). */
+    if (rc == ERR_IO && m->disk_failed)
+        return;
     if (rc == ERR_COMPACTED ? rev < O.compact_rev
                             : rc == KV_ERR_FUTURE_REV && rev > kv_current_revision(m->kv))
         return;
