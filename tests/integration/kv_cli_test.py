@@ -387,7 +387,7 @@ def watching(t):
     t.step(["watch", "w/1", f"--rev={rev}", "--", "sh", "-c", "exit 3"])
     t.step(["watch", "w/1", "--rev=1"])  # compacted
     t.step(["watch", "w/1", "--rev=1", "-w", "json"])
-    out = [watch_until(s, ["watch", "-i"], b"live",
+    out = [watch_until(s, ["watch", "-i"], (b"live", b"ran"),
                        f'watch w/1 --rev={rev}\nnonsense\nwatch --prefix i/\nwatch "i/1" -- echo ran\n',
                        lambda s=s: s.run(["put", "i/1", "live"])) for s in (t.theirs, t.ours)]
     t.equal("watch -i", sorted(out[0].split()), sorted(out[1].split()))
@@ -397,7 +397,8 @@ def watching(t):
 
 
 def watch_until(store, args, end, stdin=None, act=None, env=None):
-    """Standard output of a watch until it holds `end`."""
+    """Standard output of a watch until it holds `end`, or all of them."""
+    ends = end if isinstance(end, tuple) else (end,)
     path = f"{store.directory}/{store.name}.watch"
     with open(path, "wb") as out:
         p = subprocess.Popen(store.command(args), stdin=subprocess.PIPE, stdout=out, stderr=subprocess.DEVNULL,
@@ -410,11 +411,15 @@ def watch_until(store, args, end, stdin=None, act=None, env=None):
         with open(path, "rb") as f:
             return f.read()
 
+    def has_all():
+        out = read()
+        return all(e in out for e in ends)
+
     def there():
-        if act and end not in read():
+        if act and not has_all():
             act() if not read() or stdin is not None else None
             time.sleep(0.5)
-        return end in read() and p.poll() is None or p.poll() is not None
+        return has_all() and p.poll() is None or p.poll() is not None
     until(f"{end} in {args}", there)
     last = -1  # what belongs to the same answer is written with it
     while last != len(read()):
