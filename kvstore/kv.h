@@ -53,7 +53,8 @@ enum kv_err {
     KV_ERR_TOO_LARGE = -108,       /* InvalidArgument: request above options.request_bytes_max */
     KV_ERR_DUPLICATE_KEY = -109,   /* InvalidArgument: a txn puts one key twice */
     KV_ERR_RESPONSE_TOO_LARGE =
-        -110 /* applied (if a write), but its answer passes the response limit */
+        -110,                 /* applied (if a write), but its answer passes the response limit */
+    KV_ERR_READS_LONG = -111, /* kv_txn of a brief request: ask kv_txn_read */
 };
 
 #define KV_LEASE_TTL_MAX_S 9000000000ll /* etcd's limit */
@@ -308,6 +309,8 @@ struct kv_txn_request {
     size_t otherwise_len;
     const struct kv_auth_info *as; /* who asks; NULL: this process, which may do everything */
     bool serializable; /* if it only reads: from what this member has, without asking the others */
+    bool
+        brief; /* if it only reads, and that takes more than a moment, end with KV_ERR_READS_LONG: on a loop others wait */
 };
 
 struct kv_txn_result;
@@ -348,6 +351,11 @@ void kv_txn(struct kv *kv, const struct kv_txn_request *request, struct loop *lo
             void *ctx);
 /* Blocks the calling thread, which must not be a loop's. The result is never NULL. */
 struct kv_txn_result *kv_txn_wait(struct kv *kv, const struct kv_txn_request *request);
+/* One that only reads, at once and on the calling thread, from what this member has: a loop's clients must not wait for
+ * it. For a linearizable answer the read index has been waited for (kv_txn that ended with KV_ERR_READS_LONG has).
+ * ERR_TIMEOUT after `for_ns`: so long it may keep LMDB from using freed pages again. The result is never NULL. */
+struct kv_txn_result *kv_txn_read(struct kv *kv, const struct kv_txn_request *request,
+                                  uint64_t for_ns);
 void kv_txn_result_free(struct kv_txn_result *result);
 
 /* Forget history up to `rev` (which itself stays readable). With `physical` the callback waits until

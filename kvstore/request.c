@@ -191,6 +191,7 @@ struct read_txn {
     struct pending *pending;
     struct arena arena;
     struct blob *encoded; /* the request, to be decoded again when the read index is known */
+    bool brief;
 };
 
 /* A transaction that only reads goes by read index and touches no log. */
@@ -204,6 +205,7 @@ static void read_txn(struct pending *p, const struct kv_txn_request *t)
     proposal_encode(&q, &b);
     r->encoded = blob_from(b.data, b.len);
     r->pending = p;
+    r->brief = t->brief;
     arena_init(&r->arena);
     buf_free(&b);
     if (t->serializable)
@@ -231,16 +233,14 @@ static int present_begin(struct kv *kv, MDB_txn **txn, struct mvcc_state *state,
     }
 }
 
-static int read_txn_run(struct read_txn *r, struct kv_txn_result *result, struct error *err)
+static int read_txn_run(struct kv *kv, const struct kv_txn_request *t,
+                        const struct kv_auth_info *who, uint64_t for_ns, struct arena *scratch,
+                        struct kv_txn_result *result, struct error *err)
 {
-    struct kv *kv = r->pending->kv;
-    struct proposal q;
     struct mvcc_state state;
     MDB_txn *txn;
-    int rc = proposal_decode(blob_str(r->encoded), &r->arena, &q, err);
-    assert(rc == 0);
     int64_t rev = 0;
-    rc = kv_may_serve(kv, err);
+    int rc = kv_may_serve(kv, err);
     if (rc == 0)
         rc = present_begin(kv, &txn, &state, &rev, err);
     if (rc < 0)
@@ -249,14 +249,15 @@ static int read_txn_run(struct read_txn *r, struct kv_txn_result *result, struct
                          .leases = &kv->leases,
                          .rev = rev,
                          .compact_rev = state.compact_rev,
-                         .scratch = &r->arena,
+                         .scratch = scratch,
                          .result = result,
-                         .bytes_left = kv->o.response_bytes_max};
-    rc = auth_check_txn(kv, &x.view, proposal_who(&q), &q.txn);
+                         .bytes_left = kv->o.response_bytes_max,
+                         .deadline_ns = for_ns ? clock_mono_ns() + for_ns : 0};
+    rc = auth_check_txn(kv, &x.view, who, t);
     if (rc < 0)
         error_set(err, rc, "%s", kv_auth_message(rc));
     else
-        rc = txn_exec_run(&x, &q.txn, err);
+        rc = txn_exec_run(&x, t, err);
     logdb_read_end(kv->db, txn);
     return kv_check_code(kv, rc, err);
 }
@@ -266,19 +267,41 @@ static void read_txn_ready(void *ctx, int code, int64_t rev)
     struct read_txn *r = ctx;
     struct pending *p = r->pending;
     struct error err = {0};
+    struct proposal q;
     (void)rev;
     p->txn = txn_result_new();
     if (code) {
         txn_result_fail(p->txn, code, code == ERR_UNAVAILABLE ? "no leader" : "request timed out");
     } else {
-        int rc = read_txn_run(r, p->txn, &err);
-        if (rc < 0 && !p->txn->code)
+        int rc = proposal_decode(blob_str(r->encoded), &r->arena, &q, &err);
+        assert(rc == 0);
+        rc = read_txn_run(p->kv, &q.txn, proposal_who(&q), r->brief ? READ_BRIEF_NS : 0, &r->arena,
+                          p->txn, &err);
+        if (rc == ERR_TIMEOUT) /* of the brief only */
+            txn_result_fail(p->txn, KV_ERR_READS_LONG, err.message);
+        else if (rc < 0 && !p->txn->code)
             txn_result_fail(p->txn, rc, err.message);
     }
     blob_unref(r->encoded);
     arena_free(&r->arena);
     mem_free(r);
     pending_done(&p->task); /* we are on its loop already */
+}
+
+struct kv_txn_result *kv_txn_read(struct kv *kv, const struct kv_txn_request *t, uint64_t for_ns)
+{
+    struct kv_txn_result *result = txn_result_new();
+    struct arena scratch;
+    struct error err = {0};
+    arena_init(&scratch);
+    int rc = txn_request_check(t, kv->o.txn_ops_max, &err);
+    assert(rc < 0 || txn_is_read_only(t));
+    if (rc == 0)
+        rc = read_txn_run(kv, t, t->as, for_ns, &scratch, result, &err);
+    if (rc < 0 && (!result->code || rc == ERR_TIMEOUT))
+        txn_result_fail(result, rc, err.message);
+    arena_free(&scratch);
+    return result;
 }
 
 void kv_txn(struct kv *kv, const struct kv_txn_request *t, struct loop *loop, kv_txn_fn *cb,

@@ -25,6 +25,7 @@
 #include <pthread.h>
 
 #define READ_SLICE_NS (50 * 1000 * 1000ull) /* a read transaction is renewed after this */
+#define READ_BRIEF_NS (5 * 1000 * 1000ull)  /* a transaction that only reads, on a loop */
 #define BULK_KEYS 2000                      /* keys deleted in one transaction of a large delete */
 #define PINS_MAX 1024                       /* as many as LMDB readers */
 

@@ -30,6 +30,18 @@ void kv_txn_result_free(struct kv_txn_result *r)
     mem_free(r);
 }
 
+/* A walk as far as the deadline allows, which ends the transaction. */
+static int walk(const struct txn_exec *x, const struct mvcc_view *v, const struct key_range *range,
+                mvcc_visit_fn *visit, void *ctx, struct error *err)
+{
+    struct buf resume;
+    bool more;
+    buf_init(&resume);
+    int rc = mvcc_walk(v, range, visit, ctx, x->deadline_ns, &resume, &more, err);
+    buf_free(&resume);
+    return rc == MVCC_WALK_DEADLINE ? error_set(err, ERR_TIMEOUT, "it reads for too long") : rc;
+}
+
 /* ---- comparisons ---- */
 
 static bool relation_holds(enum kv_compare_result want, int order)
@@ -89,11 +101,7 @@ static int compare_eval(const struct txn_exec *x, const struct kv_compare *c, bo
     struct compare_walk w = {.compare = c, .all = true};
     struct key_range range = key_range_make(c->key, c->end);
     range.no_values = c->target != KV_COMPARE_VALUE;
-    struct buf resume;
-    bool more;
-    buf_init(&resume);
-    int rc = mvcc_walk(&x->view, &range, compare_one, &w, 0, &resume, &more, err);
-    buf_free(&resume);
+    int rc = walk(x, &x->view, &range, compare_one, &w, err);
     if (rc < 0)
         return rc;
     static const struct kv_record nothing;
@@ -195,15 +203,11 @@ static int run_range(struct txn_exec *x, const struct kv_range_request *q, struc
     struct mvcc_view v = now_view(x);
     struct key_range range = key_range_of(q);
     struct kv_range_request request = *q;
-    struct buf resume;
-    bool more;
     if (q->rev > 0)
         v.rev = q->rev;
     request.bytes_max = 0;
     range_collector_init(&c, &request, &x->result->arena, x->bytes_left, &out->range);
-    buf_init(&resume);
-    int rc = mvcc_walk(&v, &range, range_collect, &c, 0, &resume, &more, err);
-    buf_free(&resume);
+    int rc = walk(x, &v, &range, range_collect, &c, err);
     if (rc == KV_ERR_RESPONSE_TOO_LARGE) {
         x->too_large = true;
         return 0;

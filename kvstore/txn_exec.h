@@ -20,6 +20,7 @@ struct txn_exec {
     struct arena *scratch;        /* for the run only */
     struct kv_txn_result *result; /* NULL: nobody waits for an answer */
     size_t bytes_left;            /* of the answer */
+    uint64_t deadline_ns; /* CLOCK_MONOTONIC; past it ERR_TIMEOUT. 0, for whatever writes: none */
     /* the rest is txn_exec's own */
     bool *branches; /* which branch each transaction takes, in order of the walk */
     size_t branches_len, branches_cap, next_branch;

@@ -15,6 +15,10 @@
 #define TXN_RANGES_BUDGET (4u << 20) /* for a transaction that reads ranges of unknown size */
 #define TXN_SMALL_LIMIT 100          /* keys of a range that waits for nothing */
 #define GRPC_PREFIX 5
+/* A transaction that only reads, and for long: on a thread of its own, for so long at most; and how long it waits for one. */
+#define LONG_READ_NS (5 * 1000 * 1000000ull)
+#define LONG_READ_RETRY_MS 10
+#define LONG_READ_RETRIES 500
 
 struct etcd_request *etcd_request_new(struct etcd_server *s, struct grpc_call *call,
                                       const ProtobufCMessage *message)
@@ -364,7 +368,52 @@ struct txn_call {
     struct etcd_request base;
     struct kv_txn_request request; /* in the call's arena */
     struct kv_auth_info who;
+    /* When it reads for long: */
+    struct etcd_job job;
+    struct loop_timer again;
+    unsigned tries;
+    struct kv_txn_result *result;
 };
+
+static void long_read(struct etcd_job *job)
+{
+    struct txn_call *t = container_of(job, struct txn_call, job);
+    t->result = kv_txn_read(job->server->kv, &t->request, LONG_READ_NS);
+}
+
+static void long_read_done(struct etcd_job *job)
+{
+    struct txn_call *t = container_of(job, struct txn_call, job);
+    txn_done(&t->base, t->result);
+}
+
+/* On a thread, or a little later when all are busy. */
+static void start_long_read(struct loop_timer *timer)
+{
+    struct txn_call *t = container_of(timer, struct txn_call, again);
+    struct grpc_call *call = t->base.call;
+    if (grpc_cancelled(call))
+        grpc_finish(call, GRPC_CANCELLED, "context canceled");
+    else if (etcd_job_start(t->base.server, etcd_loop(call), &t->job))
+        ;
+    else if (t->tries++ < LONG_READ_RETRIES)
+        loop_timer_start(timer, LONG_READ_RETRY_MS);
+    else
+        etcd_fail(call, ERR_LIMIT);
+}
+
+static void txn_ended(void *ctx, struct kv_txn_result *result)
+{
+    struct txn_call *t = ctx;
+    if (result->code != KV_ERR_READS_LONG) {
+        txn_done(&t->base, result);
+        return;
+    }
+    kv_txn_result_free(result);
+    t->job = (struct etcd_job){.run = long_read, .done = long_read_done};
+    loop_timer_init(etcd_loop(t->base.call), &t->again, start_long_read);
+    start_long_read(&t->again);
+}
 
 static bool reads_ranges(const struct kv_txn_request *request);
 
@@ -401,7 +450,8 @@ static void propose_txn(void *ctx, int code, int64_t rev)
         grpc_finish(call, GRPC_CANCELLED, "context canceled");
     } else if (!etcd_refused(call, etcd_auth_who(t->base.server, call, &t->who))) {
         t->request.as = &t->who;
-        kv_txn(t->base.server->kv, &t->request, etcd_loop(call), txn_done, &t->base);
+        t->request.brief = true;
+        kv_txn(t->base.server->kv, &t->request, etcd_loop(call), txn_ended, t);
     }
 }
 

@@ -249,6 +249,12 @@ APPLY_GAP = 5000  # committed and not applied, as in etcd
 SLOW_KEYS, SLOW_S = 50000, 3
 
 
+def put_slow_keys(c):
+    for i in range(0, SLOW_KEYS, 128):
+        ok(c.members[0].client.call("Txn", M.TxnRequest(success=[
+            M.RequestOp(request_put=M.PutRequest(key=b"slow/%06d" % k)) for k in range(i, min(i + 128, SLOW_KEYS))])))
+
+
 def slow_request(ranges):
     """A transaction that reads all slow/ keys `ranges` times while it is applied, at the member asked and nowhere else."""
     one = M.RequestOp(request_range=M.RangeRequest(key=b"slow/", range_end=b"slow0", min_mod_revision=1 << 60))
@@ -294,9 +300,7 @@ def falls_behind(c, m, tag, ranges):
 
 
 def too_many_requests(c):
-    for i in range(0, SLOW_KEYS, 128):
-        ok(c.members[0].client.call("Txn", M.TxnRequest(success=[
-            M.RequestOp(request_put=M.PutRequest(key=b"slow/%06d" % k)) for k in range(i, min(i + 128, SLOW_KEYS))])))
+    put_slow_keys(c)
     leader = c.leader()
     for m in (leader, c.others(leader)[0]):
         began = time.monotonic()
@@ -310,12 +314,36 @@ def too_many_requests(c):
         print(f"     {m.name} {answered} answered, {refused} refused, {others} timed out")
 
 
+def long_reads(c):
+    """Transactions that only read, and for seconds, keep nobody else of the member waiting."""
+    put_slow_keys(c)
+    m = c.leader()
+    slow = slow_request(2000)
+    del slow.success[0]  # the put
+    waiting = [m.client.start("Txn", slow) for _ in range(10)]
+    others, longest = 0, 0
+    while any(w.empty() for w in waiting):
+        began = time.monotonic()
+        assert ok(m.client.call("Range", M.RangeRequest(key=b"slow/000000"), WAIT)).count == 1
+        longest = max(longest, time.monotonic() - began)
+        others += 1
+    ends = [w.get()[:2] for w in waiting]
+    assert set(ends) <= {("OK", ""), ("UNAVAILABLE", "etcdserver: request timed out"),
+                         ("RESOURCE_EXHAUSTED", "etcdserver: too many requests")}, ends
+    print(f"     {others} reads meanwhile, the longest {longest:.2f} s; {len([e for e in ends if e[0] == 'OK'])} of 10 ended in time")
+    assert others > 20, "who reads one key waits for who reads all"
+    few = slow_request(100)
+    del few.success[0]
+    r = ok(m.client.call("Txn", few))
+    assert [len(x.response_txn.responses) for x in r.responses] == [100] and r.responses[0].response_txn.responses[99].response_range.count == SLOW_KEYS
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="c8s-etcd-cluster-") as d:
         c = Cluster(sys.argv[1], d)
         try:
             for part in (large_answers_as_json, without_a_leader, leases_outlive_leaders, a_stopped_leader_renews_nothing,
-                         too_many_requests):
+                         too_many_requests, long_reads):
                 if sys.argv[2:] and part.__name__ not in sys.argv[2:]:
                     continue
                 began = time.monotonic()
