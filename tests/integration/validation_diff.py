@@ -41,9 +41,9 @@ LONG = "x" * 300
 
 
 class Oracle:
-    """kube-apiserver with an etcd of its own."""
+    """kube-apiserver with an etcd of its own; `flags` instead of those that leave plugins out."""
 
-    def __init__(self, kube_apiserver, etcd):
+    def __init__(self, kube_apiserver, etcd, flags=None):
         self.dir = tempfile.mkdtemp(prefix="validation-diff-")
         self.port = apiserver_lib.free_port()
         e, peer = apiserver_lib.free_port(), apiserver_lib.free_port()
@@ -63,8 +63,8 @@ class Oracle:
              "--advertise-address", "127.0.0.1", "--cert-dir", self.dir, "--token-auth-file", os.path.join(self.dir, "tokens"),
              "--service-cluster-ip-range", "10.0.0.0/16", "--service-account-issuer", "https://x",
              "--service-account-key-file", key, "--service-account-signing-key-file", key, "--authorization-mode", "RBAC",
-             "--allow-privileged=true", "--disable-admission-plugins",
-             "ServiceAccount,Priority,LimitRanger,ResourceQuota,DefaultTolerationSeconds,CertificateApproval"],
+             "--allow-privileged=true", *(flags or ["--disable-admission-plugins=ServiceAccount,Priority,LimitRanger,ResourceQuota,"
+                                            "DefaultTolerationSeconds,CertificateApproval"])],
             stdout=log, stderr=log)
         self.context = ssl._create_unverified_context()
         self.connection = None
