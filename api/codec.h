@@ -136,7 +136,7 @@ enum object_form {
 };
 
 /*
- * Append a stored object as an answer, with its resourceVersion: straight from the stored bytes
+ * Append a stored object as an answer, with its resourceVersion (none when the revision is 0): straight from the stored bytes
  * when they are of version `r` and the current level, else by way of a struct. JSON comes without a
  * final newline. `in_list` leaves out kind and apiVersion, as items of lists do (FORM_FULL only).
  */

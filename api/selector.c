@@ -71,8 +71,8 @@ static enum token peek(struct lexer *l)
 
 static int unexpected(struct lexer *l, const char *expected)
 {
-    return error_set(l->err, ERR_INVALID, "unable to parse requirement: found '%.*s', expected: %s",
-                     (int)MIN(l->text.n, 100), l->text.p, expected);
+    return error_set(l->err, ERR_INVALID, "found '%.*s', expected: %s", (int)MIN(l->text.n, 100),
+                     l->text.p, expected);
 }
 
 /* A rule's messages, one a line, as one. */
@@ -91,9 +91,7 @@ static int check_key(struct lexer *l, const char *key)
     const char *message = joined(l->arena, validate_qualified_name(key));
     if (!message)
         return 0;
-    return error_set(l->err, ERR_INVALID,
-                     "unable to parse requirement: key: Invalid value: \"%.100s\": %s", key,
-                     message);
+    return error_set(l->err, ERR_INVALID, "key: Invalid value: \"%.100s\": %s", key, message);
 }
 
 static int check_value(struct lexer *l, const char *key, const char *value)
@@ -101,10 +99,8 @@ static int check_value(struct lexer *l, const char *key, const char *value)
     const char *message = joined(l->arena, validate_label_value(value));
     if (!message)
         return 0;
-    return error_set(
-        l->err, ERR_INVALID,
-        "unable to parse requirement: values[0][%.100s]: Invalid value: \"%.100s\": %s", key, value,
-        message);
+    return error_set(l->err, ERR_INVALID, "values[0][%.100s]: Invalid value: \"%.100s\": %s", key,
+                     value, message);
 }
 
 static int compare_text(const void *a, const void *b)
@@ -142,11 +138,10 @@ static int parse_value(struct lexer *l, struct selector_requirement *r)
     if (r->op == SELECTOR_GT || r->op == SELECTOR_LT)
         return str_to_i64(str_from(value), &number)
                    ? 0
-                   : error_set(
-                         l->err, ERR_INVALID,
-                         "unable to parse requirement: values[0]: Invalid value: \"%.100s\": for "
-                         "'Gt', 'Lt' operators, the value must be an integer",
-                         value);
+                   : error_set(l->err, ERR_INVALID,
+                               "values[0]: Invalid value: \"%.100s\": for "
+                               "'Gt', 'Lt' operators, the value must be an integer",
+                               value);
     return check_value(l, r->key, value);
 }
 
@@ -156,7 +151,8 @@ static int parse_set(struct lexer *l, struct selector_requirement *r)
     VEC(const char *) values = {0};
     int rc = 0;
     if (lex(l) != OPEN)
-        return unexpected(l, "'('");
+        return error_set(l->err, ERR_INVALID, "found '%.*s' expected: '('", /* as published */
+                         (int)MIN(l->text.n, 100), l->text.p);
     for (bool done = false; !done && rc == 0;) {
         const char *value = "";
         enum token t = peek(l);
@@ -232,10 +228,18 @@ int label_selector_parse(struct arena *a, struct str text, struct label_selector
     int rc = 0;
     *out = (struct label_selector){0};
     if (memchr(text.p ? text.p : "", 0, text.n))
-        return error_set(err, ERR_INVALID, "unable to parse requirement: NUL character");
+        return error_set(err, ERR_INVALID, "NUL character");
     while (rc == 0 && peek(&l) != END) {
         struct selector_requirement r = {0};
+        enum token first = peek(&l);
+        if (first != WORD && first != NOT) {
+            rc = unexpected(&l, items.len ? "identifier after ','"
+                                          : "!, identifier, or 'end of string'");
+            break;
+        }
         rc = parse_requirement(&l, &r);
+        if (rc < 0)
+            error_wrap(err, "unable to parse requirement");
         vec_push(&items, r);
         enum token t = peek(&l);
         if (rc == 0 && t == COMMA) {

@@ -274,7 +274,8 @@ int stored_decode(struct arena *a, struct str stored, int64_t revision,
         return error_set(err, ERR_CORRUPT, "stored %s has no metadata", message_kind(m));
     if (!level_is_current(&e))
         defaults_apply(a, *out);
-    meta->resource_version = arena_printf(a, "%lld", (long long)revision);
+    if (revision) /* what a dry run makes has none */
+        meta->resource_version = arena_printf(a, "%lld", (long long)revision);
     return wanted && wanted != m ? object_convert(a, *out, wanted, out, err) : 0;
 }
 
@@ -483,8 +484,10 @@ int stored_answer(const struct resource *r, struct str stored, int64_t revision,
     bool same = str_eqz(e.kind, r->kind) && str_eqz(e.api_version, r->api_version);
     if (same && level_is_current(&e)) {
         char version[24];
-        rc = answer_fast(schema_get(r->message), &e, i64_text(version, revision), media, form,
-                         in_list, out);
+        struct str v = revision              ? i64_text(version, revision)
+                       : media == MEDIA_JSON ? STR_NONE
+                                             : STR("");
+        rc = answer_fast(schema_get(r->message), &e, v, media, form, in_list, out);
         if (rc == 0)
             return 0;
     }

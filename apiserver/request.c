@@ -53,7 +53,7 @@ bool query_bool(struct arena *a, struct str query, const char *key)
 int query_i64(struct arena *a, struct str query, const char *key, int64_t *out)
 {
     const char *v = query_get(a, query, key);
-    if (!v || !*v)
+    if (!v)
         return 0;
     return str_to_i64(str_from(v), out) ? 1 : -1;
 }

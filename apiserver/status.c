@@ -195,7 +195,7 @@ struct status *status_expired(struct arena *a, const char *message)
 struct status *status_too_large_version(struct arena *a, int64_t asked, int64_t current)
 {
     struct status *s =
-        status_new(a, 504, "Timeout", "Too large resource version: %lld, current: %lld",
+        status_new(a, 504, "Timeout", "Timeout: Too large resource version: %lld, current: %lld",
                    (long long)asked, (long long)current);
     s->has_details = true;
     s->retry_after_s = 1;

@@ -32,7 +32,7 @@ struct write {
      * w->unchanged; returns NULL, or the error. Runs again on every attempt.
      */
     struct status *(*change)(struct write *w);
-    /* NULL s: done; w->stored and w->rev are the object as it is now (as it was, after a removal). */
+    /* NULL s: done; w->stored and w->rev are the object as it is now (after a removal: obj, or as it was). */
     void (*done)(struct write *w, struct status *s);
     void *ctx;
     bool dry_run;
@@ -57,7 +57,7 @@ struct write {
     bool overflow; /* more than WRITE_EXTRAS_MAX: the write is refused */
 
     /* Result. */
-    struct str stored;
+    struct str stored; /* what is answered: obj, else what was there */
     int64_t rev;
     bool created;
 
@@ -105,6 +105,7 @@ struct delete_options {
     const char *propagation;            /* NULL, "Orphan", "Background", "Foreground" */
     const char *uid, *resource_version; /* preconditions, or NULL */
     bool both;                          /* orphanDependents too was given */
+    const char *bad_dry_run;            /* what else than "All" was asked for, or NULL */
     bool dry_run;
 };
 /* Mark or remove w->old. */

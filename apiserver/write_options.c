@@ -94,13 +94,19 @@ static void check_manager(struct rest *rq, struct status *s, const char *manager
 
 /* ---- the parameters ---- */
 
+void rest_check_dry_run(struct arena *a, struct status *s, const char *value)
+{
+    if (strcmp(value, "All") != 0)
+        status_cause_add(a, s, "FieldValueNotSupported", "dryRun",
+                         "Unsupported value: []string{\"%s\"}: supported values: \"All\"", value);
+}
+
 static void check_dry_run(struct rest *rq, struct status *s)
 {
     const char *v = query_get(rq->a, rq->info.query, "dryRun");
-    rq->dry_run = v && *v;
-    if (rq->dry_run && strcmp(v, "All") != 0)
-        status_cause_add(rq->a, s, "FieldValueNotSupported", "dryRun",
-                         "Unsupported value: []string{\"%s\"}: supported values: \"All\"", v);
+    rq->dry_run = v != NULL;
+    if (v)
+        rest_check_dry_run(rq->a, s, v);
 }
 
 static void check_field_validation(struct rest *rq, struct status *s)
@@ -133,11 +139,17 @@ static void check_patch(struct rest *rq, struct status *s, const char *manager)
                          "Forbidden: may not be specified for non-apply patch");
 }
 
+static bool deletes(const struct rest *rq)
+{
+    return rq->info.verb == VERB_DELETE || rq->info.verb == VERB_DELETECOLLECTION;
+}
+
 static void refuse_options(struct rest *rq, struct status_cause *causes)
 {
     struct status_about about = {"meta.k8s.io", "",
                                  rq->info.verb == VERB_PATCH    ? "PatchOptions"
                                  : rq->info.verb == VERB_CREATE ? "CreateOptions"
+                                 : deletes(rq)                  ? "DeleteOptions"
                                                                 : "UpdateOptions",
                                  ""};
     struct status *s = status_invalid(rq->a, &about);
@@ -154,9 +166,11 @@ bool rest_write_options(struct rest *rq)
     manager = manager ? manager : "";
     if (patch)
         check_patch(rq, s, manager);
-    check_manager(rq, s, manager);
+    if (!deletes(rq))
+        check_manager(rq, s, manager);
     check_dry_run(rq, s);
-    check_field_validation(rq, s);
+    if (!deletes(rq))
+        check_field_validation(rq, s);
     if (found.causes) {
         refuse_options(rq, found.causes);
         return false;

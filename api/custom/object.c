@@ -257,7 +257,8 @@ int custom_stored_decode(struct arena *a, struct str stored, int64_t revision,
     CustomObject *o = object_alloc(a, &as->message);
     if ((rc = custom_decode_stored_fields(a, root, o, err)) < 0)
         return error_wrap(err, "stored %s", wanted->resource.kind);
-    o->metadata->resource_version = arena_printf(a, "%lld", (long long)revision);
+    if (revision)
+        o->metadata->resource_version = arena_printf(a, "%lld", (long long)revision);
     *out = o;
     return as == wanted ? 0 : custom_convert(a, o, wanted, (CustomObject **)out, err);
 }

@@ -28,7 +28,8 @@ static const struct kind_rules *rules_of(const void *object)
 /* Names of bindings, reviews and scales are the business of what they are about. */
 static bool has_own_name(const struct resource *r, const void *object)
 {
-    return r && schema_of(object)->id == r->message && *r->storage_prefix;
+    int id = schema_of(object)->id; /* updates are checked in the version that is stored */
+    return r && (id == r->message || id == r->stored_as) && *r->storage_prefix;
 }
 
 void validate_create(const struct resource *r, const void *object, struct field_errors *e)

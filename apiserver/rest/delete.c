@@ -23,8 +23,11 @@ static bool body_options(struct rest *rq, struct delete_options *o)
     o->both = o->propagation && d->has_orphan_dependents;
     if (d->has_orphan_dependents && !o->propagation)
         o->propagation = d->orphan_dependents ? "Orphan" : "Background";
-    for (size_t i = 0; i < d->n_dry_run; i++)
+    for (size_t i = 0; i < d->n_dry_run; i++) {
         o->dry_run |= strcmp(d->dry_run[i], "All") == 0;
+        if (strcmp(d->dry_run[i], "All") != 0)
+            o->bad_dry_run = d->dry_run[i];
+    }
     return true;
 }
 
@@ -34,6 +37,7 @@ static bool query_options(struct rest *rq, struct delete_options *o)
     if (p && *p)
         o->propagation = p;
     const char *orphan = query_get(rq->a, rq->info.query, "orphanDependents");
+    o->both = orphan && o->propagation;
     if (orphan && !o->propagation)
         o->propagation =
             query_bool(rq->a, rq->info.query, "orphanDependents") ? "Orphan" : "Background";
@@ -49,7 +53,7 @@ static bool query_options(struct rest *rq, struct delete_options *o)
 
 static struct status *options_error(struct rest *rq, const struct delete_options *o)
 {
-    struct status_about about = {"", "deleteoptions", "DeleteOptions", ""};
+    struct status_about about = {"meta.k8s.io", "", "DeleteOptions", ""};
     struct status *s = status_invalid(rq->a, &about);
     if (o->both)
         status_cause_add(
@@ -63,6 +67,8 @@ static struct status *options_error(struct rest *rq, const struct delete_options
                          "Unsupported value: \"%s\": supported values: \"Foreground\", "
                          "\"Background\", \"Orphan\", \"nil\"",
                          o->propagation);
+    if (o->bad_dry_run)
+        rest_check_dry_run(rq->a, s, o->bad_dry_run);
     if (!s->causes)
         return NULL;
     status_invalid_finish(rq->a, s);
@@ -131,6 +137,7 @@ struct collection {
     struct delete_options options;
     struct target *targets;
     size_t len, cap, next;
+    int64_t limit; /* 0: none */
     struct list_writer list;
     struct buf out;
     int64_t rev;
@@ -146,7 +153,7 @@ static int collect(void *ctx, const struct kv_pair *pair)
     struct stored_meta m;
     if (!stored_meta(pair->value, &m))
         return error_set(&c->err, ERR_CORRUPT, "%.*s cannot be read", STR_ARG(pair->key));
-    if (c->len == COLLECTION_MAX)
+    if (c->len == COLLECTION_MAX || (c->limit > 0 && c->len == (size_t)c->limit))
         return 1;
     if (c->len == c->cap) {
         size_t cap = c->cap ? c->cap * 2 : 64;
@@ -223,9 +230,18 @@ void rest_delete_collection(struct rest *rq)
     struct collection *c = arena_new(rq->a, struct collection);
     c->rq = rq;
     rq->op = c;
+    if (rq->r->namespaced && !*rq->info.ns) { /* never those of all namespaces at once */
+        rest_status(rq, status_method_not_allowed(rq->a, &rq->about, rq->info.verb_str));
+        return;
+    }
     if (!parse_options(rq, &c->options))
         return;
+    int64_t ignored;
     struct status *bad = selection_parse(rq, &c->select);
+    if (!bad)
+        bad = query_number(rq, "timeoutSeconds", &ignored);
+    if (!bad)
+        bad = query_number(rq, "limit", &c->limit);
     if (bad) {
         rest_status(rq, bad);
         return;

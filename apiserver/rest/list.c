@@ -501,6 +501,9 @@ static struct status *parse(struct lister *l, const char **await)
     struct status *bad = selection_parse(rq, &l->select);
     if (!bad)
         bad = table_options_check(rq);
+    int64_t ignored; /* only watches end by it */
+    if (!bad)
+        bad = query_number(rq, "timeoutSeconds", &ignored);
     if (!bad)
         bad = query_number(rq, "limit", &l->limit);
     l->limit = MAX(0, MIN(l->limit, LIMIT_MAX));

@@ -19,7 +19,7 @@ struct status *selection_parse(struct rest *rq, struct selection *out)
     const char *fields = query_get(rq->a, rq->info.query, "fieldSelector");
     struct error err;
     if (labels && *labels && label_selector_parse(rq->a, str_from(labels), &out->labels, &err) < 0)
-        return status_bad_request(rq->a, "unable to parse requirement: %s", err.message);
+        return status_bad_request(rq->a, "%s", err.message);
     if (fields && *fields &&
         field_selector_parse(rq->a, rq->r, str_from(fields), &out->fields, &err) < 0)
         return status_bad_request(rq->a, "%s", err.message);

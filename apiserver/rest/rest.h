@@ -78,6 +78,8 @@ void *rest_decode(struct rest *rq, const struct schema_message *m);
 struct status *rest_field_problems(struct rest *rq, const struct field_problems *problems);
 /* dryRun, fieldValidation and fieldManager from the query; false: answered with 422. write_options.c */
 bool rest_write_options(struct rest *rq);
+/* Add the cause to s if this is no value of dryRun. */
+void rest_check_dry_run(struct arena *a, struct status *s, const char *value);
 
 /* Is this the object that the path names? NULL, or 400. update.c */
 struct status *rest_check_name(struct rest *rq, const Meta__V1__ObjectMeta *meta);

@@ -255,7 +255,8 @@ static struct status *scale_change(struct write *w)
         *p.has_replicas = 1;
     }
     Meta__V1__ObjectMeta *meta = object_meta(obj);
-    meta->resource_version = scale->metadata->resource_version;
+    if (*scale->metadata->resource_version || !w->r->custom) /* else the newest */
+        meta->resource_version = scale->metadata->resource_version;
     if (w->applied) {
         meta->managed_fields = entries->managed_fields;
         meta->n_managed_fields = entries->n_managed_fields;

@@ -31,10 +31,7 @@ static struct status *put_change(struct write *w)
     if (w->rq->sub || !(st->flags & STRATEGY_CREATE_ON_UPDATE))
         return status_not_found(a, &about);
     if (*meta->uid)
-        return status_conflict(
-            a, &about,
-            arena_printf(a, "Precondition failed: UID in precondition: %s, UID in object meta: ",
-                         meta->uid));
+        return strategy_wrong_uid(w, meta->uid, "");
     if (*meta->resource_version && strcmp(meta->resource_version, "0") != 0)
         return status_not_found(a, &about);
     return change_create(w, object);

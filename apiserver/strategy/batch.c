@@ -16,7 +16,7 @@ static void add_label(struct arena *a, Meta__V1__ObjectMeta *meta, const char *k
         labels_set(a, meta, key, value);
 }
 
-static void prepare_create(struct write *w, void *obj)
+static void complete_create(struct write *w, void *obj)
 {
     struct arena *a = w->rq->a;
     Batch__V1__Job *job = obj;
@@ -37,4 +37,4 @@ static void prepare_create(struct write *w, void *obj)
 
 const struct strategy strategy_job = {.message = Batch__V1__Job__SCHEMA,
                                       .flags = STRATEGY_GENERATION | STRATEGY_ORPHANS,
-                                      .prepare_create = prepare_create};
+                                      .complete_create = complete_create};

@@ -9,7 +9,7 @@
 typedef Certificates__V1__CertificateSigningRequest Csr;
 typedef Certificates__V1__CertificateSigningRequestCondition Condition;
 
-static void prepare_create(struct write *w, void *obj)
+static void complete_create(struct write *w, void *obj)
 {
     Csr *csr = obj;
     struct arena *a = w->rq->a;
@@ -97,7 +97,7 @@ static void prepare_status(struct write *w, void *obj, const void *old)
 
 const struct strategy strategy_certificate_request = {
     .message = Certificates__V1__CertificateSigningRequest__SCHEMA,
-    .prepare_create = prepare_create,
+    .complete_create = complete_create,
     .prepare_update = prepare_update,
     .prepare_status = prepare_status,
 };

@@ -51,7 +51,7 @@ const struct strategy strategy_limit_range = {.message = Core__V1__LimitRange__S
 
 /* ---- namespaces: held by the finalizer "kubernetes" until they are empty ---- */
 
-static void namespace_prepare_create(struct write *w, void *obj)
+static void namespace_complete_create(struct write *w, void *obj)
 {
     Core__V1__Namespace *ns = obj;
     ns->status->phase = (char *)"Active";
@@ -69,7 +69,7 @@ static void namespace_prepare_update(struct write *w, void *obj, const void *old
 }
 
 const struct strategy strategy_namespace = {.message = Core__V1__Namespace__SCHEMA,
-                                            .prepare_create = namespace_prepare_create,
+                                            .complete_create = namespace_complete_create,
                                             .prepare_update = namespace_prepare_update};
 
 /* ---- secrets: stringData is another way to write data ---- */
@@ -129,5 +129,6 @@ static struct status *event_admit(struct write *w, void *obj, const void *old)
     return NULL;
 }
 
-const struct strategy strategy_event = {
-    .message = Core__V1__Event__SCHEMA, .flags = STRATEGY_CREATE_ON_UPDATE, .admit = event_admit};
+const struct strategy strategy_event = {.message = Core__V1__Event__SCHEMA,
+                                        .flags = STRATEGY_CREATE_ON_UPDATE | STRATEGY_OWNS_NOTHING,
+                                        .admit = event_admit};

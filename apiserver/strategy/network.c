@@ -6,7 +6,7 @@
 #include "apiserver/strategy/strategy.h"
 #include "proto/networking_v1.pb-c.h"
 
-static void prepare_cidr(struct write *w, void *obj)
+static void complete_cidr(struct write *w, void *obj)
 {
     Meta__V1__ObjectMeta *meta = object_meta(obj);
     if (!has_finalizer(meta, SERVICE_CIDR_FINALIZER))
@@ -16,5 +16,5 @@ static void prepare_cidr(struct write *w, void *obj)
 const struct strategy strategy_service_cidr = {
     .message = Networking__V1__ServiceCIDR__SCHEMA,
     .flags = STRATEGY_GENERATION,
-    .prepare_create = prepare_cidr,
+    .complete_create = complete_cidr,
 };

@@ -104,6 +104,19 @@ static struct status *to_stored(struct write *w, void *object, void **out)
     return NULL;
 }
 
+/* Nobody owns a status who wrote no status, whatever defaults or the server put there. */
+static void record_new(struct write *w, void *object)
+{
+    const struct schema_field *f;
+    void **status = has_status(w->r) ? object_member(object, "status", &f) : NULL;
+    void *kept = status ? *status : NULL;
+    if (status)
+        object_share_member(object, object_new(w->rq->a, schema_of(object)), "status");
+    write_record_fields(w, object);
+    if (status)
+        *status = kept;
+}
+
 struct status *change_create(struct write *w, void *object)
 {
     const struct strategy *st = strategy_of(w->r);
@@ -118,7 +131,9 @@ struct status *change_create(struct write *w, void *object)
     if (st->prepare_create)
         st->prepare_create(w, object);
     defaults_apply(w->rq->a, object);
-    write_record_fields(w, object);
+    record_new(w, object);
+    if (st->complete_create)
+        st->complete_create(w, object);
     struct admission ad;
     admission_of_write(&ad, w, ADMIT_CREATE, object, NULL, NULL);
     if ((s = admission_mutate(&ad)))
@@ -137,26 +152,42 @@ struct status *change_create(struct write *w, void *object)
 /* What clients may not change. */
 static void keep_meta(Meta__V1__ObjectMeta *meta, const Meta__V1__ObjectMeta *old)
 {
-    meta->uid = old->uid;
+    if (!*meta->uid) /* another one has been refused or is by validation */
+        meta->uid = old->uid;
     meta->creation_timestamp = old->creation_timestamp;
-    meta->deletion_timestamp = old->deletion_timestamp;
-    meta->has_deletion_grace_period_seconds = old->has_deletion_grace_period_seconds;
-    meta->deletion_grace_period_seconds = old->deletion_grace_period_seconds;
+    /* Deleting is not undone; what else a client says of it is refused by validation. */
+    if (old->deletion_timestamp)
+        meta->deletion_timestamp = old->deletion_timestamp;
+    if (!meta->has_deletion_grace_period_seconds) {
+        meta->has_deletion_grace_period_seconds = old->has_deletion_grace_period_seconds;
+        meta->deletion_grace_period_seconds = old->deletion_grace_period_seconds;
+    }
     meta->self_link = (char *)"";
     meta->generation = old->generation;
     meta->generate_name = old->generate_name;
 }
 
+struct status *strategy_wrong_uid(const struct write *w, const char *wanted, const char *found)
+{
+    struct arena *a = w->rq->a;
+    struct status_about about = about_of(w);
+    return status_conflict(
+        a, &about,
+        arena_printf(a,
+                     "StorageError: invalid object, Code: 4, Key: %.*s, ResourceVersion: 0, "
+                     "AdditionalErrorMsg: Precondition failed: UID in precondition: %s, UID in "
+                     "object meta: %s",
+                     STR_ARG(w->key), wanted, found));
+}
+
+/* The uid of what is put is a precondition; that of what a patch makes is compared by validation. */
 static struct status *check_update_meta(struct write *w, const Meta__V1__ObjectMeta *meta,
                                         const Meta__V1__ObjectMeta *old, bool needs_version)
 {
     struct arena *a = w->rq->a;
     struct status_about about = about_of(w);
-    if (*meta->uid && strcmp(meta->uid, old->uid) != 0)
-        return status_conflict(
-            a, &about,
-            arena_printf(a, "Precondition failed: UID in precondition: %s, UID in object meta: %s",
-                         meta->uid, old->uid));
+    if (*meta->uid && strcmp(meta->uid, old->uid) != 0 && w->rq->info.verb != VERB_PATCH)
+        return strategy_wrong_uid(w, meta->uid, old->uid);
     if (!*meta->resource_version || strcmp(meta->resource_version, "0") == 0) {
         if (!needs_version)
             return NULL;
@@ -295,6 +326,7 @@ struct status *change_update(struct write *w, void *object, const struct subreso
         if (st->claim && (s = st->claim(w, NULL, w->old)))
             return s;
         w->remove = true;
+        w->obj = obj; /* what is answered */
         return NULL;
     }
     if (write_changes_nothing(w, obj)) {
@@ -314,17 +346,20 @@ static struct status *check_preconditions(struct write *w, const struct delete_o
     struct arena *a = w->rq->a;
     struct status_about about = about_of(w);
     const Meta__V1__ObjectMeta *old = object_meta(w->old);
+    about.resource = about.kind; /* as published */
     if (o->uid && strcmp(o->uid, old->uid) != 0)
         return status_conflict(
             a, &about,
-            arena_printf(a, "Precondition failed: UID in precondition: %s, UID in object meta: %s",
+            arena_printf(a,
+                         "the UID in the precondition (%s) does not match the UID in record (%s). "
+                         "The object might have been deleted and then recreated",
                          o->uid, old->uid));
     if (o->resource_version && strcmp(o->resource_version, old->resource_version) != 0)
         return status_conflict(
             a, &about,
             arena_printf(a,
-                         "Precondition failed: ResourceVersion in precondition: %s, "
-                         "ResourceVersion in object meta: %s",
+                         "the ResourceVersion in the precondition (%s) does not match the "
+                         "ResourceVersion in record (%s). The object might have been modified",
                          o->resource_version, old->resource_version));
     return NULL;
 }
@@ -342,6 +377,8 @@ static void set_finalizer(struct arena *a, Meta__V1__ObjectMeta *meta, const cha
 static void apply_propagation(struct arena *a, const struct strategy *st,
                               Meta__V1__ObjectMeta *meta, const char *propagation)
 {
+    if (st->flags & STRATEGY_OWNS_NOTHING)
+        return;
     if (!propagation) {
         if ((st->flags & STRATEGY_ORPHANS) && !has_finalizer(meta, "foregroundDeletion"))
             set_finalizer(a, meta, "orphan", true);
@@ -396,6 +433,8 @@ struct status *change_delete(struct write *w, const struct delete_options *o)
     if (!meta->deletion_timestamp) {
         if (held || grace > 0)
             mark_deleted(a, meta, grace);
+        if (schema_of(obj)->id == Core__V1__Namespace__SCHEMA) /* ends in its own way */
+            meta->has_deletion_grace_period_seconds = 0;
     } else if (st->grace && (o->has_grace || !meta->has_deletion_grace_period_seconds)) {
         shorten_grace(a, meta, grace);
         grace = meta->deletion_grace_period_seconds;
@@ -405,6 +444,10 @@ struct status *change_delete(struct write *w, const struct delete_options *o)
     if (!held && grace == 0) {
         if (st->claim && (s = st->claim(w, NULL, w->old)))
             return s;
+        if (st->grace && !meta->deletion_timestamp) {
+            mark_deleted(a, meta, 0); /* what is answered: as if it had been marked before */
+            w->obj = obj;
+        }
         w->remove = true;
         return NULL;
     }

@@ -21,6 +21,8 @@ enum strategy_flag {
         32,                     /* changed annotations count for generation too (deployments) */
     STRATEGY_LABELS_COUNT = 64, /* changed labels count too (endpoint slices) */
     STRATEGY_STATUS_KEEPS_META = 128, /* a status update changes nothing of the metadata */
+    STRATEGY_OWNS_NOTHING =
+        512,                /* deletion does not wait for dependents, whatever it says (events) */
     STRATEGY_ORPHANS = 256, /* what it owns stays unless the deletion says otherwise (jobs) */
 };
 
@@ -29,6 +31,8 @@ struct strategy {
     unsigned flags;
     /* Reset what clients may not choose; before defaults. */
     void (*prepare_create)(struct write *w, void *obj);
+    /* Add to a new object what the server chooses, after defaults: its managed fields have no owner. */
+    void (*complete_create)(struct write *w, void *obj);
     void (*prepare_update)(struct write *w, void *obj, const void *old);
     /* When an object is first deleted: finalizers, status. */
     void (*prepare_delete)(struct write *w, void *obj);
@@ -44,6 +48,9 @@ struct strategy {
     /* The grace period of a deletion in seconds; 0: at once. */
     int64_t (*grace)(const void *old, const struct delete_options *o);
 };
+
+/* The refusal of an update that names another uid than the object has ("": there is none). */
+struct status *strategy_wrong_uid(const struct write *w, const char *wanted, const char *found);
 
 /* Never NULL: the generic one for resources without a row. */
 const struct strategy *strategy_of(const struct resource *r);

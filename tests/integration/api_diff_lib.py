@@ -1,8 +1,7 @@
 """Two API servers side by side for api_diff_test.py: the same request to both, answers made comparable, differences told.
 
-What two servers cannot have in common is given names by the order of its appearance, separately for each server: a uid that is seen
-twice has the same name twice, and a version that was seen before is told from a new one. So a write that should have changed nothing,
-or a copy of another object's uid, is a difference.
+What two servers cannot have in common is given names: a uid is called after the object that had it first, the versions of an object
+by the order in which they were seen. So a write that should have changed nothing, or another object's uid, is a difference.
 """
 import concurrent.futures
 import http.client
@@ -35,7 +34,8 @@ class Side:
     def __init__(self, name, port, context, headers):
         self.name, self.port, self.context, self.headers = name, port, context, headers
         self.connection = None
-        self.uids = {}
+        self.uids = {}  # the name of each, and how many each name had
+        self.incarnations = {}
         self.versions = {}  # of an object (by its uid): in order of appearance
 
     def request(self, method, path, body=None, headers=None, timeout=60):
@@ -85,7 +85,16 @@ class Side:
         return {"status": code, "events": [self.normal(json.loads(line)) for line in body.splitlines() if line.strip()]}
 
     def uid(self, m):
-        return self.uids.setdefault(m.group(0), "uid-%d" % len(self.uids))
+        return self.uids.get(m.group(0), "<uid>")
+
+    def meet(self, v):
+        """Metadata: the object's uid gets a name when it is seen for the first time."""
+        uid = v["uid"]
+        if uid in self.uids or not UID.fullmatch(uid):
+            return
+        what = "%s/%s" % (v.get("namespace", ""), GENERATED.sub("#####", v["name"]))
+        n = self.incarnations[what] = self.incarnations.get(what, 0) + 1
+        self.uids[uid] = "uid of %s, number %d" % (what, n)
 
     def text(self, s):
         s = OLDER.sub(r"\1/v1", UID.sub(self.uid, s))
@@ -102,7 +111,10 @@ class Side:
 
     def normal(self, v, owner=None):
         if isinstance(v, dict):
-            own = v.get("uid") if isinstance(v.get("uid"), str) and "name" in v else owner
+            own = owner
+            if isinstance(v.get("uid"), str) and isinstance(v.get("name"), str):
+                self.meet(v)
+                own = v["uid"]
             return {self.text(k): self.named(k, e, own) for k, e in v.items()}
         if isinstance(v, list):
             return [self.normal(e, owner) for e in v]
@@ -128,6 +140,8 @@ class Side:
         try:
             kind = headers.get("Content-Type", "")
             value = self.normal(yaml.load(body, yaml.BaseLoader) if kind.startswith("application/yaml") else json.loads(body))
+            if isinstance(value, dict) and value.get("kind", "").endswith("List") and isinstance(value.get("items"), list):
+                value["items"].sort(key=lambda o: (o.get("metadata") or {}).get("name", ""))  # 1.20's cache keeps no order
         except (ValueError, yaml.YAMLError):
             value = self.text(body.decode("utf-8", "replace"))
         return {"status": status, "headers": kept, "body": value}
@@ -140,8 +154,10 @@ def oracle(kube_apiserver, etcd, flags):
 
 def ours(binary, flags):
     server = apiserver_lib.Member(binary, flags)
+    with open(server.pki.path("tokens.csv"), "w") as f:
+        f.write('sekret,admin,1,"system:masters"\n')
     server.start()
-    return Side("c8s", server.port, server.client().context, {}), server.remove
+    return Side("c8s", server.port, server.client(user=None).context, {"Authorization": "Bearer sekret"}), server.remove
 
 
 # ---------------------------------------------------------------------------------------- differing

@@ -248,8 +248,6 @@ def random_deployment(r):
     if r.random() < 0.5:
         spec["replicas"] = r.randint(0, 3)
     if r.random() < 0.3:
-        spec["template"]["spec"]["nodeSelector"] = random_map(r)
-    if r.random() < 0.3:
         spec["template"]["spec"]["tolerations"] = [{"key": k, "operator": "Exists"} for k in r.sample("xyz", r.randint(0, 2))]
     spec["selector"] = {"matchLabels": {"app": "a"}}
     return {"spec": spec, "metadata": {"labels": random_map(r)}}
@@ -257,15 +255,15 @@ def random_deployment(r):
 
 def random_service(r):
     ports = [{"port": n, "protocol": r.choice(["TCP", "UDP"]), "name": "p%d" % n} for n in r.sample([80, 81, 82], r.randint(1, 3))]
-    return {"spec": {"ports": ports, "selector": random_map(r), **({"sessionAffinity": r.choice(["None", "ClientIP"])} if r.random() < 0.3 else {})},
+    return {"spec": {"ports": ports, "selector": {"a": "b"}, **({"sessionAffinity": r.choice(["None", "ClientIP"])} if r.random() < 0.3 else {})},
             "metadata": {"annotations": random_map(r)}}
 
 
 def random_widget(r):
-    spec = {"size": r.randint(1, 5), "parts": [{"name": n, **({"count": r.randint(1, 3)} if r.random() < 0.5 else {})}
-                                               for n in r.sample("abc", r.randint(0, 3))]}
+    """Without lists: 1.20 takes those of custom resources for atomic."""
+    spec = {"size": r.randint(1, 5), "color": r.choice(["red", "blue"])}
     if r.random() < 0.5:
-        spec["tags"] = r.sample("xyz", r.randint(0, 3))
+        spec["mode"] = r.choice("xyz")
     if r.random() < 0.3:
         spec["free"] = {"k": random_map(r)}
     if r.random() < 0.3:

@@ -263,7 +263,7 @@ def test_finalizers_and_owner_propagation(c, _):
     equal(c.delete(CM + "/x", {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": "Sideways"}).code, 422)
     made = created(c.post(CM, config_map("pre")))
     wrong = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": "other"}}
-    failed(c.delete(CM + "/pre", wrong), 409, "Conflict", "Precondition failed")
+    failed(c.delete(CM + "/pre", wrong), 409, "Conflict", "the UID in the precondition (other) does not match")
     right = {"kind": "DeleteOptions", "apiVersion": "v1", "preconditions": {"uid": made["metadata"]["uid"]}}
     equal(c.delete(CM + "/pre", right).code, 200)
 

@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""What api_diff_test.py found by comparing with a real kube-apiserver, kept where CI runs it.
+
+    apiserver_behaviour_test.py BINARY [NAME…]     run all tests, or those whose name contains NAME
+"""
+import sys
+
+from apiserver_admission_test import check, created, equal, namespace, ok, pod
+from apiserver_lib import Server, run_tests
+from apiserver_test import config_map, failed
+
+WRONG = "11111111-2222-3333-4444-555555555555"
+
+
+def fields(answer):
+    return {k: v for e in answer["metadata"].get("managedFields", []) for k, v in e["fieldsV1"].items()}
+
+
+def test_what_the_server_adds_to_a_new_object_has_no_owner(c, _):
+    path = namespace(c, "unowned")
+    job = {"metadata": {"name": "j"}, "spec": {"template": {"spec": {"restartPolicy": "Never",
+                                                                     "containers": [{"name": "c", "image": "i"}]}}}}
+    made = created(c.post(path.replace("/api/v1", "/apis/batch/v1") + "/jobs", job))
+    check(made["spec"]["selector"], "a selector", made)
+    check("f:selector" not in fields(made)["f:spec"], "the selector has no owner", made)
+    check("f:metadata" not in fields(made)["f:spec"]["f:template"], "nor have the labels", made)
+    made = created(c.post("/api/v1/namespaces", {"metadata": {"name": "unowned-2"}}))
+    equal(set(fields(made)), {"f:metadata"})
+    equal(made["status"], {"phase": "Active"})
+    claim = {"metadata": {"name": "c"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
+    made = created(c.post(path + "/persistentvolumeclaims", claim))
+    equal(set(fields(made)), {"f:spec"})
+    equal(made["status"], {"phase": "Pending"})
+    node = {"metadata": {"name": "unowned"}, "status": {"capacity": {"cpu": "1"}}}
+    made = created(c.post("/api/v1/nodes", node))
+    check("f:status" not in fields(made), "a node's status belongs to who updates the status", made)
+    equal(made["status"]["capacity"], {"cpu": "1"})
+    ok(c.delete("/api/v1/nodes/unowned"))
+
+
+def test_preconditions_in_published_words(c, _):
+    path = namespace(c, "preconditions") + "/configmaps"
+    made = created(c.post(path, config_map("a")))
+    uid = made["metadata"]["uid"]
+    failed(c.delete(path + "/a", {"preconditions": {"uid": WRONG}}), 409, "Conflict",
+           'Operation cannot be fulfilled on ConfigMap "a": the UID in the precondition (%s) does not match the UID in record (%s). '
+           "The object might have been deleted and then recreated" % (WRONG, uid))
+    failed(c.delete(path + "/a", {"preconditions": {"resourceVersion": "1"}}), 409, "Conflict",
+           "the ResourceVersion in the precondition (1) does not match the ResourceVersion in record (%s). The object might have been "
+           "modified" % made["metadata"]["resourceVersion"])
+    failed(c.put(path + "/a", {"metadata": {"name": "a", "uid": WRONG}}), 409, "Conflict",
+           "StorageError: invalid object, Code: 4, Key: /registry/configmaps/preconditions/a, ResourceVersion: 0, AdditionalErrorMsg: "
+           "Precondition failed: UID in precondition: %s, UID in object meta: %s" % (WRONG, uid))
+    failed(c.patch(path + "/a", {"metadata": {"uid": WRONG}}, "merge-patch"), 422, "Invalid",
+           'metadata.uid: Invalid value: "%s": field is immutable' % WRONG)
+    failed(c.get(path + "/a?resourceVersion=999999999"), 504, "Timeout", "Timeout: Too large resource version: 999999999, current: ")
+
+
+def test_options_of_deletions(c, _):
+    path = namespace(c, "deletions") + "/configmaps"
+    created(c.post(path, config_map("a")))
+    failed(c.delete(path + "/a", {"dryRun": ["x"]}), 422, "Invalid", 'DeleteOptions.meta.k8s.io "" is invalid: dryRun: ')
+    failed(c.delete(path + "/a?dryRun="), 422, "Invalid", "dryRun: ")
+    failed(c.delete(path + "/a?orphanDependents=true&propagationPolicy=Orphan"), 422, "Invalid", "cannot be both set")
+    equal(c.delete("/api/v1/configmaps").code, 405)
+    failed(c.get(path + "?limit="), 400, "BadRequest", 'strconv.ParseInt: parsing "": invalid syntax')
+    failed(c.get(path + "?timeoutSeconds=x"), 400, "BadRequest", 'strconv.ParseInt: parsing "x": invalid syntax')
+    ok(c.get(path + "/a"))
+    ok(c.delete(path + "/a?fieldManager=%01"))  # which deletions do not have
+    for i in range(3):
+        created(c.post(path, config_map("l-%d" % i)))
+    ok(c.delete(path + "?limit=2"))
+    equal([o["metadata"]["name"] for o in ok(c.get(path))["items"]], ["l-2"])
+
+
+def test_events_wait_for_nobody(c, _):
+    path = namespace(c, "no-dependents") + "/events"
+    event = {"metadata": {"name": "e"}, "involvedObject": {"namespace": "no-dependents", "name": "x", "kind": "Pod"}}
+    for policy in ("Orphan", "Foreground"):
+        created(c.post(path, event))
+        ok(c.delete(path + "/e", {"propagationPolicy": policy}))
+        equal(c.get(path + "/e").code, 404)
+
+
+def test_deleting_is_not_changed_by_updates(c, _):
+    path = namespace(c, "terminating")
+    hpas = path.replace("/api/v1", "/apis/autoscaling/v1") + "/horizontalpodautoscalers"
+    hpa = {"metadata": {"name": "h", "finalizers": ["x.y/z"]},
+           "spec": {"maxReplicas": 1, "scaleTargetRef": {"kind": "Deployment", "name": "d", "apiVersion": "apps/v1"}}}
+    created(c.post(hpas, hpa))
+    failed(c.patch(hpas + "/h", {"metadata": {"deletionGracePeriodSeconds": 9}}, "merge-patch"), 422, "Invalid",
+           "metadata.deletionGracePeriodSeconds: Invalid value: 9: field is immutable")
+    failed(c.patch(hpas + "/h", {"metadata": {"deletionTimestamp": "2020-01-01T00:00:00Z"}}, "merge-patch"), 422, "Invalid",
+           "metadata.deletionTimestamp: ")
+    equal(ok(c.delete(hpas + "/h"))["metadata"]["deletionGracePeriodSeconds"], 0)
+    # checked in the version that is stored, which is another one
+    failed(c.patch(hpas + "/h", {"metadata": {"finalizers": ["x.y/z", "x.y/w"]}}, "merge-patch"), 422, "Invalid",
+           "no new finalizers can be added if the object is being deleted")
+    last = ok(c.patch(hpas + "/h", {"metadata": {"finalizers": None}}, "merge-patch"))
+    check("finalizers" not in last["metadata"], "the answer is what was asked for", last)
+    equal(c.get(hpas + "/h").code, 404)
+    created(c.post("/api/v1/namespaces", {"metadata": {"name": "terminating-2"}}))
+    ended = ok(c.delete("/api/v1/namespaces/terminating-2"))
+    check("deletionTimestamp" in ended["metadata"] and "deletionGracePeriodSeconds" not in ended["metadata"], "of a namespace", ended)
+
+
+def test_dry_runs_answer_like_the_real_thing(c, _):
+    path = namespace(c, "dry-answers")
+    made = created(c.post(path + "/configmaps?dryRun=All", config_map("a")))
+    check("resourceVersion" not in made["metadata"], "not stored, no version", made)
+    created(c.post(path + "/pods", pod("p")))
+    gone = ok(c.delete(path + "/pods/p?dryRun=All"))
+    equal(gone["metadata"]["deletionGracePeriodSeconds"], 0)
+    check("deletionTimestamp" in gone["metadata"], "marked", gone)
+    check("deletionTimestamp" not in ok(c.get(path + "/pods/p"))["metadata"], "nothing was done")
+
+
+if __name__ == "__main__":
+    sys.exit(run_tests(Server(sys.argv[1]), globals(), sys.argv[2:]))
