@@ -158,6 +158,10 @@ static void start(struct rest *rq, const Core__V1__Pod *pod)
     struct status *bad = http_closed(rq->x) ? status_internal(rq->a, "the client has gone") : NULL;
     struct error err;
     const char *container = bad ? NULL : pod_node_container(rq, pod, &bad);
+    if (container && !*pod->spec->node_name) { /* it has not said anything anywhere */
+        rest_respond(rq, 204, "text/plain", STR(""));
+        return;
+    }
     const char *address = bad ? NULL : pod_node_address(rq, pod, &bad);
     const char *url = address ? arena_printf(rq->a, "https://%s", address) : NULL;
     bool insecure = query_bool(rq->a, rq->info.query, "insecureSkipTLSVerifyBackend");

@@ -7,6 +7,7 @@
 #include "apiserver/rest/rest.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "proto/autoscaling_v1.pb-c.h"
 
 struct table_options table_options(const struct rest *rq)
 {
@@ -120,7 +121,10 @@ static int write_row(const struct resource *r, struct str stored, int64_t revisi
     struct arena a;
     arena_init(&a);
     void *object;
-    int rc = stored_decode(&a, stored, revision, resource_message(r), &object, err);
+    /* What older versions call otherwise is shown all the same. */
+    bool older = r->message == Autoscaling__V1__HorizontalPodAutoscaler__SCHEMA;
+    int rc = stored_decode(&a, stored, revision,
+                           older ? schema_get(r->stored_as) : resource_message(r), &object, err);
     if (rc == 0) {
         struct cells c = {.out = out, .a = &a, .now_s = o.now_s};
         buf_append_cstr(out, "{\"cells\":[");

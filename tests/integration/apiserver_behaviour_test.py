@@ -104,6 +104,17 @@ def test_deleting_is_not_changed_by_updates(c, _):
     check("deletionTimestamp" in ended["metadata"] and "deletionGracePeriodSeconds" not in ended["metadata"], "of a namespace", ended)
 
 
+def test_tables_of_an_older_version_show_the_same(c, _):
+    path = namespace(c, "tables").replace("/api/v1", "/apis/autoscaling/v1") + "/horizontalpodautoscalers"
+    created(c.post(path, {"metadata": {"name": "h"}, "spec": {
+        "maxReplicas": 3, "targetCPUUtilizationPercentage": 70,
+        "scaleTargetRef": {"kind": "Deployment", "name": "d", "apiVersion": "apps/v1"}}}))
+    rows = [ok(c.get(at + "/h", accept="application/json;as=Table;v=v1;g=meta.k8s.io"))["rows"]
+            for at in (path, path.replace("/v1/", "/v2/"))]
+    equal(rows[0][0]["cells"][:6], ["h", "Deployment/d", "cpu: <unknown>/70%", "1", 3, 0])
+    equal(rows[0][0]["cells"][:6], rows[1][0]["cells"][:6])
+
+
 def test_dry_runs_answer_like_the_real_thing(c, _):
     path = namespace(c, "dry-answers")
     made = created(c.post(path + "/configmaps?dryRun=All", config_map("a")))
