@@ -99,6 +99,11 @@ void rest_binding(struct rest *rq)
     if (!b)
         return;
     const char *name = *rq->info.name ? rq->info.name : b->metadata->name;
+    if (strcmp(b->metadata->name, name) != 0) {
+        rest_status(rq,
+                    status_bad_request(rq->a, "name in URL does not match name in Binding object"));
+        return;
+    }
     struct status_about about = {"", "bindings", "Binding", name};
     struct status *s = status_invalid(rq->a, &about);
     if (*b->target->kind && strcmp(b->target->kind, "Node") != 0)
@@ -110,13 +115,6 @@ void rest_binding(struct rest *rq)
     if (s->causes) {
         status_invalid_finish(rq->a, s);
         rest_status(rq, s);
-        return;
-    }
-    if (*b->metadata->name && strcmp(b->metadata->name, name) != 0) {
-        rest_status(rq, status_bad_request(
-                            rq->a,
-                            "the name of the object (%s) does not match the name on the URL (%s)",
-                            b->metadata->name, name));
         return;
     }
     write_run(pod_write_new(rq, name, binding_change, b));

@@ -196,16 +196,34 @@ static void self_rules(struct rest *rq, Authorization__V1__SelfSubjectRulesRevie
 }
 
 /* A local review asks about its own namespace only. */
-static bool in_namespace(struct rest *rq, Authorization__V1__ResourceAttributes *at)
+static struct status *check_local(struct rest *rq,
+                                  const Authorization__V1__LocalSubjectAccessReview *r)
 {
-    if (!at || strcmp(at->namespace_, rq->info.ns) == 0)
-        return true;
+    const Authorization__V1__ResourceAttributes *at = r->spec->resource_attributes;
+    const Authorization__V1__NonResourceAttributes *path = r->spec->non_resource_attributes;
+    if (*r->metadata->namespace_ && strcmp(r->metadata->namespace_, rq->info.ns) != 0)
+        return status_bad_request(rq->a, "the namespace of the provided object does not match the "
+                                         "namespace sent on the request");
     struct status *s = status_invalid(rq->a, &rq->about);
-    status_cause_add(rq->a, s, "FieldValueInvalid", "spec.resourceAttributes.namespace",
-                     "Invalid value: \"%s\": must match metadata.namespace", at->namespace_);
+    if (at && strcmp(at->namespace_, rq->info.ns) != 0)
+        status_cause_add(rq->a, s, "FieldValueInvalid", "spec.resourceAttributes.namespace",
+                         "Invalid value: \"%s\": must match metadata.namespace", at->namespace_);
+    if (path) {
+        struct buf shown;
+        buf_init(&shown);
+        buf_append_cstr(&shown, "{\"path\":");
+        buf_append_json_string(&shown, str_from(path->path));
+        buf_append_cstr(&shown, ",\"verb\":");
+        buf_append_json_string(&shown, str_from(path->verb));
+        status_cause_add(rq->a, s, "FieldValueInvalid", "spec.nonResourceAttributes",
+                         "Invalid value: %s}: disallowed on this kind of request",
+                         buf_cstr(&shown));
+        buf_free(&shown);
+    }
+    if (!s->causes)
+        return NULL;
     status_invalid_finish(rq->a, s);
-    rest_status(rq, s);
-    return false;
+    return s;
 }
 
 void rest_review(struct rest *rq)
@@ -235,8 +253,11 @@ void rest_review(struct rest *rq)
     }
     case Authorization__V1__LocalSubjectAccessReview__SCHEMA: {
         Authorization__V1__LocalSubjectAccessReview *r = review;
-        if (!in_namespace(rq, r->spec->resource_attributes))
+        struct status *bad = check_local(rq, r);
+        if (bad) {
+            rest_status(rq, bad);
             return;
+        }
         access_review(rq, r, r->spec, r->status);
         return;
     }

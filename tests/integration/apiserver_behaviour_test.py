@@ -115,6 +115,26 @@ def test_tables_of_an_older_version_show_the_same(c, _):
     equal(rows[0][0]["cells"][:6], rows[1][0]["cells"][:6])
 
 
+def test_local_reviews_ask_about_their_namespace(c, _):
+    path = namespace(c, "reviews")
+    reviews = path.replace("/api/v1", "/apis/authorization.k8s.io/v1") + "/localsubjectaccessreviews"
+    asked = {"user": "u", "resourceAttributes": {"namespace": "reviews", "verb": "get", "resource": "pods"}}
+    equal(created(c.post(reviews, {"spec": asked}))["status"]["allowed"], False)
+    failed(c.post(reviews, {"metadata": {"namespace": "other"}, "spec": asked}), 400, "BadRequest",
+           "the namespace of the provided object does not match the namespace sent on the request")
+    failed(c.post(reviews, {"spec": {"user": "u", "nonResourceAttributes": {"path": "/x", "verb": "get"}}}), 422, "Invalid",
+           'spec.nonResourceAttributes: Invalid value: {"path":"/x","verb":"get"}: disallowed on this kind of request')
+
+
+def test_a_binding_names_its_pod(c, _):
+    path = namespace(c, "bindings")
+    created(c.post(path + "/pods", pod("p")))
+    for named in ({}, {"name": "q"}):
+        failed(c.post(path + "/pods/p/binding", {"metadata": named, "target": {"name": "n"}}), 400, "BadRequest",
+               "name in URL does not match name in Binding object")
+    created(c.post(path + "/pods/p/binding", {"metadata": {"name": "p"}, "target": {"name": "n"}}))
+
+
 def test_dry_runs_answer_like_the_real_thing(c, _):
     path = namespace(c, "dry-answers")
     made = created(c.post(path + "/configmaps?dryRun=All", config_map("a")))
