@@ -96,7 +96,7 @@ static bool print_special(struct cells *c, const void *object)
 {
     return table_print_custom(c, object) || table_print_pod(c, object) ||
            table_print_core(c, object) || table_print_apps(c, object) ||
-           table_print_other(c, object);
+           table_print_other(c, object) || table_print_server(c, object);
 }
 
 static void write_cells(const struct resource *r, const void *object, struct cells *c)

@@ -66,5 +66,6 @@ bool table_print_core(struct cells *c, const void *object);
 bool table_print_pod(struct cells *c, const void *object);
 bool table_print_apps(struct cells *c, const void *object);
 bool table_print_other(struct cells *c, const void *object);
+bool table_print_server(struct cells *c, const void *object);
 
 #endif

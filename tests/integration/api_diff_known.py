@@ -19,6 +19,22 @@ KNOWN = [
     Known("1.33: pods have a generation", r"metadata\.generation$|observedGeneration", "pods"),
     Known("1.21: a quota says at once what is used (1.20's admission leaves it to the controller)", r"status(\.(hard|used))?$", "resourcequotas"),
 
+    Known("pod templates, slices and quotas count generations since", r"metadata\.generation$",
+          "podtemplates|endpointslices|leases|csidrivers|ingressclasses|events|widgets"),
+    Known("whether an API service is there is found out meanwhile", r"^body\.(status|metadata\.resourceVersion)", "apiservices"),
+
+    # ---- verbs
+    Known("1.24: what is deleted is answered with the version of its deletion", r"metadata\.resourceVersion$", "^(DELETE|WATCH)"),
+    Known("1.20 has code of its own for services: no dry run of addresses, always a resourceVersion, a Status of a deletion, no collection",
+          r"", r"^(PUT|DELETE|POST) \S*/services"),
+    Known("1.20 compares a revision's data as bytes and finds it changed", r"", r"^(PATCH|PUT|GET|DELETE) \S*/controllerrevisions/"),
+    Known("batch/v1beta1 orphaned by default", r"", r"^(GET|DELETE|PATCH) \S*/cronjobs/"),
+    Known("1.21: a new object with a resourceVersion is a bad request", r"", r'^POST .*"resourceVersion":"3"'),
+    Known("1.21: an empty continue of a list from the cache", r"metadata\.(continue|remainingItemCount)$|^body\.items$",
+          "resourceVersion=0.*limit=|limit=.*resourceVersion=0"),
+    Known("1.20 kept ingresses and policies in the group extensions", r"(message|details\.group)$", "ingresses|networkpolicies", theirs="extensions"),
+    Known("1.23: services have deletecollection", r"", "^DELETE /api/v1/namespaces/default/services$"),
+
     # ---- owners
     Known("selectors and references of one object are atomic since 1.21 (+structType=atomic)",
           OWNED + r".*f:(selector|nodeSelector|roleRef|involvedObject|regarding|scaleTargetRef|port|secretRef|parameters|resource|target)\."),

@@ -135,6 +135,38 @@ def test_a_binding_names_its_pod(c, _):
     created(c.post(path + "/pods/p/binding", {"metadata": {"name": "p"}, "target": {"name": "n"}}))
 
 
+HOOK = {"name": "a.b.c", "sideEffects": "None", "admissionReviewVersions": ["v1"], "clientConfig": {"url": "https://x/y"}}
+ROWS = [  # where, the object, its cells but name and age
+    ("storage.k8s.io/v1/csidrivers", {"spec": {"attachRequired": False, "tokenRequests": [{"audience": "a"}, {"audience": "b"}]}},
+     [False, False, False, "a,b", False, "Persistent"]),
+    ("storage.k8s.io/v1/csinodes", {"spec": {"drivers": [{"name": "x.y", "nodeID": "n"}]}}, [1]),
+    ("storage.k8s.io/v1/volumeattachments", {"spec": {"attacher": "x.y", "nodeName": "n", "source": {"persistentVolumeName": "p"}}},
+     ["x.y", "p", "n", False]),
+    ("storage.k8s.io/v1/volumeattributesclasses", {"driverName": "x.y", "parameters": {"a": "b"}}, ["x.y"]),
+    ("admissionregistration.k8s.io/v1/mutatingwebhookconfigurations", {"webhooks": [HOOK]}, [1]),
+    ("admissionregistration.k8s.io/v1/validatingwebhookconfigurations", {"webhooks": [HOOK, dict(HOOK, name="d.e.f")]}, [2]),
+    ("apiregistration.k8s.io/v1/apiservices", {"spec": {"group": "x.y", "version": "v1", "groupPriorityMinimum": 5, "versionPriority": 6,
+                                                        "service": {"name": "s", "namespace": "n"}, "insecureSkipTLSVerify": True}}, ["n/s"]),
+    ("flowcontrol.apiserver.k8s.io/v1/flowschemas", {"spec": {"priorityLevelConfiguration": {"name": "x"}, "matchingPrecedence": 7,
+                                                              "distinguisherMethod": {"type": "ByUser"}}}, ["x", 7, "ByUser"]),
+    ("flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations", {"spec": {"type": "Limited", "limited": {
+        "nominalConcurrencyShares": 3, "limitResponse": {"type": "Queue", "queuing": {"queues": 4, "handSize": 2, "queueLengthLimit": 5}}}}},
+     ["Limited", 3, 4, 2, 5]),
+    ("resource.k8s.io/v1/resourceslices", {"spec": {"driver": "x.y", "nodeName": "n", "pool": {"name": "p", "resourceSliceCount": 1}}},
+     ["n", "x.y", "p"]),
+]
+
+
+def test_every_column_has_cells(c, _):
+    for where, body, cells in ROWS:
+        name = "v1.x.y" if where.endswith("apiservices") else "row"
+        created(c.post("/apis/" + where, {"metadata": {"name": name}, **body}))
+        row = ok(c.get("/apis/%s/%s" % (where, name), accept="application/json;as=Table;v=v1;g=meta.k8s.io"))["rows"][0]["cells"]
+        equal(row[:1 + len(cells)], [name, *cells], where)
+        check(None not in row, where, row)
+        ok(c.delete("/apis/%s/%s" % (where, name)))
+
+
 def test_dry_runs_answer_like_the_real_thing(c, _):
     path = namespace(c, "dry-answers")
     made = created(c.post(path + "/configmaps?dryRun=All", config_map("a")))
