@@ -23,6 +23,9 @@ KNOWN = [
           "podtemplates|endpointslices|leases|csidrivers|ingressclasses|events|widgets"),
     Known("whether an API service is there is found out meanwhile", r"^body\.(status|metadata\.resourceVersion)", "apiservices"),
 
+    Known("a generation given at creation stays in 1.20 where the kind counts none; c8s sets it aside", r"metadata\.generation$", "", "^(9|1[0-9])$", "none"),
+    Known("1.20's discovery has versions that are gone", r"^body\.(groups|versions|preferredVersion)", "/apis"),
+
     # ---- verbs
     Known("1.24: what is deleted is answered with the version of its deletion", r"metadata\.resourceVersion$", "^(DELETE|WATCH)"),
     Known("1.20 has code of its own for services: no dry run of addresses, always a resourceVersion, a Status of a deletion, no collection",
@@ -34,6 +37,29 @@ KNOWN = [
           "resourceVersion=0.*limit=|limit=.*resourceVersion=0"),
     Known("1.20 kept ingresses and policies in the group extensions", r"(message|details\.group)$", "ingresses|networkpolicies", theirs="extensions"),
     Known("1.23: services have deletecollection", r"", "^DELETE /api/v1/namespaces/default/services$"),
+
+    Known("1.20 owns what a put object says of its status (no resetFields), so that an unchanged object put back is a change of its owners",
+          r"metadata\.resourceVersion$", "pods|persistentvolumeclaims|namespaces|nodes|persistentvolumes|apiservices|daemonsets|jobs|widgets"),
+    Known("labels of jobs have a prefix since 1.27", r"labels$|labels\.(controller-uid|job-name)|f:labels", "jobs"),
+    Known("… and jobs, cron jobs count generations", r"metadata\.generation$", "jobs"),
+
+    # ---- paths that are no resources: c8s has one answer for all of them
+    Known("1.20 lets any method read them; c8s refuses all but GET and HEAD with 405", r"",
+          r"^(POST|PUT|DELETE|PATCH|OPTIONS|TRACE) (/|/version/?|/openapi|/nonsense|/healthz\S*|/livez\S*|/readyz|/apis?(/[a-z0-9.]*){0,2}/?)$"),
+    Known("paths that are nowhere: 1.20 answers in plain text, c8s with a Status", r"", r"^\w+ (/nonsense|/openapi|/healthz/nonsense|/apis/(none|differ)\S*|/api/v1/(watch|proxy)|/api//v1/namespaces|/api/v2|/apis/apps/v9|/apis/metrics\S*)"),
+
+    # ---- tables
+    Known("columns that came or were turned since: volume attributes, job status, quotas, selectors, preemption", r"columnDefinitions$|columnDefinitions\[\d+\]\.(name|type|priority|format)$|cells$",
+          "persistentvolume|jobs|resourcequotas|services|pods|networkpolicies|priorityclasses|csidrivers|endpoints|poddisruption|ingressclasses|customresource"),
+    Known("1.22: restarts are text; 1.30: targets name their metric; 1.28: ages of events count from their time", r"cells\[\d+\]$", "pods|horizontalpod|events|resourcequotas|cronjobs"),
+    Known("rows of a table of v1beta1 (clients before 1.16) say v1 in c8s", r"object\.apiVersion$", theirs="v1beta1"),
+    Known("1.20 leaves the continue of custom lists empty instead of out", r"metadata\.continue$", "widgets", theirs="^$"),
+
+    # ---- refusals
+    Known("1.21: the accept header of custom resources; details of 406 and 415", r"details$", theirs="^{}$|none", ours="^{}$|none"),
+    Known("1.20: 500 for what is a bad request since", r"^(status|body\.(code|reason|message|details|kind|apiVersion|metadata|status))", "garbage|resourceVersion=(x|-1)|continue=",),
+    Known("a decoder of 1.20 tells where in the text it stopped", r"message$", theirs="error found in #|unmarshalerDecoder"),
+    Known("1.26: JSON patches of what is not there are refused (library)", r"", r"^(PATCH|GET) \S*/deployments/json-(3|11|18|36|37|40|41|45)\b"),
 
     # ---- owners
     Known("selectors and references of one object are atomic since 1.21 (+structType=atomic)",

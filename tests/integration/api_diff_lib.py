@@ -80,9 +80,10 @@ class Side:
     # -------------------------------------------------------------------------------- normal forms
 
     def events(self, raw):
-        """What a watch said until its time was over."""
+        """What a watch said until its time was over, but for bookmarks, which come by the clock."""
         code, _, body = raw
-        return {"status": code, "events": [self.normal(json.loads(line)) for line in body.splitlines() if line.strip()]}
+        said = [self.normal(json.loads(line)) for line in body.splitlines() if line.strip()]
+        return {"status": code, "events": [e for e in said if e.get("type") != "BOOKMARK"]}
 
     def uid(self, m):
         return self.uids.get(m.group(0), "<uid>")
