@@ -6,6 +6,7 @@
  * snapshot of `txnid` was the newest. The two files are written in turn; the whole one with the
  * higher `seq` counts.
  */
+#include "raft/log_pieces.h"
 #include "raft/log_state.h"
 #include "base/crash_point.h"
 #include "base/encode.h"
@@ -91,6 +92,13 @@ int logdb_file_replace(struct host *host, const char *dir, const char *name, str
 
 /* ---- environments ---------------------------------------------------------------------------- */
 
+static void announce(MDB_env *env, bool on)
+{
+    mdb_filehandle_t fd;
+    if (mdb_env_get_fd(env, &fd) == 0 && fd >= 0)
+        (on ? log_pieces_announce : log_pieces_forget)(fd);
+}
+
 int logdb_env_open(struct logdb *db, const char *dir, uint64_t number, bool existing,
                    struct logdb_env *out, struct error *err)
 {
@@ -105,6 +113,8 @@ int logdb_env_open(struct logdb *db, const char *dir, uint64_t number, bool exis
     if (rc == 0)
         rc = mdb_env_open(out->mdb, dir, MDB_NOSYNC | MDB_NOTLS | (existing ? MDB_NORDAHEAD : 0),
                           0600);
+    if (rc == 0)
+        announce(out->mdb, true);
     /* The pin comes before anything is written. */
     if (rc == 0 && existing)
         rc = mdb_txn_begin(out->mdb, NULL, MDB_RDONLY, &out->pin);
@@ -139,8 +149,10 @@ void logdb_env_close(struct logdb_env *env)
 {
     if (env->pin)
         mdb_txn_abort(env->pin);
-    if (env->mdb)
+    if (env->mdb) {
+        announce(env->mdb, false);
         mdb_env_close(env->mdb);
+    }
     mem_free(env->dir);
     *env = (struct logdb_env){0};
 }
