@@ -271,17 +271,8 @@ static const struct validation_change changes[] = {
      "JSONPath: "},
 };
 
-static void test_creates(void **state)
-{
-    (void)state;
-    check_creates(creates, sizeof creates / sizeof *creates);
-}
-
-static void test_changes(void **state)
-{
-    (void)state;
-    check_changes(changes, sizeof changes / sizeof *changes);
-}
+CASES_TEST(creates, CREATE, PART)
+CHANGES_TEST(changes)
 
 /* More of what is bounded than is allowed. */
 static void test_bounds(void **state)
@@ -311,7 +302,7 @@ static void test_bounds(void **state)
          "spec.auditAnnotations[0].valueExpression: Required value: must not exceed 5120 bytes in "
          "length"},
     };
-    check_creates(cases, sizeof cases / sizeof *cases);
+    check_cases(cases, sizeof cases / sizeof *cases, CREATE, PART);
     arena_free(&a);
     buf_free(&conditions);
     buf_free(&audits);

@@ -222,17 +222,8 @@ static const struct validation_change changes[] = {
      "annotation"},
 };
 
-static void test_creates(void **state)
-{
-    (void)state;
-    check_creates(creates, sizeof creates / sizeof *creates);
-}
-
-static void test_changes(void **state)
-{
-    (void)state;
-    check_changes(changes, sizeof changes / sizeof *changes);
-}
+CASES_TEST(creates, CREATE, PART)
+CHANGES_TEST(changes)
 
 int main(void)
 {

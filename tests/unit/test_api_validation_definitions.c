@@ -171,17 +171,8 @@ static const struct validation_change changes[] = {
     {protected, "", "{metadata: {annotations: null}}", NULL, APPROVAL "Required value"},
 };
 
-static void test_creates(void **state)
-{
-    (void)state;
-    check_creates(creates, sizeof creates / sizeof *creates);
-}
-
-static void test_changes(void **state)
-{
-    (void)state;
-    check_changes(changes, sizeof changes / sizeof *changes);
-}
+CASES_TEST(creates, CREATE, PART)
+CHANGES_TEST(changes)
 
 /* What the condition NonStructuralSchema says. */
 static void test_structure(void **state)

@@ -388,17 +388,8 @@ static const struct validation_change changes[] = {
      "\"10.9.8.7/24\"]"},
 };
 
-static void test_creates(void **state)
-{
-    (void)state;
-    check_creates(creates, sizeof creates / sizeof *creates);
-}
-
-static void test_changes(void **state)
-{
-    (void)state;
-    check_changes(changes, sizeof changes / sizeof *changes);
-}
+CASES_TEST(creates, CREATE, PART)
+CHANGES_TEST(changes)
 
 /* `n` items, the number of each in place of "%zu". */
 static const char *items(struct arena *a, size_t n, const char *item)
@@ -467,7 +458,7 @@ static void test_bounds(void **state)
                       long_one),
          "spec.devices[0].attributes[a].string: Too long: may not be more than 64 bytes"},
     };
-    check_creates(cases, sizeof cases / sizeof *cases);
+    check_cases(cases, sizeof cases / sizeof *cases, CREATE, PART);
     const struct validation_change statuses[] = {
         {claim, "", MANY(257, "{status: {reservedFor: [", "{}", "]}}"), "status",
          "status.reservedFor: Too many: 257: must have at most 256 items"},

@@ -183,45 +183,8 @@ static const struct validation_case updates[] = {
      "spec.podCIDRs: Forbidden: node updates may not change podCIDR except from \"\" to valid"},
 };
 
-static bool check_case(struct arena *a, const struct validation_case *c, bool update)
-{
-    struct field_errors e = {.arena = a};
-    void *object = changed(a, c->object, c->patch);
-    const struct resource *r = resource_of_message(schema_of(object)->id);
-    if (update)
-        validate_update(r, object, changed(a, c->object, ""), &e);
-    else
-        validate_create(r, object, &e);
-    const char *got = messages(a, &e);
-    bool good = !*c->message ? *got == 0 : strstr(got, c->message) != NULL;
-    if (!good)
-        print_error("%s %s\ngot  %s\nwant %s\n", c->object, c->patch, got, c->message);
-    return good;
-}
-
-static void test_creates(void **state)
-{
-    (void)state;
-    struct arena a;
-    bool good = true;
-    arena_init(&a);
-    for (size_t i = 0; i < sizeof creates / sizeof *creates; i++)
-        good &= check_case(&a, &creates[i], false);
-    arena_free(&a);
-    assert_true(good);
-}
-
-static void test_updates(void **state)
-{
-    (void)state;
-    struct arena a;
-    bool good = true;
-    arena_init(&a);
-    for (size_t i = 0; i < sizeof updates / sizeof *updates; i++)
-        good &= check_case(&a, &updates[i], true);
-    arena_free(&a);
-    assert_true(good);
-}
+CASES_TEST(creates, CREATE, PART)
+CASES_TEST(updates, UPDATE, PART)
 
 int main(void)
 {

@@ -427,31 +427,7 @@ static void hear(void *ctx, const char *text)
     buf_printf(ctx, "%s\n", text);
 }
 
-static bool check_case(struct arena *a, const struct validation_case *c)
-{
-    struct field_errors e = {.arena = a};
-    void *object = changed(a, json_of(a, c->object), json_of(a, c->patch));
-    validate_create(resource_of_message(schema_of(object)->id), object, &e);
-    const char *got = messages(a, &e);
-    bool good = !*c->message         ? *got == 0
-                : *c->message == '!' ? strstr(got, c->message + 1) == NULL
-                                     : strstr(got, c->message) != NULL;
-    if (!good)
-        print_error("%s %s\ngot  %s\nwant %s\n", c->object, c->patch, got, c->message);
-    return good;
-}
-
-static void test_creates(void **state)
-{
-    (void)state;
-    struct arena a;
-    bool good = true;
-    arena_init(&a);
-    for (size_t i = 0; i < sizeof creates / sizeof *creates; i++)
-        good &= check_case(&a, &creates[i]);
-    arena_free(&a);
-    assert_true(good);
-}
+CASES_TEST(creates, CREATE, PART)
 
 static void test_warnings(void **state)
 {

@@ -705,52 +705,14 @@ static const struct validation_case statuses[] = {
 
 /* ---- */
 
-enum change { CREATE, UPDATE, STATUS };
-
-static bool check_case(struct arena *a, const struct validation_case *c, enum change change)
-{
-    struct field_errors e = {.arena = a};
-    const char *json = json_of(a, c->object);
-    void *object = changed(a, json, json_of(a, c->patch)), *old = changed(a, json, "");
-    const struct resource *r = resource_of_message(schema_of(object)->id);
-    if (change == CREATE)
-        validate_create(r, object, &e);
-    else if (change == UPDATE)
-        validate_update(r, object, old, &e);
-    else
-        validate_update_subresource(r, "status", object, old, &e);
-    const char *got = messages(a, &e);
-    bool good = strcmp(got, c->message) == 0;
-    if (!good)
-        print_error("%s %s\ngot  %s\nwant %s\n", c->object, c->patch, got, c->message);
-    return good;
-}
-
-static void check_table(const struct validation_case *cases, size_t n, enum change change)
-{
-    struct arena a;
-    bool good = true;
-    arena_init(&a);
-    for (size_t i = 0; i < n; i++)
-        good &= check_case(&a, &cases[i], change);
-    arena_free(&a);
-    assert_true(good);
-}
-
-#define TABLE_TEST(name_, change_)                                 \
-    static void test_##name_(void **state)                         \
-    {                                                              \
-        (void)state;                                               \
-        check_table(name_, sizeof name_ / sizeof *name_, change_); \
-    }
-TABLE_TEST(autoscaling, CREATE)
-TABLE_TEST(rbac, CREATE)
-TABLE_TEST(storage, CREATE)
-TABLE_TEST(networking, CREATE)
-TABLE_TEST(others, CREATE)
-TABLE_TEST(updates, UPDATE)
-TABLE_TEST(differences, UPDATE)
-TABLE_TEST(statuses, STATUS)
+CASES_TEST(autoscaling, CREATE, WHOLE)
+CASES_TEST(rbac, CREATE, WHOLE)
+CASES_TEST(storage, CREATE, WHOLE)
+CASES_TEST(networking, CREATE, WHOLE)
+CASES_TEST(others, CREATE, WHOLE)
+CASES_TEST(updates, UPDATE, WHOLE)
+CASES_TEST(differences, UPDATE, WHOLE)
+CASES_TEST(statuses, STATUS, WHOLE)
 
 /* Lines of which there are few kinds, in no order: comparing them would take long, and nothing is shown. */
 static void test_large_differences(void **state)

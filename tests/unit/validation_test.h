@@ -56,34 +56,15 @@ static inline const char *json_of(struct arena *a, const char *yaml)
     return out;
 }
 
+/* What is asked for with an object: that it be made, that it replace the good one, or that its status do. */
+enum asked { CREATE, UPDATE, STATUS };
+/* How much of what is said a table's messages state. Of "!text" the text must not be a part. */
+enum stated { PART, WHOLE };
+
+/* A good object in YAML (JSON is YAML), what is changed in it, and what is said then: "" when all is well. */
 struct validation_case {
-    const char *object, *patch, *message; /* "" when all is well */
+    const char *object, *patch, *message;
 };
-
-static inline bool is_said(const char *got, const char *wanted)
-{
-    return !*wanted ? *got == 0 : strstr(got, wanted) != NULL;
-}
-
-/* Cases in YAML, as new objects. */
-static inline void check_creates(const struct validation_case *cases, size_t n)
-{
-    struct arena a;
-    bool good = true;
-    arena_init(&a);
-    for (size_t i = 0; i < n; i++) {
-        const struct validation_case *c = &cases[i];
-        struct field_errors e = {.arena = &a};
-        void *object = changed(&a, json_of(&a, c->object), json_of(&a, c->patch));
-        validate_create(resource_of_message(schema_of(object)->id), object, &e);
-        if (is_said(messages(&a, &e), c->message))
-            continue;
-        print_error("%s %s\ngot  %s\nwant %s\n", c->object, c->patch, messages(&a, &e), c->message);
-        good = false;
-    }
-    arena_free(&a);
-    assert_true(good);
-}
 
 /* A good object patched twice: into what is there, and that into what is asked for. `sub` NULL: the whole. */
 struct validation_change {
@@ -100,29 +81,88 @@ static inline void *patched(struct arena *a, const void *object, const char *pat
     return out;
 }
 
+/* What is said about `new` in the place of `old` (NULL: of nothing). */
+static inline const char *said_of(struct arena *a, const void *new, const void *old,
+                                  const char *sub)
+{
+    struct field_errors e = {.arena = a};
+    const struct resource *r = resource_of_message(schema_of(new)->id);
+    if (!old)
+        validate_create(r, new, &e);
+    else if (sub)
+        validate_update_subresource(r, sub, new, old, &e);
+    else
+        validate_update(r, new, old, &e);
+    return messages(a, &e);
+}
+
+static inline bool is_said(const char *got, const char *wanted, enum stated stated)
+{
+    if (!*wanted || stated == WHOLE)
+        return strcmp(got, wanted) == 0;
+    return *wanted == '!' ? !strstr(got, wanted + 1) : strstr(got, wanted) != NULL;
+}
+
+static inline bool check_case(struct arena *a, const struct validation_case *c, enum asked asked,
+                              enum stated stated)
+{
+    const char *json = json_of(a, c->object);
+    const void *new = changed(a, json, json_of(a, c->patch));
+    const void *old = asked == CREATE ? NULL : changed(a, json, "");
+    const char *got = said_of(a, new, old, asked == STATUS ? "status" : NULL);
+    bool good = is_said(got, c->message, stated);
+    if (!good)
+        print_error("%s %s\ngot  %s\nwant %s\n", c->object, c->patch, got, c->message);
+    return good;
+}
+
+/* Every case is tried, so that one run shows all that differ. */
+static inline void check_cases(const struct validation_case *cases, size_t n, enum asked asked,
+                               enum stated stated)
+{
+    struct arena a;
+    bool good = true;
+    arena_init(&a);
+    for (size_t i = 0; i < n; i++)
+        good &= check_case(&a, &cases[i], asked, stated);
+    arena_free(&a);
+    assert_true(good);
+}
+
+static inline bool check_change(struct arena *a, const struct validation_change *c)
+{
+    const void *old = changed(a, json_of(a, c->object), json_of(a, c->before));
+    const char *got = said_of(a, patched(a, old, json_of(a, c->after)), old, c->sub);
+    bool good = is_said(got, c->message, PART);
+    if (!good)
+        print_error("%s\nfrom %s\nto   %s\ngot  %s\nwant %s\n", c->object, c->before, c->after, got,
+                    c->message);
+    return good;
+}
+
 static inline void check_changes(const struct validation_change *changes, size_t n)
 {
     struct arena a;
     bool good = true;
     arena_init(&a);
-    for (size_t i = 0; i < n; i++) {
-        const struct validation_change *c = &changes[i];
-        struct field_errors e = {.arena = &a};
-        void *old = changed(&a, json_of(&a, c->object), json_of(&a, c->before));
-        void *new = patched(&a, old, json_of(&a, c->after));
-        const struct resource *r = resource_of_message(schema_of(old)->id);
-        if (c->sub)
-            validate_update_subresource(r, c->sub, new, old, &e);
-        else
-            validate_update(r, new, old, &e);
-        if (is_said(messages(&a, &e), c->message))
-            continue;
-        print_error("%s\nfrom %s\nto   %s\ngot  %s\nwant %s\n", c->object, c->before, c->after,
-                    messages(&a, &e), c->message);
-        good = false;
-    }
+    for (size_t i = 0; i < n; i++)
+        good &= check_change(&a, &changes[i]);
     arena_free(&a);
     assert_true(good);
 }
+
+/* The test of a table of cases, named as the table is; and of one of changes. */
+#define CASES_TEST(table_, asked_, stated_)                                   \
+    static void test_##table_(void **state)                                   \
+    {                                                                         \
+        (void)state;                                                          \
+        check_cases(table_, sizeof table_ / sizeof *table_, asked_, stated_); \
+    }
+#define CHANGES_TEST(table_)                                   \
+    static void test_##table_(void **state)                    \
+    {                                                          \
+        (void)state;                                           \
+        check_changes(table_, sizeof table_ / sizeof *table_); \
+    }
 
 #endif
