@@ -357,7 +357,7 @@ static void emit_special(struct buf *out, const struct schema_message *m, const 
     }
 }
 
-static void emit_value(struct buf *out, const struct schema_field *f, const void *p)
+void emit_value(struct buf *out, const struct schema_field *f, const void *p)
 {
     switch ((enum schema_type)f->type) {
     case SCHEMA_BOOL:

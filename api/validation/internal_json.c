@@ -132,26 +132,10 @@ static bool is_absent(const struct schema_field *f, const void *object)
 static void emit_one(struct buf *out, const struct schema_field *f, const void *p,
                      const void *parent)
 {
-    switch ((enum schema_type)f->type) {
-    case SCHEMA_BOOL:
-        buf_append_cstr(out, *(const protobuf_c_boolean *)p ? "true" : "false");
-        return;
-    case SCHEMA_INT32:
-        emit_i64(out, *(const int32_t *)p);
-        return;
-    case SCHEMA_INT64:
-        emit_i64(out, *(const int64_t *)p);
-        return;
-    case SCHEMA_STRING:
-        emit_string(out, str_from(*(char *const *)p));
-        return;
-    case SCHEMA_MESSAGE:
+    if (f->type == SCHEMA_MESSAGE)
         emit_internal(out, *(void *const *)p, parent);
-        return;
-    case SCHEMA_DOUBLE: /* no type that is shown has one */
-    case SCHEMA_BYTES:
-        buf_append_cstr(out, "null");
-    }
+    else
+        emit_value(out, f, p);
 }
 
 static void emit_field(struct buf *out, const struct schema_field *f, const void *object)
