@@ -183,6 +183,8 @@ bool string_map_contains(StringEntry *const *entries, size_t n, StringEntry *con
     return true;
 }
 
+#define FEW_ENTRIES 16 /* so many are looked for one by one */
+
 const char *quantity_map_get(Meta__V1__QuantityEntry *const *entries, size_t n, const char *key)
 {
     for (size_t i = 0; i < n; i++) {
@@ -207,6 +209,30 @@ void quantity_map_set(struct arena *a, Meta__V1__QuantityEntry ***entries, size_
     }
     *entries = object_grow_(a, *entries, *n, sizeof **entries);
     (*entries)[(*n)++] = entry;
+}
+
+void quantity_map_fill(struct arena *a, Meta__V1__QuantityEntry ***entries, size_t *n,
+                       Meta__V1__QuantityEntry *const *from, size_t from_len)
+{
+    size_t total = 0;
+    if (from_len <= FEW_ENTRIES) {
+        for (size_t i = 0; i < from_len; i++) {
+            if (!quantity_map_get(*entries, *n, from[i]->key))
+                quantity_map_set(a, entries, n, from[i]->key, from[i]->value->string);
+        }
+        return;
+    }
+    Meta__V1__QuantityEntry **all = arena_array(a, Meta__V1__QuantityEntry *, *n + from_len);
+    for (size_t i = 0; i < from_len; i++) {
+        all[total] = api_new(a, Meta__V1__QuantityEntry);
+        all[total]->key = from[i]->key;
+        all[total++]->value->string = from[i]->value->string;
+    }
+    for (size_t i = 0; i < *n; i++)
+        all[total++] = (*entries)[i];
+    map_normalize((void **)all, &total); /* of two of a key the later one stays */
+    *entries = all;
+    *n = total;
 }
 
 /* --- clone -------------------------------------------------------------------------------------

@@ -97,5 +97,8 @@ bool string_map_contains(StringEntry *const *entries, size_t n, StringEntry *con
 const char *quantity_map_get(Meta__V1__QuantityEntry *const *entries, size_t n, const char *key);
 void quantity_map_set(struct arena *a, Meta__V1__QuantityEntry ***entries, size_t *n,
                       const char *key, const char *quantity);
+/* Insert what `from` has and `entries` lack. Maps may be long: it takes n log n. */
+void quantity_map_fill(struct arena *a, Meta__V1__QuantityEntry ***entries, size_t *n,
+                       Meta__V1__QuantityEntry *const *from, size_t from_len);
 
 #endif

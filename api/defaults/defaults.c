@@ -275,15 +275,6 @@ static void persistent_volume_claim(struct arena *a, void *object)
     claim(object);
 }
 
-static void limit_range_fill(struct arena *a, Meta__V1__QuantityEntry ***to, size_t *n,
-                             Meta__V1__QuantityEntry **from, size_t from_len)
-{
-    for (size_t i = 0; i < from_len; i++) {
-        if (!quantity_map_get(*to, *n, from[i]->key))
-            quantity_map_set(a, to, n, from[i]->key, from[i]->value->string);
-    }
-}
-
 /* Containers: a default limit from max, a default request from the default limit, else from min. */
 static void limit_range(struct arena *a, void *object)
 {
@@ -292,11 +283,11 @@ static void limit_range(struct arena *a, void *object)
         Core__V1__LimitRangeItem *item = spec->limits[i];
         if (strcmp(item->type, "Container") != 0)
             continue;
-        limit_range_fill(a, &item->default_, &item->n_default_, item->max, item->n_max);
-        limit_range_fill(a, &item->default_request, &item->n_default_request, item->default_,
-                         item->n_default_);
-        limit_range_fill(a, &item->default_request, &item->n_default_request, item->min,
-                         item->n_min);
+        quantity_map_fill(a, &item->default_, &item->n_default_, item->max, item->n_max);
+        quantity_map_fill(a, &item->default_request, &item->n_default_request, item->default_,
+                          item->n_default_);
+        quantity_map_fill(a, &item->default_request, &item->n_default_request, item->min,
+                          item->n_min);
     }
 }
 

@@ -198,13 +198,8 @@ void defaults_pod_spec(struct arena *a, Core__V1__PodSpec *spec)
 /* A limit without a request requests as much. */
 static void requests_from_limits(struct arena *a, Core__V1__ResourceRequirements *r)
 {
-    if (!r)
-        return;
-    for (size_t i = 0; i < r->n_limits; i++) {
-        Meta__V1__QuantityEntry *limit = r->limits[i];
-        if (!quantity_map_get(r->requests, r->n_requests, limit->key))
-            quantity_map_set(a, &r->requests, &r->n_requests, limit->key, limit->value->string);
-    }
+    if (r)
+        quantity_map_fill(a, &r->requests, &r->n_requests, r->limits, r->n_limits);
 }
 
 void defaults_pod(struct arena *a, Core__V1__Pod *pod)

@@ -24,43 +24,46 @@ static void check_wildcard(struct field_errors *e, const struct path *at, char *
             arena_printf(e->arena, "if '*' is present, must not specify other %s", what));
 }
 
-/* Which stars stood among the resources before this one: "x/..." with a star covers what is below x, a star with a
- * subresource covers that one of every resource. */
-static void check_covered(struct field_errors *e, const struct path *at, char *const *items,
-                          size_t i)
+/* Stars that stood among the resources so far: before a subresource ("x" of "x/..."), and in a resource's place ("/y" of
+ * "y" of all resources). */
+struct stars {
+    struct seen below, of_all;
+};
+
+/* What is below x is covered by x with a star, a subresource by that one of every resource. */
+static void check_covered(struct field_errors *e, const struct path *at, const char *item,
+                          struct stars *stars)
 {
-    const char *slash = strchr(items[i], '/');
-    size_t n = (size_t)(slash - items[i]);
-    bool all_below = false, of_all = false;
-    for (size_t k = 0; k < i; k++) {
-        const char *other = strchr(items[k], '/');
-        if (!other)
-            continue;
-        all_below |= strcmp(other, "/*") == 0 && (size_t)(other - items[k]) == n &&
-                     memcmp(items[k], items[i], n) == 0;
-        of_all |= items[k][0] == '*' && other == items[k] + 1 && strcmp(other, slash) == 0;
-    }
+    const char *slash = strchr(item, '/');
+    size_t n = (size_t)(slash - item);
+    const char *resource = arena_strndup(e->arena, item, n);
+    bool all_below = seen_has(&stars->below, resource), of_all = seen_has(&stars->of_all, slash);
+    if (strcmp(slash, "/*") == 0)
+        seen_again(&stars->below, resource);
+    if (strcmp(resource, "*") == 0)
+        seen_again(&stars->of_all, slash);
     if (all_below)
-        err_invalid(e, ITEM(at, i), items[i],
-                    arena_printf(e->arena, "if '%.*s/*' is present, must not specify %s", (int)n,
-                                 items[i], items[i]));
+        err_invalid(
+            e, at, item,
+            arena_printf(e->arena, "if '%s/*' is present, must not specify %s", resource, item));
     if (of_all)
         err_invalid(
-            e, ITEM(at, i), items[i],
-            arena_printf(e->arena, "if '*%s' is present, must not specify %s", slash, items[i]));
+            e, at, item,
+            arena_printf(e->arena, "if '*%s' is present, must not specify %s", slash, item));
 }
 
 static void check_resources_of_rule(struct field_errors *e, const struct path *at,
                                     char *const *items, size_t n)
 {
     bool plain = false;
+    struct stars stars = {.below.arena = e->arena, .of_all.arena = e->arena};
     if (n == 0)
         err_required(e, at, "");
     for (size_t i = 0; i < n; i++) {
         if (!*items[i])
             err_required(e, ITEM(at, i), "");
         else if (strchr(items[i], '/'))
-            check_covered(e, at, items, i);
+            check_covered(e, ITEM(at, i), items[i], &stars);
         else
             plain = strcmp(items[i], "*") != 0;
     }
@@ -95,17 +98,14 @@ void check_match_conditions(struct field_errors *e, const struct path *at,
 {
     if (n > CONDITIONS_MAX)
         err_too_many(e, at, n, CONDITIONS_MAX);
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < n; i++) {
         const struct path *item = ITEM(at, i);
         if (is_blank(items[i]->expression))
             err_required(e, AT(item, "expression"), "");
         check_required_string(e, AT(item, "name"), items[i]->name, validate_qualified_name);
-        for (size_t k = 0; k < i; k++) {
-            if (*items[i]->name && strcmp(items[k]->name, items[i]->name) == 0) {
-                err_duplicate(e, AT(item, "name"), items[i]->name);
-                break;
-            }
-        }
+        if (*items[i]->name && seen_again(&seen, items[i]->name))
+            err_duplicate(e, AT(item, "name"), items[i]->name);
     }
 }
 
@@ -134,10 +134,11 @@ void check_review_versions(struct field_errors *e, const struct path *at, char *
                            size_t n, const char *when_none, bool known)
 {
     bool accepted = false;
+    struct seen seen = {.arena = e->arena};
     if (n == 0)
         err_required(e, at, when_none);
     for (size_t i = 0; i < n; i++) {
-        if (string_list_has(versions, i, versions[i])) {
+        if (seen_again(&seen, versions[i])) {
             err_invalid(e, ITEM(at, i), versions[i], "duplicate version");
             continue;
         }
@@ -217,13 +218,12 @@ struct lenience {
     bool conditions, side_effects, versions, names, label_values;
 };
 
-static bool names_are_unique(const struct webhooks *w)
+static bool names_are_unique(struct arena *a, const struct webhooks *w)
 {
+    struct seen seen = {.arena = a};
     for (size_t i = 0; i < w->n; i++) {
-        for (size_t k = 0; k < i; k++) {
-            if (strcmp(w->items[k].name, w->items[i].name) == 0)
-                return false;
-        }
+        if (seen_again(&seen, w->items[i].name))
+            return false;
     }
     return true;
 }
@@ -231,7 +231,7 @@ static bool names_are_unique(const struct webhooks *w)
 static struct lenience lenience_of(struct arena *a, const struct webhooks *now,
                                    const struct webhooks *old)
 {
-    struct lenience out = {.conditions = now->n == old->n, .names = !names_are_unique(old)};
+    struct lenience out = {.conditions = now->n == old->n, .names = !names_are_unique(a, old)};
     struct field_errors selectors = {.arena = a};
     for (size_t i = 0; i < old->n; i++) {
         const struct webhook *w = &old->items[i];
@@ -303,15 +303,13 @@ static void check_webhook(struct field_errors *e, const struct path *at, const s
 static void check_webhooks(struct field_errors *e, const struct webhooks *w,
                            const struct lenience *may)
 {
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < w->n; i++) {
         const struct path *at = ITEM(AT(NULL, "webhooks"), i);
+        const char *name = w->items[i].name;
         check_webhook(e, at, &w->items[i], may);
-        for (size_t k = 0; k < i && !may->names && *w->items[i].name; k++) {
-            if (strcmp(w->items[k].name, w->items[i].name) == 0) {
-                err_duplicate(e, AT(at, "name"), w->items[i].name);
-                break;
-            }
-        }
+        if (!may->names && *name && seen_again(&seen, name))
+            err_duplicate(e, AT(at, "name"), name);
     }
 }
 

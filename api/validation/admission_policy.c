@@ -15,10 +15,11 @@ static void check_named_rules(struct field_errors *e, const struct path *at,
 {
     for (size_t i = 0; i < n; i++) {
         const struct path *item = ITEM(at, i), *names = AT(item, "resourceNames");
+        struct seen seen = {.arena = e->arena};
         for (size_t k = 0; k < rules[i]->n_resource_names; k++) {
             const char *name = rules[i]->resource_names[k];
             check_string(e, ITEM(names, k), name, validate_path_segment);
-            if (string_list_has(rules[i]->resource_names, k, name))
+            if (seen_again(&seen, name))
                 err_duplicate(e, ITEM(names, k), name);
         }
         check_admission_rule(e, item, rules[i]->rule_with_operations);
@@ -160,15 +161,12 @@ static void check_audits(struct field_errors *e, const struct path *at, const ch
 {
     if (spec->n_audit_annotations > AUDIT_ANNOTATIONS_MAX)
         too_many_audits(e, at, spec);
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < spec->n_audit_annotations; i++) {
         const char *key = spec->audit_annotations[i]->key;
         check_audit(e, ITEM(at, i), policy, spec->audit_annotations[i]);
-        for (size_t k = 0; k < i; k++) {
-            if (strcmp(spec->audit_annotations[k]->key, key) == 0) {
-                err_duplicate(e, AT(ITEM(at, i), "key"), key);
-                break;
-            }
-        }
+        if (seen_again(&seen, key))
+            err_duplicate(e, AT(ITEM(at, i), "key"), key);
     }
 }
 
@@ -280,10 +278,11 @@ void validate_policy_binding(const void *object, struct field_errors *e)
         check_param_ref(e, AT(SPEC, "paramRef"), spec->param_ref);
     if (spec->match_resources)
         check_match(e, AT(SPEC, "matchResources"), spec->match_resources);
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < spec->n_validation_actions; i++) {
         check_one_of(e, ITEM(actions, i), spec->validation_actions[i],
                      ONE_OF("Audit", "Deny", "Warn"));
-        if (string_list_has(spec->validation_actions, i, spec->validation_actions[i]))
+        if (seen_again(&seen, spec->validation_actions[i]))
             err_duplicate(e, ITEM(actions, i), spec->validation_actions[i]);
     }
     if (string_list_has(spec->validation_actions, spec->n_validation_actions, "Deny") &&

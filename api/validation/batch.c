@@ -5,6 +5,7 @@
 #include "api/meta.h"
 #include "api/selector.h"
 #include "api/validation/batch.h"
+#include "api/validation/pod.h"
 #include <strings.h>
 #include <unistd.h>
 
@@ -24,19 +25,6 @@ static bool is_indexed(const Batch__V1__JobSpec *spec)
 
 /* --- failure policy ------------------------------------------------------------------------------ */
 
-static bool has_container(const Core__V1__PodSpec *spec, const char *name)
-{
-    for (size_t i = 0; i < spec->n_containers; i++) {
-        if (strcmp(spec->containers[i]->name, name) == 0)
-            return true;
-    }
-    for (size_t i = 0; i < spec->n_init_containers; i++) {
-        if (strcmp(spec->init_containers[i]->name, name) == 0)
-            return true;
-    }
-    return false;
-}
-
 static const char *numbers_text(struct arena *a, const int32_t *numbers, size_t n)
 {
     struct buf text;
@@ -50,14 +38,14 @@ static const char *numbers_text(struct arena *a, const int32_t *numbers, size_t 
 
 static void check_exit_codes(struct field_errors *e, const struct path *at,
                              const Batch__V1__PodFailurePolicyOnExitCodesRequirement *r,
-                             const Batch__V1__JobSpec *spec)
+                             const struct seen *containers)
 {
     const struct path *values = AT(at, "values");
     if (!*r->operator_)
         err_required(e, AT(at, "operator"), "valid values: [\"In\" \"NotIn\"]");
     else
         check_one_of(e, AT(at, "operator"), r->operator_, ONE_OF("In", "NotIn"));
-    if (r->container_name && !has_container(spec->template_->spec, r->container_name))
+    if (r->container_name && !seen_has(containers, r->container_name))
         err_invalid(e, AT(at, "containerName"), r->container_name,
                     "must be one of the container or initContainer names in the pod template");
     if (r->n_values == 0)
@@ -65,11 +53,9 @@ static void check_exit_codes(struct field_errors *e, const struct path *at,
     else if (r->n_values > VALUES_MAX)
         err_too_many(e, values, r->n_values, VALUES_MAX);
     bool ordered = true;
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < r->n_values; i++) {
-        bool seen = false;
-        for (size_t k = 0; k < i; k++)
-            seen |= r->values[k] == r->values[i];
-        if (seen)
+        if (seen_number_again(&seen, r->values[i]))
             err_duplicate_raw(e, ITEM(values, i), arena_printf(e->arena, "%d", r->values[i]));
         ordered = ordered && (i == 0 || r->values[i - 1] <= r->values[i]);
         if (strcmp(r->operator_, "In") == 0 && r->values[i] == 0)
@@ -82,7 +68,7 @@ static void check_exit_codes(struct field_errors *e, const struct path *at,
 
 static void check_failure_rule(struct field_errors *e, const struct path *at,
                                const Batch__V1__PodFailurePolicyRule *r,
-                               const Batch__V1__JobSpec *spec)
+                               const Batch__V1__JobSpec *spec, const struct seen *containers)
 {
     if (!*r->action)
         err_required(e, AT(at, "action"),
@@ -93,7 +79,7 @@ static void check_failure_rule(struct field_errors *e, const struct path *at,
         check_one_of(e, AT(at, "action"), r->action,
                      ONE_OF("Count", "FailIndex", "FailJob", "Ignore"));
     if (r->on_exit_codes)
-        check_exit_codes(e, AT(at, "onExitCodes"), r->on_exit_codes, spec);
+        check_exit_codes(e, AT(at, "onExitCodes"), r->on_exit_codes, containers);
     const struct path *conditions = AT(at, "onPodConditions");
     if (r->n_on_pod_conditions > RULES_MAX)
         err_too_many(e, conditions, r->n_on_pod_conditions, RULES_MAX);
@@ -123,8 +109,9 @@ static void check_failure_policy(struct field_errors *e, const struct path *at,
         return;
     if (p->n_rules > RULES_MAX)
         err_too_many(e, rules, p->n_rules, RULES_MAX);
+    const struct seen containers = container_names(e->arena, spec->template_->spec);
     for (size_t i = 0; i < p->n_rules; i++)
-        check_failure_rule(e, ITEM(rules, i), p->rules[i], spec);
+        check_failure_rule(e, ITEM(rules, i), p->rules[i], spec, &containers);
 }
 
 /* --- success policy ------------------------------------------------------------------------------ */

@@ -129,6 +129,7 @@ static void check_request_conditions(struct field_errors *e, const Csr *csr,
                                      const struct tolerance *may)
 {
     const struct path *at = AT(AT(NULL, "status"), "conditions");
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < csr->status->n_conditions; i++) {
         const Condition *c = csr->status->conditions[i];
         const struct path *type = AT(ITEM(at, i), "type"), *status = AT(ITEM(at, i), "status");
@@ -138,11 +139,10 @@ static void check_request_conditions(struct field_errors *e, const Csr *csr,
             check_required_one_of(e, status, c->status, ONE_OF("True"));
         else
             check_required_one_of(e, status, c->status, ONE_OF("False", "True", "Unknown"));
-        if (!may->both_decisions &&
-            ((cstr_eq(c->type, "Approved") && count_type(csr, i, "Denied") > 0) ||
-             (cstr_eq(c->type, "Denied") && count_type(csr, i, "Approved") > 0)))
+        if (!may->both_decisions && ((cstr_eq(c->type, "Approved") && seen_has(&seen, "Denied")) ||
+                                     (cstr_eq(c->type, "Denied") && seen_has(&seen, "Approved"))))
             err_invalid(e, at, c->type, "Approved and Denied conditions are mutually exclusive");
-        if (!may->twice_conditions && count_type(csr, i, c->type) > 0)
+        if (seen_again(&seen, c->type) && !may->twice_conditions)
             err_duplicate(e, type, c->type);
     }
 }
@@ -157,8 +157,9 @@ static void check_usages(struct field_errors *e, const struct path *at,
         err_required(e, at, "");
     for (size_t i = 0; i < spec->n_usages && !may->any_usages; i++)
         check_one_of(e, ITEM(at, i), spec->usages[i], known_usages);
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < spec->n_usages && !may->twice_usages; i++) {
-        if (string_list_has(spec->usages, i, spec->usages[i]))
+        if (seen_again(&seen, spec->usages[i]))
             err_duplicate(e, ITEM(at, i), spec->usages[i]);
     }
 }
@@ -200,11 +201,12 @@ static struct tolerance tolerance_of(struct arena *a, const Csr *csr, const Csr 
         .empty_conditions = count_type(old, n, "") > 0,
         .any_certificate =
             same_bytes(&csr->status->certificate, was) || certificate_problem(a, was)};
+    struct seen types = {.arena = a}, seen = {.arena = a};
     for (size_t i = 0; i < n; i++)
-        may.twice_conditions |= count_type(old, i, old->status->conditions[i]->type) > 0;
+        may.twice_conditions |= seen_again(&types, old->status->conditions[i]->type);
     for (size_t i = 0; i < old->spec->n_usages; i++) {
         may.any_usages |= !is_one_of(old->spec->usages[i], known_usages);
-        may.twice_usages |= string_list_has(old->spec->usages, i, old->spec->usages[i]);
+        may.twice_usages |= seen_again(&seen, old->spec->usages[i]);
     }
     return may;
 }

@@ -109,13 +109,7 @@ static void validate_priority_class_update(const void *object, const void *old,
 /* --- runtime classes --------------------------------------------------------------------------------------- */
 
 /* The same but for how long they hold. */
-static bool is_same_toleration(const Core__V1__Toleration *a, const Core__V1__Toleration *b)
-{
-    return cstr_eq(a->key, b->key) && cstr_eq(a->operator_, b->operator_) &&
-           cstr_eq(a->value, b->value) && cstr_eq(a->effect, b->effect);
-}
-
-static const char *toleration_text(struct arena *a, const Core__V1__Toleration *t)
+static const char *toleration_json(struct arena *a, const Core__V1__Toleration *t)
 {
     return arena_printf(
         a, "{\"Key\":%s,\"Operator\":%s,\"Value\":%s,\"Effect\":%s,\"TolerationSeconds\":%s}",
@@ -128,13 +122,11 @@ static const char *toleration_text(struct arena *a, const Core__V1__Toleration *
 static void check_unique_tolerations(struct field_errors *e, const struct path *at,
                                      Core__V1__Toleration *const *tolerations, size_t n)
 {
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < n; i++) {
-        for (size_t k = 0; k < i; k++) {
-            if (!is_same_toleration(tolerations[k], tolerations[i]))
-                continue;
-            err_duplicate_raw(e, ITEM(at, i), toleration_text(e->arena, tolerations[i]));
-            break;
-        }
+        const Core__V1__Toleration *t = tolerations[i];
+        if (seen_again(&seen, toleration_text(e->arena, t)))
+            err_duplicate_raw(e, ITEM(at, i), toleration_json(e->arena, t));
     }
 }
 

@@ -155,23 +155,15 @@ static void check_life(struct pod_check *p, const struct path *at, const Core__V
 
 /* --- ports ----------------------------------------------------------------------------------- */
 
-static bool port_name_seen(Core__V1__ContainerPort *const *ports, size_t i)
-{
-    for (size_t k = 0; k < i; k++) {
-        if (strcmp(ports[k]->name, ports[i]->name) == 0)
-            return true;
-    }
-    return false;
-}
-
 static void check_ports(struct field_errors *e, const struct path *at,
                         Core__V1__ContainerPort *const *ports, size_t n)
 {
+    struct seen names = {.arena = e->arena};
     for (size_t i = 0; i < n; i++) {
         const struct path *item = ITEM(at, i);
         const Core__V1__ContainerPort *port = ports[i];
         if (*port->name && check_string(e, AT(item, "name"), port->name, validate_port_name) &&
-            port_name_seen(ports, i))
+            seen_again(&names, port->name))
             err_duplicate(e, AT(item, "name"), port->name);
         if (port->container_port == 0)
             err_required(e, AT(item, "containerPort"), "");
@@ -184,36 +176,19 @@ static void check_ports(struct field_errors *e, const struct path *at,
     }
 }
 
-static bool same_host_port(const Core__V1__ContainerPort *a, const Core__V1__ContainerPort *b)
-{
-    return a->host_port == b->host_port && strcmp(a->protocol, b->protocol) == 0 &&
-           strcmp(a->host_ip, b->host_ip) == 0;
-}
-
-/* Is the k-th port of the i-th container one that stood before? */
-static bool host_port_seen(Core__V1__Container *const *containers, size_t i, size_t k)
-{
-    const Core__V1__ContainerPort *port = containers[i]->ports[k];
-    for (size_t a = 0; a <= i; a++) {
-        size_t end = a == i ? k : containers[a]->n_ports;
-        for (size_t b = 0; b < end; b++) {
-            if (same_host_port(containers[a]->ports[b], port))
-                return true;
-        }
-    }
-    return false;
-}
-
 static void check_host_ports(struct field_errors *e, const struct path *at,
                              Core__V1__Container *const *containers, size_t n)
 {
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < n; i++) {
         for (size_t k = 0; k < containers[i]->n_ports; k++) {
             const Core__V1__ContainerPort *port = containers[i]->ports[k];
-            if (port->host_port != 0 && host_port_seen(containers, i, k))
-                err_duplicate(e, AT(ITEM(AT(ITEM(at, i), "ports"), k), "hostPort"),
-                              arena_printf(e->arena, "%s/%s/%d", port->protocol, port->host_ip,
-                                           port->host_port));
+            if (port->host_port == 0)
+                continue;
+            const char *text =
+                arena_printf(e->arena, "%s/%s/%d", port->protocol, port->host_ip, port->host_port);
+            if (seen_again(&seen, text))
+                err_duplicate(e, AT(ITEM(AT(ITEM(at, i), "ports"), k), "hostPort"), text);
         }
     }
 }
@@ -421,11 +396,7 @@ static void check_env_from(struct field_errors *e, const struct path *at,
 
 static const Core__V1__VolumeSource *volume_named(const struct pod_check *p, const char *name)
 {
-    for (size_t i = 0; i < p->spec->n_volumes; i++) {
-        if (!p->bad_volumes[i] && strcmp(p->spec->volumes[i]->name, name) == 0)
-            return p->spec->volumes[i]->volume_source;
-    }
-    return NULL;
+    return seen_value(&p->volumes, name);
 }
 
 static void check_propagation(struct field_errors *e, const struct path *at,
@@ -468,29 +439,37 @@ static void check_sub_paths(struct field_errors *e, const struct path *at, const
     check_descending_path(e, AT(at, "subPathExpr"), m->sub_path_expr);
 }
 
-static void check_mount_clashes(struct field_errors *e, const struct path *item,
-                                const Core__V1__Container *c, size_t i)
+/* What one list of a container says of another: names, and paths in the container. */
+struct places {
+    struct seen names, paths;
+};
+
+static struct places places_of_devices(struct arena *a, const Core__V1__Container *c)
 {
-    const Core__V1__VolumeMount *m = c->volume_mounts[i];
-    for (size_t k = 0; k < i; k++) {
-        if (strcmp(c->volume_mounts[k]->mount_path, m->mount_path) == 0) {
-            err_invalid(e, AT(item, "mountPath"), m->mount_path, "must be unique");
-            break;
-        }
+    struct places out = {.names.arena = a, .paths.arena = a};
+    for (size_t i = 0; i < c->n_volume_devices; i++) {
+        seen_again(&out.names, c->volume_devices[i]->name);
+        seen_again(&out.paths, c->volume_devices[i]->device_path);
     }
-    for (size_t k = 0; k < c->n_volume_devices; k++) {
-        if (strcmp(c->volume_devices[k]->name, m->name) == 0)
-            err_invalid(e, AT(item, "name"), m->name, "must not already exist in volumeDevices");
-        if (strcmp(c->volume_devices[k]->device_path, m->mount_path) == 0)
-            err_invalid(e, AT(item, "mountPath"), m->mount_path,
-                        "must not already exist as a path in volumeDevices");
+    return out;
+}
+
+static struct places places_of_mounts(struct arena *a, const Core__V1__Container *c)
+{
+    struct places out = {.names.arena = a, .paths.arena = a};
+    for (size_t i = 0; i < c->n_volume_mounts; i++) {
+        seen_again(&out.names, c->volume_mounts[i]->name);
+        seen_again(&out.paths, c->volume_mounts[i]->mount_path);
     }
+    return out;
 }
 
 /* Upstream says subPath, mountPropagation and recursiveReadOnly of the list, not of the mount. */
 static void check_mounts(struct pod_check *p, const struct path *at, const Core__V1__Container *c)
 {
     struct field_errors *e = p->e;
+    const struct places devices = places_of_devices(e->arena, c);
+    struct seen paths = {.arena = e->arena};
     for (size_t i = 0; i < c->n_volume_mounts; i++) {
         const struct path *item = ITEM(at, i);
         const Core__V1__VolumeMount *m = c->volume_mounts[i];
@@ -499,50 +478,47 @@ static void check_mounts(struct pod_check *p, const struct path *at, const Core_
         if (!source)
             err_not_found(e, AT(item, "name"), m->name);
         check_required(e, AT(item, "mountPath"), m->mount_path);
-        check_mount_clashes(e, item, c, i);
+        if (seen_again(&paths, m->mount_path))
+            err_invalid(e, AT(item, "mountPath"), m->mount_path, "must be unique");
+        if (seen_has(&devices.names, m->name))
+            err_invalid(e, AT(item, "name"), m->name, "must not already exist in volumeDevices");
+        if (seen_has(&devices.paths, m->mount_path))
+            err_invalid(e, AT(item, "mountPath"), m->mount_path,
+                        "must not already exist as a path in volumeDevices");
         check_sub_paths(e, at, item, m);
         check_propagation(e, at, m, c);
-    }
-}
-
-static void check_device_clashes(struct field_errors *e, const struct path *item,
-                                 const Core__V1__Container *c, size_t i)
-{
-    const Core__V1__VolumeDevice *d = c->volume_devices[i];
-    for (size_t k = 0; k < i; k++) {
-        if (*d->name && strcmp(c->volume_devices[k]->name, d->name) == 0)
-            err_invalid(e, AT(item, "name"), d->name, "must be unique");
-        if (strcmp(c->volume_devices[k]->device_path, d->device_path) == 0)
-            err_invalid(e, AT(item, "devicePath"), d->device_path, "must be unique");
-    }
-    for (size_t k = 0; k < c->n_volume_mounts; k++) {
-        if (strcmp(c->volume_mounts[k]->name, d->name) == 0)
-            err_invalid(e, AT(item, "name"), d->name, "must not already exist in volumeMounts");
-        if (strcmp(c->volume_mounts[k]->mount_path, d->device_path) == 0)
-            err_invalid(e, AT(item, "devicePath"), d->device_path,
-                        "must not already exist as a path in volumeMounts");
     }
 }
 
 static void check_devices(struct pod_check *p, const struct path *at, const Core__V1__Container *c)
 {
     struct field_errors *e = p->e;
+    const struct places mounts = places_of_mounts(e->arena, c);
+    struct seen names = {.arena = e->arena}, paths = {.arena = e->arena};
     for (size_t i = 0; i < c->n_volume_devices; i++) {
         const struct path *item = ITEM(at, i);
         const Core__V1__VolumeDevice *d = c->volume_devices[i];
         const Core__V1__VolumeSource *source = volume_named(p, d->name);
-        check_required(e, AT(item, "name"), d->name);
+        if (check_required(e, AT(item, "name"), d->name) && seen_again(&names, d->name))
+            err_invalid(e, AT(item, "name"), d->name, "must be unique");
         if (!source)
             err_not_found(e, AT(item, "name"), d->name);
         else if (!source->persistent_volume_claim && !source->ephemeral)
             err_invalid(e, AT(item, "name"), d->name,
                         "can only use volume source type of PersistentVolumeClaim or Ephemeral for "
                         "block mode");
-        if (check_required(e, AT(item, "devicePath"), d->device_path) &&
-            has_parent_step(d->device_path))
+        bool backsteps = has_parent_step(d->device_path);
+        check_required(e, AT(item, "devicePath"), d->device_path);
+        if (backsteps ? seen_has(&paths, d->device_path) : seen_again(&paths, d->device_path))
+            err_invalid(e, AT(item, "devicePath"), d->device_path, "must be unique");
+        if (backsteps)
             err_invalid(e, AT(item, "devicePath"), d->device_path,
                         "can not contain backsteps ('..')");
-        check_device_clashes(e, item, c, i);
+        if (seen_has(&mounts.names, d->name))
+            err_invalid(e, AT(item, "name"), d->name, "must not already exist in volumeMounts");
+        if (seen_has(&mounts.paths, d->device_path))
+            err_invalid(e, AT(item, "devicePath"), d->device_path,
+                        "must not already exist as a path in volumeMounts");
     }
 }
 
@@ -564,14 +540,11 @@ static void check_resize_policy(struct pod_check *p, const struct path *at,
                                 const Core__V1__Container *c)
 {
     struct field_errors *e = p->e;
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < c->n_resize_policy; i++) {
         const Core__V1__ContainerResizePolicy *r = c->resize_policy[i];
-        for (size_t k = 0; k < i; k++) {
-            if (strcmp(c->resize_policy[k]->resource_name, r->resource_name) == 0) {
-                err_duplicate(e, ITEM(at, i), r->resource_name);
-                break;
-            }
-        }
+        if (seen_again(&seen, r->resource_name))
+            err_duplicate(e, ITEM(at, i), r->resource_name);
         check_required_one_of(e, at, r->resource_name, ONE_OF("cpu", "memory"));
         check_required_one_of(e, at, r->restart_policy, ONE_OF("NotRequired", "RestartContainer"));
         if (strcmp(p->spec->restart_policy, "Never") == 0 &&
@@ -595,14 +568,11 @@ static void check_restart_rule(struct field_errors *e, const struct path *at,
         err_too_many(e, AT(codes, "values"), r->exit_codes->n_values, EXIT_CODES_MAX);
     else if (r->exit_codes->n_values == 0)
         err_required(e, AT(codes, "values"), "must have at least one value");
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < r->exit_codes->n_values; i++) {
-        for (size_t k = 0; k < i; k++) {
-            if (r->exit_codes->values[k] == r->exit_codes->values[i]) {
-                err_duplicate_raw(e, ITEM(AT(codes, "values"), i),
-                                  arena_printf(e->arena, "%d", r->exit_codes->values[i]));
-                break;
-            }
-        }
+        if (seen_number_again(&seen, r->exit_codes->values[i]))
+            err_duplicate_raw(e, ITEM(AT(codes, "values"), i),
+                              arena_printf(e->arena, "%d", r->exit_codes->values[i]));
     }
 }
 
@@ -644,13 +614,14 @@ static void check_common(struct pod_check *p, const struct path *at, const Core_
     check_security_context(p, AT(at, "securityContext"), c->security_context);
 }
 
-static bool name_among(Core__V1__Container *const *containers, size_t n, const char *name)
+struct seen container_names(struct arena *a, const Core__V1__PodSpec *spec)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp(containers[i]->name, name) == 0)
-            return true;
-    }
-    return false;
+    struct seen out = {.arena = a};
+    for (size_t i = 0; i < spec->n_containers; i++)
+        seen_again(&out, spec->containers[i]->name);
+    for (size_t i = 0; i < spec->n_init_containers; i++)
+        seen_again(&out, spec->init_containers[i]->name);
+    return out;
 }
 
 void check_containers(struct pod_check *p, const struct path *at)
@@ -659,11 +630,12 @@ void check_containers(struct pod_check *p, const struct path *at)
     const Core__V1__PodSpec *spec = p->spec;
     if (spec->n_containers == 0)
         err_required(e, at, "");
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < spec->n_containers; i++) {
         const struct path *item = ITEM(at, i);
         const Core__V1__Container *c = spec->containers[i];
         check_common(p, item, c);
-        if (name_among(spec->containers, i, c->name))
+        if (seen_again(&seen, c->name))
             err_duplicate(e, AT(item, "name"), c->name);
         check_life(p, item, c);
         check_restart(e, item, c);
@@ -692,13 +664,15 @@ void check_init_containers(struct pod_check *p, const struct path *at)
 {
     struct field_errors *e = p->e;
     const Core__V1__PodSpec *spec = p->spec;
+    struct seen seen = {.arena = e->arena};
+    for (size_t i = 0; i < spec->n_containers; i++)
+        seen_again(&seen, spec->containers[i]->name);
     for (size_t i = 0; i < spec->n_init_containers; i++) {
         const struct path *item = ITEM(at, i);
         const Core__V1__Container *c = spec->init_containers[i];
         check_common(p, item, c);
         check_restart(e, item, c);
-        if (*c->name && (name_among(spec->containers, spec->n_containers, c->name) ||
-                         name_among(spec->init_containers, i, c->name)))
+        if (*c->name && seen_again(&seen, c->name))
             err_duplicate(e, AT(item, "name"), c->name);
         check_host_ports(e, at, &spec->init_containers[i], 1);
         if (c->restart_policy && strcmp(c->restart_policy, "Always") == 0)
@@ -745,22 +719,19 @@ void check_ephemeral_containers(struct pod_check *p, const struct path *at)
 {
     struct field_errors *e = p->e;
     const Core__V1__PodSpec *spec = p->spec;
+    const struct seen targets = container_names(e->arena, spec);
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < spec->n_ephemeral_containers; i++) {
         const struct path *item = ITEM(at, i);
         const Core__V1__EphemeralContainer *ec = spec->ephemeral_containers[i];
         const Core__V1__Container *c = (const Core__V1__Container *)ec->ephemeral_container_common;
         check_common(p, item, c);
         check_image_spaces(e, AT(item, "image"), c->image);
-        bool seen = name_among(spec->containers, spec->n_containers, c->name) ||
-                    name_among(spec->init_containers, spec->n_init_containers, c->name);
-        for (size_t k = 0; k < i && !seen; k++)
-            seen = strcmp(spec->ephemeral_containers[k]->ephemeral_container_common->name,
-                          c->name) == 0;
-        if (seen)
+        bool twice = seen_again(&seen, c->name);
+        if (twice || seen_has(&targets, c->name))
             err_duplicate(e, AT(item, "name"), c->name);
         const char *target = ec->target_container_name;
-        if (*target && !name_among(spec->containers, spec->n_containers, target) &&
-            !name_among(spec->init_containers, spec->n_init_containers, target))
+        if (*target && !seen_has(&targets, target))
             err_not_found(e, AT(item, "targetContainerName"), target);
         check_ephemeral_fields(e, item, c);
     }

@@ -199,21 +199,20 @@ static void check_selectable(struct field_errors *e, const struct path *list, co
         err_invalid(e, list, "", without_schema);
         return;
     }
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < v->n_selectable_fields; i++) {
         const char *path = v->selectable_fields[i]->json_path;
         const struct path *here = AT(ITEM(list, i), "jsonPath");
-        bool seen = false;
-        for (size_t k = 0; k < i; k++)
-            seen |= cstr_eq(path, v->selectable_fields[k]->json_path);
+        bool twice = seen_again(&seen, path);
         if (!*path) {
             err_required(e, here, "");
             continue;
         }
         if (!check_selectable_path(e, here, path, v->schema->open_api_v3_schema))
             continue;
-        if (seen)
+        if (twice)
             err_duplicate(e, here, path);
-        unique += !seen;
+        unique += !twice;
     }
     if (unique > SELECTABLE_MAX && !had_selectable(v, old))
         err_too_many(e, list, unique, SELECTABLE_MAX);
@@ -349,6 +348,7 @@ static void check_versions(struct field_errors *e, const struct path *at, const 
     struct common common = common_of(spec);
     size_t storage = 0;
     bool unique = true;
+    struct seen seen = {.arena = e->arena};
     if (spec->n_versions > CUSTOM_VERSIONS_MAX) {
         err_too_many(e, at, spec->n_versions, CUSTOM_VERSIONS_MAX);
         return;
@@ -360,8 +360,7 @@ static void check_versions(struct field_errors *e, const struct path *at, const 
     }
     for (size_t i = 0; i < spec->n_versions; i++) {
         storage += spec->versions[i]->storage;
-        for (size_t k = 0; k < i; k++)
-            unique &= !cstr_eq(spec->versions[i]->name, spec->versions[k]->name);
+        unique &= !seen_again(&seen, spec->versions[i]->name);
         check_version(e, ITEM(at, i), spec->versions[i], &common, old);
     }
     if (!unique)

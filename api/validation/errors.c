@@ -397,6 +397,14 @@ bool string_list_has(char *const *items, size_t n, const char *value)
     return false;
 }
 
+struct seen string_map_index(struct arena *a, StringEntry *const *entries, size_t n)
+{
+    struct seen out = {.arena = a};
+    for (size_t i = 0; i < n; i++)
+        seen_put(&out, entries[i]->key, entries[i]->value ? entries[i]->value : "");
+    return out;
+}
+
 bool string_lists_equal(char *const *a, size_t n, char *const *b, size_t m)
 {
     for (size_t i = 0; n == m && i < n; i++) {
@@ -576,13 +584,10 @@ static void check_condition(struct field_errors *e, const struct path *at,
 void check_conditions(struct field_errors *e, const struct path *at,
                       Meta__V1__Condition *const *conditions, size_t n)
 {
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < n; i++) {
-        for (size_t k = 0; k < i; k++) {
-            if (cstr_eq(conditions[k]->type, conditions[i]->type)) {
-                err_duplicate(e, AT(ITEM(at, i), "type"), conditions[i]->type);
-                break;
-            }
-        }
+        if (seen_again(&seen, conditions[i]->type))
+            err_duplicate(e, AT(ITEM(at, i), "type"), conditions[i]->type);
         check_condition(e, ITEM(at, i), conditions[i]);
     }
 }

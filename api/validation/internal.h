@@ -7,6 +7,7 @@
 #define C8S_API_VALIDATION_INTERNAL_H
 
 #include "api/validation.h"
+#include "api/validation/seen.h"
 #include "proto/core_v1.pb-c.h"
 
 /* One step of a field path; lives on the stack. NULL is the object itself. */
@@ -164,6 +165,8 @@ void check_review_versions(struct field_errors *e, const struct path *at, char *
 /* One of them is, or there are none. */
 bool has_known_review_version(char *const *versions, size_t n);
 bool string_list_has(char *const *items, size_t n, const char *value);
+/* Values by their keys, for many look-ups in a map of any length. */
+struct seen string_map_index(struct arena *a, StringEntry *const *entries, size_t n);
 bool string_lists_equal(char *const *a, size_t n, char *const *b, size_t m);
 
 /* "example.com/name" */

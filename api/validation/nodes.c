@@ -32,22 +32,20 @@ static void validate_node(const void *object, struct field_errors *e)
     if (!both || spec->n_pod_cidrs > 2)
         err_invalid_list(e, cidrs, spec->pod_cidrs, spec->n_pod_cidrs,
                          "may specify no more than one CIDR for each IP family");
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < spec->n_pod_cidrs; i++) {
-        if (string_list_has(spec->pod_cidrs, i, spec->pod_cidrs[i]))
+        if (seen_again(&seen, spec->pod_cidrs[i]))
             err_duplicate(e, ITEM(cidrs, i), spec->pod_cidrs[i]);
     }
 }
 
 static void check_addresses(struct field_errors *e, const Core__V1__NodeStatus *status)
 {
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < status->n_addresses; i++) {
         const Core__V1__NodeAddress *a = status->addresses[i];
-        for (size_t k = 0; k < i; k++) {
-            if (!object_equal(status->addresses[k], a))
-                continue;
+        if (seen_pair_again(&seen, a->type, a->address))
             err_duplicate_object(e, ITEM(AT(AT(NULL, "status"), "addresses"), i), a, "");
-            break;
-        }
     }
 }
 

@@ -77,13 +77,11 @@ static void check_dns(struct field_errors *e, const struct path *at, const Core_
 static void check_pod_claims(struct field_errors *e, const struct path *at,
                              const Core__V1__PodSpec *spec)
 {
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < spec->n_resource_claims; i++) {
         const struct path *item = ITEM(at, i);
         const Core__V1__PodResourceClaim *c = spec->resource_claims[i];
-        bool seen = false;
-        for (size_t k = 0; k < i; k++)
-            seen |= *c->name && strcmp(spec->resource_claims[k]->name, c->name) == 0;
-        if (seen)
+        if (*c->name && seen_again(&seen, c->name))
             err_duplicate(e, AT(item, "name"), c->name);
         else
             check_required_string(e, AT(item, "name"), c->name, validate_dns1123_label);
@@ -126,16 +124,13 @@ static void check_gates(struct field_errors *e, const struct path *at,
     for (size_t i = 0; i < spec->n_readiness_gates; i++)
         check_string(e, AT(ITEM(AT(at, "readinessGates"), i), "conditionType"),
                      spec->readiness_gates[i]->condition_type, validate_qualified_name);
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < spec->n_scheduling_gates; i++) {
         const struct path *item = ITEM(AT(at, "schedulingGates"), i);
         const char *name = spec->scheduling_gates[i]->name;
         check_string(e, item, name, validate_qualified_name);
-        for (size_t k = 0; k < i; k++) {
-            if (strcmp(spec->scheduling_gates[k]->name, name) == 0) {
-                err_duplicate(e, item, name);
-                break;
-            }
-        }
+        if (seen_again(&seen, name))
+            err_duplicate(e, item, name);
     }
 }
 
@@ -222,7 +217,7 @@ static void check_spec(struct pod_check *p, const struct path *at)
 void check_pod_template(struct field_errors *e, const struct path *at,
                         const Core__V1__PodTemplateSpec *t)
 {
-    struct pod_check p = {.e = e, .spec = t->spec};
+    struct pod_check p = {.e = e, .spec = t->spec, .volumes.arena = e->arena};
     const struct path *spec = AT(at, "spec");
     /* Upstream leaves "metadata" out here. */
     check_labels(e, AT(at, "labels"), t->metadata->labels, t->metadata->n_labels);
@@ -242,7 +237,8 @@ void check_pod_template(struct field_errors *e, const struct path *at,
 void check_pod(const Core__V1__Pod *pod, struct field_errors *e)
 {
     const Core__V1__PodSpec *spec = pod->spec;
-    struct pod_check p = {.e = e, .spec = spec, .meta = pod->metadata, .is_pod = true};
+    struct pod_check p = {
+        .e = e, .spec = spec, .meta = pod->metadata, .is_pod = true, .volumes.arena = e->arena};
     check_pod_annotations(&p, AT(AT(NULL, "metadata"), "annotations"), pod->metadata);
     check_spec(&p, SPEC);
     for (size_t i = 0; !*spec->service_account_name && i < spec->n_volumes; i++) {
@@ -265,7 +261,11 @@ void check_pod(const Core__V1__Pod *pod, struct field_errors *e)
 static void validate_pod(const void *object, struct field_errors *e)
 {
     const Core__V1__Pod *pod = object;
-    struct pod_check p = {.e = e, .spec = pod->spec, .meta = pod->metadata, .is_pod = true};
+    struct pod_check p = {.e = e,
+                          .spec = pod->spec,
+                          .meta = pod->metadata,
+                          .is_pod = true,
+                          .volumes.arena = e->arena};
     check_pod(pod, e);
     if (pod->spec->n_ephemeral_containers > 0)
         err_forbidden(e, AT(SPEC, "ephemeralContainers"), "cannot be set on create");
@@ -290,13 +290,10 @@ static void check_families(struct field_errors *e, const struct path *at, const 
 {
     check_one_per_family(e, at, (char *const *)ips, n,
                          "may specify no more than one IP for each IP family");
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < n; i++) {
-        for (size_t k = 0; k < i; k++) {
-            if (strcmp(ips[k], ips[i]) == 0) {
-                err_duplicate(e, ITEM(at, i), ips[i]);
-                break;
-            }
-        }
+        if (seen_again(&seen, ips[i]))
+            err_duplicate(e, ITEM(at, i), ips[i]);
     }
 }
 
@@ -353,30 +350,20 @@ static void check_transitions(struct field_errors *e, const struct path *at,
     }
 }
 
-static bool has_claim(const Core__V1__PodSpec *spec, const char *name)
-{
-    for (size_t i = 0; i < spec->n_resource_claims; i++) {
-        if (strcmp(spec->resource_claims[i]->name, name) == 0)
-            return true;
-    }
-    return false;
-}
-
 static void check_claim_statuses(struct field_errors *e, const Core__V1__Pod *pod)
 {
     const Core__V1__PodStatus *s = pod->status;
+    struct seen claims = {.arena = e->arena}, seen = {.arena = e->arena};
+    for (size_t i = 0; i < pod->spec->n_resource_claims; i++)
+        seen_again(&claims, pod->spec->resource_claims[i]->name);
     for (size_t i = 0; i < s->n_resource_claim_statuses; i++) {
         const Core__V1__PodResourceClaimStatus *claim = s->resource_claim_statuses[i];
         const struct path *at = AT(ITEM(AT(STATUS, "resourceClaimStatuses"), i), "name");
-        if (!has_claim(pod->spec, claim->name))
+        if (!seen_has(&claims, claim->name))
             err_invalid(e, at, claim->name,
                         "must match the name of an entry in `spec.resourceClaims`");
-        for (size_t k = 0; k < i; k++) {
-            if (strcmp(s->resource_claim_statuses[k]->name, claim->name) == 0) {
-                err_duplicate(e, at, claim->name);
-                break;
-            }
-        }
+        if (seen_again(&seen, claim->name))
+            err_duplicate(e, at, claim->name);
         if (claim->resource_claim_name)
             check_string(e, at, claim->resource_claim_name, validate_dns1123_subdomain);
     }
@@ -410,7 +397,11 @@ static void validate_pod_status(const void *object, const void *old_object, stru
     const Core__V1__Pod *pod = object, *before = old_object;
     const Core__V1__PodStatus *s = pod->status, *old = before->status;
     const Core__V1__PodSpec *spec = before->spec;
-    struct pod_check p = {.e = e, .spec = pod->spec, .meta = pod->metadata, .is_pod = true};
+    struct pod_check p = {.e = e,
+                          .spec = pod->spec,
+                          .meta = pod->metadata,
+                          .is_pod = true,
+                          .volumes.arena = e->arena};
     check_annotation_changes(e, pod->metadata, before->metadata);
     check_pod_annotations(&p, AT(AT(NULL, "metadata"), "annotations"), pod->metadata);
     for (size_t i = 0; i < s->n_conditions; i++)

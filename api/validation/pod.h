@@ -12,7 +12,8 @@ struct pod_check {
     struct field_errors *e;
     const Core__V1__PodSpec *spec;
     const Meta__V1__ObjectMeta *meta; /* of a pod; NULL: a template */
-    bool *bad_volumes;                /* a volume that is wrong is none to mount */
+    struct seen annotations;          /* by their keys: for check_annotations_match_fields alone */
+    struct seen volumes;              /* sources by name; a volume that is wrong is none to mount */
     bool is_pod;
 };
 
@@ -31,6 +32,8 @@ void check_annotation_changes(struct field_errors *e, const Meta__V1__ObjectMeta
 void check_containers(struct pod_check *p, const struct path *at);
 void check_init_containers(struct pod_check *p, const struct path *at);
 void check_ephemeral_containers(struct pod_check *p, const struct path *at);
+/* Names of the pod's containers and init containers. */
+struct seen container_names(struct arena *a, const Core__V1__PodSpec *spec);
 /* Images of pods, not of templates, are without white space around them. */
 void check_image_spaces(struct field_errors *e, const struct path *at, const char *image);
 
@@ -55,6 +58,8 @@ void visit_containers(struct pod_check *p, const struct path *at, container_visi
 void check_affinity(struct field_errors *e, const struct path *at, const Core__V1__Affinity *a);
 void check_tolerations(struct field_errors *e, const struct path *at,
                        Core__V1__Toleration *const *tolerations, size_t n);
+/* A toleration in one text, but for how long. */
+const char *toleration_text(struct arena *a, const Core__V1__Toleration *t);
 void check_spread_constraints(struct field_errors *e, const struct path *at,
                               Core__V1__TopologySpreadConstraint *const *items, size_t n);
 /* What an update may do to a gated pod's node affinity: only narrow it. */

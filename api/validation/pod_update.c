@@ -11,9 +11,11 @@ void check_annotation_changes(struct field_errors *e, const Meta__V1__ObjectMeta
                               const Meta__V1__ObjectMeta *old)
 {
     const struct path *at = AT(AT(NULL, "metadata"), "annotations");
+    const struct seen now = string_map_index(e->arena, new->annotations, new->n_annotations);
+    const struct seen before = string_map_index(e->arena, old->annotations, old->n_annotations);
     for (size_t i = 0; i < old->n_annotations; i++) {
         const char *key = old->annotations[i]->key;
-        if (cstr_eq(annotations_get(new, key), old->annotations[i]->value))
+        if (cstr_eq(seen_value(&now, key), old->annotations[i]->value))
             continue;
         if (strncmp(key, APPARMOR, strlen(APPARMOR)) == 0)
             err_forbidden(e, KEY(at, key), "may not remove or update AppArmor annotations");
@@ -22,7 +24,7 @@ void check_annotation_changes(struct field_errors *e, const Meta__V1__ObjectMeta
     }
     for (size_t i = 0; i < new->n_annotations; i++) {
         const char *key = new->annotations[i]->key;
-        if (annotations_get(old, key))
+        if (seen_has(&before, key))
             continue;
         if (strncmp(key, APPARMOR, strlen(APPARMOR)) == 0)
             err_forbidden(e, KEY(at, key), "may not add AppArmor annotations");
@@ -60,31 +62,27 @@ static bool check_deadline(struct field_errors *e, const struct path *at,
 static void check_tolerations_added(struct field_errors *e, const struct path *at,
                                     const Core__V1__PodSpec *spec, const Core__V1__PodSpec *old)
 {
+    struct seen now = {.arena = e->arena};
+    for (size_t i = 0; i < spec->n_tolerations; i++)
+        seen_again(&now, toleration_text(e->arena, spec->tolerations[i]));
     for (size_t i = 0; i < old->n_tolerations; i++) {
-        const Core__V1__Toleration *o = old->tolerations[i];
-        bool found = false;
-        for (size_t k = 0; k < spec->n_tolerations && !found; k++) {
-            const Core__V1__Toleration *t = spec->tolerations[k];
-            found = cstr_eq(t->key, o->key) && cstr_eq(t->operator_, o->operator_) &&
-                    cstr_eq(t->value, o->value) && cstr_eq(t->effect, o->effect);
-        }
-        if (!found) {
-            err_forbidden(e, at,
-                          "existing toleration can not be modified except its tolerationSeconds");
-            return;
-        }
+        if (seen_has(&now, toleration_text(e->arena, old->tolerations[i])))
+            continue;
+        err_forbidden(e, at,
+                      "existing toleration can not be modified except its tolerationSeconds");
+        return;
     }
 }
 
 static void check_gates_removed(struct field_errors *e, const struct path *at,
                                 const Core__V1__PodSpec *spec, const Core__V1__PodSpec *old)
 {
+    struct seen before = {.arena = e->arena};
+    for (size_t i = 0; i < old->n_scheduling_gates; i++)
+        seen_again(&before, old->scheduling_gates[i]->name);
     for (size_t i = 0; i < spec->n_scheduling_gates; i++) {
         const char *name = spec->scheduling_gates[i]->name;
-        bool found = false;
-        for (size_t k = 0; k < old->n_scheduling_gates; k++)
-            found |= strcmp(old->scheduling_gates[k]->name, name) == 0;
-        if (!found)
+        if (!seen_has(&before, name))
             err_forbidden(e, AT(ITEM(at, i), "name"),
                           arena_printf(e->arena,
                                        "only deletion is allowed, but found new scheduling gate "
@@ -210,11 +208,14 @@ void validate_pod_ephemeral(const void *object, const void *old_object, struct f
 
 /* --- resize ------------------------------------------------------------------------------------ */
 
-static bool some_removed(Meta__V1__QuantityEntry *const *new, size_t n,
+static bool some_removed(struct arena *a, Meta__V1__QuantityEntry *const *new, size_t n,
                          Meta__V1__QuantityEntry *const *old, size_t m)
 {
+    struct seen now = {.arena = a};
+    for (size_t i = 0; i < n; i++)
+        seen_again(&now, new[i]->key);
     for (size_t i = 0; i < m; i++) {
-        if (!quantity_map_get(new, n, old[i]->key))
+        if (!seen_has(&now, old[i]->key))
             return true;
     }
     return false;
@@ -224,9 +225,9 @@ static void check_container_resize(struct field_errors *e, const struct path *at
                                    const Core__V1__ResourceRequirements *new,
                                    const Core__V1__ResourceRequirements *old)
 {
-    if (some_removed(new->requests, new->n_requests, old->requests, old->n_requests))
+    if (some_removed(e->arena, new->requests, new->n_requests, old->requests, old->n_requests))
         err_forbidden(e, AT(at, "requests"), "resource requests cannot be removed");
-    if (some_removed(new->limits, new->n_limits, old->limits, old->n_limits))
+    if (some_removed(e->arena, new->limits, new->n_limits, old->limits, old->n_limits))
         err_forbidden(e, AT(at, "limits"), "resource limits cannot be removed");
 }
 

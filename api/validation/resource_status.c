@@ -103,15 +103,16 @@ static const char *id_of(struct arena *a, const Resource__V1__AllocatedDeviceSta
     return device_id(a, d->driver, d->pool, d->device, d->share_id);
 }
 
-static bool is_allocated(struct arena *a, const Resource__V1__AllocationResult *allocation,
-                         const char *id)
+/* Their ids. */
+static struct seen allocated_devices(struct arena *a,
+                                     const Resource__V1__AllocationResult *allocation)
 {
-    bool found = false;
+    struct seen out = {.arena = a};
     for (size_t i = 0; allocation && i < allocation->devices->n_results; i++) {
         const Resource__V1__DeviceRequestAllocationResult *r = allocation->devices->results[i];
-        found |= cstr_eq(device_id(a, r->driver, r->pool, r->device, r->share_id), id);
+        seen_again(&out, device_id(a, r->driver, r->pool, r->device, r->share_id));
     }
-    return found;
+    return out;
 }
 
 static void check_network(struct field_errors *e, const struct path *at,
@@ -135,15 +136,14 @@ static void check_network(struct field_errors *e, const struct path *at,
 }
 
 static void check_device_status(struct field_errors *e, const struct path *at,
-                                const Resource__V1__AllocatedDeviceStatus *d,
-                                const Resource__V1__AllocationResult *allocation)
+                                const Resource__V1__AllocatedDeviceStatus *d, const char *id,
+                                const struct seen *allocated)
 {
-    const char *id = id_of(e->arena, d);
     check_csi_driver_name(e, AT(at, "driver"), d->driver);
     check_pool_name(e, AT(at, "pool"), d->pool);
     check_string(e, AT(at, "device"), d->device, validate_dns1123_label);
     check_share_id(e, AT(at, "shareID"), d->share_id);
-    if (!is_allocated(e->arena, allocation, id))
+    if (!seen_has(allocated, id))
         err_invalid_raw(e, at, id, "must be an allocated device in the claim");
     check_size(e, AT(at, "conditions"), d->n_conditions, CONDITIONS_MAX);
     check_conditions(e, AT(at, "conditions"), d->conditions, d->n_conditions);
@@ -155,16 +155,16 @@ static void check_device_status(struct field_errors *e, const struct path *at,
 static void check_device_statuses(struct field_errors *e, const struct path *at,
                                   const Resource__V1__ResourceClaimStatus *s)
 {
-    for (size_t i = 0; i < s->n_devices; i++)
-        check_device_status(e, ITEM(at, i), s->devices[i], s->allocation);
+    const struct seen allocated = allocated_devices(e->arena, s->allocation);
+    const char **ids = arena_array(e->arena, const char *, s->n_devices + 1);
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < s->n_devices; i++) {
-        const char *id = id_of(e->arena, s->devices[i]);
-        for (size_t k = 0; k < i; k++) {
-            if (!cstr_eq(id_of(e->arena, s->devices[k]), id))
-                continue;
-            err_duplicate_raw(e, ITEM(at, i), id);
-            break;
-        }
+        ids[i] = id_of(e->arena, s->devices[i]);
+        check_device_status(e, ITEM(at, i), s->devices[i], ids[i], &allocated);
+    }
+    for (size_t i = 0; i < s->n_devices; i++) {
+        if (seen_again(&seen, ids[i]))
+            err_duplicate_raw(e, ITEM(at, i), ids[i]);
     }
 }
 
@@ -214,7 +214,8 @@ void validate_claim_status(const void *object, const void *old, struct field_err
     check_device_statuses(e, AT(at, "devices"), now);
     if (now->n_reserved_for > 0 && !now->allocation)
         err_forbidden(e, reserved, "may not be specified when `allocated` is not set");
-    else if (claim->metadata->deletion_timestamp && has_new_consumer(now, was))
+    else if (claim->metadata->deletion_timestamp && now->n_reserved_for <= RESERVED_MAX &&
+             has_new_consumer(now, was))
         err_forbidden(e, reserved,
                       "new entries may not be added while `deallocationRequested` or "
                       "`deletionTimestamp` are set");

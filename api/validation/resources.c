@@ -169,12 +169,22 @@ static void check_amounts(struct field_errors *e, const struct path *at,
     }
 }
 
+/* Amounts by their names. */
+static struct seen amounts_of(struct arena *a, Meta__V1__QuantityEntry *const *items, size_t n)
+{
+    struct seen out = {.arena = a};
+    for (size_t i = 0; i < n; i++)
+        seen_put(&out, items[i]->key, items[i]->value->string);
+    return out;
+}
+
 static void check_requests_fit(struct field_errors *e, const struct path *at,
                                const Core__V1__ResourceRequirements *r)
 {
+    const struct seen limits = amounts_of(e->arena, r->limits, r->n_limits);
     for (size_t i = 0; i < r->n_requests; i++) {
         const char *name = r->requests[i]->key, *request = r->requests[i]->value->string;
-        const char *limit = quantity_map_get(r->limits, r->n_limits, name);
+        const char *limit = seen_value(&limits, name);
         if (!limit) {
             if (!overcommit_allowed(name))
                 err_required(e, AT(at, "limits"),
@@ -205,55 +215,62 @@ static void check_requirements(struct field_errors *e, const struct path *at,
 
 /* --- claims ---------------------------------------------------------------------------------- */
 
-static bool is_pod_claim(const Core__V1__PodSpec *spec, const char *name)
+#define CLAIM_NAMES_MAX 4000 /* bytes of a message that lists names */
+
+/* Claims of a container met so far: all, those whole, those of one request. */
+struct claims_seen {
+    struct seen names, whole, requests;
+};
+
+/* The whole claim overlaps with each of its requests. NULL: this one stands there for the first time. */
+static const char *claim_again(struct arena *a, struct claims_seen *s,
+                               const Core__V1__ResourceClaim *c)
 {
-    for (size_t i = 0; i < spec->n_resource_claims; i++) {
-        if (strcmp(spec->resource_claims[i]->name, name) == 0)
-            return true;
-    }
-    return false;
+    bool name = seen_again(&s->names, c->name);
+    if (!*c->request)
+        return seen_again(&s->whole, c->name) || name ? c->name : NULL;
+    if (seen_pair_again(&s->requests, c->name, c->request))
+        return arena_printf(a, "%s/%s", c->name, c->request);
+    return seen_has(&s->whole, c->name) ? c->name : NULL;
 }
 
-/* The whole claim overlaps with each of its requests. */
-static const char *claim_seen(struct arena *a, const Core__V1__ResourceRequirements *r, size_t i)
+/* What is said of an unknown one; the names are cut where they get long. */
+static const char *unknown_claim(struct arena *a, const Core__V1__PodSpec *spec)
 {
-    const Core__V1__ResourceClaim *c = r->claims[i];
-    for (size_t k = 0; k < i; k++) {
-        const Core__V1__ResourceClaim *d = r->claims[k];
-        if (strcmp(c->name, d->name) != 0)
-            continue;
-        if (!*d->request || !*c->request)
-            return c->name;
-        if (strcmp(c->request, d->request) == 0)
-            return arena_printf(a, "%s/%s", c->name, c->request);
-    }
-    return NULL;
+    struct buf text = {0};
+    buf_append_cstr(&text, "must be one of the names in pod.spec.resourceClaims");
+    for (size_t i = 0; i < spec->n_resource_claims && text.len < CLAIM_NAMES_MAX; i++)
+        buf_printf(&text, "%s%s", i ? ", " : ": ", spec->resource_claims[i]->name);
+    if (spec->n_resource_claims == 0)
+        buf_append_cstr(&text, " which is empty");
+    const char *out = arena_strdup(a, buf_cstr(&text));
+    buf_free(&text);
+    return out;
 }
 
 static void check_claims(struct pod_check *p, const struct path *at,
                          const Core__V1__ResourceRequirements *r)
 {
     struct field_errors *e = p->e;
+    struct arena *a = e->arena;
+    struct claims_seen before = {.names.arena = a, .whole.arena = a, .requests.arena = a};
+    struct seen known = {.arena = a};
+    const char *detail = NULL;
+    for (size_t i = 0; i < p->spec->n_resource_claims && r->n_claims > 0; i++)
+        seen_again(&known, p->spec->resource_claims[i]->name);
     for (size_t i = 0; i < r->n_claims; i++) {
         const struct path *item = ITEM(at, i);
         const Core__V1__ResourceClaim *c = r->claims[i];
         if (!check_required(e, item, c->name))
             continue;
         check_optional(e, AT(item, "request"), c->request, validate_dns1123_label);
-        const char *seen = claim_seen(e->arena, r, i);
-        if (seen)
-            err_duplicate(e, item, seen);
-        if (is_pod_claim(p->spec, c->name))
+        const char *twice = claim_again(a, &before, c);
+        if (twice)
+            err_duplicate(e, item, twice);
+        if (seen_has(&known, c->name))
             continue;
-        struct buf names;
-        buf_init(&names);
-        for (size_t k = 0; k < p->spec->n_resource_claims; k++)
-            buf_printf(&names, "%s%s", k ? ", " : ": ", p->spec->resource_claims[k]->name);
-        err_not_found_because(e, item, c->name,
-                              arena_printf(e->arena,
-                                           "must be one of the names in pod.spec.resourceClaims%s",
-                                           names.len ? buf_cstr(&names) : " which is empty"));
-        buf_free(&names);
+        detail = detail ? detail : unknown_claim(a, p->spec);
+        err_not_found_because(e, item, c->name, detail);
     }
 }
 
@@ -276,26 +293,43 @@ void check_overhead(struct field_errors *e, const struct path *at,
     check_requirements(e, at, &r, check_container_resource_name);
 }
 
-/* What all containers request together; init containers that stay count too, the others one by one. */
-static struct quantity requested(const Core__V1__PodSpec *spec, const char *name)
+/* What containers request of one resource: together, of it init containers that stay, and the most at one time. */
+struct requested {
+    const char *name;
+    struct quantity sum, stay, most;
+};
+
+static void count_requests(const struct seen *by_name, const Core__V1__Container *c, bool init)
 {
-    struct quantity sum = {0}, stay = {0}, most = {0};
-    for (size_t i = 0; i < spec->n_containers; i++) {
-        const Core__V1__ResourceRequirements *r = spec->containers[i]->resources;
-        sum = quantity_add(sum, quantity_of(quantity_map_get(r->requests, r->n_requests, name)));
+    for (size_t i = 0; i < c->resources->n_requests; i++) {
+        const Meta__V1__QuantityEntry *entry = c->resources->requests[i];
+        struct requested *r = (struct requested *)seen_value(by_name, entry->key);
+        if (!r)
+            continue;
+        struct quantity amount = quantity_of(entry->value->string);
+        struct quantity now = quantity_add(r->stay, amount);
+        if (!init)
+            r->sum = quantity_add(r->sum, amount);
+        else if (quantity_cmp(now, r->most) > 0)
+            r->most = now;
+        if (init && cstr_eq(c->restart_policy, "Always"))
+            r->stay = now;
     }
-    for (size_t i = 0; i < spec->n_init_containers; i++) {
-        const Core__V1__Container *c = spec->init_containers[i];
-        struct quantity q =
-            quantity_of(quantity_map_get(c->resources->requests, c->resources->n_requests, name));
-        struct quantity now = quantity_add(stay, q);
-        if (cstr_eq(c->restart_policy, "Always"))
-            stay = now;
-        if (quantity_cmp(now, most) > 0)
-            most = now;
-    }
-    sum = quantity_add(sum, stay);
-    return quantity_cmp(sum, most) > 0 ? sum : most;
+}
+
+/* Of each of the pod's own requests, in their order; init containers that stay count too, the others one by one. */
+static struct requested *requested_of(struct arena *a, const Core__V1__PodSpec *spec)
+{
+    const Core__V1__ResourceRequirements *pod = spec->resources;
+    struct requested *out = arena_array(a, struct requested, pod->n_requests + 1);
+    struct seen by_name = {.arena = a};
+    for (size_t i = 0; i < pod->n_requests; i++)
+        seen_put(&by_name, pod->requests[i]->key, &out[i]);
+    for (size_t i = 0; i < spec->n_containers && pod->n_requests > 0; i++)
+        count_requests(&by_name, spec->containers[i], false);
+    for (size_t i = 0; i < spec->n_init_containers && pod->n_requests > 0; i++)
+        count_requests(&by_name, spec->init_containers[i], true);
+    return out;
 }
 
 void check_pod_resources(struct pod_check *p, const struct path *at)
@@ -308,9 +342,13 @@ void check_pod_resources(struct pod_check *p, const struct path *at)
     if (r->n_claims)
         err_forbidden(e, AT(at, "claims"), "claims cannot be set for Resources at pod-level");
     check_requirements(e, at, r, check_pod_resource_name);
+    const struct requested *totals = requested_of(e->arena, spec);
+    const struct seen limits = amounts_of(e->arena, r->limits, r->n_limits);
     for (size_t i = 0; i < r->n_requests; i++) {
         const char *name = r->requests[i]->key, *text = r->requests[i]->value->string;
-        struct quantity sum = requested(spec, name);
+        struct quantity sum = quantity_add(totals[i].sum, totals[i].stay);
+        if (quantity_cmp(totals[i].most, sum) > 0)
+            sum = totals[i].most;
         if (quantity_cmp(sum, quantity_of(text)) > 0)
             err_invalid(
                 e, KEY(AT(at, "requests"), name), text,
@@ -322,7 +360,7 @@ void check_pod_resources(struct pod_check *p, const struct path *at)
         const Core__V1__ResourceRequirements *c = spec->containers[i]->resources;
         for (size_t k = 0; k < c->n_limits; k++) {
             const char *name = c->limits[k]->key, *text = c->limits[k]->value->string;
-            const char *most = quantity_map_get(r->limits, r->n_limits, name);
+            const char *most = seen_value(&limits, name);
             if (most && quantity_cmp(quantity_of(text), quantity_of(most)) > 0)
                 err_invalid(
                     e, AT(KEY(ITEM(AT(at, "containers"), i), name), "limits"), text,
@@ -384,18 +422,19 @@ static void check_ratio(struct field_errors *e, const struct path *at, const cha
             arena_printf(e->arena, "ratio %s is greater than max/min = %f", l->ratio, most));
 }
 
+/* An item's maps, by names. */
+struct limit_maps {
+    struct seen max, min, defaults, requests, ratios;
+};
+
 static void check_limit_order(struct field_errors *e, const struct path *at, const char *key,
-                              const Core__V1__LimitRangeItem *item)
+                              const struct limit_maps *maps)
 {
-    bool pod = cstr_eq(item->type, "Pod");
-    const struct limits l = {
-        .min = quantity_map_get(item->min, item->n_min, key),
-        .max = quantity_map_get(item->max, item->n_max, key),
-        .default_ = pod ? NULL : quantity_map_get(item->default_, item->n_default_, key),
-        .request =
-            pod ? NULL : quantity_map_get(item->default_request, item->n_default_request, key),
-        .ratio =
-            quantity_map_get(item->max_limit_request_ratio, item->n_max_limit_request_ratio, key)};
+    const struct limits l = {.min = seen_value(&maps->min, key),
+                             .max = seen_value(&maps->max, key),
+                             .default_ = seen_value(&maps->defaults, key),
+                             .request = seen_value(&maps->requests, key),
+                             .ratio = seen_value(&maps->ratios, key)};
     check_order(e, at, "min", key, l.min, l.min, l.max, "min", "max");
     check_order(e, at, "defaultRequest", key, l.request, l.min, l.request, "min",
                 "default request");
@@ -446,24 +485,28 @@ static void check_limit_item(struct field_errors *e, const struct path *at,
         err_required(e, AT(at, "limits"),
                      "either minimum or maximum storage value is required, but neither was "
                      "provided");
+    const struct limit_maps by_name = {
+        .max = amounts_of(e->arena, item->max, item->n_max),
+        .min = amounts_of(e->arena, item->min, item->n_min),
+        .defaults = amounts_of(e->arena, item->default_, pod ? 0 : item->n_default_),
+        .requests = amounts_of(e->arena, item->default_request, pod ? 0 : item->n_default_request),
+        .ratios =
+            amounts_of(e->arena, item->max_limit_request_ratio, item->n_max_limit_request_ratio)};
     for (size_t i = 0; i < sizeof maps / sizeof *maps; i++) {
         for (size_t k = 0; k < maps[i].n; k++)
-            check_limit_order(e, at, maps[i].items[k]->key, item);
+            check_limit_order(e, at, maps[i].items[k]->key, &by_name);
     }
 }
 
 static void validate_limit_range(const void *object, struct field_errors *e)
 {
     const Core__V1__LimitRangeSpec *spec = ((const Core__V1__LimitRange *)object)->spec;
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < spec->n_limits; i++) {
         const struct path *item = ITEM(AT(SPEC, "limits"), i);
         check_limit_type(e, AT(item, "type"), spec->limits[i]->type);
-        for (size_t k = 0; k < i; k++) {
-            if (cstr_eq(spec->limits[k]->type, spec->limits[i]->type)) {
-                err_duplicate(e, AT(item, "type"), spec->limits[i]->type);
-                break;
-            }
-        }
+        if (seen_again(&seen, spec->limits[i]->type))
+            err_duplicate(e, AT(item, "type"), spec->limits[i]->type);
         check_limit_item(e, item, spec->limits[i]);
     }
 }

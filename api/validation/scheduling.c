@@ -214,19 +214,24 @@ static const char *const effects[] = {"NoSchedule", "PreferNoSchedule", "NoExecu
 void check_taints(struct field_errors *e, const struct path *at, Core__V1__Taint *const *taints,
                   size_t n)
 {
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < n; i++) {
         const struct path *item = ITEM(at, i);
         const Core__V1__Taint *t = taints[i];
         check_string(e, AT(item, "key"), t->key, validate_qualified_name);
         check_string(e, AT(item, "value"), t->value, validate_label_value);
         check_required_one_of(e, AT(item, "effect"), t->effect, effects);
-        for (size_t k = 0; k < i; k++) {
-            if (cstr_eq(taints[k]->key, t->key) && cstr_eq(taints[k]->effect, t->effect)) {
-                err_duplicate_object(e, item, t, "taints must be unique by key and effect pair");
-                break;
-            }
-        }
+        if (seen_pair_again(&seen, t->key, t->effect))
+            err_duplicate_object(e, item, t, "taints must be unique by key and effect pair");
     }
+}
+
+const char *toleration_text(struct arena *a, const Core__V1__Toleration *t)
+{
+    return arena_printf(a, "%s %s %s %s", field_quote(a, t->key ? t->key : ""),
+                        field_quote(a, t->operator_ ? t->operator_ : ""),
+                        field_quote(a, t->value ? t->value : ""),
+                        field_quote(a, t->effect ? t->effect : ""));
 }
 
 void check_tolerations(struct field_errors *e, const struct path *at,
@@ -300,6 +305,10 @@ static void check_min_domains(struct field_errors *e, const struct path *at,
 void check_spread_constraints(struct field_errors *e, const struct path *at,
                               Core__V1__TopologySpreadConstraint *const *items, size_t n)
 {
+    struct seen later = {.arena = e->arena};
+    bool *again = arena_array(e->arena, bool, n + 1); /* it stands further down, too */
+    for (size_t i = n; i-- > 0;)
+        again[i] = seen_pair_again(&later, items[i]->topology_key, items[i]->when_unsatisfiable);
     for (size_t i = 0; i < n; i++) {
         const struct path *item = ITEM(at, i);
         const Core__V1__TopologySpreadConstraint *c = items[i];
@@ -309,15 +318,10 @@ void check_spread_constraints(struct field_errors *e, const struct path *at,
             err_required(e, AT(item, "topologyKey"), "can not be empty");
         check_one_of(e, AT(item, "whenUnsatisfiable"), c->when_unsatisfiable,
                      ONE_OF("DoNotSchedule", "ScheduleAnyway"));
-        for (size_t k = i + 1; k < n; k++) {
-            if (cstr_eq(items[k]->topology_key, c->topology_key) &&
-                cstr_eq(items[k]->when_unsatisfiable, c->when_unsatisfiable)) {
-                err_duplicate(
-                    e, AT(item, "{topologyKey, whenUnsatisfiable}"),
-                    arena_printf(e->arena, "{%s, %s}", c->topology_key, c->when_unsatisfiable));
-                break;
-            }
-        }
+        if (again[i])
+            err_duplicate(
+                e, AT(item, "{topologyKey, whenUnsatisfiable}"),
+                arena_printf(e->arena, "{%s, %s}", c->topology_key, c->when_unsatisfiable));
         check_min_domains(e, AT(item, "minDomains"), c);
         if (c->node_affinity_policy)
             check_one_of(e, AT(item, "nodeAffinityPolicy"), c->node_affinity_policy,

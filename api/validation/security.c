@@ -208,18 +208,17 @@ static void check_sysctls(struct pod_check *p, const struct path *at,
                           const Core__V1__PodSecurityContext *s)
 {
     struct field_errors *e = p->e;
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < s->n_sysctls; i++) {
         const struct path *item = AT(ITEM(at, i), "name");
         const char *name = s->sysctls[i]->name;
-        bool seen = false;
-        for (size_t k = 0; k < i; k++)
-            seen |= strcmp(s->sysctls[k]->name, name) == 0;
+        bool twice = seen_again(&seen, name);
         if (!*name)
             err_required(e, item, "");
         else if (!is_sysctl_name(name))
             err_invalid(e, item, name,
                         "must have at most 253 characters and match regex " SYSCTL_REGEX);
-        else if (seen)
+        else if (twice)
             err_duplicate(e, item, name);
         if (p->spec->host_network && (has_prefix(name, "net.") || has_prefix(name, "net/")))
             err_invalid(e, item, name, "may not be specified when 'hostNetwork' is true");
@@ -427,27 +426,11 @@ static void check_seccomp_annotation(struct field_errors *e, const struct path *
         err_invalid(e, at, profile, "must be a valid seccomp profile");
 }
 
-static bool has_container(const Core__V1__PodSpec *spec, const char *name)
-{
-    for (size_t i = 0; i < spec->n_containers; i++) {
-        if (strcmp(spec->containers[i]->name, name) == 0)
-            return true;
-    }
-    for (size_t i = 0; i < spec->n_init_containers; i++) {
-        if (strcmp(spec->init_containers[i]->name, name) == 0)
-            return true;
-    }
-    for (size_t i = 0; i < spec->n_ephemeral_containers; i++) {
-        if (strcmp(spec->ephemeral_containers[i]->ephemeral_container_common->name, name) == 0)
-            return true;
-    }
-    return false;
-}
-
-static void check_apparmor_annotation(struct pod_check *p, const struct path *at, const char *name,
+static void check_apparmor_annotation(struct pod_check *p, const struct path *at,
+                                      const struct seen *containers, const char *name,
                                       const char *profile)
 {
-    if (!has_container(p->spec, name))
+    if (!seen_has(containers, name))
         err_invalid(p->e, at, name, "container not found");
     if (*profile && !is_one_of(profile, ONE_OF("runtime/default", "unconfined")) &&
         !has_prefix(profile, LOCALHOST))
@@ -459,6 +442,14 @@ void check_pod_annotations(struct pod_check *p, const struct path *at,
                            const Meta__V1__ObjectMeta *meta)
 {
     struct field_errors *e = p->e;
+    const Core__V1__PodSpec *spec = p->spec;
+    struct seen containers = {.arena = e->arena};
+    if (meta->n_annotations > 0) {
+        containers = container_names(e->arena, spec);
+        for (size_t i = 0; i < spec->n_ephemeral_containers; i++)
+            seen_again(&containers,
+                       spec->ephemeral_containers[i]->ephemeral_container_common->name);
+    }
     for (size_t i = 0; i < meta->n_annotations; i++) {
         const char *key = meta->annotations[i]->key, *value = meta->annotations[i]->value;
         int64_t cost;
@@ -472,7 +463,8 @@ void check_pod_annotations(struct pod_check *p, const struct path *at,
         else if (strcmp(key, SECCOMP_POD) == 0 || has_prefix(key, SECCOMP_CONTAINER))
             check_seccomp_annotation(e, AT(at, key), value);
         else if (has_prefix(key, APPARMOR_CONTAINER))
-            check_apparmor_annotation(p, KEY(at, key), key + strlen(APPARMOR_CONTAINER), value);
+            check_apparmor_annotation(p, KEY(at, key), &containers,
+                                      key + strlen(APPARMOR_CONTAINER), value);
     }
 }
 
@@ -499,13 +491,12 @@ static void check_match(struct field_errors *e, const struct path *at, const cha
                       arena_printf(e->arena, "%s type in annotation and field must match", what));
 }
 
-static const char *annotation_for(const struct pod_check *p, const Meta__V1__ObjectMeta *meta,
-                                  const char *prefix, const char *container)
+static const char *annotation_for(const struct pod_check *p, const char *prefix,
+                                  const char *container)
 {
-    return annotations_get(meta, arena_printf(p->e->arena, "%s%s", prefix, container));
+    return seen_value(&p->annotations, arena_printf(p->e->arena, "%s%s", prefix, container));
 }
 
-/* What is checked is handed on by p->meta, which a template has no use for otherwise. */
 static void check_container_match(struct pod_check *p, const struct path *at,
                                   const Core__V1__Container *c)
 {
@@ -516,10 +507,10 @@ static void check_container_match(struct pod_check *p, const struct path *at,
                                          : pod                     ? pod->app_armor_profile
                                                                    : NULL;
     const char *value;
-    if (s && s->seccomp_profile && (value = annotation_for(p, p->meta, SECCOMP_CONTAINER, c->name)))
+    if (s && s->seccomp_profile && (value = annotation_for(p, SECCOMP_CONTAINER, c->name)))
         check_match(p->e, AT(context, "seccompProfile"), "seccomp", value, s->seccomp_profile->type,
                     s->seccomp_profile->localhost_profile);
-    if (a && (value = annotation_for(p, p->meta, APPARMOR_CONTAINER, c->name)))
+    if (a && (value = annotation_for(p, APPARMOR_CONTAINER, c->name)))
         check_match(p->e, AT(context, "appArmorProfile"), "apparmor", value, a->type,
                     a->localhost_profile);
 }
@@ -534,7 +525,7 @@ void check_annotations_match_fields(struct pod_check *p, const struct path *at,
     if (pod && pod->seccomp_profile && (value = annotations_get(meta, SECCOMP_POD)))
         check_match(p->e, AT(AT(at, "securityContext"), "seccompProfile"), "seccomp", value,
                     pod->seccomp_profile->type, pod->seccomp_profile->localhost_profile);
-    struct pod_check with_meta = *p;
-    with_meta.meta = meta;
-    visit_containers(&with_meta, at, check_container_match);
+    struct pod_check annotated = *p;
+    annotated.annotations = string_map_index(p->e->arena, meta->annotations, meta->n_annotations);
+    visit_containers(&annotated, at, check_container_match);
 }

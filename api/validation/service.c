@@ -24,17 +24,15 @@ static bool is_headless(const Core__V1__ServiceSpec *spec)
 /* --- ports ------------------------------------------------------------------------------------ */
 
 static void check_service_port(struct field_errors *e, const struct path *at,
-                               const Core__V1__ServiceSpec *spec, size_t i)
+                               const Core__V1__ServiceSpec *spec, const Core__V1__ServicePort *p,
+                               struct seen *names)
 {
-    const Core__V1__ServicePort *p = spec->ports[i];
-    bool seen = false;
-    for (size_t k = 0; k < i; k++)
-        seen |= *p->name && strcmp(spec->ports[k]->name, p->name) == 0;
+    bool twice = *p->name && seen_again(names, p->name);
     if (spec->n_ports > 1 && !*p->name)
         err_required(e, AT(at, "name"), "");
     else
         check_optional(e, AT(at, "name"), p->name, validate_dns1123_label);
-    if (seen)
+    if (twice)
         err_duplicate(e, AT(at, "name"), p->name);
     check_port_number(e, AT(at, "port"), p->port);
     check_required_one_of(e, AT(at, "protocol"), p->protocol, PROTOCOLS);
@@ -46,16 +44,13 @@ static void check_service_port(struct field_errors *e, const struct path *at,
 }
 
 static void check_port_clashes(struct field_errors *e, const struct path *at,
-                               const Core__V1__ServiceSpec *spec, size_t i)
+                               const Core__V1__ServicePort *p, struct seen *node_ports,
+                               struct seen *ports)
 {
-    const Core__V1__ServicePort *p = spec->ports[i];
-    bool node_port = false, port = false;
-    for (size_t k = 0; k < i; k++) {
-        const Core__V1__ServicePort *q = spec->ports[k];
-        bool same = strcmp(p->protocol, q->protocol) == 0;
-        node_port |= same && p->node_port != 0 && p->node_port == q->node_port;
-        port |= same && p->port == q->port;
-    }
+    bool node_port =
+        p->node_port != 0 &&
+        seen_pair_again(node_ports, p->protocol, arena_printf(e->arena, "%d", p->node_port));
+    bool port = seen_pair_again(ports, p->protocol, arena_printf(e->arena, "%d", p->port));
     if (node_port)
         err_duplicate_raw(e, AT(at, "nodePort"), arena_printf(e->arena, "%d", p->node_port));
     if (port)
@@ -88,10 +83,11 @@ static void check_external_name(struct field_errors *e, const struct path *at,
 static void check_families(struct field_errors *e, const struct path *at,
                            const Core__V1__ServiceSpec *spec)
 {
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < spec->n_ip_families; i++) {
         const struct path *item = ITEM(AT(at, "ipFamilies"), i);
         check_one_of(e, item, spec->ip_families[i], ONE_OF("IPv4", "IPv6"));
-        if (string_list_has(spec->ip_families, i, spec->ip_families[i]))
+        if (seen_again(&seen, spec->ip_families[i]))
             err_duplicate(e, item, spec->ip_families[i]);
     }
     if (spec->ip_family_policy)
@@ -292,10 +288,12 @@ static void validate_service(const void *object, struct field_errors *e)
     const Core__V1__Service *s = object;
     const Core__V1__ServiceSpec *spec = s->spec;
     const struct path *at = SPEC, *ports = AT(at, "ports");
+    struct seen names = {.arena = e->arena};
+    struct seen node_ports = {.arena = e->arena}, numbers = {.arena = e->arena};
     check_topology(e, s->metadata);
     check_type(e, at, spec);
     for (size_t i = 0; i < spec->n_ports; i++)
-        check_service_port(e, ITEM(ports, i), spec, i);
+        check_service_port(e, ITEM(ports, i), spec, spec->ports[i], &names);
     check_labels(e, AT(at, "selector"), spec->selector, spec->n_selector);
     check_required_one_of(e, AT(at, "sessionAffinity"), spec->session_affinity,
                           ONE_OF("ClientIP", "None"));
@@ -310,7 +308,7 @@ static void validate_service(const void *object, struct field_errors *e)
     check_required_one_of(e, AT(at, "type"), spec->type,
                           ONE_OF("ClusterIP", "ExternalName", "LoadBalancer", "NodePort"));
     for (size_t i = 0; i < spec->n_ports; i++)
-        check_port_clashes(e, ITEM(ports, i), spec, i);
+        check_port_clashes(e, ITEM(ports, i), spec->ports[i], &node_ports, &numbers);
     check_source_ranges(e, at, s);
     check_balancer(e, at, spec);
     check_traffic(e, at, spec);
@@ -532,16 +530,13 @@ static void check_slice_ports(struct field_errors *e, const struct path *at,
         err_too_many(e, at, slice->n_ports, SLICE_PORTS_MAX);
         return;
     }
+    struct seen names = {.arena = e->arena};
     for (size_t i = 0; i < slice->n_ports; i++) {
         const struct path *item = ITEM(at, i);
         const Discovery__V1__EndpointPort *p = slice->ports[i];
         check_optional(e, AT(item, "name"), p->name, validate_dns1123_label);
-        for (size_t k = 0; k < i; k++) {
-            if (cstr_eq(slice->ports[k]->name, p->name)) {
-                err_duplicate(e, AT(item, "name"), p->name ? p->name : "");
-                break;
-            }
-        }
+        if (seen_again(&names, p->name))
+            err_duplicate(e, AT(item, "name"), p->name ? p->name : "");
         if (!p->protocol)
             err_required(e, AT(item, "protocol"), "");
         else

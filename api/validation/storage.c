@@ -5,6 +5,7 @@
 #include "api/validation/internal.h"
 #include "api/validation/volume.h"
 #include <ctype.h>
+#include <stdlib.h>
 
 #define PARAMETERS_SIZE_MAX (256 * 1024)
 #define PARAMETERS_MAX 512
@@ -50,22 +51,20 @@ static void check_parameters(struct field_errors *e, StringEntry *const *items, 
 static void check_topology(struct field_errors *e, const struct path *at,
                            const Core__V1__TopologySelectorTerm *t)
 {
+    struct seen keys = {.arena = e->arena};
     for (size_t i = 0; i < t->n_match_label_expressions; i++) {
         const struct path *item = ITEM(AT(at, "matchLabelExpressions"), i);
         const Core__V1__TopologySelectorLabelRequirement *r = t->match_label_expressions[i];
         if (r->n_values == 0)
             err_required(e, AT(item, "values"), "");
+        struct seen values = {.arena = e->arena};
         for (size_t k = 0; k < r->n_values; k++) {
-            if (string_list_has(r->values, k, r->values[k]))
+            if (seen_again(&values, r->values[k]))
                 err_duplicate(e, ITEM(AT(item, "values"), k), r->values[k]);
         }
         check_string(e, AT(item, "key"), r->key, validate_qualified_name);
-        for (size_t k = 0; k < i; k++) {
-            if (strcmp(t->match_label_expressions[k]->key, r->key) == 0) {
-                err_duplicate(e, AT(item, "key"), r->key);
-                break;
-            }
-        }
+        if (seen_again(&keys, r->key))
+            err_duplicate(e, AT(item, "key"), r->key);
     }
 }
 
@@ -78,36 +77,55 @@ static void check_provisioner(struct field_errors *e, const struct path *at, con
     check_required_string(e, at, lower, validate_qualified_name);
 }
 
-/* The expressions as a map of sets: neither their order nor that of their values matters. */
-static bool says_the_same(const Core__V1__TopologySelectorTerm *a,
-                          const Core__V1__TopologySelectorTerm *b)
+static int compare_texts(const void *a, const void *b)
 {
-    for (size_t i = 0; i < a->n_match_label_expressions; i++) {
-        const Core__V1__TopologySelectorLabelRequirement *r = a->match_label_expressions[i];
-        const Core__V1__TopologySelectorLabelRequirement *other = NULL;
-        for (size_t k = 0; k < b->n_match_label_expressions; k++) {
-            if (strcmp(b->match_label_expressions[k]->key, r->key) == 0)
-                other = b->match_label_expressions[k];
-        }
-        if (!other)
-            return false;
-        for (size_t k = 0; k < r->n_values; k++) {
-            if (!string_list_has(other->values, other->n_values, r->values[k]))
-                return false;
-        }
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void append_sorted(struct buf *out, const char **texts, size_t n)
+{
+    qsort(texts, n, sizeof *texts, compare_texts);
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || strcmp(texts[i], texts[i - 1]) != 0)
+            buf_printf(out, "%s,", texts[i]);
     }
-    return true;
+}
+
+/* The expressions as a map of sets, in one form: neither their order nor that of their values matters, and of two of a
+ * key the later one stands. */
+static const char *topology_text(struct arena *a, const Core__V1__TopologySelectorTerm *t)
+{
+    const char **texts = arena_array(a, const char *, t->n_match_label_expressions + 1);
+    struct seen keys = {.arena = a};
+    struct buf out = {0};
+    size_t n = 0;
+    for (size_t i = t->n_match_label_expressions; i-- > 0;) {
+        const Core__V1__TopologySelectorLabelRequirement *r = t->match_label_expressions[i];
+        if (seen_again(&keys, r->key))
+            continue;
+        const char **values = arena_array(a, const char *, r->n_values + 1);
+        for (size_t k = 0; k < r->n_values; k++)
+            values[k] = field_quote(a, r->values[k]);
+        out.len = 0;
+        buf_printf(&out, "%s:", field_quote(a, r->key));
+        append_sorted(&out, values, r->n_values);
+        texts[n++] = arena_strdup(a, buf_cstr(&out));
+    }
+    out.len = 0;
+    append_sorted(&out, texts, n);
+    const char *text = arena_strdup(a, buf_cstr(&out));
+    buf_free(&out);
+    return text;
 }
 
 static void check_topologies(struct field_errors *e, const struct path *at,
                              Core__V1__TopologySelectorTerm *const *terms, size_t n)
 {
+    struct seen seen = {.arena = e->arena};
     for (size_t i = 0; i < n; i++) {
-        bool seen = terms[i]->n_match_label_expressions == 0; /* says nothing, as if there */
         check_topology(e, ITEM(at, i), terms[i]);
-        for (size_t k = 0; k < i && !seen; k++)
-            seen = says_the_same(terms[k], terms[i]) && says_the_same(terms[i], terms[k]);
-        if (seen)
+        if (terms[i]->n_match_label_expressions == 0 || /* says nothing, as if there */
+            seen_again(&seen, topology_text(e->arena, terms[i])))
             err_duplicate(e, AT(ITEM(at, i), "matchLabelExpressions"), "");
     }
 }
@@ -164,13 +182,11 @@ static void validate_attributes_class_update(const void *object, const void *old
 static void check_token_requests(struct field_errors *e, const struct path *at,
                                  const Storage__V1__CSIDriverSpec *spec)
 {
+    struct seen audiences = {.arena = e->arena};
     for (size_t i = 0; i < spec->n_token_requests; i++) {
         const struct path *item = ITEM(at, i), *expiry = AT(item, "expirationSeconds");
         const Storage__V1__TokenRequest *r = spec->token_requests[i];
-        bool seen = false;
-        for (size_t k = 0; k < i; k++)
-            seen |= strcmp(spec->token_requests[k]->audience, r->audience) == 0;
-        if (seen) {
+        if (seen_again(&audiences, r->audience)) {
             err_duplicate(e, AT(item, "audience"), r->audience);
             continue;
         }
@@ -234,25 +250,22 @@ static void validate_csi_driver_update(const void *object, const void *old_objec
 /* --- CSI nodes ---------------------------------------------------------------------------------------- */
 
 static void check_node_driver(struct field_errors *e, const struct path *at,
-                              const Storage__V1__CSINodeSpec *spec, size_t i)
+                              const Storage__V1__CSINodeDriver *d, struct seen *names)
 {
-    const Storage__V1__CSINodeDriver *d = spec->drivers[i];
-    bool seen = false;
-    for (size_t k = 0; k < i; k++)
-        seen |= strcmp(spec->drivers[k]->name, d->name) == 0;
+    struct seen keys = {.arena = e->arena};
     check_csi_driver_name(e, AT(at, "name"), d->name);
     check_required(e, AT(at, "nodeID"), d->node_id);
     if (strlen(d->node_id) > NODE_ID_MAX)
         err_invalid(e, AT(at, "nodeID"), d->node_id, "must be 256 characters or less");
     if (d->allocatable && d->allocatable->has_count)
         check_non_negative(e, AT(AT(at, "allocatable"), "count"), d->allocatable->count);
-    if (seen)
+    if (seen_again(names, d->name))
         err_duplicate(e, AT(at, "name"), d->name);
     for (size_t k = 0; k < d->n_topology_keys; k++) {
         const char *key = d->topology_keys[k];
         if (!*key)
             err_required(e, at, "");
-        if (string_list_has(d->topology_keys, k, key))
+        if (seen_again(&keys, key))
             err_duplicate(e, at, key);
         check_string(e, at, key, validate_qualified_name);
     }
@@ -261,8 +274,9 @@ static void check_node_driver(struct field_errors *e, const struct path *at,
 static void validate_csi_node(const void *object, struct field_errors *e)
 {
     const Storage__V1__CSINodeSpec *spec = ((const Storage__V1__CSINode *)object)->spec;
+    struct seen names = {.arena = e->arena};
     for (size_t i = 0; i < spec->n_drivers; i++)
-        check_node_driver(e, ITEM(AT(SPEC, "drivers"), i), spec, i);
+        check_node_driver(e, ITEM(AT(SPEC, "drivers"), i), spec->drivers[i], &names);
 }
 
 /* But for what changes, how much can be attached; by the names of upstream's own fields. */
@@ -282,15 +296,15 @@ static void validate_csi_node_update(const void *object, const void *old_object,
 {
     const Storage__V1__CSINodeSpec *spec = ((const Storage__V1__CSINode *)object)->spec;
     const Storage__V1__CSINodeSpec *old = ((const Storage__V1__CSINode *)old_object)->spec;
+    struct seen now = {.arena = e->arena};
+    for (size_t i = 0; i < spec->n_drivers; i++)
+        seen_put(&now, spec->drivers[i]->name, spec->drivers[i]);
     for (size_t i = 0; i < old->n_drivers; i++) {
-        for (size_t k = 0; k < spec->n_drivers; k++) {
-            const Storage__V1__CSINodeDriver *d = spec->drivers[k], *o = old->drivers[i];
-            if (strcmp(d->name, o->name) == 0 &&
-                (strcmp(d->node_id, o->node_id) != 0 ||
-                 !string_lists_equal(d->topology_keys, d->n_topology_keys, o->topology_keys,
-                                     o->n_topology_keys)))
-                err_invalid_raw(e, AT(SPEC, "drivers"), node_driver_text(e->arena, d), IMMUTABLE);
-        }
+        const Storage__V1__CSINodeDriver *o = old->drivers[i], *d = seen_value(&now, o->name);
+        if (d && (strcmp(d->node_id, o->node_id) != 0 ||
+                  !string_lists_equal(d->topology_keys, d->n_topology_keys, o->topology_keys,
+                                      o->n_topology_keys)))
+            err_invalid_raw(e, AT(SPEC, "drivers"), node_driver_text(e->arena, d), IMMUTABLE);
     }
 }
 

@@ -346,27 +346,23 @@ static void check_in_pod(struct pod_check *p, const struct path *at, const Core_
                     arena_printf(e->arena, "PVC name \"%s\": %.*s", claim, STR_ARG(line)));
 }
 
-/* A claim that the pod's own ephemeral volume makes. */
-static bool is_own_claim(const struct pod_check *p, const char *claim)
+/* Names of the claims that the pod's own ephemeral volumes make. */
+static struct seen own_claims(const struct pod_check *p)
 {
+    struct seen out = {.arena = p->e->arena};
     const char *pod = p->meta ? p->meta->name : "";
-    size_t n = strlen(pod);
-    if (n == 0 || strncmp(claim, pod, n) != 0 || claim[n] != '-')
-        return false;
-    for (size_t i = 0; i < p->spec->n_volumes; i++) {
-        const Core__V1__Volume *v = p->spec->volumes[i];
-        if (v->volume_source->ephemeral && strcmp(v->name, claim + n + 1) == 0)
-            return true;
+    for (size_t i = 0; *pod && i < p->spec->n_volumes; i++) {
+        if (p->spec->volumes[i]->volume_source->ephemeral)
+            seen_again(&out, arena_printf(p->e->arena, "%s-%s", pod, p->spec->volumes[i]->name));
     }
-    return false;
+    return out;
 }
 
 void check_volumes(struct pod_check *p, const struct path *at)
 {
     struct field_errors *e = p->e;
     const Core__V1__PodSpec *spec = p->spec;
-    if (spec->n_volumes)
-        p->bad_volumes = arena_array(e->arena, bool, spec->n_volumes);
+    const struct seen own = own_claims(p);
     for (size_t i = 0; i < spec->n_volumes; i++) {
         const struct path *item = ITEM(at, i);
         const Core__V1__Volume *v = spec->volumes[i];
@@ -374,16 +370,13 @@ void check_volumes(struct pod_check *p, const struct path *at)
         check_sources(e, item, v->volume_source, sources, sizeof sources / sizeof *sources);
         check_in_pod(p, item, v);
         check_required_string(e, AT(item, "name"), v->name, validate_dns1123_label);
-        for (size_t k = 0; k < i; k++) {
-            if (!p->bad_volumes[k] && strcmp(spec->volumes[k]->name, v->name) == 0) {
-                err_duplicate(e, AT(item, "name"), v->name);
-                break;
-            }
-        }
-        p->bad_volumes[i] = e->len > before;
+        if (seen_value(&p->volumes, v->name))
+            err_duplicate(e, AT(item, "name"), v->name);
+        if (e->len == before)
+            seen_put(&p->volumes, v->name, v->volume_source);
         const Core__V1__PersistentVolumeClaimVolumeSource *c =
             v->volume_source->persistent_volume_claim;
-        if (c && is_own_claim(p, c->claim_name))
+        if (c && seen_has(&own, c->claim_name))
             err_invalid(e, AT(AT(item, "persistentVolumeClaim"), "claimName"), c->claim_name,
                         "must not reference a PVC that gets created for an ephemeral volume");
     }

@@ -125,8 +125,7 @@ static void warn_annotations(struct warner *w, const Core__V1__PodSpec *spec,
 }
 
 static void warn_container_annotations(struct warner *w, const Core__V1__PodSpec *spec,
-                                       const Core__V1__Container *c,
-                                       const Meta__V1__ObjectMeta *meta)
+                                       const Core__V1__Container *c, const struct seen *annotations)
 {
     const Core__V1__SecurityContext *s = c->security_context;
     const char *seccomp =
@@ -134,12 +133,12 @@ static void warn_container_annotations(struct warner *w, const Core__V1__PodSpec
     const char *app_armor =
         arena_printf(w->arena, "container.apparmor.security.beta.kubernetes.io/%s", c->name);
     bool pod_has = spec->security_context && spec->security_context->app_armor_profile;
-    if (!(s && s->seccomp_profile) && annotations_get(meta, seccomp))
+    if (!(s && s->seccomp_profile) && seen_has(annotations, seccomp))
         WARN(w,
              "%smetadata.annotations[%s]: non-functional in v1.27+; use the \"seccompProfile\" "
              "field instead",
              w->prefix, seccomp);
-    if (!pod_has && !(s && s->app_armor_profile) && annotations_get(meta, app_armor))
+    if (!pod_has && !(s && s->app_armor_profile) && seen_has(annotations, app_armor))
         WARN(w,
              "%smetadata.annotations[%s]: deprecated since v1.30; use the \"appArmorProfile\" "
              "field instead",
@@ -282,12 +281,14 @@ static void warn_containers(struct warner *w, const Core__V1__PodSpec *spec,
     for (size_t l = 0; l < 2; l++)
         for (size_t i = 0; i < lists[l].n; i++)
             ports += lists[l].items[i]->n_ports;
+    const struct seen annotations =
+        string_map_index(w->arena, meta->annotations, meta->n_annotations);
     struct seen_port *seen = arena_array(w->arena, struct seen_port, ports + 1);
     for (size_t l = 0; l < 2; l++) {
         for (size_t i = 0; i < lists[l].n; i++) {
             const Core__V1__Container *c = lists[l].items[i];
             const char *at = arena_printf(w->arena, "%sspec.%s[%zu]", w->prefix, lists[l].name, i);
-            warn_container_annotations(w, spec, c, meta);
+            warn_container_annotations(w, spec, c, &annotations);
             if (c->resources) {
                 warn_amounts(w, arena_printf(w->arena, "%s.resources.limits", at),
                              c->resources->limits, c->resources->n_limits);

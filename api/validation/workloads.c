@@ -418,6 +418,14 @@ static const Core__V1__PodTemplateSpec *with_claims(struct arena *a,
                                                     const Apps__V1__StatefulSetSpec *spec)
 {
     Core__V1__PodTemplateSpec *t = object_clone(a, spec->template_);
+    struct seen places = {.arena = a}; /* of volumes by their names: one more than the index */
+    Core__V1__Volume **all =
+        arena_array(a, Core__V1__Volume *, t->spec->n_volumes + spec->n_volume_claim_templates + 1);
+    for (size_t i = 0; i < t->spec->n_volumes; i++) {
+        all[i] = t->spec->volumes[i];
+        seen_put(&places, all[i]->name, (const void *)(uintptr_t)(i + 1));
+    }
+    t->spec->volumes = all;
     for (size_t i = 0; i < spec->n_volume_claim_templates; i++) {
         const char *name = spec->volume_claim_templates[i]->metadata->name;
         Core__V1__Volume *v = api_new(a, Core__V1__Volume);
@@ -425,13 +433,13 @@ static const Core__V1__PodTemplateSpec *with_claims(struct arena *a,
         v->volume_source->persistent_volume_claim =
             api_new(a, Core__V1__PersistentVolumeClaimVolumeSource);
         v->volume_source->persistent_volume_claim->claim_name = (char *)name;
-        size_t k = 0;
-        while (k < t->spec->n_volumes && strcmp(t->spec->volumes[k]->name, name) != 0)
-            k++;
-        if (k < t->spec->n_volumes)
-            t->spec->volumes[k] = v;
-        else
-            api_append(a, t->spec, volumes, v);
+        size_t place = (size_t)(uintptr_t)seen_value(&places, name);
+        if (place > 0) {
+            all[place - 1] = v;
+            continue;
+        }
+        all[t->spec->n_volumes++] = v;
+        seen_put(&places, name, (const void *)(uintptr_t)t->spec->n_volumes);
     }
     return t;
 }
