@@ -44,6 +44,7 @@ class Member:
         self.paused = False
         self.expected_down = False  # killed by a fault, or allowed to stop by one
         self.replacing = None  # by an operator: how to wait for the end
+        self.in_replacement = False
         self.log_from = 0  # what the process running now has written begins there
         self.kept_up = False  # started again whenever it stops, as a service manager would
         self.disk = os.path.join(cluster.dir, f"{self.name}.disk")  # below `dir`, when that is a faulty file system
@@ -347,7 +348,8 @@ class Cluster:
                 m.replacing = None
                 others = [o for o in self.members if o is not m]
                 self.etcdctl("alarm", "disarm", member=others[0], timeout=5, check=False)
-            if m.replacing or not m.kept_up or m.running():
+            # Whoever is being replaced is started by who replaces it, on an empty disk: a second process would be in the way.
+            if m.replacing or m.in_replacement or not m.kept_up or m.running():
                 continue
             if m.refuses():
                 others = [o for o in self.members if o is not m]

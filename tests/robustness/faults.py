@@ -364,7 +364,7 @@ def replace(cluster, victim, helpers):
     old = before.get(victim.peer_url) if before else None
     if old is None:
         return None
-    victim.expected_down = True
+    victim.expected_down = victim.in_replacement = True
 
     def step(helper):
         """One thing that is still to do; True when nothing is."""
@@ -406,7 +406,7 @@ def replace(cluster, victim, helpers):
                                           f"{cluster.member_list(helpers[0])}")
                 break
             time.sleep(0.1)
-        victim.expected_down = False
+        victim.expected_down = victim.in_replacement = False
     return in_background(work)
 
 
