@@ -127,22 +127,20 @@ static int refuse_txn(struct apply *a, int code, struct pending *p, struct error
     return 0;
 }
 
-static bool may_take_long(const struct kv_txn_request *t);
-
 static bool ops_may_take_long(const struct kv_op *ops, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         const struct kv_op *op = &ops[i];
         if ((op->type == KV_OP_RANGE && op->range.end.n) ||
             (op->type == KV_OP_DELETE && op->del.end.n) ||
-            (op->type == KV_OP_TXN && may_take_long(op->txn)))
+            (op->type == KV_OP_TXN && txn_may_take_long(op->txn)))
             return true;
     }
     return false;
 }
 
 /* Ranges hold any number of keys, and a transaction as many ranges as it likes. */
-static bool may_take_long(const struct kv_txn_request *t)
+bool txn_may_take_long(const struct kv_txn_request *t)
 {
     for (size_t i = 0; i < t->compares_len; i++)
         if (t->compares[i].end.n)
@@ -158,7 +156,7 @@ static int apply_txn(struct apply *a, const struct proposal *q, uint64_t index, 
 {
     const struct kv_txn_request *t = &q->txn;
     struct kv *kv = a->kv;
-    if (logdb_is_held(kv->db) && may_take_long(t))
+    if (logdb_is_held(kv->db) && txn_may_take_long(t))
         return 1;
     struct mvcc_view view = mvcc_write_view(&a->write);
     int refused = auth_check_txn(kv, &view, proposal_who(q), t);

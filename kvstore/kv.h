@@ -6,7 +6,7 @@
  * revision; a key has a create revision, a modification revision, a version and maybe a lease; past
  * revisions can be read and watched until they are compacted.
  *
- *     write   kv_txn ──▶ encode ──▶ raft (journal, quorum) ──▶ apply thread ──▶ LMDB commit ──▶ callback
+ *     write   kv_txn ──▶ encode ──▶ raft (journal, quorum) ──▶ apply or raft thread ──▶ LMDB commit ──▶ callback
  *     read    kv_range / kv_scan: an LMDB read transaction on the calling thread, no lock, no queue
  *     watch   LMDB commit ──▶ ring of recent revisions ──▶ each loop's watchers; from history when behind
  *

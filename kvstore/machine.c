@@ -82,6 +82,7 @@ static int txn_close(struct apply *a, struct error *err)
 {
     struct kv *kv = a->kv;
     uint64_t began = host_mono_ns(kv->host);
+    assert(!a->visited); /* it is the apply thread's to end */
     int rc = mvcc_state_store(kv->db, a->txn.mdb, &a->write.state, err);
     kv->state = a->write.state;
     mvcc_write_close(&a->write);
@@ -101,15 +102,20 @@ static void txn_drop(struct apply *a)
     logdb_abort(&a->txn);
 }
 
-/* Keep it open if nobody can tell and more may come. */
+/* May it be kept open, since nobody can tell and more may come? */
+static bool may_hold(const struct apply *a, const struct raft_apply_batch *b)
+{
+    const struct kv *kv = a->kv;
+    return b->apply_len <= HOLD_BATCH && a->entries <= HOLD_ENTRIES && a->bytes <= HOLD_BYTES &&
+           !kv->members.changed && atomic_load(&kv->waiting) == 0 &&
+           a->now_ns - atomic_load(&kv->commit_wanted_ns) >= HOLD_PAUSE_NS;
+}
+
 static int txn_end(struct apply *a, const struct raft_apply_batch *b, struct error *err)
 {
-    struct kv *kv = a->kv;
-    bool small = b->apply_len <= HOLD_BATCH && a->entries <= HOLD_ENTRIES && a->bytes <= HOLD_BYTES;
-    if (!small || kv->members.changed || atomic_load(&kv->waiting) > 0 ||
-        a->now_ns - atomic_load(&kv->commit_wanted_ns) < HOLD_PAUSE_NS || !logdb_hold(&a->txn))
+    if (!may_hold(a, b) || !logdb_hold(&a->txn))
         return txn_close(a, err);
-    kv->state = a->write.state;
+    a->kv->state = a->write.state;
     return 0;
 }
 
@@ -182,19 +188,25 @@ static void measure_apply(struct kv *kv, const struct raft_apply_batch *b, uint6
                  b->apply[0].entry.index, left_out);
 }
 
-/* The batch into the transaction, begun now if none is held. */
+/* The batch into the transaction that is open. */
+static int apply_into(struct apply *a, const struct raft_apply_batch *b, struct error *err)
+{
+    int rc = logdb_txn_append(&a->txn, b->persisted, b->persisted_len, err);
+    if (rc == 0)
+        rc = apply_all(a, b, err);
+    a->entries += b->apply_len;
+    for (size_t i = 0; i < b->apply_len; i++)
+        a->bytes += b->apply[i].entry.data ? b->apply[i].entry.data->len : 0;
+    return rc;
+}
+
 static int apply_batch(struct apply *a, const struct raft_apply_batch *b, struct error *err)
 {
     struct kv *kv = a->kv;
     int rc = a->txn.mdb ? 0 : txn_open(a, err);
     if (rc < 0)
         return rc;
-    rc = logdb_txn_append(&a->txn, b->persisted, b->persisted_len, err);
-    if (rc == 0)
-        rc = apply_all(a, b, err);
-    a->entries += b->apply_len;
-    for (size_t i = 0; i < b->apply_len; i++)
-        a->bytes += b->apply[i].entry.data ? b->apply[i].entry.data->len : 0;
+    rc = apply_into(a, b, err);
     if (rc == 0)
         return txn_end(a, b, err);
     if (a->txn.mdb) {
@@ -205,6 +217,13 @@ static int apply_batch(struct apply *a, const struct raft_apply_batch *b, struct
         txn_drop(a);
     }
     return rc;
+}
+
+/* It is applied: clients may see it. */
+static void applied(struct kv *kv, const struct raft_apply_batch *b)
+{
+    measure_apply(kv, b, kv->apply.now_ns);
+    kv_publish(kv, b->apply_len ? b->apply[b->apply_len - 1].entry.index : 0);
 }
 
 static int machine_apply(void *ctx, const struct raft_apply_batch *b, struct error *err)
@@ -224,10 +243,56 @@ static int machine_apply(void *ctx, const struct raft_apply_batch *b, struct err
         kv_fail_stop(kv, err);
         return rc;
     }
-    measure_apply(kv, b, kv->apply.now_ns);
-    uint64_t applied = b->apply_len ? b->apply[b->apply_len - 1].entry.index : 0;
-    kv_publish(kv, applied);
+    applied(kv, b);
     return 0;
+}
+
+/* ---- by the raft thread ---- */
+
+#define HERE_BYTES (16u << 10)
+
+/* Only keys by name: neither a walk over many, nor what members are told of, nor several transactions. */
+static bool is_quick(struct kv *kv, const struct raft_entry *e)
+{
+    struct proposal q;
+    arena_reset(&kv->apply_arena);
+    return e->kind == RAFT_ENTRY_DATA && e->data->len <= HERE_BYTES &&
+           proposal_decode(raft_entry_payload(e), &kv->apply_arena, &q, NULL) == 0 &&
+           q.kind == PROPOSAL_TXN && !txn_may_take_long(&q.txn);
+}
+
+static bool may_apply_held(struct kv *kv, const struct raft_apply_batch *b)
+{
+    if (!kv->apply.txn.mdb || !may_hold(&kv->apply, b) || logdb_commit_wanted(kv->db))
+        return false;
+    for (size_t i = 0; i < b->apply_len; i++)
+        if (!is_quick(kv, &b->apply[i].entry))
+            return false;
+    return true;
+}
+
+static int machine_apply_held(void *ctx, const struct raft_apply_batch *b, struct error *err)
+{
+    struct kv *kv = ctx;
+    struct apply *a = &kv->apply;
+    a->now_ns = host_mono_ns(kv->host);
+    if (!may_apply_held(kv, b))
+        return 0;
+    atomic_store(&kv->apply_busy, 1);
+    a->visited = true;
+    logdb_hold_visit(kv->db, true);
+    int rc = apply_into(a, b, err);
+    logdb_hold_visit(kv->db, false);
+    a->visited = false;
+    atomic_store(&kv->apply_busy, 0);
+    if (rc < 0) { /* the transaction stays open: nobody may read behind it until the process ends */
+        kv_check_code(kv, rc, err);
+        kv_fail_stop(kv, err);
+        return rc;
+    }
+    kv->state = a->write.state;
+    applied(kv, b);
+    return 1;
 }
 
 /* ---- publication: the one watermark ---- */
@@ -376,6 +441,7 @@ const struct raft_machine_ops kv_machine_ops = {
     .awaited = machine_awaited,
     .apply = machine_apply,
     .settle = machine_settle,
+    .apply_held = machine_apply_held,
     .maintain = machine_maintain,
     .snapshot_install = machine_snapshot_install,
     .check_change = members_check_change,

@@ -59,7 +59,7 @@ struct budget_waiter {
     struct waiter *waiter;
 };
 
-/* A transaction of the apply thread. */
+/* A transaction of the apply thread, into which the raft thread may apply as well (machine.c). */
 struct apply {
     struct kv *kv;
     struct mvcc_write write;
@@ -67,6 +67,7 @@ struct apply {
     uint64_t now_ns;
     uint64_t since_ns; /* its beginning */
     size_t entries, bytes;
+    bool visited; /* the raft thread is at it */
 };
 
 struct kv {
@@ -78,7 +79,7 @@ struct kv {
     struct driver *driver;
     uint64_t cluster_id, member_id;
 
-    /* ---- apply thread ---- */
+    /* ---- apply thread, or the raft thread in its place ---- */
     struct mvcc_state state;
     struct apply apply; /* between batches: the transaction that is held */
     struct arena apply_arena;
@@ -93,7 +94,7 @@ struct kv {
     uint64_t bulk_index;  /* the large delete that bulk_from belongs to; 0: none */
     struct buf bulk_from; /* where it goes on: what comes before is deleted */
 
-    /* ---- published by the apply thread after each commit ---- */
+    /* ---- published by them after each batch ---- */
     _Atomic int64_t watermark;
     _Atomic int64_t compacted;
     _Atomic uint64_t applied;
@@ -202,6 +203,8 @@ void pending_finish(struct pending *p);
 /* One committed DATA entry. 0: done; 1: the transaction should be committed and the same entry applied
  * again, there is more to do; < 0: stop the member. */
 int apply_entry(struct apply *a, const struct raft_entry *e, struct pending *p, struct error *err);
+/* Has it ranges? They hold any number of keys. Else apply_entry does it in one go. */
+bool txn_may_take_long(const struct kv_txn_request *t);
 extern const struct raft_machine_ops kv_machine_ops;
 /* logdb_options.want_commit */
 void machine_want_commit(void *ctx, bool ours);

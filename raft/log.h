@@ -15,7 +15,8 @@
  *   journal thread   logdb_persist: append to the journal, flush. Now it may be acknowledged.
  *   apply thread     logdb_begin; logdb_txn_append (flushed entries → `log` tree, MDB_APPEND); the state
  *                    machine applies committed entries in the same MDB_txn; logdb_commit (no flush,
- *                    visible at once). Log and state can never disagree.
+ *                    visible at once). Log and state can never disagree. While it holds a transaction open
+ *                    (logdb_hold) the raft thread may put a few entries into it (logdb_hold_visit).
  *   checkpoint       every second or 64 MiB of journal: between two transactions, begin a read
  *   thread           transaction (the new pin) and read both meta pages; then flush data.mdb, write the
  *                    meta pages beside it (pin-0 and pin-1 in turn, checksummed), drop the old pin,
@@ -101,7 +102,7 @@ void logdb_boot_free(struct raft_boot *boot);
 int logdb_persist(struct logdb *db, const struct raft_persist *batches, size_t n,
                   struct error *err);
 
-/* ---- apply thread: one write transaction at a time ---- */
+/* ---- apply thread, or who visits: one write transaction at a time ---- */
 
 struct logdb_txn {
     struct logdb *db;
@@ -141,6 +142,11 @@ bool logdb_hold(struct logdb_txn *txn);
 bool logdb_is_held(const struct logdb *db);
 /* Does anybody wait for the transaction that is held? */
 bool logdb_commit_wanted(const struct logdb *db);
+/*
+ * Another thread than the one that began the transaction that is held makes changes in it, while that one keeps off.
+ * It cannot commit, since LMDB's lock belongs to who took it; the changes are whole when the visit ends.
+ */
+void logdb_hold_visit(struct logdb *db, bool begin);
 
 /* Small values of the state machine that belong to the member (cluster id, name, …), stored sealed
  * (raft/sealed.h). */

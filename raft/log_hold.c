@@ -21,6 +21,16 @@ bool logdb_is_held(const struct logdb *db)
     return atomic_load(&db->held);
 }
 
+void logdb_hold_visit(struct logdb *db, bool begin)
+{
+    assert(atomic_load(&db->held));
+    pthread_mutex_lock(&db->held_lock);
+    assert(db->visited != begin);
+    db->visited = begin;
+    db->visitor = pthread_self();
+    pthread_mutex_unlock(&db->held_lock);
+}
+
 bool logdb_commit_wanted(const struct logdb *db)
 {
     return atomic_load(&db->wanted) > 0;
@@ -43,7 +53,11 @@ static void ask_and_wait(struct logdb *db)
     pthread_mutex_lock(&db->held_lock);
     uint64_t hold = db->holds;
     bool held = atomic_load(&db->held), ours = held && pthread_equal(db->holder, pthread_self());
+    /* In the midst of changes: there is nothing that it could be given. */
+    bool visiting = db->visited && pthread_equal(db->visitor, pthread_self());
     pthread_mutex_unlock(&db->held_lock);
+    if (visiting)
+        return;
     if (held)
         db->want_commit(db->want_commit_ctx, ours);
     if (!held || ours)

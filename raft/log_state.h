@@ -67,13 +67,15 @@ struct logdb {
     VEC(struct logdb_flushed) flushed; /* oldest first */
     size_t flushed_head;
 
-    /* Held by the apply thread during a transaction, by the checkpoint thread while it takes a pin. */
+    /* Held by the apply thread during a transaction (a visit is under its lock), by the checkpoint thread while it takes a pin. */
     pthread_mutex_t write_lock;
     /* A transaction kept open (logdb_hold). `wanted` goes up before `held` is looked at, and the other
      * way round: one of the two sides notices. */
     void (*want_commit)(void *ctx, bool ours);
     void *want_commit_ctx;
-    pthread_t holder; /* valid while `held` */
+    pthread_t holder;  /* valid while `held` */
+    pthread_t visitor; /* held_lock; valid while `visited` */
+    bool visited;
     atomic_bool held;
     atomic_uint wanted;
     pthread_mutex_t held_lock;

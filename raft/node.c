@@ -259,7 +259,7 @@ static void soon(struct loop_timer *timer)
     struct raft_node *n = container_of(timer, struct raft_node, soon);
     raft_tell_commit(n->raft);
     if (n->apply_put_off)
-        node_apply_hurry(n);
+        node_apply_hurry(n, true);
     node_wake(n);
 }
 
@@ -409,7 +409,7 @@ void raft_node_expel(struct raft_node *n, uint64_t id)
 void raft_node_hurry(struct raft_node *n)
 {
     if (n->apply_put_off)
-        node_apply_hurry(n);
+        node_apply_hurry(n, false);
 }
 
 /* ---- leadership transfer ---- */
@@ -569,6 +569,8 @@ static void node_free(struct raft_node *n)
     queue_close(&n->journal);
     queue_close(&n->apply);
     queue_close(&n->peer);
+    vec_free(&n->scratch.persisted);
+    vec_free(&n->scratch.apply);
     pthread_mutex_destroy(&n->status_mutex);
     pthread_mutex_destroy(&n->stop_mutex);
     pthread_cond_destroy(&n->stopped);

@@ -13,10 +13,11 @@
  *                                     │ peer thread   │ ops->read_log, snapshots out and in
  *                                     └───────────────┘
  *
- * The raft thread touches no page of LMDB and takes no lock but the ones around its short input queues.
- * It flushes a small batch itself while the disk is quick, which spares two wake-ups; when a flush stalls,
- * raft and journal thread change places (node_journal.c), so that nothing waits for a disk that hangs. Queues
- * between the threads are bounded: proposals are refused with a definite answer while too much is
+ * Whoever has the loop touches no page of LMDB and takes no lock but the ones around its short input queues.
+ * The raft thread leaves the loop to flush a small batch itself while the disk is quick, and to apply a few small
+ * entries into a transaction that the apply thread holds open; each spares two switches of threads. When that
+ * stalls, raft and journal thread change places (node_journal.c), so that nothing waits for a disk that hangs.
+ * Queues between the threads are bounded: proposals are refused with a definite answer while too much is
  * unflushed or unapplied.
  *
  * Several proposals that arrive together become one append, one message per peer, one journal record
@@ -107,6 +108,16 @@ struct raft_machine_ops {
     /* Commit what is held: nothing comes any more, or what comes is not of this kind. NULL: nothing
      * ever is. */
     int (*settle)(void *ctx, struct error *err);
+
+    /* ---- raft thread, in the place of the apply thread and never beside it ---- */
+
+    /*
+     * A few small entries into the transaction that the apply thread holds, which spares waking it: 1, they
+     * are applied as by `apply`, and the transaction is still held. 0: none is held, or it is to be
+     * committed, or these entries may take long; nothing has changed, and the apply thread does it. Never a
+     * CONFIG entry. May stall like a flush: the loop is left for it. NULL: always 0.
+     */
+    int (*apply_held)(void *ctx, const struct raft_apply_batch *batch, struct error *err);
 
     /* After each transaction and at least every 100 ms: bounded housekeeping (≤ 5 ms): checkpoint,
      * log trimming. Returns the stored log's base index (entries up to it are gone); the state
@@ -217,8 +228,8 @@ enum raft_outcome {
 };
 
 /*
- * Called exactly once per proposal. RAFT_APPLIED: on the apply thread, right after the transaction
- * that applied it, with its log index. Otherwise on the raft thread, with an ERR_* code
+ * Called exactly once per proposal. RAFT_APPLIED: on the thread that applied it (apply or raft), right after
+ * that, with its log index. Otherwise on the raft thread, with an ERR_* code
  * (ERR_UNAVAILABLE no leader, ERR_LIMIT too much is waiting, ERR_TIMEOUT, ERR_CONFLICT and ERR_INVALID
  * for membership changes, ERR_CANCELLED shutdown). Must not block.
  */

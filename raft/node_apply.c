@@ -2,6 +2,10 @@
  * The apply thread: flushed entries into the stored log and committed entries into the state, in one
  * transaction, then the callbacks of the proposals among them.
  *
+ * It begins transactions and commits them. Into one that it holds open meanwhile the raft thread puts a few small
+ * entries itself (node_apply_here): waking a thread takes longer than applying them. The queue's `busy` says
+ * that one of the two is at it; the jobs before are done then, so that the order of the log is kept.
+ *
  * Flushed entries alone are in no hurry: until they are applied the core keeps them in memory. They
  * wait for a transaction with something to apply, or for the next round of housekeeping, which saves
  * a transaction per write.
@@ -20,21 +24,34 @@ void node_apply_push(struct raft_node *n, struct apply_job *job, bool urgent)
     pthread_mutex_lock(&q->mutex);
     list_push_back(&q->jobs, &job->link);
     q->bytes += job->kind == APPLY_LOG ? job->bytes : 0;
+    q->entries += job->len;
     bool wake = (urgent || q->bytes > APPEND_LAZY_BYTES) && !q->urgent;
     if (wake)
         q->urgent = true;
     queue_wake_unlock(q, wake);
 }
 
-void node_apply_hurry(struct raft_node *n)
+/* Is what waits so little, and nobody at it? With the mutex held. */
+static bool may_apply_here(const struct raft_node *n)
+{
+    const struct queue *q = &n->apply;
+    return n->ops->apply_held && !q->busy && !q->urgent && !q->stop &&
+           q->entries <= APPLY_HERE_ENTRIES && q->bytes <= FLUSH_HERE_BYTES;
+}
+
+void node_apply_hurry(struct raft_node *n, bool here)
 {
     struct queue *q = &n->apply;
     n->apply_put_off = false;
     pthread_mutex_lock(&q->mutex);
-    bool wake = !q->urgent && !list_empty(&q->jobs);
+    /* While this thread is at the disk the apply thread gets on with it. */
+    n->apply_here = here && list_empty(&n->flush_here) && may_apply_here(n);
+    bool wake = !n->apply_here && !q->urgent && !list_empty(&q->jobs);
     if (wake)
         q->urgent = true;
     queue_wake_unlock(q, wake);
+    if (n->apply_here)
+        loop_leave(n->loop);
 }
 
 void raft_node_nudge(struct raft_node *n)
@@ -92,15 +109,17 @@ void node_apply_entries(struct raft_node *n, const struct raft_ready *ready)
         }
     }
     node_settle_proposals(n, ready->apply[len - 1].index, RAFT_REJECTED);
-    bool urgent = is_awaited(n, job);
-    node_apply_push(n, job, urgent);
-    if (!urgent) {
+    bool urgent = is_awaited(n, job), here = !job->configs && len <= APPLY_HERE_AWAITED;
+    node_apply_push(n, job, urgent && !here);
+    if (urgent && here) {
+        node_apply_hurry(n, true);
+    } else if (!urgent) {
         n->apply_put_off = true;
         node_soon(n);
     }
 }
 
-/* ---- apply thread ---- */
+/* ---- whoever applies ---- */
 
 static void job_free(struct apply_job *job)
 {
@@ -129,12 +148,7 @@ static void tell_raft(struct raft_node *n, bool wake)
         loop_post(n->loop, &n->applied_task);
 }
 
-struct batch {
-    VEC(struct raft_persist) persisted;
-    VEC(struct raft_apply) apply;
-};
-
-static void batch_add(struct batch *b, const struct apply_job *job)
+static void batch_add(struct apply_scratch *b, const struct apply_job *job)
 {
     if (job->kind == APPLY_LOG)
         list_for_each (it, &job->batches)
@@ -150,7 +164,7 @@ static void call_back(const struct apply_job *job)
             proposal_applied(job->proposals[i], job->entries[i].entry.index);
 }
 
-static bool has_config(const struct batch *b)
+static bool has_config(const struct apply_scratch *b)
 {
     for (size_t i = 0; i < b->apply.len; i++)
         if (b->apply.items[i].config)
@@ -158,11 +172,11 @@ static bool has_config(const struct batch *b)
     return false;
 }
 
-/* One transaction from the head of `jobs`, up to an installation. */
-static void apply_some(struct raft_node *n, struct list *jobs, struct batch *b)
+/* One transaction's from the head of `jobs`, up to an installation. */
+static struct raft_apply_batch take_batch(struct raft_node *n, struct list *jobs,
+                                          struct list *taken)
 {
-    struct list taken;
-    list_init(&taken);
+    struct apply_scratch *b = &n->scratch;
     vec_clear(&b->persisted);
     vec_clear(&b->apply);
     while (!list_empty(jobs) && b->apply.len < APPLY_BATCH_MAX) {
@@ -170,23 +184,91 @@ static void apply_some(struct raft_node *n, struct list *jobs, struct batch *b)
         if (job->kind == APPLY_INSTALL)
             break;
         list_remove(&job->link);
-        list_push_back(&taken, &job->link);
+        list_push_back(taken, &job->link);
         batch_add(b, job);
     }
-    struct raft_apply_batch batch = {b->persisted.items, b->persisted.len, b->apply.items,
+    return (struct raft_apply_batch){b->persisted.items, b->persisted.len, b->apply.items,
                                      b->apply.len};
-    struct error err;
-    if (n->ops->apply(n->machine, &batch, &err) < 0)
-        node_fatal("applying", &err);
+}
+
+static void batch_applied(struct raft_node *n, struct list *taken)
+{
+    const struct apply_scratch *b = &n->scratch;
     if (b->apply.len)
         atomic_store(&n->applied, b->apply.items[b->apply.len - 1].entry.index);
     tell_raft(n, has_config(b) || b->apply.len >= APPLY_NEWS);
-    while (!list_empty(&taken)) {
-        struct apply_job *job = list_first(&taken, struct apply_job, link);
+    while (!list_empty(taken)) {
+        struct apply_job *job = list_first(taken, struct apply_job, link);
         list_remove(&job->link);
         call_back(job);
         job_free(job);
     }
+}
+
+/* ---- raft thread, which has left the loop ---- */
+
+/* What waits, for whoever asks to be at the state machine; false: it is for the apply thread. */
+static bool take_jobs_here(struct raft_node *n, struct list *jobs)
+{
+    struct queue *q = &n->apply;
+    pthread_mutex_lock(&q->mutex);
+    bool mine = may_apply_here(n);
+    bool wake = !mine && !q->urgent && !list_empty(&q->jobs);
+    if (wake)
+        q->urgent = true;
+    if (mine) {
+        list_splice_back(jobs, &q->jobs);
+        q->busy = true;
+        q->bytes = 0;
+        q->entries = 0;
+    }
+    queue_wake_unlock(q, wake);
+    return mine;
+}
+
+/* `jobs`: what is still to be done, before what came meanwhile. */
+static void give_jobs_back(struct raft_node *n, struct list *jobs)
+{
+    struct queue *q = &n->apply;
+    pthread_mutex_lock(&q->mutex);
+    if (!list_empty(jobs)) {
+        list_splice_back(jobs, &q->jobs);
+        list_splice_back(&q->jobs, jobs);
+        q->urgent = true;
+    }
+    q->busy = false;
+    queue_wake_unlock(q, q->urgent || q->stop);
+}
+
+void node_apply_here(struct raft_node *n)
+{
+    struct list jobs, taken;
+    struct error err;
+    list_init(&jobs);
+    list_init(&taken);
+    if (!take_jobs_here(n, &jobs))
+        return;
+    struct raft_apply_batch batch = take_batch(n, &jobs, &taken);
+    assert(list_empty(&jobs)); /* few entries, and an installation is always urgent */
+    int rc = batch.apply_len ? n->ops->apply_held(n->machine, &batch, &err) : 0;
+    if (rc < 0)
+        node_fatal("applying", &err);
+    if (rc > 0)
+        batch_applied(n, &taken);
+    give_jobs_back(n, &taken);
+}
+
+/* ---- apply thread ---- */
+
+static void apply_some(struct raft_node *n, struct list *jobs)
+{
+    struct list taken;
+    struct error err;
+    list_init(&taken);
+    struct raft_apply_batch batch = take_batch(n, jobs, &taken);
+    if (n->ops->apply(n->machine, &batch, &err) < 0)
+        node_fatal("applying", &err);
+    batch_applied(n, &taken);
 }
 
 struct installed {
@@ -224,7 +306,8 @@ static void install(struct raft_node *n, struct list *jobs)
     job_free(job);
 }
 
-/* Wait for something urgent, or for the time of housekeeping; take everything. False: stopped. */
+/* Wait for something urgent, or for the time of housekeeping, and until the raft thread is not at it; take
+ * everything. False: stopped. */
 static bool wait_for_jobs(struct queue *q, struct list *jobs)
 {
     struct timespec until;
@@ -235,12 +318,18 @@ static bool wait_for_jobs(struct queue *q, struct list *jobs)
         until.tv_sec++;
     }
     pthread_mutex_lock(&q->mutex);
-    while (!q->urgent && !q->stop && queue_sleep(q, &until))
-        continue;
+    q->busy = false;
+    while (q->busy || (!q->urgent && !q->stop)) {
+        bool until_free = q->urgent || q->stop; /* whoever is busy wakes us */
+        if (!queue_sleep(q, until_free ? NULL : &until))
+            q->urgent = true;
+    }
     bool go_on = !q->stop || !list_empty(&q->jobs);
     list_splice_back(jobs, &q->jobs);
+    q->busy = true;
     q->urgent = false;
     q->bytes = 0;
+    q->entries = 0;
     pthread_mutex_unlock(&q->mutex);
     return go_on;
 }
@@ -248,7 +337,6 @@ static bool wait_for_jobs(struct queue *q, struct list *jobs)
 void *node_apply_thread(void *arg)
 {
     struct raft_node *n = arg;
-    struct batch batch = {0};
     struct list jobs;
     list_init(&jobs);
     while (wait_for_jobs(&n->apply, &jobs)) {
@@ -256,14 +344,12 @@ void *node_apply_thread(void *arg)
             if (list_first(&jobs, struct apply_job, link)->kind == APPLY_INSTALL)
                 install(n, &jobs);
             else
-                apply_some(n, &jobs, &batch);
+                apply_some(n, &jobs);
         }
         uint64_t base = n->ops->maintain(n->machine, host_mono_ns(n->options.host));
         if (base > atomic_load(&n->log_base))
             atomic_store(&n->log_base, base);
     }
     settle(n);
-    vec_free(&batch.persisted);
-    vec_free(&batch.apply);
     return NULL;
 }

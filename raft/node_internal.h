@@ -7,7 +7,7 @@
  *   node_reads.c      read index
  *   node_calls.c      questions between the state machines of members
  *   node_journal.c    the journal, and the two threads that share the loop and it
- *   node_apply.c      apply thread
+ *   node_apply.c      apply thread, and applying in its place
  *   node_peer.c       peer thread: fetches; runs jobs for the snapshots; the pace of both
  *   node_snapshot.c   snapshots out and in
  */
@@ -46,6 +46,10 @@
 #define FLUSH_HERE_ENTRIES GATHER_MIN
 #define FLUSH_HERE_BYTES (64 * 1024)
 #define QUICK_NS (2 * NS_PER_MS)
+/* So many committed entries at most are applied by the thread that has the loop; so many when they are awaited:
+ * where several clients write, the next batch is not to wait for it. */
+#define APPLY_HERE_ENTRIES 16
+#define APPLY_HERE_AWAITED 2
 #define STALL_MS 20
 #define WATCH_MS 1000
 #define MAINTAIN_MS 100
@@ -126,8 +130,15 @@ struct queue {
     struct list jobs;
     bool stop;
     bool asleep;
-    bool urgent;    /* apply: something in it is awaited */
+    bool urgent;    /* apply: something in it is awaited, or it is time for housekeeping */
     uint64_t bytes; /* apply: flushed entries that wait for their transaction */
+    size_t entries; /* apply: committed ones */
+    bool busy;      /* apply: the apply thread or the raft thread is at the state machine */
+};
+
+struct apply_scratch { /* one transaction's */
+    VEC(struct raft_persist) persisted;
+    VEC(struct raft_apply) apply;
 };
 
 struct peer_job { /* raft → peer thread → raft */
@@ -168,6 +179,7 @@ struct raft_node {
     uint64_t committed_ms; /* when there was last a commit index to tell */
     uint64_t applying_ms;  /* when entries were last handed to the apply thread */
     bool apply_put_off;    /* committed entries wait for the apply thread in no hurry */
+    bool apply_here;       /* and now for the loop to be left */
     struct buf frame;      /* scratch */
     bool stopping, retired;
     struct loop_task retire;
@@ -219,6 +231,8 @@ struct raft_node {
     _Atomic bool loop_watched;
     _Atomic uint64_t loop_left_ns; /* when it was last */
     _Atomic uint64_t flush_ns;     /* what a flush takes, smoothed */
+
+    struct apply_scratch scratch; /* of who has made the apply queue busy */
 
     /* apply → raft */
     _Atomic uint64_t applied, log_base;
@@ -293,7 +307,10 @@ void journal_job_free(struct journal_job *job);
 /* node_apply.c */
 void node_apply_entries(struct raft_node *n, const struct raft_ready *ready);
 void node_apply_push(struct raft_node *n, struct apply_job *job, bool urgent);
-void node_apply_hurry(struct raft_node *n); /* what waits for the apply thread waits no longer */
+/* What waits for the apply thread waits no longer; `here`: it need not be that thread. */
+void node_apply_hurry(struct raft_node *n, bool here);
+/* The loop has been left for it: apply what waits, if it is little, or wake the apply thread. */
+void node_apply_here(struct raft_node *n);
 void *node_apply_thread(void *arg);
 
 /* node_peer.c */

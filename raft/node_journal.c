@@ -8,6 +8,7 @@
  * for a small batch and flushes that itself, as long as nothing else is at the disk and the disk is quick.
  * The journal's thread, which then has nothing to do, looks whether it comes back: after STALL_MS it takes
  * the loop over, and who is stuck in the flush has the journal from then on. So a stalled disk stops no heartbeat.
+ * The loop is left in the same way to apply a few entries (node_apply.c), which may wait for the disk as well.
  */
 #include "raft/node_internal.h"
 
@@ -189,6 +190,17 @@ static bool take_loop(struct raft_node *n)
     return atomic_compare_exchange_strong(&n->loop_left, &left, false);
 }
 
+/* From here on the other thread may take the loop, and with it all that belongs to who has it. */
+static void let_loop_go(struct raft_node *n)
+{
+    atomic_store(&n->loop_left_ns, host_mono_ns(n->options.host));
+    atomic_store(&n->loop_left, true);
+    if (!atomic_exchange(&n->loop_watched, true)) {
+        pthread_mutex_lock(&n->journal.mutex);
+        queue_wake_unlock(&n->journal, true);
+    }
+}
+
 /* Who has the loop has left it for this. False: the other thread has it now. */
 static bool flush_here(struct raft_node *n)
 {
@@ -199,12 +211,7 @@ static bool flush_here(struct raft_node *n)
     list_for_each (it, &n->flush_here)
         n->at_journal++;
     list_splice_back(&batches, &n->flush_here);
-    atomic_store(&n->loop_left_ns, host_mono_ns(n->options.host));
-    atomic_store(&n->loop_left, true);
-    if (!atomic_exchange(&n->loop_watched, true)) {
-        pthread_mutex_lock(&n->journal.mutex);
-        queue_wake_unlock(&n->journal, true);
-    }
+    let_loop_go(n);
     flush(n, &batches);
     if (take_loop(n)) {
         batches_flushed(n, &batches);
@@ -213,6 +220,18 @@ static bool flush_here(struct raft_node *n)
     }
     report(n, &batches, false);
     return false;
+}
+
+static bool apply_here(struct raft_node *n)
+{
+    n->apply_here = false;
+    if (!list_empty(&n->flush_here)) { /* came after it: not both in a row */
+        node_apply_hurry(n, false);
+        return true;
+    }
+    let_loop_go(n);
+    node_apply_here(n);
+    return take_loop(n);
 }
 
 static bool is_stalled(struct raft_node *n)
@@ -269,7 +288,7 @@ static bool have_journal(struct raft_node *n)
 static bool have_loop(struct raft_node *n)
 {
     while (loop_run(n->loop))
-        if (!flush_here(n))
+        if ((n->apply_here && !apply_here(n)) || !flush_here(n))
             return true;
     return false;
 }

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "raft/wire.h"
 #include <assert.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 void memory_machine_init(struct memory_machine *m, const struct raft_config *founders)
@@ -105,12 +106,8 @@ static int memory_persist(void *ctx, const struct raft_persist *batches, size_t 
     return 0;
 }
 
-static int memory_apply(void *ctx, const struct raft_apply_batch *batch, struct error *err)
+static void apply_batch(struct memory_machine *m, const struct raft_apply_batch *batch)
 {
-    struct memory_machine *m = ctx;
-    (void)err;
-    while (atomic_load(&m->hold))
-        usleep(1000);
     pthread_mutex_lock(&m->mutex);
     atomic_fetch_add(&m->transactions, 1);
     for (size_t i = 0; i < batch->apply_len; i++) {
@@ -127,7 +124,40 @@ static int memory_apply(void *ctx, const struct raft_apply_batch *batch, struct 
         m->digest = m->digest * 31 + crc32c(0, payload.p, payload.n);
     }
     pthread_mutex_unlock(&m->mutex);
+}
+
+static int memory_apply(void *ctx, const struct raft_apply_batch *batch, struct error *err)
+{
+    struct memory_machine *m = ctx;
+    (void)err;
+    if (atomic_fetch_add(&m->applying, 1) != 0)
+        abort();
+    while (atomic_load(&m->hold))
+        usleep(1000);
+    apply_batch(m, batch);
+    atomic_fetch_sub(&m->applying, 1);
     return 0;
+}
+
+/* Every eighth time the transaction has just been committed. */
+static int memory_apply_held(void *ctx, const struct raft_apply_batch *batch, struct error *err)
+{
+    struct memory_machine *m = ctx;
+    (void)err;
+    assert(batch->apply_len > 0);
+    if (!atomic_load(&m->held) || atomic_fetch_add(&m->held_asked, 1) % 8 == 7)
+        return 0;
+    if (atomic_fetch_add(&m->applying, 1) != 0)
+        abort();
+    uint32_t stall = atomic_exchange(&m->here_ms, 0);
+    if (stall)
+        usleep(stall * 1000);
+    bool refuse = stall && atomic_load(&m->here_refuses);
+    if (!refuse)
+        apply_batch(m, batch);
+    atomic_fetch_sub(&m->applying, 1);
+    atomic_fetch_add(&m->held_done, !refuse);
+    return !refuse;
 }
 
 static uint64_t memory_maintain(void *ctx, uint64_t now_ns)
@@ -277,6 +307,7 @@ static int memory_snapshot_install(void *ctx, struct raft_snapshot_writer *w,
 const struct raft_machine_ops memory_machine_ops = {
     .persist = memory_persist,
     .apply = memory_apply,
+    .apply_held = memory_apply_held,
     .maintain = memory_maintain,
     .snapshot_install = memory_snapshot_install,
     .read_log = memory_read_log,

@@ -22,8 +22,13 @@ struct memory_machine {
     _Atomic uint64_t retain;     /* entries kept behind applied; 0: all */
     _Atomic uint32_t stall_ms;   /* the next persist takes this long */
     atomic_bool hold;            /* nothing is applied until it is false again */
+    atomic_bool held;            /* a transaction is open for apply_held; now and then it is not */
+    _Atomic uint32_t here_ms;    /* the next apply_held takes this long, */
+    atomic_bool here_refuses;    /* and applies nothing then */
     _Atomic(struct loop *) loop; /* of the node: counts the flushes there */
     _Atomic uint64_t persists_on_loop;
+    _Atomic uint64_t held_asked, held_done;
+    atomic_int applying; /* at most one thread */
     _Atomic uint64_t persists, persisted_batches, transactions, installs;
 };
 

@@ -8,6 +8,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
+#include <dirent.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -160,6 +161,50 @@ static void pages_are_written_once_for_many(void **state)
     assert_in_range(least, 1, 15000);
 }
 
+/* How often threads of this name went to sleep. */
+static uint64_t sleeps_of(const char *name)
+{
+    uint64_t sum = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    assert_non_null(tasks);
+    for (struct dirent *d; (d = readdir(tasks));) {
+        char path[300], line[128];
+        unsigned long long n = 0;
+        bool is_it = false;
+        snprintf(path, sizeof path, "/proc/self/task/%s/status", d->d_name);
+        FILE *f = d->d_name[0] == '.' ? NULL : fopen(path, "re");
+        while (f && fgets(line, sizeof line, f)) {
+            if (strncmp(line, "Name:\t", 6) == 0)
+                is_it = strcspn(line + 6, "\n") == strlen(name) &&
+                        strncmp(line + 6, name, strlen(name)) == 0;
+            if (is_it && sscanf(line, "voluntary_ctxt_switches: %llu", &n) == 1)
+                sum += n;
+        }
+        if (f)
+            fclose(f);
+    }
+    closedir(tasks);
+    return sum;
+}
+
+/* The raft thread applies one write into what is held: the apply thread is not woken for it. Rounds as above. */
+static void a_write_alone_wakes_no_apply_thread(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t least = UINT64_MAX;
+    put(f->kv, "k", 0);
+    assert_true(sleeps_of("raft-apply") > 0);
+    for (int round = 0; round < 50 && least > 25; round++) {
+        uint64_t before = sleeps_of("raft-apply");
+        for (uint64_t i = 0; i < 100; i++)
+            put(f->kv, "k", i);
+        least = MIN(least, sleeps_of("raft-apply") - before);
+    }
+    print_message("%llu times woken for a hundred writes\n", (unsigned long long)least);
+    assert_in_range(least, 0, 25);
+    assert_int_equal(get(f->kv, "k", 0), 99);
+}
+
 static void what_is_held_survives_the_end(void **state)
 {
     struct fixture *f = *state;
@@ -177,6 +222,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_write_is_seen_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(readers_never_fall_behind, setup, teardown),
         cmocka_unit_test_setup_teardown(pages_are_written_once_for_many, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_write_alone_wakes_no_apply_thread, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_held_survives_the_end, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

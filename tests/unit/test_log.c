@@ -647,6 +647,81 @@ static void who_waits_for_a_commit_learns_that_it_failed(void **state)
     }
 }
 
+struct visit {
+    struct holding h;
+    struct logdb_txn *txn;
+    struct raft_persist batch;
+};
+
+/* As the raft thread does. It would wait for itself if it waited for the commit. */
+static void *visit(void *arg)
+{
+    struct visit *v = arg;
+    logdb_hold_visit(v->h.db, true);
+    int rc = logdb_txn_append(v->txn, &v->batch, 1, &v->h.err);
+    if (rc == 0)
+        rc = logdb_txn_applied(v->txn, v->batch.entries->index, &v->h.err);
+    void *read = rc == 0 ? wait_to_read(&v->h) : NULL;
+    logdb_hold_visit(v->h.db, false);
+    return rc == 0 ? read : (void *)(intptr_t)rc;
+}
+
+/* Another thread adds to what is held; who began it commits all, and what comes then is that thread's as before. */
+static void a_visitor_adds_to_what_is_held(void **state)
+{
+    char dir[] = "/tmp/c8s-log-XXXXXX", remove[64];
+    struct visit v = {0};
+    struct raft_config founding = {.voters = {.len = 1, .ids = {7}}};
+    struct error err;
+    struct logdb_info info;
+    pthread_t thread;
+    void *rc;
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    struct logdb_options o = {.host = host_posix(),
+                              .dir = dir,
+                              .map_bytes = 64u << 20,
+                              .founding = &founding,
+                              .boot_id = "boot",
+                              .open_trees = open_trees,
+                              .want_commit = commit_is_wanted,
+                              .want_commit_ctx = &v.h};
+    assert_int_equal(logdb_open(&o, &v.h.db, &err), 0);
+    struct raft_entry entries[2];
+    struct raft_persist p[2];
+    for (uint64_t i = 0; i < 2; i++) {
+        entries[i] = (struct raft_entry){
+            .index = 2 + i, .term = 1, .kind = RAFT_ENTRY_DATA, .data = entry_data(2 + i, 1)};
+        p[i] = (struct raft_persist){.seq = 1 + i,
+                                     .hard = {.term = 1, .commit = 2 + i},
+                                     .entries = &entries[i],
+                                     .entries_len = 1};
+    }
+    struct logdb_txn txn;
+    assert_int_equal(logdb_persist(v.h.db, p, 2, &err), 0);
+    assert_int_equal(logdb_begin(v.h.db, &txn, &err), 0);
+    assert_int_equal(logdb_txn_append(&txn, &p[0], 1, &err), 0);
+    assert_int_equal(logdb_txn_applied(&txn, 2, &err), 0);
+    assert_true(logdb_hold(&txn));
+    v.txn = &txn;
+    v.batch = p[1];
+    assert_int_equal(pthread_create(&thread, NULL, visit, &v), 0);
+    pthread_join(thread, &rc);
+    assert_int_equal((intptr_t)rc, 0);
+    assert_false(v.h.wanted);
+    assert_true(logdb_hold(&txn));
+    assert_int_equal(logdb_commit(&txn, &err), 0);
+    logdb_info(v.h.db, &info);
+    assert_int_equal(info.applied, 3);
+    assert_int_equal(logdb_begin(v.h.db, &txn, &err), 0); /* LMDB's lock is free */
+    logdb_abort(&txn);
+    logdb_close(v.h.db);
+    blob_unref(entries[0].data);
+    blob_unref(entries[1].data);
+    snprintf(remove, sizeof remove, "rm -rf %s", dir);
+    assert_int_equal(system(remove), 0);
+}
+
 int main(void)
 {
     log_set_level(LOG_ERROR);
@@ -656,6 +731,7 @@ int main(void)
         cmocka_unit_test(snapshots_while_defragmenting),
         cmocka_unit_test(a_start_reads_ahead_once_it_has_applied_what_it_found),
         cmocka_unit_test(who_waits_for_a_commit_learns_that_it_failed),
+        cmocka_unit_test(a_visitor_adds_to_what_is_held),
         cmocka_unit_test(sigkill),
         cmocka_unit_test(power_loss),
     };

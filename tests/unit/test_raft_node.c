@@ -487,6 +487,71 @@ static void a_stalled_disk_changes_no_leader(void **state)
     cluster_stop(&c);
 }
 
+/* With company each is applied by the apply thread, alone by the raft thread: in order, by one of them at a time. */
+static void a_few_entries_are_applied_without_a_switch(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 3, 3);
+    struct member *leader = leader_of(&c);
+    for (size_t i = 0; i < 3; i++)
+        atomic_store(&c.members[i].machine.held, true);
+    for (int i = 0; i < 40; i++) {
+        put(leader, 1);
+        put(leader, i);
+        put(follower_of(&c), 1);
+    }
+    eventually(converged(&c));
+    assert_true(atomic_load(&leader->machine.held_done) >= 20);
+    assert_true(atomic_load(&leader->machine.held_asked) > atomic_load(&leader->machine.held_done));
+    cluster_stop(&c);
+}
+
+/* One after the other, and the first that `at` applies on the raft thread takes two seconds. */
+static void write_while_applying_stalls(struct member *leader, struct member *at)
+{
+    struct waiter w;
+    waiter_init(&w, 100);
+    atomic_store(&at->machine.here_ms, 2000);
+    for (int i = 0; i < w.expected; i++) {
+        uint64_t before = status(leader).commit;
+        propose_text(leader, &w, "some bytes of payload");
+        eventually(status(leader).commit > before);
+    }
+    wait_all(&w);
+    assert_int_equal(w.applied, w.expected);
+    assert_int_equal(atomic_load(&at->machine.here_ms), 0);
+}
+
+/*
+ * Who is stuck while applying in the apply thread's place has lost the loop to the other thread; what comes
+ * meanwhile waits its turn, also if nothing was applied in the end.
+ */
+static void applying_that_stalls_changes_no_leader(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_start(&c, 3, 3);
+    struct member *leader = leader_of(&c), *follower = follower_of(&c);
+    uint64_t term = status(leader).term;
+    atomic_store(&follower->machine.held, true);
+    atomic_store(&leader->machine.held, true);
+    write_while_applying_stalls(leader, follower);
+    eventually(converged(&c)); /* so that the followers could choose another one */
+    write_while_applying_stalls(leader, leader);
+    atomic_store(&leader->machine.here_refuses, true);
+    write_while_applying_stalls(leader, leader);
+    eventually(converged(&c));
+    assert_int_equal(status(leader).term, term);
+    assert_int_equal(status(leader).role, RAFT_LEADER);
+    uint64_t before = atomic_load(&leader->machine.held_done);
+    put(leader, 1);
+    for (int i = 0; i < 1000 && atomic_load(&leader->machine.held_done) == before; i++)
+        put(leader, 1);
+    assert_true(atomic_load(&leader->machine.held_done) > before);
+    cluster_stop(&c);
+}
+
 /* Applying that falls behind committing by more than etcd allows: more is refused, definitely; what was taken ends well. */
 static void proposals_are_refused_while_applying_is_behind(void **state)
 {
@@ -537,6 +602,8 @@ int main(void)
         cmocka_unit_test(members_join_and_leave),
         cmocka_unit_test(leadership_is_handed_over),
         cmocka_unit_test(a_stalled_disk_changes_no_leader),
+        cmocka_unit_test(a_few_entries_are_applied_without_a_switch),
+        cmocka_unit_test(applying_that_stalls_changes_no_leader),
         cmocka_unit_test(proposals_are_refused_while_applying_is_behind),
     };
     return cmocka_run_group_tests(tests, quiet, NULL);

@@ -122,7 +122,10 @@ static void tamper(struct raft_apply *e, size_t n)
             e[i].entry.kind = RAFT_ENTRY_EMPTY;
 }
 
-static int observed_apply(void *ctx, const struct raft_apply_batch *batch, struct error *err)
+typedef int apply_fn(void *ctx, const struct raft_apply_batch *batch, struct error *err);
+
+static int observe(apply_fn *apply, bool held, void *ctx, const struct raft_apply_batch *batch,
+                   struct error *err)
 {
     struct member *m = member_current();
     struct kv *kv = ctx;
@@ -139,9 +142,10 @@ static int observed_apply(void *ctx, const struct raft_apply_batch *batch, struc
         b.apply = copy = mem_dup(b.apply, b.apply_len * sizeof *b.apply);
         tamper(copy, b.apply_len);
     }
-    int rc = real_ops->apply(ctx, &b, err);
+    int rc = apply(ctx, &b, err);
     mem_free(copy);
-    if (rc < 0 || !b.apply_len)
+    W.held += held && rc > 0;
+    if (rc < 0 || !b.apply_len || (held && rc == 0))
         return rc;
     uint64_t index = batch->apply[batch->apply_len - 1].entry.index;
     m->applied_seen = MAX(m->applied_seen, index);
@@ -152,6 +156,16 @@ static int observed_apply(void *ctx, const struct raft_apply_batch *batch, struc
                m->number, (long long)kv_current_revision(kv), (long long)kv_compacted_revision(kv),
                (unsigned long long)index, (long long)o->rev, (long long)o->compact_rev);
     return rc;
+}
+
+static int observed_apply(void *ctx, const struct raft_apply_batch *batch, struct error *err)
+{
+    return observe(real_ops->apply, false, ctx, batch, err);
+}
+
+static int observed_apply_held(void *ctx, const struct raft_apply_batch *batch, struct error *err)
+{
+    return observe(real_ops->apply_held, true, ctx, batch, err);
 }
 
 static int observed_install(void *ctx, struct raft_snapshot_writer *w,
@@ -197,6 +211,7 @@ WRAPPED(int, raft_node_start, const struct raft_node_options *o, struct raft_nod
     ops = *o->ops;
     ops.persist = observed_persist;
     ops.apply = observed_apply;
+    ops.apply_held = observed_apply_held;
     ops.snapshot_install = observed_install;
     if (o->events)
         events = *o->events;

@@ -163,8 +163,8 @@ static void tell(uint64_t n, const struct run_result *r)
            "rejected, %llu unknown, %llu reads, %llu watch events, %llu lease answers, %llu leases "
            "expired, %llu compactions, %llu hashes compared; %llu elections, %llu crashes (%llu of "
            "power), %llu disk errors, %llu times a full disk, %llu bits flipped, %llu rebuilt, "
-           "%llu ruined, %llu snapshots installed, %llu defragmentations, %llu membership "
-           "changes\n",
+           "%llu ruined, %llu batches applied into held transactions, %llu snapshots installed, "
+           "%llu defragmentations, %llu membership changes\n",
            (unsigned long long)n, (unsigned long long)r->steps,
            (unsigned long long)r->virtual_ms / 1000, (unsigned long long)r->counts.writes,
            (unsigned long long)r->counts.rejected, (unsigned long long)r->counts.unknown,
@@ -175,8 +175,8 @@ static void tell(uint64_t n, const struct run_result *r)
            (unsigned long long)r->powers, (unsigned long long)r->disk_errors,
            (unsigned long long)r->full, (unsigned long long)r->flips,
            (unsigned long long)r->rebuilt, (unsigned long long)r->ruined,
-           (unsigned long long)r->snapshots, (unsigned long long)r->counts.defrags,
-           (unsigned long long)r->changes);
+           (unsigned long long)r->held, (unsigned long long)r->snapshots,
+           (unsigned long long)r->counts.defrags, (unsigned long long)r->changes);
 }
 
 static int find_fault(const struct options *o, const struct fault_name *f)

@@ -235,6 +235,7 @@ void run_seed(uint64_t seed, uint64_t faults, bool with_trace, char *failure,
                                .flips = W.flips,
                                .rebuilt = W.rebuilt,
                                .ruined = W.ruined,
+                               .held = W.held,
                                .counts = counts};
     teardown();
 }

@@ -241,6 +241,7 @@ struct world {
     struct member *rotten; /* whose disk rots; NULL: none (so far, or it was replaced) */
     uint64_t crashes, powers, restarts, snapshots, elections, disk_errors, changes, full, flips,
         rebuilt, ruined;
+    uint64_t held; /* batches applied by the raft thread, into a transaction that was held */
     char failure[600];
 };
 extern struct world W;
@@ -268,7 +269,7 @@ void clients_free(void);
 
 struct run_result {
     uint64_t hash, steps, virtual_ms, applied, crashes, powers, snapshots, elections, disk_errors,
-        changes, full, flips, rebuilt, ruined;
+        changes, full, flips, rebuilt, ruined, held;
     struct client_counts counts;
 };
 /* Runs it; a failure ends the process after `failure` has been written to *failure (shared memory). */
