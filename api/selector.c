@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #define REQUIREMENTS_MAX 1000
+#define PROBLEMS_MAX 10 /* values of one requirement that are told of */
 
 /* --- parsing -----------------------------------------------------------------------------------
  */
@@ -69,10 +70,18 @@ static enum token peek(struct lexer *l)
     return t;
 }
 
-static int unexpected(struct lexer *l, const char *expected)
+/* Of a token between requirements. */
+static int out_of_place(struct lexer *l, const char *expected)
 {
     return error_set(l->err, ERR_INVALID, "found '%.*s', expected: %s", (int)MIN(l->text.n, 100),
                      l->text.p, expected);
+}
+
+/* Of one within. */
+static int unexpected(struct lexer *l, const char *expected)
+{
+    return error_set(l->err, ERR_INVALID, "unable to parse requirement: found '%.*s', expected: %s",
+                     (int)MIN(l->text.n, 100), l->text.p, expected);
 }
 
 /* A rule's messages, one a line, as one. */
@@ -91,16 +100,9 @@ static int check_key(struct lexer *l, const char *key)
     const char *message = joined(l->arena, validate_qualified_name(key));
     if (!message)
         return 0;
-    return error_set(l->err, ERR_INVALID, "key: Invalid value: \"%.100s\": %s", key, message);
-}
-
-static int check_value(struct lexer *l, const char *key, const char *value)
-{
-    const char *message = joined(l->arena, validate_label_value(value));
-    if (!message)
-        return 0;
-    return error_set(l->err, ERR_INVALID, "values[0][%.100s]: Invalid value: \"%.100s\": %s", key,
-                     value, message);
+    return error_set(l->err, ERR_INVALID,
+                     "unable to parse requirement: <nil>: Invalid value: \"%.100s\": %s", key,
+                     message);
 }
 
 static int compare_text(const void *a, const void *b)
@@ -122,6 +124,25 @@ static void values_set(struct arena *a, struct selector_requirement *r, const ch
     r->values_len = kept;
 }
 
+/* Values in their order, all that is wrong with them. */
+static int check_values(struct lexer *l, const struct selector_requirement *r)
+{
+    struct buf wrong;
+    size_t n = 0;
+    buf_init(&wrong);
+    for (size_t i = 0; i < r->values_len && n < PROBLEMS_MAX; i++) {
+        const char *message = joined(l->arena, validate_label_value(r->values[i]));
+        if (message)
+            buf_printf(&wrong, "%svalues[%zu][%.100s]: Invalid value: \"%.100s\": %s",
+                       n++ ? ", " : "", i, r->key, r->values[i], message);
+    }
+    if (n)
+        error_set(l->err, ERR_INVALID, "unable to parse requirement: %s%s%s", n > 1 ? "[" : "",
+                  buf_cstr(&wrong), n > 1 ? "]" : "");
+    buf_free(&wrong);
+    return n ? ERR_INVALID : 0;
+}
+
 /* One value, possibly empty: `a=`. */
 static int parse_value(struct lexer *l, struct selector_requirement *r)
 {
@@ -138,11 +159,12 @@ static int parse_value(struct lexer *l, struct selector_requirement *r)
     if (r->op == SELECTOR_GT || r->op == SELECTOR_LT)
         return str_to_i64(str_from(value), &number)
                    ? 0
-                   : error_set(l->err, ERR_INVALID,
-                               "values[0]: Invalid value: \"%.100s\": for "
-                               "'Gt', 'Lt' operators, the value must be an integer",
-                               value);
-    return check_value(l, r->key, value);
+                   : error_set(
+                         l->err, ERR_INVALID,
+                         "unable to parse requirement: values[0]: Invalid value: \"%.100s\": for "
+                         "'Gt', 'Lt' operators, the value must be an integer",
+                         value);
+    return check_values(l, r);
 }
 
 /* `(a, b,)`: empty values are allowed. */
@@ -151,8 +173,7 @@ static int parse_set(struct lexer *l, struct selector_requirement *r)
     VEC(const char *) values = {0};
     int rc = 0;
     if (lex(l) != OPEN)
-        return error_set(l->err, ERR_INVALID, "found '%.*s' expected: '('", /* as published */
-                         (int)MIN(l->text.n, 100), l->text.p);
+        return unexpected(l, "'('");
     for (bool done = false; !done && rc == 0;) {
         const char *value = "";
         enum token t = peek(l);
@@ -160,21 +181,21 @@ static int parse_set(struct lexer *l, struct selector_requirement *r)
             lex(l);
             value = arena_strndup(l->arena, l->text.p, l->text.n);
         } else if (t != COMMA && t != CLOSE) {
-            lex(l);
-            rc = unexpected(l, "',', ')' or identifier");
+            rc = unexpected(l, values.len ? "',', or identifier" : "',', ')' or identifier");
             break;
         }
-        rc = check_value(l, r->key, value);
         vec_push(&values, value);
         t = lex(l);
         done = t == CLOSE;
-        if (rc == 0 && t != COMMA && t != CLOSE)
+        if (t != COMMA && t != CLOSE)
             rc = unexpected(l, "',' or ')'");
         if (values.len > REQUIREMENTS_MAX * 10)
             rc = error_set(l->err, ERR_LIMIT, "label selector has too many values");
     }
-    if (rc == 0)
+    if (rc == 0) {
         values_set(l->arena, r, values.items, values.len);
+        rc = check_values(l, r);
+    }
     vec_free(&values);
     return rc;
 }
@@ -186,7 +207,7 @@ static int parse_requirement(struct lexer *l, struct selector_requirement *r)
     if (negated)
         t = lex(l);
     if (t != WORD)
-        return unexpected(l, negated ? "identifier" : "!, identifier");
+        return unexpected(l, "identifier");
     r->key = arena_strndup(l->arena, l->text.p, l->text.n);
     int rc = check_key(l, r->key);
     if (rc < 0)
@@ -194,7 +215,7 @@ static int parse_requirement(struct lexer *l, struct selector_requirement *r)
     t = peek(l);
     if (negated || t == END || t == COMMA) {
         r->op = negated ? SELECTOR_NOT_EXISTS : SELECTOR_EXISTS;
-        return t == END || t == COMMA ? 0 : unexpected(l, "',' or 'end of string'");
+        return 0;
     }
     lex(l);
     switch (t) {
@@ -228,27 +249,22 @@ int label_selector_parse(struct arena *a, struct str text, struct label_selector
     int rc = 0;
     *out = (struct label_selector){0};
     if (memchr(text.p ? text.p : "", 0, text.n))
-        return error_set(err, ERR_INVALID, "NUL character");
+        return error_set(err, ERR_INVALID, "unable to parse requirement: NUL character");
+    enum token first = peek(&l);
+    if (first != END && first != WORD && first != NOT)
+        return out_of_place(&l, "!, identifier, or 'end of string'");
     while (rc == 0 && peek(&l) != END) {
         struct selector_requirement r = {0};
-        enum token first = peek(&l);
-        if (first != WORD && first != NOT) {
-            rc = unexpected(&l, items.len ? "identifier after ','"
-                                          : "!, identifier, or 'end of string'");
-            break;
-        }
         rc = parse_requirement(&l, &r);
-        if (rc < 0)
-            error_wrap(err, "unable to parse requirement");
         vec_push(&items, r);
         enum token t = peek(&l);
         if (rc == 0 && t == COMMA) {
             lex(&l);
-            if (peek(&l) == END)
-                rc = unexpected(&l, "identifier after ','");
+            t = peek(&l);
+            if (t != WORD && t != NOT)
+                rc = out_of_place(&l, "identifier after ','");
         } else if (rc == 0 && t != END) {
-            lex(&l);
-            rc = unexpected(&l, "',' or 'end of string'");
+            rc = out_of_place(&l, "',' or 'end of string'");
         }
         if (items.len > REQUIREMENTS_MAX)
             rc = error_set(err, ERR_LIMIT, "label selector has too many requirements");

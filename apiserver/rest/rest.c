@@ -213,6 +213,11 @@ static int write_stored(struct rest *rq, struct str stored, int64_t revision, st
     struct error err;
     int rc;
     enum media media = rq->accept.media == MEDIA_PROTOBUF ? MEDIA_PROTOBUF : MEDIA_JSON;
+    struct status *bad = table_options_check(rq);
+    if (bad) {
+        rest_status(rq, bad);
+        return -1;
+    }
     buf_clear(b);
     if (rq->accept.transform == TRANSFORM_TABLE) {
         rc = table_write_object(rq->r, stored, revision, table_options(rq), b, &err);

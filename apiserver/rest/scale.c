@@ -7,6 +7,7 @@
 #include "api/selector.h"
 #include "apiserver/custom/view.h"
 #include "apiserver/rest/apply.h"
+#include "apiserver/table/table.h"
 #include "proto/apps_v1.pb-c.h"
 #include "proto/autoscaling_v1.pb-c.h"
 #include "proto/core_v1.pb-c.h"
@@ -98,11 +99,21 @@ static const char *lacking_path(struct arena *a, const struct resource *r)
 static void answer(struct rest *rq, void *object)
 {
     const Autoscaling__V1__Scale *scale = scale_of(rq->a, object);
+    struct status *bad = table_options_check(rq);
     if (scale->spec->replicas == SCALE_NO_REPLICAS)
-        rest_status(rq, status_internal(rq->a, "the spec replicas field \"%s\" does not exist",
-                                        lacking_path(rq->a, rq->r)));
-    else
+        bad = status_internal(rq->a, "the spec replicas field \"%s\" does not exist",
+                              lacking_path(rq->a, rq->r));
+    if (bad) {
+        rest_status(rq, bad);
+    } else if (rq->accept.transform == TRANSFORM_TABLE) {
+        struct buf b;
+        buf_init(&b);
+        table_write_scale(rq->a, scale, table_options(rq), &b);
+        rest_json_or_wire(rq, 200, &b);
+        buf_free(&b);
+    } else {
         rest_object(rq, 200, scale);
+    }
 }
 
 static void get_ready(struct rest *rq)

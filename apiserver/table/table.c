@@ -147,16 +147,16 @@ static int write_row(const struct resource *r, struct str stored, int64_t revisi
 /* Since 1.2x these print text where the column was once a number. */
 static const char *column_type(const struct resource *r, const struct column *c)
 {
-    if (strcmp(r->plural, "pods") == 0 && strcmp(c->name, "Restarts") == 0)
+    if (r && strcmp(r->plural, "pods") == 0 && strcmp(c->name, "Restarts") == 0)
         return "string";
     return c->type;
 }
 
-static void write_columns(const struct resource *r, struct buf *out)
+static void write_columns(const struct resource *r, const struct column *columns, struct buf *out)
 {
     buf_append_cstr(out, "\"columnDefinitions\":[");
-    for (const struct column *c = r->columns; c->name; c++) {
-        buf_append_cstr(out, c == r->columns ? "{\"name\":" : ",{\"name\":");
+    for (const struct column *c = columns; c->name; c++) {
+        buf_append_cstr(out, c == columns ? "{\"name\":" : ",{\"name\":");
         buf_append_json_string(out, str_from(c->name));
         buf_append_cstr(out, ",\"type\":");
         buf_append_json_string(out, str_from(column_type(r, c)));
@@ -169,16 +169,21 @@ static void write_columns(const struct resource *r, struct buf *out)
     buf_append_cstr(out, "],");
 }
 
+static void write_type(struct table_options options, struct buf *out)
+{
+    buf_printf(out, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/%s\",",
+               options.v1beta1 ? "v1beta1" : "v1");
+}
+
 void table_begin(struct table_writer *w, const struct resource *r, struct table_options options,
                  struct buf *out)
 {
     *w = (struct table_writer){.r = r, .options = options, .out = out};
-    buf_printf(out, "{\"kind\":\"Table\",\"apiVersion\":\"meta.k8s.io/%s\",",
-               options.v1beta1 ? "v1beta1" : "v1");
+    write_type(options, out);
     if (options.no_headers)
         buf_append_cstr(out, "\"columnDefinitions\":null,");
     else
-        write_columns(r, out);
+        write_columns(r, r->columns, out);
     buf_append_cstr(out, "\"rows\":[");
 }
 
@@ -208,4 +213,35 @@ int table_write_object(const struct resource *r, struct str stored, int64_t revi
     int rc = table_add(&w, stored, revision, err);
     table_end(&w, revision, NULL, -1);
     return rc;
+}
+
+/* ---- scale, which is no stored object ---- */
+
+void table_write_scale(struct arena *a, const Autoscaling__V1__Scale *scale,
+                       struct table_options options, struct buf *out)
+{
+    static const struct column columns[] = {
+        {"Name", "string", "name", "Name of the object, unique within its kind and namespace.", 0},
+        {"Desired", "integer", "", "How many replicas there shall be.", 0},
+        {"Available", "integer", "", "How many replicas there are.", 0},
+        {"Age", "string", "", "How long the object has existed.", 0},
+        {NULL}};
+    const Meta__V1__ObjectMeta *meta = scale->metadata;
+    struct cells c = {.out = out, .a = a, .now_s = options.now_s};
+    write_type(options, out);
+    write_columns(NULL, columns, out);
+    buf_append_cstr(out, "\"rows\":[{\"cells\":[");
+    cell_string(&c, meta->name);
+    cell_int(&c, scale->spec->replicas);
+    cell_int(&c, scale->status->replicas);
+    cell_string(&c, cell_age(&c, time_ns(meta->creation_timestamp) / (int64_t)NS_PER_S));
+    buf_append_cstr(out, "],\"object\":");
+    Meta__V1__PartialObjectMetadata *partial = api_new(a, Meta__V1__PartialObjectMetadata);
+    partial->metadata = scale->metadata;
+    if (options.include == TABLE_NONE)
+        buf_append_cstr(out, "null");
+    else
+        json_encode(options.include == TABLE_OBJECT ? (const void *)scale : partial, JSON_DEFAULT,
+                    out);
+    buf_printf(out, "}],\"metadata\":{\"resourceVersion\":\"%s\"}}", meta->resource_version);
 }

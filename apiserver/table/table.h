@@ -6,6 +6,7 @@
 #define C8S_APISERVER_TABLE_TABLE_H
 
 #include "api/codec.h"
+#include "proto/autoscaling_v1.pb-c.h"
 
 struct rest;
 struct status;
@@ -27,6 +28,10 @@ struct status *table_options_check(const struct rest *rq);
 /* A table of one object. JSON without a final newline. */
 int table_write_object(const struct resource *r, struct str stored, int64_t revision,
                        struct table_options options, struct buf *out, struct error *err);
+
+/* The same of what the subresource `scale` shows. */
+void table_write_scale(struct arena *a, const Autoscaling__V1__Scale *scale,
+                       struct table_options options, struct buf *out);
 
 /* A table of many. */
 struct table_writer {

@@ -525,6 +525,15 @@ def test_scale_and_generation(c, _):
     equal(made["metadata"]["generation"], 1)
     equal(made["spec"]["strategy"]["rollingUpdate"], {"maxSurge": "25%", "maxUnavailable": "25%"})
     scale = c.get(base + "/d/scale").json
+    table = c.get(base + "/d/scale", accept=TABLE).json
+    equal([d["name"] for d in table["columnDefinitions"]], ["Name", "Desired", "Available", "Age"])
+    equal((table["rows"][0]["cells"][:3], table["metadata"]), (["d", scale["spec"]["replicas"], scale["status"]["replicas"]],
+                                                             {"resourceVersion": scale["metadata"]["resourceVersion"]}))
+    equal(table["rows"][0]["object"], {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": scale["metadata"]})
+    equal(c.get(base + "/d/scale?includeObject=Object", accept=TABLE).json["rows"][0]["object"], scale)
+    for path in ("/d", "/d/scale", ""):
+        failed(c.get(base + path + "?includeObject=All", accept=TABLE), 400, "BadRequest",
+               "Unable to convert to Table as requested: includeObject: Invalid value: \"All\": must be")
     equal((scale["kind"], scale["apiVersion"], scale["spec"]["replicas"], scale["status"]["selector"]),
           ("Scale", "autoscaling/v1", 2, "a=b"))
     scale["spec"]["replicas"] = 5

@@ -130,7 +130,7 @@ def test_versions_of_lists(c, server):
     old = c.get(q + "&resourceVersionMatch=Exact&resourceVersion=%s" % first)
     equal((names(old), old.json["metadata"]["resourceVersion"]), (["v-1"], first))
     equal(names(c.get(q + "&limit=10&resourceVersion=%s" % first)), ["v-1"], "a chunked list at a version is exact")
-    s = failed(c.get(q + "&resourceVersion=999999999"), 504, "Timeout", "Too large resource version: 999999999, current: ")
+    s = failed(c.get(q + "&resourceVersion=999999999"), 504, "Timeout", "Timeout: Too large resource version: 999999999, current: ")
     equal(s["details"]["causes"], [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}])
     failed(c.get(q + "&resourceVersionMatch=Exact"), 422, "Invalid", "ListOptions.meta.k8s.io")
     failed(c.get(q + "&limit=abc"), 400, "BadRequest", 'strconv.ParseInt: parsing "abc": invalid syntax')
@@ -191,7 +191,7 @@ def test_selectors(c, _):
                            ("s,app==a", ["s-1"])):
         q = selector.replace(" ", "%20").replace("=", "%3D").replace("!", "%21").replace(">", "%3E").replace(",", "%2C")
         equal(names(c.get(CM + "?labelSelector=" + q)), want, selector)
-    failed(c.get(CM + "?labelSelector=a%20in%20b"), 400, "BadRequest", "unable to parse requirement: found 'b'")
+    failed(c.get(CM + "?labelSelector=a%20in%20b"), 400, "BadRequest", "unable to parse requirement: found 'b', expected: '('")
     failed(c.get(CM + "?fieldSelector=data.x%3Db"), 400, "BadRequest", '"data.x" is not a known field selector: only')
     equal(names(c.get(CM + "?fieldSelector=metadata.name%3Ds-2")), ["s-2"])
     equal(c.delete(CM + "?labelSelector=s%3Dy%2Capp%3Da").code, 200)
