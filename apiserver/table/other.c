@@ -16,6 +16,8 @@
 #include "proto/scheduling_v1.pb-c.h"
 #include "proto/storage_v1.pb-c.h"
 
+#define UNKNOWN "<unknown>"
+
 static void print_endpoint_slice(struct cells *c, const Discovery__V1__EndpointSlice *s)
 {
     struct text ports = text_new(c->a), addresses = text_new(c->a);
@@ -97,37 +99,71 @@ static void print_storage_class(struct cells *c, const Storage__V1__StorageClass
     cell_string(c, text_age(c, s->metadata->creation_timestamp));
 }
 
-static const char *metric_text(struct arena *a, const Autoscaling__V2__MetricSpec *m,
-                               const Autoscaling__V2__HorizontalPodAutoscalerStatus *st)
+static const char *quantity_or(const Meta__V1__Quantity *q, const char *otherwise)
 {
-    if (strcmp(m->type, "Resource") != 0 || !m->resource)
-        return arena_printf(a, "<%s>", m->type);
-    const Autoscaling__V2__MetricTarget *t = m->resource->target;
-    const char *current = "<unknown>";
-    for (size_t i = 0; i < st->n_current_metrics; i++) {
-        const Autoscaling__V2__ResourceMetricStatus *r = st->current_metrics[i]->resource;
-        if (!r || strcmp(r->name, m->resource->name) != 0)
-            continue;
-        if (r->current->has_average_utilization)
-            current = arena_printf(a, "%d%%", r->current->average_utilization);
-        else if (r->current->average_value)
-            current = r->current->average_value->string;
+    return q ? q->string : otherwise;
+}
+
+/* What is wanted and what there is (NULL: not known yet), the average of pods or the whole. */
+static const char *amount_text(struct arena *a, const Autoscaling__V2__MetricTarget *t,
+                               const Autoscaling__V2__MetricValueStatus *now)
+{
+    if (t->average_value)
+        return arena_printf(a, "%s/%s (avg)", quantity_or(now ? now->average_value : NULL, UNKNOWN),
+                            t->average_value->string);
+    return arena_printf(a, "%s/%s", quantity_or(now ? now->value : NULL, UNKNOWN),
+                        quantity_or(t->value, "0"));
+}
+
+static const char *resource_text(struct arena *a, const char *name,
+                                 const Autoscaling__V2__MetricTarget *t,
+                                 const Autoscaling__V2__MetricValueStatus *now)
+{
+    if (t->average_value)
+        return arena_printf(a, "%s: %s/%s", name,
+                            quantity_or(now ? now->average_value : NULL, UNKNOWN),
+                            t->average_value->string);
+    const char *current = UNKNOWN, *target = "<auto>";
+    if (now && now->has_average_utilization)
+        current = arena_printf(a, "%d%%", now->average_utilization);
+    if (t->has_average_utilization)
+        target = arena_printf(a, "%d%%", t->average_utilization);
+    return arena_printf(a, "%s: %s/%s", name, current, target);
+}
+
+/* `s`: the status at its place, or NULL. */
+static const char *metric_text(struct arena *a, const Autoscaling__V2__MetricSpec *m,
+                               const Autoscaling__V2__MetricStatus *s)
+{
+    if (cstr_eq(m->type, "External") && m->external)
+        return amount_text(a, m->external->target, s && s->external ? s->external->current : NULL);
+    if (cstr_eq(m->type, "Object") && m->object)
+        return amount_text(a, m->object->target, s && s->object ? s->object->current : NULL);
+    if (cstr_eq(m->type, "Pods") && m->pods) {
+        const Meta__V1__Quantity *now = s && s->pods ? s->pods->current->average_value : NULL;
+        return arena_printf(a, "%s/%s", quantity_or(now, UNKNOWN),
+                            quantity_or(m->pods->target->average_value, "0"));
     }
-    const char *target = t->has_average_utilization
-                             ? arena_printf(a, "%d%%", t->average_utilization)
-                         : t->average_value ? t->average_value->string
-                                            : "<auto>";
-    return arena_printf(a, "%s: %s/%s", m->resource->name, current, target);
+    if (cstr_eq(m->type, "Resource") && m->resource)
+        return resource_text(a, m->resource->name, m->resource->target,
+                             s && s->resource ? s->resource->current : NULL);
+    if (cstr_eq(m->type, "ContainerResource") && m->container_resource)
+        return resource_text(a, m->container_resource->name, m->container_resource->target,
+                             s && s->container_resource ? s->container_resource->current : NULL);
+    return "<unknown type>";
 }
 
 static void print_hpa(struct cells *c, const Autoscaling__V2__HorizontalPodAutoscaler *h)
 {
     struct text targets = text_new(c->a);
     for (size_t i = 0; i < h->spec->n_metrics; i++)
-        text_item(&targets, ", ", metric_text(c->a, h->spec->metrics[i], h->status));
+        text_item(
+            &targets, ", ",
+            metric_text(c->a, h->spec->metrics[i],
+                        i < h->status->n_current_metrics ? h->status->current_metrics[i] : NULL));
     cell_string(c, h->metadata->name);
     cell_printf(c, "%s/%s", h->spec->scale_target_ref->kind, h->spec->scale_target_ref->name);
-    cell_string(c, text_or_none(&targets));
+    cell_string(c, text_cut(&targets, 2));
     if (h->spec->has_min_replicas)
         cell_printf(c, "%d", h->spec->min_replicas);
     else

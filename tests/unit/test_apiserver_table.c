@@ -121,6 +121,117 @@ static void workloads(void **state)
               "[\"j\",\"Complete\",\"2/2\",\"115m\"");
 }
 
+#define OBJECT(group, kind, rest) \
+    "{\"apiVersion\":\"" group "/v1\",\"kind\":\"" kind "\",\"metadata\":{\"name\":\"x\"}" rest "}"
+
+static void storage(void **state)
+{
+    (void)state;
+    check_row(OBJECT("storage.k8s.io", "CSIDriver", ",\"spec\":{}"),
+              "[\"x\",true,false,false,\"<unset>\",false,\"<none>\",\"<unknown>\"]");
+    check_row(OBJECT("storage.k8s.io", "CSIDriver",
+                     ",\"spec\":{\"attachRequired\":false,\"podInfoOnMount\":true,"
+                     "\"storageCapacity\":true,\"requiresRepublish\":true,\"tokenRequests\":["
+                     "{\"audience\":\"a\"},{\"audience\":\"b\"}],\"volumeLifecycleModes\":["
+                     "\"Persistent\",\"Ephemeral\"]}"),
+              "[\"x\",false,true,true,\"a,b\",true,\"Persistent,Ephemeral\",\"<unknown>\"]");
+    check_row(OBJECT("storage.k8s.io", "CSINode",
+                     ",\"spec\":{\"drivers\":[{\"name\":\"a\"},{\"name\":\"b\"}]}"),
+              "[\"x\",2,\"<unknown>\"]");
+    check_row(OBJECT("storage.k8s.io", "CSIStorageCapacity",
+                     ",\"storageClassName\":\"c\",\"capacity\":\"1Gi\""),
+              "[\"x\",\"c\",\"1Gi\"]");
+    check_row(OBJECT("storage.k8s.io", "VolumeAttachment",
+                     ",\"spec\":{\"attacher\":\"a\",\"nodeName\":\"n\",\"source\":{"
+                     "\"persistentVolumeName\":\"v\"}},\"status\":{\"attached\":true}"),
+              "[\"x\",\"a\",\"v\",\"n\",true,\"<unknown>\"]");
+}
+
+static void admission_and_flow_control(void **state)
+{
+    (void)state;
+    check_row(OBJECT("admissionregistration.k8s.io", "MutatingWebhookConfiguration",
+                     ",\"webhooks\":[{\"name\":\"a.b.c\"}]"),
+              "[\"x\",1,\"<unknown>\"]");
+    check_row(OBJECT("admissionregistration.k8s.io", "ValidatingAdmissionPolicy",
+                     ",\"spec\":{\"paramKind\":{\"apiVersion\":\"a/v1\",\"kind\":\"K\"},"
+                     "\"validations\":[{\"expression\":\"true\"}]}"),
+              "[\"x\",1,\"a/v1/K\",\"<unknown>\"]");
+    check_row(OBJECT("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding",
+                     ",\"spec\":{\"policyName\":\"p\",\"paramRef\":{\"name\":\"n\",\"namespace\":"
+                     "\"d\"}}"),
+              "[\"x\",\"p\",\"d/n\",\"<unknown>\"]");
+    check_row(OBJECT("flowcontrol.apiserver.k8s.io", "FlowSchema",
+                     ",\"spec\":{\"matchingPrecedence\":7,\"priorityLevelConfiguration\":{\"name\":"
+                     "\"l\"},\"distinguisherMethod\":{\"type\":\"ByUser\"}},\"status\":{"
+                     "\"conditions\":[{\"type\":\"Dangling\",\"status\":\"False\"}]}"),
+              "[\"x\",\"l\",7,\"ByUser\",\"<unknown>\",\"False\"]");
+    check_row(OBJECT("flowcontrol.apiserver.k8s.io", "FlowSchema", ",\"spec\":{}"),
+              "[\"x\",\"\",0,\"<none>\",\"<unknown>\",\"?\"]");
+    check_row(
+        OBJECT("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration",
+               ",\"spec\":{\"type\":\"Limited\",\"limited\":{\"nominalConcurrencyShares\":5,"
+               "\"limitResponse\":{\"type\":\"Queue\",\"queuing\":{\"queues\":1,\"handSize\":2,"
+               "\"queueLengthLimit\":3}}}}"),
+        "[\"x\",\"Limited\",5,1,2,3,\"<unknown>\"]");
+    check_row(OBJECT("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration",
+                     ",\"spec\":{\"type\":\"Exempt\"}"),
+              "[\"x\",\"Exempt\",\"<none>\",\"<none>\",\"<none>\",\"<none>\",\"<unknown>\"]");
+}
+
+/* What autoscalers aim at: two are shown, each in its own form. */
+static void autoscalers(void **state)
+{
+#define HPA(metrics_, current_)                                                              \
+    "{\"apiVersion\":\"autoscaling/"                                                         \
+    "v2\",\"kind\":\"HorizontalPodAutoscaler\",\"metadata\":{\"name\":"                      \
+    "\"h\"},\"spec\":{\"scaleTargetRef\":{\"kind\":\"K\",\"name\":\"n\"},\"maxReplicas\":3," \
+    "\"metrics\":[" metrics_ "]},\"status\":{\"currentMetrics\":[" current_ "]}}"
+#define CPU                                                                                        \
+    "{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"target\":{\"averageUtilization\":80}" \
+    "}}"
+#define PODS                                                                                       \
+    "{\"type\":\"Pods\",\"pods\":{\"metric\":{\"name\":\"m\"},\"target\":{\"averageValue\":\"5\"}" \
+    "}}"
+#define QUEUE                                                                                 \
+    "{\"type\":\"External\",\"external\":{\"metric\":{\"name\":\"q\"},\"target\":{\"value\":" \
+    "\"9\"}}}"
+    (void)state;
+    check_row(HPA("", ""), "[\"h\",\"K/n\",\"<none>\",\"<unset>\",3,0,\"<unknown>\"]");
+    check_row(HPA(CPU, ""), "[\"h\",\"K/n\",\"cpu: <unknown>/80%\",");
+    check_row(HPA(CPU "," PODS "," QUEUE,
+                  "{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"current\":{"
+                  "\"averageUtilization\":40}}},{\"type\":\"Pods\",\"pods\":{\"current\":{"
+                  "\"averageValue\":\"2\"}}}"),
+              "[\"h\",\"K/n\",\"cpu: 40%/80%, 2/5 + 1 more...\",");
+    check_row(HPA(QUEUE, "{\"type\":\"External\",\"external\":{\"current\":{\"value\":\"4\"}}}"),
+              "[\"h\",\"K/n\",\"4/9\",");
+    check_row(HPA("{\"type\":\"Object\",\"object\":{\"target\":{\"averageValue\":\"3\"}}},"
+                  "{\"type\":\"ContainerResource\",\"containerResource\":{\"name\":\"memory\","
+                  "\"target\":{\"averageValue\":\"1Gi\"}}}",
+                  ""),
+              "[\"h\",\"K/n\",\"<unknown>/3 (avg), memory: <unknown>/1Gi\",");
+}
+
+static void devices_and_services(void **state)
+{
+    (void)state;
+    check_row(OBJECT("resource.k8s.io", "ResourceClaim", ""), "[\"x\",\"pending\",\"<unknown>\"]");
+    check_row(OBJECT("resource.k8s.io", "ResourceClaim",
+                     ",\"status\":{\"allocation\":{},\"reservedFor\":[{\"uid\":\"u\"}]}"),
+              "[\"x\",\"allocated,reserved\",\"<unknown>\"]");
+    check_row(OBJECT("resource.k8s.io", "ResourceSlice",
+                     ",\"spec\":{\"driver\":\"d\",\"nodeName\":\"n\",\"pool\":{\"name\":\"p\"}}"),
+              "[\"x\",\"n\",\"d\",\"p\",\"<unknown>\"]");
+    check_row(OBJECT("apiregistration.k8s.io", "APIService", ",\"spec\":{}"),
+              "[\"x\",\"Local\",\"Unknown\",\"<unknown>\"]");
+    check_row(
+        OBJECT("apiregistration.k8s.io", "APIService",
+               ",\"spec\":{\"service\":{\"namespace\":\"n\",\"name\":\"s\"}},\"status\":{"
+               "\"conditions\":[{\"type\":\"Available\",\"status\":\"False\",\"reason\":\"R\"}]}"),
+        "[\"x\",\"n/s\",\"False (R)\",\"<unknown>\"]");
+}
+
 static void a_row_has_a_cell_for_every_column(void **state)
 {
     (void)state;
@@ -159,6 +270,10 @@ int main(void)
         cmocka_unit_test(pods),
         cmocka_unit_test(nodes_and_services),
         cmocka_unit_test(workloads),
+        cmocka_unit_test(storage),
+        cmocka_unit_test(admission_and_flow_control),
+        cmocka_unit_test(devices_and_services),
+        cmocka_unit_test(autoscalers),
         cmocka_unit_test(a_row_has_a_cell_for_every_column),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
