@@ -28,7 +28,7 @@ static void validate_config_map(const void *object, struct field_errors *e)
         total += map->binary_data[i]->value.len;
     }
     if (total > DATA_SIZE_MAX)
-        err_too_long(e, NULL, DATA_SIZE_MAX);
+        err_too_long(e, NAMELESS, DATA_SIZE_MAX);
 }
 
 static bool bytes_map_equal(Meta__V1__BytesEntry *const *a, size_t n,

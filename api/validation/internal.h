@@ -60,6 +60,9 @@ extern const struct rule_table pod_rules, resource_rules, volume_rules, workload
     autoscaling_rules, admission_rules, certificate_rules, cluster_rules, flow_control_rules,
     resource_claim_rules, custom_rules;
 
+/* A path with an empty name, as upstream shows what concerns the object as a whole. */
+#define NAMELESS AT(NULL, "[]")
+
 /* "spec.list[0].name", in the arena. */
 const char *path_text(struct arena *a, const struct path *at);
 

@@ -179,7 +179,7 @@ void validate_pod_ephemeral(const void *object, const void *old_object, struct f
     const Core__V1__Pod *pod = object, *before = old_object;
     const struct path *at = AT(SPEC, "ephemeralContainers");
     if (is_mirror(before)) {
-        err_forbidden(e, NULL, "static pods do not support ephemeral containers");
+        err_forbidden(e, NAMELESS, "static pods do not support ephemeral containers");
         return;
     }
     check_pod(pod, e);
@@ -319,7 +319,7 @@ void validate_pod_resize(const void *object, const void *old_object, struct fiel
     else if (old->os && strcmp(old->os->name, "windows") == 0)
         refusal = "windows pods cannot be resized";
     if (refusal) {
-        err_forbidden(e, NULL, refusal);
+        err_forbidden(e, NAMELESS, refusal);
         return;
     }
     check_pod(pod, e);

@@ -143,7 +143,7 @@ static bool check_options(struct rest *rq)
         !check_number(rq, &e, "sinceSeconds", 1))
         return false;
     if (query_get(rq->a, query, "sinceSeconds") && query_get(rq->a, query, "sinceTime"))
-        field_error_add(&e, FIELD_FORBIDDEN, "", NULL, "%s",
+        field_error_add(&e, FIELD_FORBIDDEN, "[]", NULL, "%s",
                         "at most one of `sinceTime` or `sinceSeconds` may be specified");
     if (!e.len)
         return true;

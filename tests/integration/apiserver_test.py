@@ -330,7 +330,12 @@ def test_pod_life(c, _):
 def test_logs_and_eviction(c, _):
     service_account(c)
     created(c.post(NS + "/pods", pod("ev")))
-    equal(c.get(NS + "/pods/ev/log").code, 204, "a pod that is nowhere has said nothing")
+    nothing = c.get(NS + "/pods/ev/log")
+    equal((nothing.code, nothing.body), (204, b""), "a pod without a node has said nothing")
+    failed(c.get(NS + "/pods/ev/log?sinceSeconds=1&sinceTime=2026-01-01T00:00:00Z"), 422, "Invalid",
+           'PodLogOptions "ev" is invalid: []: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified')
+    failed(c.post(CM, {"metadata": {"name": "long"}, "data": {"a": "a" * (1 << 20), "b": "b"}}), 422, "Invalid",
+           'ConfigMap "long" is invalid: []: Too long: may not be more than 1048576 bytes')
     failed(c.get(NS + "/pods/ev/log?container=zz"), 400, "BadRequest", "container zz is not valid")
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "ev", "namespace": "default"}}
     equal(c.post(NS + "/pods/ev/eviction", eviction).code, 201)

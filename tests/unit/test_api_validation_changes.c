@@ -112,6 +112,12 @@ static const struct validation_case creates[] = {
 
 static const struct validation_change changes[] = {
     {job, "", "", NULL, ""},
+    /* what concerns the pod as a whole has a path without a name */
+    {pod, "{metadata: {annotations: {kubernetes.io/config.mirror: x}}}",
+     "{metadata: {labels: {a: b}}}", "ephemeralcontainers",
+     "[]: Forbidden: static pods do not support ephemeral containers"},
+    {pod, "{metadata: {annotations: {kubernetes.io/config.mirror: x}}}",
+     "{metadata: {labels: {a: b}}}", "resize", "[]: Forbidden: static pods cannot be resized"},
     {job, "", "{spec: {template: {spec: {nodeSelector: {a: b}}}}}", NULL,
      "\"Spec\":{\"Volumes\":null,\"InitContainers\":null,\"Containers\":[{\"Name\":\"c\",\"Image\":"
      "\"i\",\"Command\":null,"},
