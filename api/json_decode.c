@@ -20,6 +20,7 @@
 
 #define BUDGET_BASE (256 * 1024)
 #define BUDGET_PER_VALUE 160 /* a key counts as a value too */
+#define MERGED_ENTRY_COST 64 /* of an entry there already when its map stands again: mostly time */
 
 /* One step of the path from the root; lives on the decoder's stack. */
 struct frame {
@@ -430,6 +431,21 @@ static void report_duplicate_keys(struct decoder *d, yyjson_val *object, const s
     }
 }
 
+/* Sorted entries of a map that stood before, and of the same one now; of equal keys the later's. */
+static void **merge_maps(struct decoder *d, void **old, size_t n_old, void **new, size_t n_new,
+                         size_t *n)
+{
+    void **all = arena_zalloc(d->arena, (n_old + n_new) * sizeof *all);
+    size_t i = 0, k = 0;
+    for (*n = 0; i < n_old || k < n_new; (*n)++) {
+        int order = i == n_old ? 1 : k == n_new ? -1 : strcmp(entry_key(old[i]), entry_key(new[k]));
+        all[*n] = order < 0 ? old[i] : new[k];
+        i += order <= 0;
+        k += order >= 0;
+    }
+    return all;
+}
+
 static int decode_map(struct decoder *d, const struct schema_message *m,
                       const struct schema_field *f, void *object, yyjson_val *v,
                       const struct frame *up, int depth)
@@ -439,12 +455,10 @@ static int decode_map(struct decoder *d, const struct schema_message *m,
     const struct schema_message *entry_message = schema_field_message(f);
     const struct schema_field *value = schema_map_value(f);
     size_t n = yyjson_obj_size(v), before = *member_count(object, f);
-    int rc = spend(d, before * sizeof(void *) + n * (sizeof(void *) + entry_message->size));
+    int rc = spend(d, before * MERGED_ENTRY_COST + n * (sizeof(void *) + entry_message->size));
     if (rc < 0 || n == 0)
         return rc;
-    void **all = arena_zalloc(d->arena, (before + n) * sizeof *all), **entries = all + before;
-    if (before) /* stood before: keys come together */
-        memcpy(all, MEMBER(object, f, void *), before * sizeof *all);
+    void **entries = arena_zalloc(d->arena, n * sizeof *entries);
     size_t i, max;
     yyjson_val *key, *item;
     yyjson_obj_foreach (v, i, max, key, item) {
@@ -464,10 +478,9 @@ static int decode_map(struct decoder *d, const struct schema_message *m,
     map_normalize(entries, &n);
     if (n < max && d->problems)
         report_duplicate_keys(d, v, up);
-    n += before;
-    if (before)
-        map_normalize(all, &n);
-    MEMBER(object, f, void *) = all;
+    if (before) /* stood before: keys come together */
+        entries = merge_maps(d, MEMBER(object, f, void *), before, entries, n, &n);
+    MEMBER(object, f, void *) = entries;
     *member_count(object, f) = n;
     return 0;
 }
