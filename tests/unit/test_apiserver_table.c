@@ -166,8 +166,9 @@ static void admission_and_flow_control(void **state)
                      "\"l\"},\"distinguisherMethod\":{\"type\":\"ByUser\"}},\"status\":{"
                      "\"conditions\":[{\"type\":\"Dangling\",\"status\":\"False\"}]}"),
               "[\"x\",\"l\",7,\"ByUser\",\"<unknown>\",\"False\"]");
-    check_row(OBJECT("flowcontrol.apiserver.k8s.io", "FlowSchema", ",\"spec\":{}"),
-              "[\"x\",\"\",0,\"<none>\",\"<unknown>\",\"?\"]");
+    check_row(OBJECT("flowcontrol.apiserver.k8s.io", "FlowSchema",
+                     ",\"spec\":{\"priorityLevelConfiguration\":{\"name\":\"l\"}}"),
+              "[\"x\",\"l\",0,\"<none>\",\"<unknown>\",\"?\"]");
     check_row(
         OBJECT("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration",
                ",\"spec\":{\"type\":\"Limited\",\"limited\":{\"nominalConcurrencyShares\":5,"
