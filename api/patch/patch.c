@@ -341,6 +341,9 @@ static int do_copy(struct json_patch *p, struct str from, struct str path)
     mem_free(place.owned);
     if (!value)
         return missing(p, "copy", from);
+    /* Moves into what was moved nest without a limit, and copying recurses. */
+    if (!mut_depth_is_fine(value, 0))
+        return error_set(p->err, ERR_LIMIT, "json patch: copy of a value that is nested too deep");
     size_t n;
     char *text = yyjson_mut_val_write(value, 0, &n);
     free(text);
@@ -376,8 +379,9 @@ static int do_move(struct json_patch *p, struct str from, struct str path)
     yyjson_mut_val *moved;
     if (is_prefix_path(from, path))
         return error_set(p->err, ERR_INVALID, "json patch: cannot move a value into itself");
+    /* What was taken out is in no container: it is put elsewhere as it is, however large. */
     int rc = do_remove(p, "move", from, &moved);
-    return rc < 0 ? rc : do_add(p, "move", path, yyjson_mut_val_mut_copy(p->doc, moved));
+    return rc < 0 ? rc : do_add(p, "move", path, moved);
 }
 
 static struct str member_str(yyjson_val *op, const char *name, bool *present)
