@@ -16,7 +16,7 @@ found=$work/found
 mkdir -p "$found" "$work/crashes"
 verdict=ok
 TIMEFORMAT="%U %S"
-{ time "$target" -max_total_time="${C8S_FUZZ_SECONDS:-5}" -timeout=10 -rss_limit_mb=1024 -max_len=65536 \
+{ time "$target" -max_total_time="${C8S_FUZZ_SECONDS:-5}" -timeout=30 -rss_limit_mb=1024 -max_len=65536 \
     -print_final_stats=1 -artifact_prefix="$work/crashes/" "$found" "$seeds" >"$work/log" 2>&1; } 2>"$work/time" ||
     verdict=FOUND
 if [ -n "${C8S_FUZZ_DIR:-}" ]; then
