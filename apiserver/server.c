@@ -9,6 +9,7 @@
 #include "apiserver/rest/answer_cache.h"
 #include "apiserver/custom/registry.h"
 #include "apiserver/auth/authn_stored.h"
+#include "apiserver/auth/authn_websocket.h"
 #include "apiserver/discovery.h"
 #include "apiserver/auth/impersonate.h"
 #include "apiserver/kept/keeper.h"
@@ -150,6 +151,8 @@ static const struct user *authenticate(struct rest *rq, struct error *err)
 {
     const struct tls_peer *p = rq->x->peer;
     struct authn_peer peer = {0};
+    struct str authorization = http_header_get(rq->x, "authorization"), token;
+    bool bad_token = websocket_token_take(rq->x, rq->a, &token, err) < 0;
     const struct user *u = front_proxy_user(&rq->server->config.front_proxy, rq->x, rq->a);
     if (u)
         return u;
@@ -162,8 +165,13 @@ static const struct user *authenticate(struct rest *rq, struct error *err)
                                    .user_ids = p->user_ids,
                                    .user_ids_len = p->user_ids_len,
                                    .fingerprint_sha256 = p->fingerprint_sha256};
-    return authn_request(rq->server->authn, &peer, http_header_get(rq->x, "authorization"), rq->a,
-                         err);
+    if (!authorization.n && !peer.verified) {
+        if (bad_token)
+            return NULL;
+        if (token.n)
+            authorization = str_from(arena_printf(rq->a, "Bearer %.*s", STR_ARG(token)));
+    }
+    return authn_request(rq->server->authn, &peer, authorization, rq->a, err);
 }
 
 static void attributes_of(const struct rest *rq, struct authz_attributes *at)

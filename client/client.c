@@ -5,6 +5,7 @@
 #include "client/client_internal.h"
 
 #include "api/codec.h"
+#include "base/arena_text.h"
 #include "base/clock.h"
 #include "base/encode.h"
 #include "base/log.h"
@@ -400,13 +401,15 @@ int client_raw(struct client *c, const struct client_request *q, struct arena *a
     if (rc < 0)
         return rc;
     *out = (struct client_response){.http_status = r.status, .body = r.body, .content_type = ""};
+    struct arena_text warnings = {.a = a};
     struct str type = http_response_header(&r, "content-type");
     if (type.p)
         out->content_type = arena_strndup(a, type.p, type.n);
     for (size_t i = 0; i < r.headers_len; i++)
         if (str_eqz(r.headers[i].name, "warning"))
-            out->warnings = arena_printf(a, "%s%s%.*s", out->warnings ? out->warnings : "",
-                                         out->warnings ? "\n" : "", STR_ARG(r.headers[i].value));
+            arena_text_addf(&warnings, "%s%.*s", warnings.len ? "\n" : "",
+                            STR_ARG(r.headers[i].value));
+    out->warnings = warnings.s;
     return 0;
 }
 

@@ -102,8 +102,8 @@ static void on_server_close(struct stream *s, void *ctx, int code, const char *r
 
 static bool stays_here(struct str name)
 {
-    static const char *const names[] = {"host", "authorization", "cookie", "content-length",
-                                        "transfer-encoding"};
+    static const char *const names[] = {"host",   "authorization",  "proxy-authorization",
+                                        "cookie", "content-length", "transfer-encoding"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (str_eqz(name, names[i]))
             return true;

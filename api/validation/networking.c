@@ -3,6 +3,7 @@
  */
 #include "proto/networking_v1.pb-c.h"
 #include "api/validation/internal.h"
+#include "base/arena_text.h"
 #include <arpa/inet.h>
 
 #define CONTROLLER_MAX 250
@@ -340,10 +341,12 @@ static void validate_ip_address_update(const void *object, const void *old, stru
 
 static const char *ranges_text(struct arena *a, const Networking__V1__ServiceCIDRSpec *spec)
 {
-    const char *text = "{\"CIDRs\":[";
+    struct arena_text text = {.a = a};
+    arena_text_add(&text, "{\"CIDRs\":[");
     for (size_t i = 0; i < spec->n_cidrs; i++)
-        text = arena_printf(a, "%s%s%s", text, i ? "," : "", field_quote(a, spec->cidrs[i]));
-    return arena_printf(a, "%s]}", text);
+        arena_text_addf(&text, "%s%s", i ? "," : "", field_quote(a, spec->cidrs[i]));
+    arena_text_add(&text, "]}");
+    return arena_text_of(&text);
 }
 
 static void validate_service_cidr(const void *object, struct field_errors *e)

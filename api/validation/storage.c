@@ -4,6 +4,7 @@
 #include "proto/storage_v1.pb-c.h"
 #include "api/validation/internal.h"
 #include "api/validation/volume.h"
+#include "base/arena_text.h"
 #include <ctype.h>
 #include <stdlib.h>
 
@@ -282,12 +283,12 @@ static void validate_csi_node(const void *object, struct field_errors *e)
 /* But for what changes, how much can be attached; by the names of upstream's own fields. */
 static const char *node_driver_text(struct arena *a, const Storage__V1__CSINodeDriver *d)
 {
-    const char *keys = d->n_topology_keys ? "[" : "null";
+    struct arena_text keys = {.a = a};
     for (size_t i = 0; i < d->n_topology_keys; i++)
-        keys = arena_printf(a, "%s%s%s", keys, field_quote(a, d->topology_keys[i]),
-                            i + 1 < d->n_topology_keys ? "," : "]");
+        arena_text_addf(&keys, "%c%s", i ? ',' : '[', field_quote(a, d->topology_keys[i]));
+    arena_text_add(&keys, d->n_topology_keys ? "]" : "null");
     return arena_printf(a, "{\"Name\":%s,\"NodeID\":%s,\"TopologyKeys\":%s,\"Allocatable\":null}",
-                        field_quote(a, d->name), field_quote(a, d->node_id), keys);
+                        field_quote(a, d->name), field_quote(a, d->node_id), arena_text_of(&keys));
 }
 
 /* What a driver said stays, but for how much it can attach. */

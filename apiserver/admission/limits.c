@@ -5,6 +5,7 @@
 #include "api/object.h"
 #include "api/quantity.h"
 #include "base/arena.h"
+#include "base/arena_text.h"
 #include <stdlib.h>
 
 typedef Meta__V1__QuantityEntry Entry;
@@ -46,10 +47,7 @@ static int by_text(const void *x, const void *y)
 
 static const char *texts_join(const struct texts *t, const char *between)
 {
-    const char *out = "";
-    for (size_t i = 0; i < t->len; i++)
-        out = arena_printf(t->a, "%s%s%s", out, i ? between : "", t->items[i]);
-    return out;
+    return arena_join(t->a, t->items, t->len, between);
 }
 
 /* ---- defaults ---- */

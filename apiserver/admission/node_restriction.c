@@ -5,6 +5,7 @@
 #include "apiserver/admission/admission.h"
 #include "apiserver/auth/node_identity.h"
 #include "apiserver/pod_refs.h"
+#include "base/arena_text.h"
 #include "net/x509.h"
 #include "proto/authentication_v1.pb-c.h"
 #include "proto/certificates_v1.pb-c.h"
@@ -197,10 +198,7 @@ static const char *forbidden_labels(struct arena *a, const Meta__V1__ObjectMeta 
         if (!labels_get(meta, old->labels[i]->key) && !node_may_set_label(old->labels[i]->key))
             bad[n++] = old->labels[i]->key;
     qsort(bad, n, sizeof *bad, by_text);
-    const char *text = "";
-    for (size_t i = 0; i < n; i++)
-        text = arena_printf(a, "%s%s%s", text, i ? ", " : "", bad[i]);
-    return text;
+    return arena_join(a, bad, n, ", ");
 }
 
 static struct status *admit_node(struct admission *ad, const char *node)

@@ -4,6 +4,7 @@
  */
 #include "api/object.h"
 #include "apiserver/admission/pod_security.h"
+#include "base/arena_text.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include <stdio.h>
@@ -58,25 +59,26 @@ static bool has(const char *const *items, size_t n, const char *s)
     return false;
 }
 
-/* As a set: sorted, once each. */
-static void add_sorted(const struct view *v, struct names *l, const char *s)
+static int by_text(const void *x, const void *y)
 {
-    if (has(l->items, l->len, s))
-        return;
-    add(v, l, s);
-    for (size_t i = l->len - 1; i > 0 && strcmp(l->items[i - 1], l->items[i]) > 0; i--) {
-        const char *t = l->items[i];
-        l->items[i] = l->items[i - 1];
-        l->items[i - 1] = t;
-    }
+    return strcmp(*(const char *const *)x, *(const char *const *)y);
+}
+
+/* Sorted, and each once. (At the end and not as they come: there may be as many as a body has room for.) */
+static void make_set(struct names *l)
+{
+    size_t n = 0;
+    if (l->len)
+        qsort(l->items, l->len, sizeof *l->items, by_text);
+    for (size_t i = 0; i < l->len; i++)
+        if (!n || strcmp(l->items[n - 1], l->items[i]) != 0)
+            l->items[n++] = l->items[i];
+    l->len = n;
 }
 
 static const char *join(const struct view *v, const struct names *l, const char *between)
 {
-    const char *out = "";
-    for (size_t i = 0; i < l->len; i++)
-        out = arena_printf(v->a, "%s%s%s", out, i ? between : "", l->items[i]);
-    return out;
+    return arena_join(v->a, l->items, l->len, between);
 }
 
 /* "a", "b" */
@@ -134,22 +136,24 @@ static bool app_armor(const struct view *v, struct pod_security_violation *out)
     bool pod = v->security && v->security->app_armor_profile &&
                !has(good, 2, v->security->app_armor_profile->type);
     if (pod)
-        add_sorted(v, &values, v->security->app_armor_profile->type);
+        add(v, &values, v->security->app_armor_profile->type);
     for (size_t i = 0; i < v->len; i++) {
         const Core__V1__SecurityContext *s = v->containers[i].security;
         if (!s || !s->app_armor_profile || has(good, 2, s->app_armor_profile->type))
             continue;
         add(v, &bad, v->containers[i].name);
-        add_sorted(v, &values, s->app_armor_profile->type);
+        add(v, &values, s->app_armor_profile->type);
     }
     for (size_t i = 0; v->meta && i < v->meta->n_annotations; i++) {
         const char *key = v->meta->annotations[i]->key, *value = v->meta->annotations[i]->value;
         if (strncmp(key, prefix, sizeof prefix - 1) == 0 && *value &&
             strcmp(value, "runtime/default") != 0 && strncmp(value, "localhost/", 10) != 0)
-            add_sorted(v, &annotations, arena_printf(v->a, "%s=\"%s\"", key, value));
+            add(v, &annotations, arena_printf(v->a, "%s=\"%s\"", key, value));
     }
     if (!pod && !bad.len && !annotations.len)
         return false;
+    make_set(&values);
+    make_set(&annotations);
     const char *who = pod || bad.len ? setters(v, pod, &bad) : "";
     if (annotations.len)
         who = arena_printf(v->a, "%s%s%s", who, *who ? " and " : "",
@@ -174,11 +178,12 @@ static bool capabilities_baseline(const struct view *v, struct pod_security_viol
             if (has(good, ARRAY_LEN(good), s->capabilities->add[k]))
                 continue;
             valid = false;
-            add_sorted(v, &added, s->capabilities->add[k]);
+            add(v, &added, s->capabilities->add[k]);
         }
         if (!valid)
             add(v, &bad, v->containers[i].name);
     }
+    make_set(&added);
     return bad.len &&
            refuse(out, "non-default capabilities",
                   arena_printf(v->a, "%s must not include %s in securityContext.capabilities.add",
@@ -217,11 +222,12 @@ static bool host_ports(const struct view *v, struct pod_security_violation *out)
             if (v->containers[i].ports[k]->host_port == 0)
                 continue;
             valid = false;
-            add_sorted(v, &ports, arena_printf(v->a, "%d", v->containers[i].ports[k]->host_port));
+            add(v, &ports, arena_printf(v->a, "%d", v->containers[i].ports[k]->host_port));
         }
         if (!valid)
             add(v, &bad, v->containers[i].name);
     }
+    make_set(&ports);
     return bad.len &&
            refuse(out, "hostPort",
                   arena_printf(v->a, "%s %s %s %s", containers_text(v, &bad),
@@ -233,11 +239,11 @@ static void handler_hosts(const struct view *v, const Core__V1__HTTPGetAction *h
                           const Core__V1__TCPSocketAction *tcp, struct names *hosts, bool *found)
 {
     if (http && *http->host) {
-        add_sorted(v, hosts, http->host);
+        add(v, hosts, http->host);
         *found = true;
     }
     if (tcp && *tcp->host) {
-        add_sorted(v, hosts, tcp->host);
+        add(v, hosts, tcp->host);
         *found = true;
     }
 }
@@ -259,8 +265,10 @@ static bool probe_hosts(const struct view *v, struct pod_security_violation *out
             if (hooks[k])
                 handler_hosts(v, hooks[k]->http_get, hooks[k]->tcp_socket, &hosts, &found);
         if (found)
-            add_sorted(v, &bad, c->name);
+            add(v, &bad, c->name);
     }
+    make_set(&bad);
+    make_set(&hosts);
     return bad.len &&
            refuse(out, "probe or lifecycle host",
                   arena_printf(
@@ -288,8 +296,9 @@ static bool proc_mount_any(const struct view *v, struct pod_security_violation *
         if (!s || !s->proc_mount || strcmp(s->proc_mount, "Default") == 0)
             continue;
         add(v, &bad, v->containers[i].name);
-        add_sorted(v, &types, s->proc_mount);
+        add(v, &types, s->proc_mount);
     }
+    make_set(&types);
     return bad.len && refuse(out, "procMount",
                              arena_printf(v->a, "%s must not set securityContext.procMount to %s",
                                           containers_text(v, &bad), quoted(v, &types)));
@@ -312,7 +321,7 @@ static bool selinux_valid(const struct view *v, const Core__V1__SELinuxOptions *
                                        "container_engine_t"};
     bool valid = has(good, v->minor >= 31 ? 5 : 4, o->type);
     if (!valid)
-        add_sorted(v, &seen->types, o->type);
+        add(v, &seen->types, o->type);
     seen->user |= *o->user != 0;
     seen->role |= *o->role != 0;
     return valid && !*o->user && !*o->role;
@@ -331,6 +340,7 @@ static bool selinux(const struct view *v, struct pod_security_violation *out)
     }
     if (!pod && !bad.len)
         return false;
+    make_set(&seen.types);
     if (seen.types.len)
         add(v, &data,
             arena_printf(v->a, "%s %s", plural(seen.types.len, "type", "types"),
@@ -361,8 +371,9 @@ static bool seccomp_annotations(const struct view *v, struct pod_security_violat
         const char *value = annotations_get(v->meta, key);
         if (value && strcmp(value, "runtime/default") != 0 &&
             strcmp(value, "docker/default") != 0 && strncmp(value, "localhost/", 10) != 0)
-            add_sorted(v, &bad, arena_printf(v->a, "%s=\"%s\"", key, value));
+            add(v, &bad, arena_printf(v->a, "%s=\"%s\"", key, value));
     }
+    make_set(&bad);
     return bad.len &&
            refuse(out, "seccompProfile",
                   arena_printf(v->a, "forbidden %s %s",
@@ -378,16 +389,17 @@ static bool seccomp_set(const struct view *v, bool *pod_good, struct names *unse
     bool pod = p && !seccomp_type_good(p->type);
     *pod_good = p && !pod;
     if (pod)
-        add_sorted(v, &values, p->type);
+        add(v, &values, p->type);
     for (size_t i = 0; i < v->len; i++) {
         const Core__V1__SecurityContext *s = v->containers[i].security;
         if (!s || !s->seccomp_profile) {
             add(v, unset, v->containers[i].name);
         } else if (!seccomp_type_good(s->seccomp_profile->type)) {
             add(v, &bad, v->containers[i].name);
-            add_sorted(v, &values, s->seccomp_profile->type);
+            add(v, &values, s->seccomp_profile->type);
         }
     }
+    make_set(&values);
     return (pod || bad.len) &&
            refuse(out, "seccompProfile",
                   arena_printf(v->a, "%s must not set securityContext.seccompProfile.type to %s",
@@ -484,11 +496,12 @@ static bool capabilities_restricted(const struct view *v, struct pod_security_vi
             if (strcmp(c->add[k], "NET_BIND_SERVICE") == 0)
                 continue;
             bad = true;
-            add_sorted(v, &added, c->add[k]);
+            add(v, &added, c->add[k]);
         }
         if (bad)
             add(v, &adding, v->containers[i].name);
     }
+    make_set(&added);
     if (keeping.len)
         add(v, &details,
             arena_printf(v->a, "%s must set securityContext.capabilities.drop=[\"ALL\"]",
@@ -546,8 +559,9 @@ static bool restricted_volumes(const struct view *v, struct pod_security_violati
         if (!type)
             continue;
         add(v, &bad, v->spec->volumes[i]->name);
-        add_sorted(v, &types, type);
+        add(v, &types, type);
     }
+    make_set(&types);
     return bad.len &&
            refuse(
                out, "restricted volume types",
@@ -695,17 +709,17 @@ size_t pod_security_evaluate(struct arena *a, const struct pod_security_policy *
 
 const char *pod_security_details(struct arena *a, const struct pod_security_violation *v, size_t n)
 {
-    const char *text = "";
+    struct arena_text text = {.a = a};
     for (size_t i = 0; i < n; i++)
-        text = arena_printf(a, *v[i].detail ? "%s%s%s (%s)" : "%s%s%s%s", text, i ? ", " : "",
-                            v[i].reason, v[i].detail);
-    return text;
+        arena_text_addf(&text, *v[i].detail ? "%s%s (%s)" : "%s%s%s", i ? ", " : "", v[i].reason,
+                        v[i].detail);
+    return arena_text_of(&text);
 }
 
 const char *pod_security_reasons(struct arena *a, const struct pod_security_violation *v, size_t n)
 {
-    const char *text = "";
+    struct arena_text text = {.a = a};
     for (size_t i = 0; i < n; i++)
-        text = arena_printf(a, "%s%s%s", text, i ? ", " : "", v[i].reason);
-    return text;
+        arena_text_addf(&text, "%s%s", i ? ", " : "", v[i].reason);
+    return arena_text_of(&text);
 }

@@ -4,6 +4,7 @@
 #include "apiserver/admission/quota.h"
 #include "apiserver/admission/admission.h"
 #include "apiserver/admission/quota_usage.h"
+#include "base/arena_text.h"
 #include "base/map.h"
 #include "base/mem.h"
 
@@ -146,12 +147,12 @@ static struct status *check_fit(const struct charge *c, const Core__V1__Resource
         usage_add(&limited, d->name, quantity_of(hard));
     }
     if (unknown.len) {
-        const char *names = "";
+        struct arena_text names = {.a = c->a};
         usage_text(&unknown); /* sorts */
         for (size_t i = 0; i < unknown.len; i++)
-            names = arena_printf(c->a, "%s%s%s", names, i ? "," : "", unknown.items[i].name);
+            arena_text_addf(&names, "%s%s", i ? "," : "", unknown.items[i].name);
         return refuse(c, arena_printf(c->a, "status unknown for quota: %s, resources: %s",
-                                      q->metadata->name, names));
+                                      q->metadata->name, arena_text_of(&names)));
     }
     if (!asked.len)
         return NULL;

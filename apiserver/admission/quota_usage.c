@@ -3,6 +3,7 @@
  */
 #include "apiserver/admission/quota_usage.h"
 #include "api/object.h"
+#include "base/arena_text.h"
 #include <stdlib.h>
 
 typedef Meta__V1__QuantityEntry Entry;
@@ -55,13 +56,13 @@ static int by_name(const void *x, const void *y)
 
 const char *usage_text(const struct usage *u)
 {
-    const char *text = "";
+    struct arena_text text = {.a = u->a};
     if (u->len)
         qsort(u->items, u->len, sizeof *u->items, by_name);
     for (size_t i = 0; i < u->len; i++)
-        text = arena_printf(u->a, "%s%s%s=%s", text, i ? "," : "", u->items[i].name,
-                            quantity_text(u->a, u->items[i].amount));
-    return text;
+        arena_text_addf(&text, "%s%s=%s", i ? "," : "", u->items[i].name,
+                        quantity_text(u->a, u->items[i].amount));
+    return arena_text_of(&text);
 }
 
 /* ---- pods ---- */
@@ -430,10 +431,7 @@ static const char *not_naming(struct arena *a, const Core__V1__PodSpec *spec, co
         if (!container_names(spec->init_containers[i], name))
             bad[n++] = spec->init_containers[i]->name;
     qsort(bad, n, sizeof *bad, by_text);
-    const char *text = "";
-    for (size_t i = 0; i < n; i++)
-        text = arena_printf(a, "%s%s%s", text, i ? "," : "", bad[i]);
-    return text;
+    return arena_join(a, bad, n, ",");
 }
 
 const char *quota_missing(struct arena *a, const Core__V1__ResourceQuotaSpec *spec,

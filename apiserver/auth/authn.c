@@ -8,12 +8,12 @@
 #include "base/arena_str.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "base/vec.h"
 #include <openssl/sha.h>
 #include <pthread.h>
-#include <errno.h>
 #include <stdio.h>
 #include <yyjson.h>
 
@@ -90,32 +90,26 @@ static const char **split_groups(struct arena *a, const char *list, const char *
 
 static int load_tokens(struct authn *a, struct error *err)
 {
-    FILE *f = fopen(a->config.token_file, "r");
-    if (!f)
-        return error_errno(err, ERR_IO, errno, "--token-auth-file %s", a->config.token_file);
-    char line[8192];
-    int number = 0, rc = 0;
-    while (rc == 0 && fgets(line, sizeof line, f)) {
-        number++;
-        line[strcspn(line, "\r\n")] = 0;
-        if (!*line)
+    struct str rest, line;
+    if (file_read(a->config.token_file, TOKEN_FILE_MAX, &a->memory, &rest, err) < 0)
+        return error_wrap(err, "--token-auth-file");
+    for (int number = 1; rest.n && str_split(&rest, '\n', &line); number++) {
+        line = str_trim(line);
+        if (!line.n)
             continue;
-        char *p = line, *field[4] = {0};
+        char *p = arena_strndup(&a->memory, line.p, line.n), *field[4] = {0};
         for (int i = 0; i < 4 && p; i++)
             field[i] = csv_field(&a->memory, &p);
-        if (!field[2] || !*field[0] || !*field[1]) {
-            rc = error_set(err, ERR_INVALID,
-                           "--token-auth-file %s line %d: want token,user,uid[,groups]",
-                           a->config.token_file, number);
-            break;
-        }
+        if (!field[2] || !*field[0] || !*field[1])
+            return error_set(err, ERR_INVALID,
+                             "--token-auth-file %s line %d: want token,user,uid[,groups]",
+                             a->config.token_file, number);
         struct static_token t = {.token = field[0], .user = {.name = field[1], .uid = field[2]}};
         t.user.groups = split_groups(&a->memory, field[3] ? field[3] : "", "system:authenticated",
                                      &t.user.groups_len);
         vec_push(&a->tokens, t);
     }
-    fclose(f);
-    return rc;
+    return 0;
 }
 
 struct authn *authn_new(const struct authn_config *config, struct error *err)

@@ -4,6 +4,7 @@
  */
 #include "apiserver/auth/impersonate.h"
 #include "apiserver/auth/authn_front.h"
+#include "base/arena_text.h"
 
 #define ACCOUNT_PREFIX "system:serviceaccount:"
 #define EXTRA_PREFIX "impersonate-extra-"
@@ -42,7 +43,7 @@ static struct status *impersonate_user(struct wanted *w, struct str name)
     if (!str_has_prefix(name, STR(ACCOUNT_PREFIX)))
         return ask(rq, "", "users", "", "", u->name);
     account = str_slice(name, sizeof ACCOUNT_PREFIX - 1, name.n);
-    if (!str_split(&account, ':', &ns) || !ns.n || !account.p || !account.n)
+    if (!str_split(&account, ':', &ns) || !ns.n || !account.n || str_find_char(account, ':') >= 0)
         return ask(rq, "", "users", "", "", u->name);
     const char *space = arena_strndup(rq->a, ns.p, ns.n);
     if (!w->groups_named) {
@@ -72,19 +73,21 @@ static struct status *impersonate_extra(struct wanted *w, struct str raw_key, st
 static const char *asked_for(struct rest *rq, struct str uid)
 {
     static const char version[] = "authentication.k8s.io/v1";
-    const char *groups = "", *extras = "", *last = "";
+    struct arena_text groups = {.a = rq->a}, extras = {.a = rq->a};
+    const char *last = "";
     for (size_t i = 0; i < rq->x->headers_len; i++) {
         const struct http_header *h = &rq->x->headers[i];
         if (str_eqz(h->name, "impersonate-group"))
-            groups = arena_printf(rq->a, "%s {Group  %.*s    }", groups, STR_ARG(h->value));
+            arena_text_addf(&groups, " {Group  %.*s    }", STR_ARG(h->value));
         else if (str_has_prefix(h->name, STR(EXTRA_PREFIX)))
-            extras = arena_printf(
-                rq->a, "%s {UserExtra  %.*s  %s  %s}", extras, STR_ARG(h->value), version,
+            arena_text_addf(
+                &extras, " {UserExtra  %.*s  %s  %s}", STR_ARG(h->value), version,
                 extra_key_decoded(rq->a, str_slice(h->name, sizeof EXTRA_PREFIX - 1, h->name.n)));
     }
     if (uid.n)
         last = arena_printf(rq->a, " {UID  %.*s  %s  }", STR_ARG(uid), version);
-    const char *all = arena_printf(rq->a, "%s%s%s", groups, extras, last);
+    const char *all =
+        arena_printf(rq->a, "%s%s%s", arena_text_of(&groups), arena_text_of(&extras), last);
     return *all ? all + 1 : all;
 }
 

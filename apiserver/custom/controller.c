@@ -5,6 +5,7 @@
 #include "api/codec.h"
 #include "api/meta.h"
 #include "apiserver/server.h"
+#include "base/arena_text.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -118,17 +119,18 @@ static bool has_short_name(const Names *names, const char *name)
 
 static void accept_short_names(struct naming *n, const Names *wanted, Names *accepted)
 {
-    const char *message = NULL;
+    struct arena_text taken = {.a = n->a};
+    size_t n_taken = 0;
     for (size_t i = 0; i < wanted->n_short_names; i++) {
         const char *name = wanted->short_names[i];
         if (has_short_name(accepted, name) || !is_taken(n, name, false))
             continue;
-        message = arena_printf(n->a, "%s%s\"%s\" is already in use", message ? message : "",
-                               message ? ", " : "", name);
+        arena_text_addf(&taken, "%s\"%s\" is already in use", n_taken++ ? ", " : "", name);
     }
-    if (message) {
+    if (n_taken) {
+        const char *message = arena_text_of(&taken);
         n->reason = "ShortNamesConflict";
-        n->message = strstr(message, ", ") ? arena_printf(n->a, "[%s]", message) : message;
+        n->message = n_taken > 1 ? arena_printf(n->a, "[%s]", message) : message;
         return;
     }
     accepted->short_names = wanted->short_names;

@@ -3,6 +3,7 @@
  */
 #include "apiserver/proxy/pod_node.h"
 #include "api/meta.h"
+#include "base/arena_text.h"
 #include "base/mem.h"
 
 #define KUBELET_PORT 10250
@@ -34,10 +35,10 @@ static bool has_container(const Core__V1__Pod *pod, const char *name)
 
 static const char *names_of(struct arena *a, Core__V1__Container *const *list, size_t n)
 {
-    const char *text = "";
+    struct arena_text text = {.a = a};
     for (size_t i = 0; i < n; i++)
-        text = arena_printf(a, "%s%s%s", text, i ? " " : "", list[i]->name);
-    return text;
+        arena_text_addf(&text, "%s%s", i ? " " : "", list[i]->name);
+    return arena_text_of(&text);
 }
 
 const char *pod_node_container(struct rest *rq, const Core__V1__Pod *pod, struct status **bad)

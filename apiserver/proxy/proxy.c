@@ -97,8 +97,8 @@ static bool is_hop_header(struct str name)
 
 static bool is_kept_back(struct str name)
 {
-    static const char *const names[] = {"host", "authorization", "content-length", "user-agent",
-                                        "expect"};
+    static const char *const names[] = {"host",           "authorization", "proxy-authorization",
+                                        "content-length", "user-agent",    "expect"};
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (str_eqz(name, names[i]))
             return true;
@@ -106,12 +106,22 @@ static bool is_kept_back(struct str name)
            str_has_prefix(name, STR("x-forwarded-"));
 }
 
+/* Named in the connection's own header: theirs ends here, too. */
+static bool is_of_connection(const struct http_exchange *x, struct str name)
+{
+    struct str list = http_header_get(x, "connection"), one;
+    while (list.p && str_split(&list, ',', &one))
+        if (str_ieq(str_trim(one), name))
+            return true;
+    return false;
+}
+
 static size_t request_headers(const struct proxy *p, struct http_header *out)
 {
     struct http_exchange *x = p->rq->x;
     size_t n = 0;
     for (size_t i = 0; i < x->headers_len && n < HEADERS_MAX; i++)
-        if (!is_kept_back(x->headers[i].name))
+        if (!is_kept_back(x->headers[i].name) && !is_of_connection(x, x->headers[i].name))
             out[n++] = x->headers[i];
     struct str peer = str_from(x->remote), host = peer;
     for (size_t i = peer.n; i-- > 0;)

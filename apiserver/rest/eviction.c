@@ -7,6 +7,7 @@
 #include "api/selector.h"
 #include "apiserver/strategy/strategy.h"
 #include "base/arena_str.h"
+#include "base/arena_text.h"
 #include "base/clock.h"
 #include "proto/core_v1.pb-c.h"
 #include "proto/policy_v1.pb-c.h"
@@ -206,10 +207,7 @@ static struct status *eviction_change(struct write *w)
 
 static const char *dry_run_text(struct arena *a, char *const *items, size_t n)
 {
-    const char *text = "";
-    for (size_t i = 0; i < n; i++)
-        text = arena_printf(a, "%s%s%s", text, i ? " " : "", items[i]);
-    return arena_printf(a, "[%s]", text);
+    return arena_printf(a, "[%s]", arena_join(a, (const char *const *)items, n, " "));
 }
 
 /* NULL, or why the body does not fit the request. */

@@ -3,6 +3,7 @@
  */
 #include "apiserver/services/families.h"
 #include "api/meta.h"
+#include "base/arena_text.h"
 #include "base/mem.h"
 
 static const char single[] = "SingleStack", prefer[] = "PreferDualStack",
@@ -202,10 +203,11 @@ void service_patch(struct arena *a, Core__V1__Service *s, const Core__V1__Servic
 
 static const char *list_text(struct arena *a, char *const *items, size_t n)
 {
-    const char *text = "";
+    struct arena_text text = {.a = a};
     for (size_t i = 0; i < n; i++)
-        text = arena_printf(a, "%s%s%s", text, i ? "," : "", field_quote(a, items[i]));
-    return arena_printf(a, "[%s]", text);
+        arena_text_addf(&text, "%c%s", i ? ',' : '[', field_quote(a, items[i]));
+    arena_text_add(&text, n ? "]" : "[]");
+    return arena_text_of(&text);
 }
 
 static void bad_ips(struct field_errors *e, const Core__V1__ServiceSpec *s, const char *why)

@@ -6,6 +6,7 @@
 #include "apiserver/services/cidrs.h"
 #include "apiserver/services/families.h"
 #include "apiserver/strategy/strategy.h"
+#include "base/arena_text.h"
 #include "base/random.h"
 
 #define PORTS_MAX \
@@ -94,10 +95,10 @@ static void take_ip(struct ip_claim *c, const struct service_cidr *from, const c
 
 static const char *all_ips(struct ip_claim *c)
 {
-    const char *text = "";
+    struct arena_text text = {.a = c->w->rq->a};
     for (size_t i = 0; i < c->spec->n_cluster_ips; i++)
-        text = arena_printf(c->w->rq->a, "%s%s\"%s\"", text, i ? "," : "", c->spec->cluster_ips[i]);
-    return text;
+        arena_text_addf(&text, "%s\"%s\"", i ? "," : "", c->spec->cluster_ips[i]);
+    return arena_text_of(&text);
 }
 
 static struct status *claim_named_ip(struct ip_claim *c, const char *ip)

@@ -17,6 +17,7 @@ import time
 
 from apiserver_admission_test import check, created, csr, equal, namespace, ok, pod, refused
 from apiserver_lib import Client, Server, openssl, run_tests
+from apiserver_watch_test import Socket
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
@@ -117,6 +118,27 @@ def test_service_account_tokens(c, server):
     equal(who(server.client(None, of_node)).code, 401, "the node is gone")
     equal(c.delete(path + "/pods/p?gracePeriodSeconds=0").code, 200)
     equal(who(server.client(None, token)).code, 401, "the pod is gone")
+
+
+def test_tokens_among_subprotocols(_, server):
+    """What a browser can do: it has no headers of its own, and a watch is a WebSocket."""
+    nobody = server.client(None)
+    path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+
+    def offered(token, *others, path="/api/v1/namespaces?watch=1&timeoutSeconds=1"):
+        said = "base64url.bearer.authorization.k8s.io." + base64.urlsafe_b64encode(token).decode().rstrip("=")
+        return Socket(nobody, path, ["Sec-WebSocket-Protocol: " + ", ".join([*others, said])]).head
+
+    until("carol is known", lambda: " 403 " in offered(b"sekret", "x.y")[0])  # who she is, is known; that she may not, too
+    equal(" 401 " in offered(b"wrong", "x.y")[0], True)
+    equal(" 401 " in offered(b"sekret")[0], True, "one subprotocol must be left to answer with")
+    equal(" 401 " in offered(b"sek\xffret", "x.y")[0], True)
+    equal(" 401 " in Socket(nobody, path, ["Sec-WebSocket-Protocol: x.y, base64url.bearer.authorization.k8s.io.!"]).head[0], True)
+    twice = ["Sec-WebSocket-Protocol: x.y, base64url.bearer.authorization.k8s.io.c2VrcmV0"] * 2
+    equal(" 401 " in Socket(nobody, path, twice).head[0], True)
+    role(server.client(), "carol-watches", [{"apiGroups": [""], "resources": ["namespaces"], "verbs": ["watch"]}], [user_subject("carol")])
+    until("carol may watch", lambda: " 101 " in offered(b"sekret", "x.y")[0])
+    equal([h for h in offered(b"sekret", "x.y") if h.lower().startswith("sec-websocket-protocol")], ["Sec-WebSocket-Protocol: x.y"])
 
 
 def test_legacy_secret_tokens(c, server):
@@ -247,6 +269,8 @@ def test_impersonation(c, server):
     equal(me, {"username": "bob", "uid": "u7", "groups": ["dev", "system:authenticated"], "extra": {"scopes.example.com/a": ["x"]}})
     me = created(who(c, {"Impersonate-User": "system:serviceaccount:default:x"}))["status"]["userInfo"]
     equal(me["groups"], ["system:serviceaccounts", "system:serviceaccounts:default", "system:authenticated"])
+    me = created(who(c, {"Impersonate-User": "system:serviceaccount:default:x:y"}))["status"]["userInfo"]
+    equal(me["groups"], ["system:authenticated"], "no service account's name")
     alice = server.client("alice")
     status = refused(who(alice, {"Impersonate-User": "bob"}), 403,
                      'users "bob" is forbidden: User "alice" cannot impersonate resource "users" in API group "" at the cluster scope')

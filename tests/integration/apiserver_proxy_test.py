@@ -56,7 +56,8 @@ class Backend(http.server.BaseHTTPRequestHandler):
 
     def any(self):
         if self.headers.get("Upgrade"):
-            self.connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+            saw = json.dumps(sorted(self.headers.items())).encode()
+            self.connection.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\nX-Saw: %s\r\n\r\n" % saw)
             while True:
                 data = self.connection.recv(4096)
                 if not data:
@@ -139,10 +140,13 @@ def test_a_request_goes_through_as_it_is(c, _):
     equal((h["content-type"], h["x-mine"], h["cookie"], h["content-length"]), ("text/weird", "1", "k=v", "5"))
     equal((h["x-forwarded-uri"], h["x-forwarded-proto"]), (POD + "/a%20b//c/", "https"))
     check("authorization" not in h)
+    h = c.get(POD + "/x", headers={"Proxy-Authorization": "Basic eDp5", "X-Hop": "1", "X-End": "2", "Connection": "close, X-Hop"}).json["headers"]
+    equal([k for k in ("proxy-authorization", "x-hop", "x-end") if k in h], ["x-end"])
     equal((a.headers["X-Backend"], a.headers["Set-Cookie"]), ("yes", "a=b"))
 
 
-def test_credentials_stay_here(_, server):
+def carol(server):
+    """A client by a token, who may everything."""
     c = server.client(user=None, token="sekret")
     server.client().post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", {
         "metadata": {"name": "carol"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
@@ -151,7 +155,11 @@ def test_credentials_stay_here(_, server):
     while (a := c.get(POD + "/x")).code != 200 and time.monotonic() < deadline:
         time.sleep(0.05)
     equal(a.code, 200, a)
-    check("authorization" not in a.json["headers"])
+    return c
+
+
+def test_credentials_stay_here(_, server):
+    check("authorization" not in carol(server).get(POD + "/x").json["headers"])
 
 
 def test_every_method_and_status(c, _):
@@ -207,6 +215,27 @@ def test_an_upgrade_becomes_a_tunnel(c, _):
     raw.sendall(b"hello")
     equal(raw.recv(4096), b"HELLO")
     raw.close()
+
+
+def test_an_upgrade_takes_no_credentials_along(c, server):
+    """A browser's token stands among the subprotocols (kube-apiserver takes it out, too)."""
+    carol(server)
+    secret = "base64url.bearer.authorization.k8s.io.c2VrcmV0"
+    nobody = server.client(user=None)
+    raw = nobody.context.wrap_socket(socket.create_connection(("127.0.0.1", nobody.port), 10), server_hostname="localhost")
+    raw.sendall(("GET %s/up HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                 "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: a, %s\r\nSec-WebSocket-Protocol: b\r\n"
+                 "Proxy-Authorization: Basic eDp5\r\n\r\n" % (POD, secret)).encode())
+    seen = b""
+    while b"\r\n\r\n" not in seen:
+        piece = raw.recv(4096)
+        check(piece, seen)
+        seen += piece
+    raw.close()
+    check(seen.startswith(b"HTTP/1.1 101 "), seen)
+    saw = json.loads(seen.split(b"X-Saw: ")[1].split(b"\r\n")[0])
+    equal([v for k, v in saw if k.lower() == "sec-websocket-protocol"], ["a", "b"])
+    check("authorization" not in str(saw).lower(), saw)
 
 
 def test_names_with_schemes_and_ports(c, _):

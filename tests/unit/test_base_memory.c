@@ -2,6 +2,7 @@
  * Specification of base/mem.h, arena.h, blob.h, vec.h, heap.h, list.h and map.h.
  */
 #include "base/arena.h"
+#include "base/arena_text.h"
 #include "base/blob.h"
 #include "base/heap.h"
 #include "base/list.h"
@@ -107,6 +108,30 @@ static void arena_prints_and_copies(void **state)
 }
 
 /* --- blob --- */
+
+static void arena_texts_grow_and_join(void **state)
+{
+    (void)state;
+    const char *const items[] = {"a", "", "ccc"};
+    struct arena a;
+    arena_init(&a);
+    assert_string_equal(arena_join(&a, items, 3, ", "), "a, , ccc");
+    assert_string_equal(arena_join(&a, items, 1, ", "), "a");
+    assert_string_equal(arena_join(&a, NULL, 0, ", "), "");
+    struct arena_text text = {.a = &a};
+    assert_string_equal(arena_text_of(&text), "");
+    arena_text_addf(&text, "%s", "");
+    assert_string_equal(arena_text_of(&text), "");
+    size_t before = a.used;
+    for (int i = 0; i < 100000; i++) {
+        arena_text_addf(&text, "%d", i % 10);
+        arena_text_add(&text, ",");
+    }
+    assert_int_equal(text.len, 200000);
+    assert_memory_equal(arena_text_of(&text) + 199980, "0,1,2,3,4,5,6,7,8,9,", 21);
+    assert_true(a.used - before < 1 << 20);
+    arena_free(&a);
+}
 
 static void blob_lives_until_its_last_reference(void **state)
 {
@@ -312,6 +337,7 @@ int main(void)
         cmocka_unit_test(arena_grows_the_last_allocation_in_place),
         cmocka_unit_test(arena_with_a_limit_returns_null_past_it),
         cmocka_unit_test(arena_prints_and_copies),
+        cmocka_unit_test(arena_texts_grow_and_join),
         cmocka_unit_test(blob_lives_until_its_last_reference),
         cmocka_unit_test(vec_grows_and_keeps_order_on_removal),
         cmocka_unit_test(list_orders_splices_and_removes),
