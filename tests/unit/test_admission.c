@@ -6,12 +6,15 @@
 #include "apiserver/admission/pod_security.h"
 #include "apiserver/auth/node_identity.h"
 #include "apiserver/pod_refs.h"
+#include "base/arena_text.h"
 #include "base/mem.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
 static struct arena arena;
@@ -224,6 +227,28 @@ static void containers_of_all_kinds_count(void **state)
 
 #define PSA "pod-security.kubernetes.io/"
 
+/* As many as a request's body has room for: the answer takes memory and time in proportion to them. */
+static void many_containers_cost_as_many_times_one(void **state)
+{
+    (void)state;
+    enum { MANY = 50000 };
+    struct arena_text json = {.a = &arena};
+    arena_text_add(&json, "{\"metadata\":{},\"spec\":{\"containers\":[");
+    for (int i = 0; i < MANY; i++)
+        arena_text_addf(&json,
+                        "%s{\"name\":\"c%d\"," CAPS
+                        "{\"add\":[\"X%d\"]}},\"ports\":[{\"hostPort\":%d}]}",
+                        i ? "," : "", i, i, i + 1);
+    arena_text_add(&json, "]}}");
+    Core__V1__Pod *pod = decode(Core__V1__Pod__SCHEMA, arena_text_of(&json));
+    size_t before = arena.used;
+    clock_t start = clock();
+    const char *said = judge(POD_SECURITY_RESTRICTED, -1, pod);
+    assert_true(clock() - start < 5 * CLOCKS_PER_SEC);
+    assert_true(arena.used - before < 256u << 20);
+    assert_non_null(strstr(said, "\"c49999\" must not include \"X0\", \"X1\", \"X10\", "));
+}
+
 static void labels_name_policies(void **state)
 {
     (void)state;
@@ -401,6 +426,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(baseline_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(restricted_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(containers_of_all_kinds_count, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_containers_cost_as_many_times_one, setup, teardown),
         cmocka_unit_test_setup_teardown(labels_name_policies, setup, teardown),
         cmocka_unit_test_setup_teardown(limits_are_given, setup, teardown),
         cmocka_unit_test_setup_teardown(limits_are_checked, setup, teardown),
