@@ -158,10 +158,11 @@ static void sequential(struct kv *kv, double seconds)
     w = written() - w;
     qsort(ns, n, sizeof *ns, cmp);
     printf(
-        "sequential puts: %zu, p50 %.3f ms, p90 %.3f ms, p99 %.3f ms; %.1f us CPU; %.1f KB written "
-        "per put and member\n",
+        "sequential puts: %zu, p50 %.3f ms, p90 %.3f ms, p99 %.3f ms, p99.9 %.3f ms, max %.3f ms; "
+        "%.1f us CPU; %.1f KB written per put and member\n",
         n, (double)ns[n / 2] / 1e6, (double)ns[n * 9 / 10] / 1e6, (double)ns[n * 99 / 100] / 1e6,
-        cpu / (double)n * 1e6, (double)w / 1024 / (double)n / members_len);
+        (double)ns[n * 999 / 1000] / 1e6, (double)ns[n - 1] / 1e6, cpu / (double)n * 1e6,
+        (double)w / 1024 / (double)n / members_len);
     mem_free(ns);
 }
 

@@ -70,13 +70,18 @@ struct journal {
     VEC(uint32_t) lengths; /* of the records in `pending`, padded, header included */
     bool failed;
 
-    pthread_mutex_t lock; /* guards what follows: shared with the checkpoint thread */
-    uint64_t first;       /* lowest segment still kept */
-    uint64_t current;
+    /* Making and recycling segments, which writes megabytes and syncs the directory: taken by the
+     * checkpoint thread, and by the journal thread only to begin a segment nobody has prepared. */
+    pthread_mutex_t files;
+    uint64_t first;  /* lowest segment still kept */
+    unsigned spares; /* files spare-0 … spare-(n-1) */
+
+    /* Taken after `files`, for moments only: every flush publishes its end under it. */
+    pthread_mutex_t lock;
+    uint64_t current;    /* the journal thread's to change */
     uint64_t end_offset; /* as published */
     uint64_t bytes;
     struct host_file *next; /* current + 1, prepared; NULL: none yet */
-    unsigned spares;        /* files spare-0 … spare-(n-1) */
 };
 
 static char *segment_path(const struct journal *j, uint64_t sequence)
@@ -124,7 +129,7 @@ static int fill_with_zeros(struct host *host, struct host_file *f, uint64_t size
     return rc < 0 ? rc : host->ops->fdatasync(f);
 }
 
-/* An empty segment file under its final name: a spare if there is one, else a new file. Lock held. */
+/* An empty segment file under its final name: a spare if there is one, else a new file. `files` held. */
 static int segment_make(struct journal *j, uint64_t sequence, struct host_file **out,
                         struct error *err)
 {
@@ -161,15 +166,27 @@ static int segment_make(struct journal *j, uint64_t sequence, struct host_file *
 
 int journal_prepare(struct journal *j, struct error *err)
 {
+    struct host_file *f = NULL;
     int rc = 0;
+    pthread_mutex_lock(&j->files);
     pthread_mutex_lock(&j->lock);
-    if (!j->next)
-        rc = segment_make(j, j->current + 1, &j->next, err);
+    bool have = j->next != NULL;
+    uint64_t sequence = j->current + 1;
     pthread_mutex_unlock(&j->lock);
+    /* Without a next one, and with `files` held here, no segment is begun meanwhile. */
+    if (!have)
+        rc = segment_make(j, sequence, &f, err);
+    if (f) {
+        pthread_mutex_lock(&j->lock);
+        j->next = f;
+        pthread_mutex_unlock(&j->lock);
+    }
+    pthread_mutex_unlock(&j->files);
     return rc;
 }
 
-/* Turn segment `sequence` into a spare, or remove it when there are enough or it outgrew its size. */
+/* Turn segment `sequence` into a spare, or remove it when there are enough or it outgrew its size.
+ * `files` held. */
 static int segment_recycle(struct journal *j, uint64_t sequence, struct error *err)
 {
     const struct host_ops *ops = j->host->ops;
@@ -207,14 +224,16 @@ static int segment_recycle(struct journal *j, uint64_t sequence, struct error *e
 int journal_release(struct journal *j, struct journal_pos pos, struct error *err)
 {
     int rc = 0;
-    pthread_mutex_lock(&j->lock);
-    assert(pos.segment <= j->current);
-    while (rc == 0 && j->first < pos.segment) {
-        rc = segment_recycle(j, j->first, err);
-        if (rc == 0)
+    assert(pos.segment <= journal_end(j).segment);
+    for (bool more = true; rc == 0 && more;) {
+        pthread_mutex_lock(&j->files); /* for each anew: the journal thread may wait for it */
+        more = j->first < pos.segment;
+        if (more)
+            rc = segment_recycle(j, j->first, err);
+        if (more && rc == 0)
             j->first++;
+        pthread_mutex_unlock(&j->files);
     }
-    pthread_mutex_unlock(&j->lock);
     return rc;
 }
 
@@ -284,24 +303,39 @@ static int write_and_flush(struct journal *j, const char *p, size_t n, struct er
     return 0;
 }
 
+/* The file of the segment to begin, if it is prepared or `made` now. It counts as begun from here:
+ * journal_prepare, on the other thread, must not make this one again. */
+static struct host_file *segment_take(struct journal *j, struct host_file *made)
+{
+    pthread_mutex_lock(&j->lock);
+    struct host_file *f = made ? made : j->next;
+    if (f) {
+        j->next = NULL;
+        j->current++;
+        j->end_offset = SEGMENT_HEADER;
+    }
+    pthread_mutex_unlock(&j->lock);
+    return f;
+}
+
 /* Begin the next segment: everything in the present one is flushed. The header is flushed with the
  * records that follow it. */
 static int segment_switch(struct journal *j, struct error *err)
 {
     const struct host_ops *ops = j->host->ops;
-    struct host_file *f = NULL;
-    pthread_mutex_lock(&j->lock);
-    if (j->next)
-        f = j->next;
-    else if (segment_make(j, j->current + 1, &f, err) < 0)
+    struct host_file *f = segment_take(j, NULL);
+    if (!f) {
+        pthread_mutex_lock(&j->files);
+        f = segment_take(j, NULL); /* it was about to be ready */
+        if (!f && segment_make(j, j->current + 1, &f, err) == 0)
+            segment_take(j, f);
+        pthread_mutex_unlock(&j->files);
+    }
+    if (!f) {
         j->failed = true;
-    j->next = NULL;
-    /* Counted as begun already: journal_prepare, on the other thread, must not make this one again. */
-    uint64_t sequence = ++j->current;
-    j->end_offset = SEGMENT_HEADER;
-    pthread_mutex_unlock(&j->lock);
-    if (!f)
         return ERR_IO;
+    }
+    uint64_t sequence = j->current;
 
     struct segment_header h = {
         .sequence = sequence, .salt = host_random(j->host), .prev_crc = j->crc};
@@ -734,6 +768,7 @@ int journal_open(const struct journal_options *options, struct journal_pos from,
     j->dir = mem_strdup(options->dir);
     j->segment_bytes = options->segment_bytes ? options->segment_bytes : SEGMENT_BYTES_DEFAULT;
     j->segment_bytes = MAX(padded(j->segment_bytes), SEGMENT_BYTES_MIN);
+    pthread_mutex_init(&j->files, NULL);
     pthread_mutex_init(&j->lock, NULL);
     buf_init(&j->pending);
     *out = NULL;
@@ -768,6 +803,7 @@ void journal_close(struct journal *j)
         j->host->ops->close(j->next);
     buf_free(&j->pending);
     vec_free(&j->lengths);
+    pthread_mutex_destroy(&j->files);
     pthread_mutex_destroy(&j->lock);
     mem_free(j->dir);
     mem_free(j);

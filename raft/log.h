@@ -207,6 +207,8 @@ uint64_t logdb_log_bytes(struct logdb *db);
 /* One checkpoint, as above; at once if there is nothing new. Also prepares a spare journal segment.
  * *flush_ns (may be NULL): what its flushes took, when all had been written out before; 0: nothing new. */
 int logdb_checkpoint(struct logdb *db, uint64_t *flush_ns, struct error *err);
+/* A spare journal segment now, between two checkpoints: nothing to do where there is one. */
+int logdb_prepare(struct logdb *db, struct error *err);
 /* Journal bytes flushed since the last checkpoint began. */
 uint64_t logdb_checkpoint_lag(struct logdb *db);
 

@@ -361,9 +361,14 @@ int logdb_checkpoint(struct logdb *db, uint64_t *flush_ns, struct error *err)
     pthread_mutex_lock(&db->checkpoint_lock);
     int rc = checkpoint(db, false, flush_ns, err);
     pthread_mutex_unlock(&db->checkpoint_lock);
-    if (rc == 0 && journal_prepare(db->journal, err) < 0)
-        rc = logdb_fail(db, ERR_IO);
-    return rc;
+    return rc < 0 ? rc : logdb_prepare(db, err);
+}
+
+int logdb_prepare(struct logdb *db, struct error *err)
+{
+    if (atomic_load(&db->failed))
+        return logdb_failed_before(err);
+    return journal_prepare(db->journal, err) < 0 ? logdb_fail(db, ERR_IO) : 0;
 }
 
 /* ---- the directory --------------------------------------------------------------------------- */
