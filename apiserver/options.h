@@ -27,7 +27,8 @@ struct options {
     const char *tls_min_version, *tls_max_version;
     int64_t keepalive_min_ns, keepalive_interval_ns, keepalive_timeout_ns;
     int64_t heartbeat_ms, election_ms;
-    uint64_t quota_bytes, request_bytes_max, txn_ops_max, streams_max;
+    int64_t quota_bytes; /* negative: none */
+    uint64_t request_bytes_max, txn_ops_max, streams_max;
     const char *auth_token;
     uint64_t auth_token_ttl_s, bcrypt_cost;
     int64_t progress_ns;

@@ -68,7 +68,7 @@ static void options_take(struct kv *kv, const struct kv_options *given)
     o->tls_max_version = dup_cstr(a, given->tls_max_version);
 
     DEFAULT(o->quota_bytes, 2 * GIB);
-    DEFAULT(o->map_bytes, 2 * o->quota_bytes + GIB);
+    DEFAULT(o->map_bytes, o->quota_bytes == KV_QUOTA_NONE ? 1024 * GIB : 2 * o->quota_bytes + GIB);
     DEFAULT(o->request_bytes_max, 3 * MIB / 2);
     DEFAULT(o->txn_ops_max, 128);
     DEFAULT(o->response_bytes_max, 64 * MIB);

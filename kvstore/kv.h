@@ -68,13 +68,16 @@ struct kv_member_config {
     size_t peer_urls_len;
 };
 
+#define KV_QUOTA_NONE UINT64_MAX /* as options.quota_bytes: the disk is the limit */
+
 struct kv_options {
     const char *data_dir;    /* created (0700) when absent; locked with flock while open */
     struct metrics *metrics; /* may be NULL */
 
     /* Limits; 0 takes the default in brackets. */
-    uint64_t quota_bytes;        /* bytes in use past which puts are refused [2 GiB] */
-    uint64_t map_bytes;          /* address space for LMDB, fixed while open [quota × 2 + 1 GiB] */
+    uint64_t quota_bytes; /* bytes in use past which puts are refused [2 GiB] */
+    uint64_t
+        map_bytes; /* address space for LMDB, fixed while open [quota × 2 + 1 GiB; 1 TiB without quota] */
     size_t request_bytes_max;    /* one proposal [1.5 MiB] */
     size_t txn_ops_max;          /* operations in one txn [128] */
     size_t response_bytes_max;   /* one kv_txn result or kv_range answer [64 MiB] */

@@ -45,7 +45,7 @@ void kv_metrics_register(struct kv *kv)
         metrics_gauge(m, "etcd_disk_defrag_inflight", NULL, "Whether defragmenting is under way.");
     kv->metrics.slow_apply = metrics_counter(m, "etcd_server_slow_apply_total", NULL,
                                              "Transactions slower than --warning-apply-duration.");
-    gauge_set(kv->metrics.quota, (double)kv->o.quota_bytes);
+    gauge_set(kv->metrics.quota, (double)(int64_t)kv->o.quota_bytes);
 }
 
 void kv_metrics_step(struct kv *kv, const struct logdb_info *info)

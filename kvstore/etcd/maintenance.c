@@ -29,7 +29,7 @@ static void on_status(struct grpc_call *call, void *ctx, const ProtobufCMessage 
     r.storageversion = (char *)ETCD_VERSION;
     r.dbsize = (int64_t)st.db_size;
     r.dbsizeinuse = (int64_t)st.db_size_in_use;
-    r.dbsizequota = (int64_t)st.quota_bytes;
+    r.dbsizequota = (int64_t)st.quota_bytes; /* KV_QUOTA_NONE: -1 */
     r.leader = st.leader_id;
     r.raftindex = st.raft_index;
     r.raftterm = st.term;

@@ -163,6 +163,11 @@ def accepted(program):
     with Server(program, config="logger: zap\nlog-outputs: [stderr]\nfeature-gates: InitialCorruptCheck=true\n"
                                 "max-wals: 5\nlisten-metrics-urls: http://127.0.0.1:{metrics}\nproxy: 'off'") as s:
         equal(s.ready().get("/metrics", s.metrics)[0], 200, "listen-metrics-urls of a file")
+    with Server(program, "--quota-backend-bytes=-1") as s:  # none
+        s.ready()
+        equal(s.get("/v3/kv/put", None, "POST", '{"key":"YQ==","value":"MQ=="}')[0], 200, "a put without quota")
+        equal(json.loads(s.get("/v3/maintenance/status", None, "POST", "{}")[1]).get("dbSizeQuota"), "-1", "no quota in the status")
+        assert "etcd_server_quota_backend_bytes -1" in s.get("/metrics")[1], "no quota in the metrics"
 
 
 def refused(program):
