@@ -146,7 +146,7 @@ static int parse_term(struct arena *a, struct str term, struct field_requirement
         return error_set(err, ERR_INVALID, "invalid selector: '%.*s'; can't understand '%.*s'",
                          (int)MIN(term.n, 100), term.p, (int)MIN(term.n, 100), term.p);
     size_t skip = not_equal || str_has_prefix(rest, STR("==")) ? 2 : 1;
-    out->path = unescape(a, str_trim(path));
+    out->path = unescape(a, path);
     out->value = unescape(a, str_slice(rest, skip, rest.n));
     out->not_equal = not_equal;
     return 0;
@@ -167,6 +167,8 @@ int field_selector_parse(struct arena *a, const struct resource *r, struct str t
             continue;
         struct field_requirement f;
         rc = parse_term(a, term, &f, err);
+        if (rc == 0 && !*f.path && !*f.value)
+            continue; /* nothing is nothing: selects all */
         if (rc == 0 && r && !is_selectable(r, f.path))
             rc = not_selectable(r, f.path, err);
         if (rc == 0)

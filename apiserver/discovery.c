@@ -385,7 +385,7 @@ static void answer(struct rest *rq, const char *key, make_fn *make, const void *
 {
     struct document doc;
     if (!document(rq, key, make, arg, &doc)) {
-        rest_status(rq, status_path_not_found(rq->a));
+        rest_page_not_found(rq);
         return;
     }
     const char *etag = arena_printf(rq->a, "\"%s\"", doc.hash);

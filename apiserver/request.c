@@ -183,6 +183,16 @@ static int split_path(struct arena *a, struct str path, char **parts, struct err
     return n;
 }
 
+static bool has_gaps(struct str path)
+{
+    while (path.n && path.p[path.n - 1] == '/')
+        path.n--;
+    for (size_t i = 1; i < path.n; i++)
+        if (path.p[i] == '/' && path.p[i - 1] == '/')
+            return true;
+    return false;
+}
+
 int request_info_parse(struct arena *a, struct str method, struct str path, struct str query,
                        struct request_info *out, struct error *err)
 {
@@ -193,7 +203,8 @@ int request_info_parse(struct arena *a, struct str method, struct str path, stru
                                  .ns = "",
                                  .name = "",
                                  .rest = "",
-                                 .query = query};
+                                 .query = query,
+                                 .gaps = has_gaps(path)};
     out->path = decode(a, path, false);
     if (!out->path)
         return error_set(err, ERR_INVALID, "path: bad percent escape");

@@ -23,6 +23,7 @@ struct request_info {
     const char *group, *version, *resource, *subresource, *ns, *name;
     const char *rest; /* what follows the subresource (proxy paths), without a leading slash */
     struct str query; /* undecoded */
+    bool gaps;        /* the path has empty segments before its end: no resource is there */
 };
 
 /*

@@ -197,11 +197,23 @@ static void respond_text(struct rest *rq, int code, const char *text)
     rest_respond(rq, code, "text/plain; charset=utf-8", str_from(text));
 }
 
+/* A page of checks, or the page of one of them. */
 static bool is_health(const char *path)
 {
-    return strcmp(path, "/healthz") == 0 || strcmp(path, "/livez") == 0 ||
-           strcmp(path, "/readyz") == 0 || strncmp(path, "/readyz/", 8) == 0 ||
-           strncmp(path, "/livez/", 7) == 0 || strncmp(path, "/healthz/", 9) == 0;
+    static const char *const pages[] = {"/healthz", "/livez", "/readyz"};
+    static const char *const checks[] = {"ping", "log", "etcd", "leader", "poststarthook/bootstrap",
+                                         "shutdown"};
+    for (size_t i = 0; i < ARRAY_LEN(pages); i++) {
+        size_t n = strlen(pages[i]);
+        if (strncmp(path, pages[i], n) != 0)
+            continue;
+        if (!path[n])
+            return true;
+        for (size_t k = 0; path[n] == '/' && k < ARRAY_LEN(checks); k++)
+            if (strcmp(path + n + 1, checks[k]) == 0)
+                return true;
+    }
+    return false;
 }
 
 static void serve_health(struct rest *rq)
@@ -305,7 +317,7 @@ static void serve_path(struct rest *rq)
                          "metrics\",\"/openapi/v2\",\"/openapi/v3\","
                          "\"/readyz\",\"/version\"]}\n"));
     else if (!openapi_service_serve(rq->server->openapi, rq) && !discovery_serve(rq))
-        rest_status(rq, status_path_not_found(rq->a));
+        rest_page_not_found(rq);
 }
 
 /* ---- a request ---- */

@@ -109,6 +109,11 @@ static void connect_ready(struct rest *rq)
     target.path = agent_path(rq, pod, &bad);
     if (!bad)
         target.address = pod_node_address(rq, pod, &bad);
+    if (!bad && !http_tunnel_wanted(rq->x))
+        bad = status_bad_request(rq->a, "Upgrade request required");
+    if (!bad && !is_translated(rq) && !runtime_speaks(rq->x))
+        bad = status_bad_request(rq->a, "unable to upgrade: want SPDY/3.1 or WebSocket with "
+                                        "v4.channel.k8s.io or v5.channel.k8s.io");
     if (bad)
         rest_status(rq, bad);
     else if (http_closed(rq->x))
@@ -121,12 +126,5 @@ static void connect_ready(struct rest *rq)
 
 void rest_connect(struct rest *rq)
 {
-    if (!http_tunnel_wanted(rq->x))
-        rest_status(rq, status_bad_request(rq->a, "Upgrade request required"));
-    else if (!is_translated(rq) && !runtime_speaks(rq->x))
-        rest_status(rq,
-                    status_bad_request(rq->a, "unable to upgrade: want SPDY/3.1 or WebSocket with "
-                                              "v4.channel.k8s.io or v5.channel.k8s.io"));
-    else
-        rest_await(rq, "", connect_ready);
+    rest_await(rq, "", connect_ready);
 }

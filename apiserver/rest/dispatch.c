@@ -132,8 +132,8 @@ static bool resolve(struct rest *rq)
     bool bad_scope =
         rq->r && !rq->r->namespaced && *i->ns && strcmp(i->resource, "namespaces") != 0;
     bool proxied = strcmp(i->subresource, "proxy") == 0;
-    if (!rq->r || bad_scope || (*i->rest && !proxied)) {
-        rest_status(rq, status_path_not_found(rq->a));
+    if (!rq->r || bad_scope || ((*i->rest || i->gaps) && !proxied)) {
+        rest_page_not_found(rq);
         return false;
     }
     rq->about = (struct status_about){rq->r->group, rq->r->plural, rq->r->kind, i->name};

@@ -291,6 +291,33 @@ void rest_warn(struct rest *rq, const char *text)
     buf_free(&b);
 }
 
+/* ---- paths that lead nowhere ---- */
+
+static bool is_built_in_group(struct str group)
+{
+    for (size_t i = 0; i < resources_len; i++)
+        if (str_eqz(group, resources[i].group))
+            return true;
+    return false;
+}
+
+void rest_page_not_found(struct rest *rq)
+{
+    struct str path = str_from(rq->info.path), group = STR_NONE;
+    if (str_has_prefix(path, STR("/apis/"))) {
+        path = str_slice(path, 6, path.n);
+        str_split(&path, '/', &group);
+    }
+    if (str_has_prefix(path, STR("/api/")) || (group.n && is_built_in_group(group))) {
+        rest_status(rq, status_path_not_found(rq->a));
+        return;
+    }
+    const struct http_header h[] = {{STR("content-type"), STR("text/plain; charset=utf-8")},
+                                    {STR("x-content-type-options"), STR("nosniff")}};
+    rq->code = 404;
+    http_respond(rq->x, 404, h, ARRAY_LEN(h), STR("404 page not found\n"));
+}
+
 /* ---- bodies ---- */
 
 struct status *rest_field_problems(struct rest *rq, const struct field_problems *problems)
@@ -329,8 +356,11 @@ void *rest_decode(struct rest *rq, const struct schema_message *m)
     }
     struct field_problems problems = {0};
     struct error err = {0};
+    struct str body = rq->x->body;
     void *object;
-    if (body_decode(rq->a, media, m, rq->x->body, &problems, &object, &err) < 0) {
+    if (media == MEDIA_JSON && !custom && str_eqz(str_trim(body), "null"))
+        body = STR("{}"); /* as everywhere in an object: the same as leaving everything out */
+    if (body_decode(rq->a, media, m, body, &problems, &object, &err) < 0) {
         rest_status(rq, status_bad_request(
                             rq->a, "%s in version \"%s\" cannot be handled as a %s: %s",
                             message_kind(m), rq->info.version, message_kind(m), err.message));

@@ -53,6 +53,8 @@ void rest_respond(struct rest *rq, int code, const char *content_type, struct st
 void rest_respond_blob(struct rest *rq, int code, const char *content_type, struct blob *body,
                        bool gzip);
 void rest_status(struct rest *rq, const struct status *s);
+/* 404: below /api/ and the groups that are built in a Status, everywhere else plain text, as published. */
+void rest_page_not_found(struct rest *rq);
 /* A struct of any kind, in the negotiated media (tables are only made of stored objects). */
 void rest_object(struct rest *rq, int code, const void *object);
 /* A stored object in the negotiated form. */

@@ -709,7 +709,7 @@ def case_forbidden(p):
         p.same(method, path, body, **who)
     p.same("POST", "/apis/rbac.authorization.k8s.io/v1/clusterroles", {"metadata": {"name": "esc"}, "rules": [
         {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]}, **who)
-    p.same("GET", "/api/v1/pods", Impersonate_Group="x")
+    p.same("GET", "/api/v1/pods", note="a group without a user", Impersonate_Group="x")
     p.same("GET", "/api/v1/pods", Impersonate_User="system:anonymous")
     p.same("GET", "/api/v1/pods", Impersonate_User="system:serviceaccount:a:b")
     p.same("GET", "/api/v1/pods", Authorization="Bearer nonsense")

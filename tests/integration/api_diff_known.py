@@ -46,7 +46,9 @@ KNOWN = [
     # ---- paths that are no resources: c8s has one answer for all of them
     Known("1.20 lets any method read them; c8s refuses all but GET and HEAD with 405", r"",
           r"^(POST|PUT|DELETE|PATCH|OPTIONS|TRACE) (/|/version/?|/openapi|/nonsense|/healthz\S*|/livez\S*|/readyz|/apis?(/[a-z0-9.]*){0,2}/?)$"),
-    Known("paths that are nowhere: 1.20 answers in plain text, c8s with a Status", r"", r"^\w+ (/nonsense|/openapi|/healthz/nonsense|/apis/(none|differ)\S*|/api/v1/(watch|proxy)|/api//v1/namespaces|/api/v2|/apis/apps/v9|/apis/metrics\S*)"),
+    Known("paths that are nowhere: 1.20 lists those that there are; since 1.23 plain text", r"", r"^\w+ (/nonsense|/openapi|/healthz/nonsense)"),
+    Known("1.20 finds no kind in them and calls that an internal error", r"", r"^\w+ /api/v1/(watch|proxy)\b"),
+    Known("1.35: impersonation without a user is a bad request", r"", "a group without a user"),
 
     # ---- tables
     Known("columns that came or were turned since: volume attributes, job status, quotas, selectors, preemption", r"columnDefinitions$|columnDefinitions\[\d+\]\.(name|type|priority|format)$|cells$",

@@ -178,5 +178,42 @@ def test_dry_runs_answer_like_the_real_thing(c, _):
     check("deletionTimestamp" not in ok(c.get(path + "/pods/p"))["metadata"], "nothing was done")
 
 
+def test_paths_that_lead_nowhere(c, _):
+    text = ["/nonsense", "/openapi", "/healthz/", "/healthz/nonsense", "/apis/none", "/apis/none/v1", "/apis/none/v1/things", "/apis//apps/v1",
+            "//api/v1/namespaces"]
+    for path in text:
+        gone = c.get(path)
+        equal((gone.code, gone.body, gone.headers["content-type"]), (404, b"404 page not found\n", "text/plain; charset=utf-8"), path)
+    for path in ("/api/v2", "/api/v1/nonsense", "/apis/apps/v9", "/apis/apps/v9/deployments", "/api//v1/namespaces", "/api/v1//namespaces",
+                 "/api/v1/namespaces//default", "/api/v1/namespaces/default//pods"):
+        failed(c.get(path), 404, "NotFound", "the server could not find the requested resource")
+    for path in ("/api/v1/namespaces/", "/healthz/etcd", "/readyz/leader"):
+        equal(c.get(path).code, 200, path)
+
+
+def test_null_is_an_empty_object(c, _):
+    path = namespace(c, "nulls") + "/configmaps"
+    failed(c.post(path, "null"), 422, "Invalid", "name or generateName is required")
+    failed(c.post(path, "1"), 400, "BadRequest")
+    created(c.post(path, config_map("a")))
+    ok(c.delete(path + "/a", " null\n"))
+    equal(c.get(path + "/a").code, 404)
+
+
+def test_field_selectors_of_nothing(c, _):
+    path = namespace(c, "selectors") + "/configmaps"
+    created(c.post(path, config_map("a")))
+    for selector in ("=", "==", "!=", "metadata.name=a,="):
+        equal([o["metadata"]["name"] for o in ok(c.get(path + "?fieldSelector=" + selector))["items"]], ["a"], selector)
+    for selector in ("=a", "metadata.name%20=a"):
+        failed(c.get(path + "?fieldSelector=" + selector), 400, "BadRequest", "is not a known field selector")
+
+
+def test_connections_want_a_pod_first(c, _):
+    path = namespace(c, "connections") + "/pods"
+    for sub in ("exec?command=x", "attach", "portforward"):
+        failed(c.get(path + "/none/" + sub), 404, "NotFound", 'pods "none" not found')
+
+
 if __name__ == "__main__":
     sys.exit(run_tests(Server(sys.argv[1]), globals(), sys.argv[2:]))

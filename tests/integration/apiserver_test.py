@@ -907,7 +907,7 @@ def test_bad_input(c, server):
     failed(c.put(CM + "/v", config_map("v")), 404, "NotFound")
     service_account(c)
     failed(c.post(NS + "/pods", {"metadata": {"name": "np"}, "spec": {}}), 422, "Invalid", "spec.containers")
-    failed(c.get("/apis/nothing.io/v1/things"), 404, "NotFound")
+    equal(c.get("/apis/nothing.io/v1/things").code, 404)
     failed(c.get("/api/v1/%zz"), 400, "BadRequest")
     failed(c.request("POST", CM + "/x", config_map("x")), 405, "MethodNotAllowed")
     failed(c.delete("/api/v1/namespaces"), 405, "MethodNotAllowed")
