@@ -49,8 +49,12 @@ struct field_problems {
         const char *path; /* "spec.containers[0].imagee", in the arena */
     } * items;
     size_t len, cap; /* at most FIELD_PROBLEMS_MAX are kept */
+    size_t bytes;    /* of the paths so far, those of what is told once only too */
 };
 #define FIELD_PROBLEMS_MAX 100
+#define FIELD_PROBLEMS_BYTES_MAX (256u << 10)
+/* Is nothing more taken? Ask before making a path, whose names may be as long as the text. NULL: it is. */
+bool field_problems_full(const struct field_problems *p);
 void field_problem_add(struct arena *a, struct field_problems *p, struct field_problem problem);
 /* Upstream's wording: `unknown field "spec.foo"`, `duplicate field "spec.foo"`. */
 const char *field_problem_message(struct arena *a, const struct field_problem *p);

@@ -214,10 +214,16 @@ static int path_error(struct decoder *d, const struct frame *frame, const char *
     return ERR_INVALID;
 }
 
+bool field_problems_full(const struct field_problems *p)
+{
+    return !p || p->len >= FIELD_PROBLEMS_MAX || p->bytes >= FIELD_PROBLEMS_BYTES_MAX;
+}
+
 void field_problem_add(struct arena *a, struct field_problems *p, struct field_problem problem)
 {
-    if (p->len >= FIELD_PROBLEMS_MAX)
+    if (field_problems_full(p))
         return;
+    p->bytes += strlen(problem.path);
     for (size_t i = 0; i < p->len; i++) { /* each is told once */
         const struct field_problem *known = &p->items[i];
         if (known->duplicate == problem.duplicate && strcmp(known->path, problem.path) == 0)
@@ -234,7 +240,7 @@ void field_problem_add(struct arena *a, struct field_problems *p, struct field_p
 static void problem_add(struct decoder *d, const struct frame *frame, bool duplicate)
 {
     struct field_problems *p = d->problems;
-    if (!p || p->len >= FIELD_PROBLEMS_MAX)
+    if (field_problems_full(p))
         return;
     struct buf path;
     buf_init(&path);

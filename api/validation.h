@@ -28,13 +28,17 @@ struct field_error {
         *detail; /* everything after "field: ": `Invalid value: -1: must be greater than …` */
 };
 
-/* Collected in an arena; at most FIELD_ERRORS_MAX are kept. Zero-initialise with an arena. */
+/* Collected in an arena; at most FIELD_ERRORS_MAX are kept, and none after FIELD_ERRORS_BYTES_MAX of text: names in
+ * paths are as long as the client likes. Zero-initialise with an arena. */
 struct field_errors {
     struct arena *arena;
     struct field_error *items;
-    size_t len, cap;
+    size_t len, cap, bytes;
 };
 #define FIELD_ERRORS_MAX 200
+#define FIELD_ERRORS_BYTES_MAX (1u << 20)
+/* Is nothing more kept? For those whose paths and values cost much to make. */
+bool field_errors_full(const struct field_errors *e);
 
 /* Add an error. `bad` is the value as it is to be shown: "-1", "\"Foo\"" (use field_quote for
  * strings); NULL for types that show none. */

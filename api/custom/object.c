@@ -18,10 +18,11 @@ struct problems {
     size_t first_unknown;
 };
 
-static void unknown(void *ctx, const char *path)
+static bool unknown(void *ctx, const char *path)
 {
     struct problems *p = ctx;
     field_problem_add(p->a, p->list, (struct field_problem){.path = arena_strdup(p->a, path)});
+    return !field_problems_full(p->list);
 }
 
 /* Members that stand twice: rare, and looked for only when somebody wants to know. */
@@ -40,7 +41,7 @@ static void find_duplicates(struct problems *p, yyjson_val *v, const struct step
     map_init(&seen);
     yyjson_obj_foreach (v, i, max, key, item) {
         struct str name = str_make(yyjson_get_str(key), yyjson_get_len(key));
-        if (map_put(&seen, name, item))
+        if (map_put(&seen, name, item) && !field_problems_full(p->list))
             field_problem_add(
                 p->a, p->list,
                 (struct field_problem){.duplicate = true,

@@ -32,25 +32,27 @@ static int set_step(const void *a, const void *b)
                               &(*(struct field_set *const *)b)->step);
 }
 
+/* Of equal steps. In halves: one by one, each would copy again what all before it have. */
+static struct field_set *united(struct arena *a, struct field_set **all, size_t n)
+{
+    return n == 1 ? all[0]
+                  : field_set_union(a, united(a, all, n / 2), united(a, all + n / 2, n - n / 2));
+}
+
 /* Ours are in order; other writers' may not be. Equal ones are united. */
 static struct field_set *sorted(struct arena *a, struct field_set *list, size_t n)
 {
     struct field_set **all = arena_array(a, struct field_set *, n), *head = NULL, **tail = &head;
-    size_t i = 0;
+    size_t i = 0, equal;
     for (struct field_set *s = list; s; s = s->next)
         all[i++] = s;
     qsort(all, n, sizeof *all, set_step);
-    struct field_set *last = NULL;
-    for (i = 0; i < n; i++) {
-        all[i]->next = NULL;
-        if (last && field_step_compare(&last->step, &all[i]->step) == 0) {
-            struct field_set *both = field_set_union(a, last, all[i]);
-            last->member = both->member;
-            last->children = both->children;
-            continue;
-        }
-        last = all[i];
-        tail = field_set_append(tail, last);
+    for (i = 0; i < n; i += equal) {
+        for (equal = 1; i + equal < n && set_step(all + i, all + i + equal) == 0;)
+            equal++;
+        struct field_set *one = united(a, all + i, equal);
+        one->next = NULL;
+        tail = field_set_append(tail, one);
     }
     return head;
 }

@@ -36,6 +36,8 @@ static int named_compare(const void *a, const void *b)
 
 static void add_problem(struct patching *p, bool duplicate, const struct buf *path, struct str name)
 {
+    if (field_problems_full(p->problems))
+        return;
     const char *at = arena_printf(p->a, "%.*s%s%.*s", (int)path->len, path->len ? path->data : "",
                                   path->len ? "." : "", STR_ARG(name));
     field_problem_add(p->a, p->problems,

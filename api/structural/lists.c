@@ -11,12 +11,14 @@ struct walker {
 
 static const char *path_of(struct walker *w, const struct step *at)
 {
-    return step_path(w->e->arena, w->base, at);
+    return field_errors_full(w->e) ? "" : step_path(w->e->arena, w->base, at);
 }
 
 static const char *shown(struct walker *w, yyjson_mut_val *value)
 {
     struct buf b;
+    if (field_errors_full(w->e))
+        return "";
     buf_init(&b);
     json_write_canonical(value, &b);
     const char *text = arena_strndup(w->e->arena, b.data, b.len);

@@ -407,7 +407,8 @@ static void report(struct pruner *p, const struct step *at)
     if (!p->unknown)
         return;
     arena_init(&a);
-    p->unknown(p->ctx, step_path(&a, "", at));
+    if (!p->unknown(p->ctx, step_path(&a, "", at)))
+        p->unknown = NULL;
     arena_free(&a);
 }
 

@@ -107,8 +107,9 @@ const struct structural *structural_items(const struct structural *s);
 /* True while a document is nested no deeper than STRUCTURAL_DEPTH_MAX; asked before all that follows. */
 bool structural_depth_is_fine(yyjson_val *value);
 
-/* Called for each pruned field with its path from the root ("spec.foo", "spec.list[0].bar"). */
-typedef void structural_unknown_fn(void *ctx, const char *path);
+/* Called for each pruned field with its path from the root ("spec.foo", "spec.list[0].bar"). False: that is enough,
+ * no more paths are made. */
+typedef bool structural_unknown_fn(void *ctx, const char *path);
 /* Drop members that the schema does not know. The root's apiVersion, kind and metadata stay, and those of
  * embedded resources. `unknown` may be NULL. */
 void structural_prune(yyjson_mut_val *root, const struct structural *s,

@@ -7,9 +7,14 @@
 #include "api/structural/internal.h"
 #include <math.h>
 
+/* Of paths and values made for errors, more than anybody reads: the first errors are kept, and later ones, of which
+ * a long document has many, do without. */
+#define TEXT_BYTES_MAX (16u << 20)
+
 struct validation {
     struct arena *a;
     const char *base; /* path of the value the walk began with */
+    size_t made;      /* bytes of paths and values so far */
 };
 
 struct result {
@@ -24,16 +29,23 @@ static void check(struct validation *v, const struct structural *s, yyjson_mut_v
 
 static const char *path_of(struct validation *v, const struct step *at)
 {
-    return step_path(v->a, v->base, at);
+    if (v->made >= TEXT_BYTES_MAX)
+        return v->base;
+    const char *path = step_path(v->a, v->base, at);
+    v->made += strlen(path);
+    return path;
 }
 
 /* How errors show a value. */
 static const char *shown(struct validation *v, yyjson_mut_val *value)
 {
     struct buf b;
+    if (v->made >= TEXT_BYTES_MAX)
+        return "";
     buf_init(&b);
     json_write_canonical(value, &b);
     const char *text = arena_strndup(v->a, b.data, b.len);
+    v->made += b.len;
     buf_free(&b);
     return text;
 }
@@ -449,10 +461,12 @@ static void check_all(struct validation *v, const struct structural *s, yyjson_m
 static void check(struct validation *v, const struct structural *s, yyjson_mut_val *value,
                   yyjson_mut_val *old, const struct step *at, struct result *r)
 {
-    size_t before = r->errors.len;
+    size_t before = r->errors.len, bytes = r->errors.bytes;
     check_all(v, s, value, old, at, r);
-    if (r->errors.len > before && old && mut_equal(value, old))
+    if (r->errors.len > before && old && mut_equal(value, old)) {
         r->errors.len = before; /* it was so already */
+        r->errors.bytes = bytes;
+    }
 }
 
 void structural_validate(const struct structural *s, yyjson_mut_val *value, yyjson_mut_val *old,
@@ -460,7 +474,7 @@ void structural_validate(const struct structural *s, yyjson_mut_val *value, yyjs
 {
     if (!s)
         return;
-    struct validation v = {e->arena, path};
+    struct validation v = {e->arena, path, 0};
     struct result r = {.errors = *e};
     check(&v, s, value, old, NULL, &r);
     *e = r.errors;

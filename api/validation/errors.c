@@ -49,10 +49,15 @@ const char *field_quote(struct arena *a, const char *s)
     return out;
 }
 
+bool field_errors_full(const struct field_errors *e)
+{
+    return e->len >= FIELD_ERRORS_MAX || e->bytes >= FIELD_ERRORS_BYTES_MAX;
+}
+
 /* Room for one more; false when there are enough. */
 static bool reserve(struct field_errors *e)
 {
-    if (e->len >= FIELD_ERRORS_MAX)
+    if (field_errors_full(e))
         return false;
     if (e->len == e->cap) {
         size_t cap = e->cap ? 2 * e->cap : 8;
@@ -65,8 +70,10 @@ static bool reserve(struct field_errors *e)
 
 void field_error_copy(struct field_errors *e, const struct field_error *from)
 {
-    if (reserve(e))
-        e->items[e->len++] = *from;
+    if (!reserve(e))
+        return;
+    e->bytes += strlen(from->field) + strlen(from->detail);
+    e->items[e->len++] = *from;
 }
 
 void field_error_add(struct field_errors *e, enum field_error_type type, const char *field,
@@ -84,6 +91,7 @@ void field_error_add(struct field_errors *e, enum field_error_type type, const c
         if (strcmp(e->items[i].field, field) == 0 && strcmp(e->items[i].detail, text) == 0)
             return;
     }
+    e->bytes += strlen(field) + strlen(text);
     e->items[e->len++] = (struct field_error){type, arena_strdup(e->arena, field), text};
 }
 
@@ -153,6 +161,8 @@ static void add(struct field_errors *e, enum field_error_type type, const struct
                 const char *bad, const char *detail)
 {
     struct buf path;
+    if (field_errors_full(e))
+        return;
     buf_init(&path);
     path_print(&path, at);
     field_error_add(e, type, buf_cstr(&path), bad, "%s", detail);

@@ -1,7 +1,10 @@
 /*
  * Patches as large as a request allows: what they cost in time, memory and stack stays in proportion to their size.
  */
+#include "api/fields/field_set.h"
 #include "api/patch/patch.h"
+#include "proto/apiextensions_v1.pb-c.h"
+#include "proto/apps_v1.pb-c.h"
 #include "tests/unit/api_test.h"
 #include <time.h>
 
@@ -89,11 +92,106 @@ static void test_nesting(void **state)
     arena_free(&a);
 }
 
+/* ---- what is said about fields ---- */
+
+#define LONG_NAME 500000
+#define TWICE 50000
+
+/* {"<a long name>":{"a":0,"a":0,…}} */
+static void append_twice(struct buf *json)
+{
+    buf_append_cstr(json, "{\"");
+    for (int i = 0; i < LONG_NAME; i++)
+        buf_append_char(json, 'n');
+    buf_append_cstr(json, "\":{\"type\":\"a\"");
+    for (int i = 0; i < TWICE; i++)
+        buf_append_cstr(json, ",\"type\":\"a\"");
+    buf_append_cstr(json, "}}");
+}
+
+/* The path of a problem holds names as long as the text: not every member that stands twice gets one. */
+static void test_problems_of_patches(void **state)
+{
+    (void)state;
+    struct arena a;
+    struct buf patch;
+    struct field_problems problems = {0};
+    struct error err = {0};
+    void *out;
+    arena_init(&a);
+    buf_init(&patch);
+    append_twice(&patch);
+    Apps__V1__Deployment *d = api_new(&a, Apps__V1__Deployment);
+    assert_int_equal(object_patch(&a, d, PATCH_MERGE, buf_str(&patch), &problems, &out, &err), 0);
+    assert_true(problems.len > 0 && problems.items[0].duplicate);
+    assert_true(a.used < 100u << 20);
+    buf_free(&patch);
+    arena_free(&a);
+}
+
+static void test_problems_of_objects(void **state)
+{
+    (void)state;
+    struct arena a;
+    struct buf json;
+    struct field_problems problems = {0};
+    struct error err = {0};
+    void *out;
+    arena_init(&a);
+    buf_init(&json);
+    buf_append_cstr(&json,
+                    "{\"spec\":{\"versions\":[{\"schema\":{\"openAPIV3Schema\":{\"properties\":");
+    append_twice(&json);
+    buf_append_cstr(&json, "}}}]}}");
+    assert_int_equal(json_decode(&a,
+                                 schema_get(Apiextensions__V1__CustomResourceDefinition__SCHEMA),
+                                 buf_str(&json), &problems, &out, &err),
+                     0);
+    assert_true(problems.len > 0 && problems.items[0].duplicate);
+    assert_true(a.used < 100u << 20);
+    buf_free(&json);
+    arena_free(&a);
+}
+
+/* Managed fields of a client that names one field again and again. */
+static void test_field_sets(void **state)
+{
+    (void)state;
+    struct arena a;
+    struct buf json;
+    struct field_set *set;
+    struct error err = {0};
+    arena_init(&a);
+    buf_init(&json);
+    buf_append_cstr(&json, "{\"f:a\":{\".\":{}");
+    for (int i = 0; i < TWICE; i++)
+        buf_printf(&json, ",\"f:%d\":{}", i);
+    buf_append_char(&json, '}');
+    for (int i = 0; i < TWICE; i++)
+        buf_printf(&json, ",\"f:a\":{\"f:b%d\":{}}", i);
+    buf_append_char(&json, '}');
+    double begin = cpu_seconds();
+    assert_int_equal(field_set_parse(&a, buf_str(&json), &set, &err), 0);
+    assert_true(cpu_seconds() - begin < SECONDS_MAX);
+    assert_true(a.used < 500u << 20);
+    size_t n = 0;
+    for (struct field_set *c = set->children->children; c; c = c->next)
+        n++;
+    assert_int_equal(n, 2 * TWICE);
+    assert_true(set->children->member);
+    assert_null(set->children->next);
+    buf_free(&json);
+    arena_free(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_moves),
         cmocka_unit_test(test_nesting),
+        cmocka_unit_test(test_problems_of_patches),
+        cmocka_unit_test(test_problems_of_objects),
+        cmocka_unit_test(test_field_sets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

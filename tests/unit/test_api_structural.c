@@ -45,10 +45,16 @@ static const char *text_of(yyjson_mut_val *v)
 
 /* ---- pruning ---- */
 
-static void note(void *ctx, const char *path)
+static bool note(void *ctx, const char *path)
 {
     struct buf *b = ctx;
     buf_printf(b, "%s%s", b->len ? "," : "", path);
+    return true;
+}
+
+static bool note_one(void *ctx, const char *path)
+{
+    return note(ctx, path) && false;
 }
 
 static const struct {
@@ -280,6 +286,48 @@ static void test_validate(void **state)
     }
 }
 
+/* Names as long as a body: what is said of what is below them does not hold them again and again. */
+static void test_long_names(void **state)
+{
+    (void)state;
+    enum { LONG = 500000, ITEMS = 50000 };
+    struct structural *s = schema_of_json(
+        "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"object\",\"properties\":{"
+        "\"l\":{\"type\":\"array\",\"x-kubernetes-list-type\":\"set\",\"items\":{\"type\":"
+        "\"string\"}}}}}");
+    struct arena a;
+    struct buf json, unknown;
+    arena_init(&a);
+    buf_init(&json);
+    buf_init(&unknown);
+    buf_append_cstr(&json, "{\"");
+    for (int i = 0; i < LONG; i++)
+        buf_append_char(&json, 'n');
+    buf_append_cstr(&json, "\":{\"l\":[0");
+    for (int i = 0; i < ITEMS; i++)
+        buf_printf(&json, ",%d,%d", i, i);
+    buf_append_char(&json, ']');
+    for (int i = 0; i < ITEMS; i++)
+        buf_printf(&json, ",\"u%d\":0", i);
+    buf_append_cstr(&json, "}}");
+    yyjson_val *v;
+    struct error err;
+    assert_int_equal(json_read(&a, buf_str(&json), &v, &err), 0);
+    yyjson_mut_val *value = yyjson_val_mut_copy(json_doc_new(&a), v);
+    struct field_errors e = {.arena = &a}, lists = {.arena = &a};
+    structural_validate(s, value, NULL, "", &e);
+    assert_true(e.len > 0 && e.len < 10);
+    structural_validate_lists(s, value, "", &lists);
+    assert_true(lists.len > 0 && lists.len < 10);
+    assert_true(a.used < 200u << 20);
+    structural_prune(value, s, note_one, &unknown);
+    assert_int_equal(unknown.len, LONG + strlen(".u0"));
+    structural_free(s);
+    buf_free(&json);
+    buf_free(&unknown);
+    arena_free(&a);
+}
+
 /* What was wrong before and has not changed is left alone. */
 static void test_ratcheting(void **state)
 {
@@ -455,7 +503,7 @@ int main(void)
         cmocka_unit_test(test_lists),         cmocka_unit_test(test_embedded),
         cmocka_unit_test(test_patterns),      cmocka_unit_test(test_formats),
         cmocka_unit_test(test_canonical),     cmocka_unit_test(test_paths),
-        cmocka_unit_test(test_version_order),
+        cmocka_unit_test(test_version_order), cmocka_unit_test(test_long_names),
     };
     arena_init(&arena);
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
