@@ -201,8 +201,8 @@ static void respond_text(struct rest *rq, int code, const char *text)
 static bool is_health(const char *path)
 {
     static const char *const pages[] = {"/healthz", "/livez", "/readyz"};
-    static const char *const checks[] = {"ping", "log", "etcd", "leader", "poststarthook/bootstrap",
-                                         "shutdown"};
+    static const char *const checks[] = {
+        "ping", "log", "etcd", "leader", "poststarthook/bootstrap", "shutdown"};
     for (size_t i = 0; i < ARRAY_LEN(pages); i++) {
         size_t n = strlen(pages[i]);
         if (strncmp(path, pages[i], n) != 0)

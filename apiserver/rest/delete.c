@@ -3,6 +3,7 @@
  * as older clients send them, from the query.
  */
 #include "api/meta.h"
+#include "apiserver/rest/continue_token.h"
 #include "apiserver/rest/list_options.h"
 #include "apiserver/strategy/strategy.h"
 
@@ -138,6 +139,10 @@ struct collection {
     struct target *targets;
     size_t len, cap, next;
     int64_t limit; /* 0: none */
+    bool more;     /* the limit left some */
+    struct str last;
+    const char *token; /* of what is left */
+    int64_t remaining;
     struct list_writer list;
     struct buf out;
     int64_t rev;
@@ -153,7 +158,8 @@ static int collect(void *ctx, const struct kv_pair *pair)
     struct stored_meta m;
     if (!stored_meta(pair->value, &m))
         return error_set(&c->err, ERR_CORRUPT, "%.*s cannot be read", STR_ARG(pair->key));
-    if (c->len == COLLECTION_MAX || (c->limit > 0 && c->len == (size_t)c->limit))
+    c->more = c->limit > 0 && c->len == (size_t)c->limit;
+    if (c->len == COLLECTION_MAX || c->more)
         return 1;
     if (c->len == c->cap) {
         size_t cap = c->cap ? c->cap * 2 : 64;
@@ -163,6 +169,8 @@ static int collect(void *ctx, const struct kv_pair *pair)
     }
     c->targets[c->len++] = (struct target){arena_strndup(a, m.namespace_.p, m.namespace_.n),
                                            arena_strndup(a, m.name.p, m.name.n)};
+    if (c->limit > 0 && c->len == (size_t)c->limit)
+        c->last = str_make(arena_dup(a, pair->key.p, pair->key.n), pair->key.n);
     return list_add(&c->list, pair->value, pair->mod_rev, &c->err);
 }
 
@@ -189,7 +197,7 @@ static void delete_next(struct collection *c)
 {
     struct rest *rq = c->rq;
     if (c->next == c->len || http_closed(rq->x)) {
-        list_end(&c->list, c->rev, "", -1);
+        list_end(&c->list, c->rev, c->token, c->remaining);
         struct buf out = c->out; /* c goes with the exchange */
         rest_json_or_wire(rq, 200, &out);
         buf_free(&out);
@@ -208,6 +216,23 @@ static void delete_next(struct collection *c)
     write_run(w);
 }
 
+/* As of a list of as many: where the rest begins, and how many there are when all are meant. */
+static void find_rest(struct collection *c, struct str end)
+{
+    struct rest *rq = c->rq;
+    size_t base = strlen(rq->r->storage_prefix) + 1;
+    struct kv_range_request range = {.key = c->last, .end = end, .rev = c->rev, .count_only = true};
+    struct kv_range_result result;
+    struct error err;
+    if (selection_is_all(&c->select) && kv_range(rq->server->kv, &range, rq->a, &result, &err) == 0)
+        c->remaining = result.count - 1; /* the last one is in the answer */
+    struct str start =
+        str_from(arena_printf(rq->a, "%.*s", (int)(c->last.n - base), c->last.p + base));
+    start.n++; /* the first key after it: with the NUL */
+    struct continue_token next = {c->rev, start, c->remaining};
+    c->token = continue_token_make(rq->a, &next);
+}
+
 static void collection_ready(struct rest *rq)
 {
     struct collection *c = rq->op;
@@ -222,6 +247,10 @@ static void collection_ready(struct rest *rq)
         return;
     }
     c->rev = result.rev;
+    c->token = "";
+    c->remaining = -1;
+    if (c->more)
+        find_rest(c, range.end);
     delete_next(c);
 }
 

@@ -69,7 +69,9 @@ def test_options_of_deletions(c, _):
     ok(c.delete(path + "/a?fieldManager=%01"))  # which deletions do not have
     for i in range(3):
         created(c.post(path, config_map("l-%d" % i)))
-    ok(c.delete(path + "?limit=2"))
+    page = ok(c.delete(path + "?limit=2"))["metadata"]
+    equal(page["remainingItemCount"], 1)
+    equal([o["metadata"]["name"] for o in ok(c.get(path + "?limit=2&continue=" + page["continue"]))["items"]], ["l-2"])
     equal([o["metadata"]["name"] for o in ok(c.get(path))["items"]], ["l-2"])
 
 
