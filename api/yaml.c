@@ -411,12 +411,68 @@ struct writer {
 static void write_value(struct writer *w, yyjson_val *v, int indent, bool in_list);
 
 /* May stand without quotes: not the text of another type, no character that means something. */
+/* How many bytes at `p` are a character that YAML takes for the end of a line or does not allow as it stands: DEL and C1
+ * controls with NEL, LS and PS, the byte order mark, U+FFFE and U+FFFF. 0: none. */
+static size_t special_at(const char *p, const char *end, unsigned *code)
+{
+    const uint8_t *u = (const uint8_t *)p;
+    if (u[0] == 0x7f) {
+        *code = u[0];
+        return 1;
+    }
+    if (end - p >= 2 && u[0] == 0xc2 && u[1] < 0xa0) {
+        *code = u[1];
+        return 2;
+    }
+    if (end - p < 3)
+        return 0;
+    *code = (u[0] & 0xfu) << 12 | (u[1] & 0x3fu) << 6 | (u[2] & 0x3fu);
+    return u[0] >= 0xe0 && u[0] < 0xf0 &&
+                   (*code == 0x2028 || *code == 0x2029 || *code == 0xfeff || *code >= 0xfffe)
+               ? 3
+               : 0;
+}
+
+static bool has_special(struct str s)
+{
+    unsigned code;
+    for (size_t i = 0; i < s.n; i++)
+        if (((uint8_t)s.p[i] >= 0x7f) && special_at(s.p + i, s.p + s.n, &code))
+            return true;
+    return false;
+}
+
+/* In double quotes. */
+static void write_quoted(struct buf *out, struct str s)
+{
+    if (!has_special(s)) {
+        buf_append_json_string(out, s);
+        return;
+    }
+    struct buf json;
+    buf_init(&json);
+    buf_append_json_string(&json, s);
+    const char *end = json.data + json.len;
+    for (const char *p = json.data; p < end;) {
+        unsigned code;
+        size_t n = special_at(p, end, &code);
+        if (n)
+            buf_printf(out, "\\u%04X", code);
+        else
+            buf_append_char(out, *p);
+        p += n ? n : 1;
+    }
+    buf_free(&json);
+}
+
 static bool is_plain(struct str s)
 {
     struct buf ignored;
     buf_init(&ignored);
     bool other = scalar_resolve(s, &ignored);
     buf_free(&ignored);
+    if (has_special(s))
+        return false;
     if (other || s.n == 0 || strchr("!&*-?|>@`\"'#%{}[],:=~ ", s.p[0]) || s.p[s.n - 1] == ' ' ||
         s.p[s.n - 1] == ':')
         return s.n > 1 && s.p[0] == '-' && !other && s.p[1] != ' ' && s.p[1] != '-' &&
@@ -428,7 +484,7 @@ static bool is_plain(struct str s)
         uint8_t ch = (uint8_t)s.p[i];
         bool colon = ch == ':' && i + 1 < s.n && s.p[i + 1] == ' ';
         bool comment = ch == '#' && i > 0 && s.p[i - 1] == ' ';
-        if (ch < 0x20 || ch == 0x7f || colon || comment)
+        if (ch < 0x20 || colon || comment)
             return false;
     }
     return true;
@@ -437,12 +493,14 @@ static bool is_plain(struct str s)
 /* Lines only, no control characters, and something on the first line. */
 static bool is_block(struct str s)
 {
+    if (has_special(s))
+        return false;
     if (!memchr(s.p, '\n', s.n) || s.p[0] == ' ' || s.p[0] == '\n' || s.p[0] == '\t')
         return false;
     for (size_t i = 0; i < s.n; i++) {
         uint8_t ch = (uint8_t)s.p[i];
         bool space_at_end = ch == ' ' && i + 1 < s.n && s.p[i + 1] == '\n';
-        if ((ch < 0x20 && ch != '\n' && ch != '\t') || ch == 0x7f || space_at_end)
+        if ((ch < 0x20 && ch != '\n' && ch != '\t') || space_at_end)
             return false;
     }
     return true;
@@ -477,19 +535,19 @@ static void write_string(struct buf *out, struct str s, int indent)
     } else if (s.n && is_block(s)) {
         write_block(out, s, indent);
     } else if (s.n == 0 || !memchr(s.p, '\n', s.n)) {
-        bool printable = true;
+        bool printable = !has_special(s);
         for (size_t i = 0; i < s.n; i++)
-            printable &= (uint8_t)s.p[i] >= 0x20 && s.p[i] != 0x7f && s.p[i] != '\'';
+            printable &= (uint8_t)s.p[i] >= 0x20 && s.p[i] != '\'';
         if (s.n == 0 || !printable || one_of(s, true_words) || one_of(s, false_words) ||
             one_of(s, null_words) || isdigit((unsigned char)s.p[0])) {
-            buf_append_json_string(out, s);
+            write_quoted(out, s);
         } else {
             buf_append_char(out, '\'');
             buf_append_str(out, s);
             buf_append_char(out, '\'');
         }
     } else {
-        buf_append_json_string(out, s);
+        write_quoted(out, s);
     }
 }
 
@@ -523,7 +581,7 @@ static void write_pair(struct writer *w, yyjson_val *key, int indent)
     yyjson_val *v = yyjson_obj_iter_get_val(key);
     struct str name = str_make(yyjson_get_str(key), yyjson_get_len(key));
     if (name.n && memchr(name.p, '\n', name.n)) /* a key must stand on one line */
-        buf_append_json_string(w->out, name);
+        write_quoted(w->out, name);
     else
         write_string(w->out, name, indent + 2);
     buf_append_char(w->out, ':');
