@@ -3,6 +3,7 @@
  */
 #include "api/codec_internal.h"
 #include "api/quantity.h"
+#include "base/map.h"
 #include <stdlib.h>
 
 const char zero_struct[ZERO_STRUCT_SIZE];
@@ -172,18 +173,25 @@ bool string_map_remove(StringEntry **entries, size_t *n, const char *key)
     return false;
 }
 
+#define FEW_ENTRIES 16 /* so many are looked for one by one */
+
 bool string_map_contains(StringEntry *const *entries, size_t n, StringEntry *const *subset,
                          size_t subset_len)
 {
-    for (size_t i = 0; i < subset_len; i++) {
-        const char *value = string_map_get(entries, n, subset[i]->key);
-        if (!value || !cstr_eq(value, subset[i]->value))
-            return false;
+    bool many = n > FEW_ENTRIES && subset_len > FEW_ENTRIES, all = true;
+    struct map index;
+    map_init(&index);
+    for (size_t i = many ? n : 0; i-- > 0;) /* of two of a key the first one counts */
+        map_put(&index, str_from(entries[i]->key), entries[i]->value);
+    for (size_t i = 0; i < subset_len && all; i++) {
+        const char *key = subset[i]->key;
+        const char *value =
+            many ? map_get(&index, str_from(key)) : string_map_get(entries, n, key);
+        all = value && cstr_eq(value, subset[i]->value);
     }
-    return true;
+    map_free(&index);
+    return all;
 }
-
-#define FEW_ENTRIES 16 /* so many are looked for one by one */
 
 const char *quantity_map_get(Meta__V1__QuantityEntry *const *entries, size_t n, const char *key)
 {

@@ -77,6 +77,7 @@ static const struct {
      "'manualSelector':true,'podFailurePolicy':{'rules':[{'action':'Count','onExitCodes':{"
      "'operator':'In','values':[",
      "#", "]}}]}," TEMPLATE "}]}}}}", NULL, NULL},
+    {IN("v1", "ConfigMap") "'immutable':true,'data':{", "'k#':''", "}}", NULL, NULL},
     {OF("storage.k8s.io/v1", "StorageClass") "'provisioner':'a.b/c','allowedTopologies':[",
      "{'matchLabelExpressions':[{'key':'k#','values':['v']}]}", "]}", NULL, NULL},
     {OF("storage.k8s.io/v1",
