@@ -3,9 +3,10 @@
  */
 #include "raft/log_pieces.h"
 
+#include <assert.h>
+#include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -51,16 +52,32 @@ static int piece(const struct iovec *iov, int n, size_t *bytes)
     return len;
 }
 
+typedef ssize_t writev_fn(int fd, const struct iovec *iov, int n);
+
+/* Who would have been called without us: libc, or a library preloaded that watches what is written. */
+static writev_fn *next_writev(void)
+{
+    static _Atomic(writev_fn *) known;
+    writev_fn *next = atomic_load_explicit(&known, memory_order_relaxed);
+    if (!next) {
+        *(void **)&next = dlsym(RTLD_NEXT, "writev");
+        assert(next);
+        atomic_store_explicit(&known, next, memory_order_relaxed);
+    }
+    return next;
+}
+
 /* As the kernel's: what was written before a failure is the answer, and the failure the next call's. */
 __attribute__((weak)) ssize_t writev(int fd, const struct iovec *iov, int n)
 {
+    writev_fn *next = next_writev();
     if (n <= 1 || !is_announced(fd))
-        return syscall(SYS_writev, fd, iov, n);
+        return next(fd, iov, n);
     ssize_t total = 0;
     for (int len; n > 0; iov += len, n -= len) {
         size_t bytes;
         len = piece(iov, n, &bytes);
-        ssize_t put = syscall(SYS_writev, fd, iov, len);
+        ssize_t put = next(fd, iov, len);
         if (put < 0)
             return total ? total : -1;
         total += put;

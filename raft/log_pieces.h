@@ -8,7 +8,8 @@
  * 1.5 by 16 KiB, 0.9 by 256 KiB: 16 KiB is the best of both.
  *
  * LMDB has no setting for it. So this library defines writev (weakly: tests define their own), which
- * liblmdb finds before libc's; a file that is not announced here is written as ever.
+ * liblmdb finds before libc's; a file that is not announced here is written as ever. It calls whoever would have been
+ * found otherwise, so that a library preloaded to watch what is written (tests/robustness/power_loss.c) sees it all.
  */
 #ifndef C8S_RAFT_LOG_PIECES_H
 #define C8S_RAFT_LOG_PIECES_H
