@@ -213,6 +213,9 @@ class Tour:
                   '{"metadata":{"labels":{"way":null}}}')
         self.says("patch that changes nothing", r"patched \(no change\)", "patch", "cm", "tour-cm", "-n", "tour", "--type=merge", "-p",
                   '{"metadata":{"annotations":{"note":"hello"}}}')
+        # Who keeps flow control looks at it every few seconds: a version read before that would be refused after.
+        self.eventually("a flow schema's status is told", "^False$", "get", "flowschema", "tour-flows", "-o",
+                        'jsonpath={.status.conditions[?(@.type=="Dangling")].status}')
         code, out = self.run("get", "-f", path, "-o", "yaml")
         live = os.path.join(self.work, "live.yaml")
         with open(live, "w") as f:
