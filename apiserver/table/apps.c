@@ -16,8 +16,8 @@ static void print_containers(struct cells *c, const Core__V1__PodSpec *spec)
         text_item(&names, ",", spec->containers[i]->name);
         text_item(&images, ",", spec->containers[i]->image);
     }
-    cell_string(c, names.s ? names.s : "");
-    cell_string(c, images.s ? images.s : "");
+    cell_string(c, arena_text_of(&names.joined));
+    cell_string(c, arena_text_of(&images.joined));
 }
 
 static void print_deployment(struct cells *c, const Apps__V1__Deployment *d)

@@ -49,7 +49,7 @@ static void print_ingress(struct cells *c, const Networking__V1__Ingress *in)
     cell_string(c, in->metadata->name);
     cell_string(c, in->spec->ingress_class_name ? in->spec->ingress_class_name : "<none>");
     cell_string(c, hosts.count ? text_cut(&hosts, 3) : "*");
-    cell_string(c, address.s ? address.s : "");
+    cell_string(c, arena_text_of(&address.joined));
     cell_string(c, in->spec->n_tls ? "80, 443" : "80");
     cell_string(c, text_age(c, in->metadata->creation_timestamp));
 }
@@ -82,9 +82,9 @@ static void print_binding(struct cells *c, const Meta__V1__ObjectMeta *meta,
     cell_string(c, meta->name);
     cell_printf(c, "%s/%s", ref->kind, ref->name);
     cell_string(c, text_age(c, meta->creation_timestamp));
-    cell_string(c, users.s ? users.s : "");
-    cell_string(c, groups.s ? groups.s : "");
-    cell_string(c, accounts.s ? accounts.s : "");
+    cell_string(c, arena_text_of(&users.joined));
+    cell_string(c, arena_text_of(&groups.joined));
+    cell_string(c, arena_text_of(&accounts.joined));
 }
 
 static void print_storage_class(struct cells *c, const Storage__V1__StorageClass *s)
@@ -190,7 +190,7 @@ static void print_csr(struct cells *c, const Certificates__V1__CertificateSignin
     if (r->spec->has_expiration_seconds)
         duration_human(r->spec->expiration_seconds, duration);
     cell_string(c, duration);
-    cell_string(c, condition.s);
+    cell_string(c, arena_text_of(&condition.joined));
 }
 
 static void name_text_age(struct cells *c, const Meta__V1__ObjectMeta *meta, const char *text)

@@ -29,7 +29,7 @@ static void print_driver(struct cells *c, const Storage__V1__CSIDriver *d)
     cell_bool(c, !s->has_attach_required || s->attach_required);
     cell_bool(c, s->has_pod_info_on_mount && s->pod_info_on_mount);
     cell_bool(c, s->has_storage_capacity && s->storage_capacity);
-    cell_string(c, audiences.count ? audiences.s : "<unset>");
+    cell_string(c, audiences.count ? audiences.joined.s : "<unset>");
     cell_bool(c, s->has_requires_republish && s->requires_republish);
     cell_string(c, text_or_none(&modes));
     cell_string(c, text_age(c, d->metadata->creation_timestamp));
@@ -206,7 +206,7 @@ static void print_claim(struct cells *c, const Resource__V1__ResourceClaim *r)
     if (r->status->allocation && r->status->n_reserved_for)
         text_item(&state, ",", "reserved");
     cell_string(c, r->metadata->name);
-    cell_string(c, state.s);
+    cell_string(c, arena_text_of(&state.joined));
 }
 
 static void print_slice(struct cells *c, const Resource__V1__ResourceSlice *s)

@@ -7,28 +7,29 @@
 
 struct text text_new(struct arena *a)
 {
-    return (struct text){a, NULL, 0};
+    return (struct text){.joined = {.a = a}};
 }
 
 void text_item(struct text *t, const char *separator, const char *item)
 {
-    t->s = t->s ? arena_printf(t->a, "%s%s%s", t->s, separator, item) : arena_strdup(t->a, item);
-    t->count++;
+    if (t->count++)
+        arena_text_add(&t->joined, separator);
+    arena_text_add(&t->joined, item);
 }
 
 const char *text_or_none(const struct text *t)
 {
-    return t->s && *t->s ? t->s : "<none>";
+    return t->joined.len ? t->joined.s : "<none>";
 }
 
 const char *text_cut(const struct text *t, size_t n)
 {
     if (t->count <= n)
         return text_or_none(t);
-    const char *p = t->s;
+    const char *s = arena_text_of(&t->joined), *p = s;
     for (size_t i = 0; i < n && p; i++)
         p = strchr(p + (i > 0), ',');
-    return arena_printf(t->a, "%.*s + %zu more...", (int)(p ? p - t->s : 0), t->s, t->count - n);
+    return arena_printf(t->joined.a, "%.*s + %zu more...", (int)(p ? p - s : 0), s, t->count - n);
 }
 
 const char *text_age(struct cells *c, const Meta__V1__Time *t)

@@ -6,11 +6,11 @@
 
 #include "api/meta.h"
 #include "apiserver/table/table.h"
+#include "base/arena_text.h"
 
 struct text {
-    struct arena *a;
-    char *s;
-    size_t count;
+    struct arena_text joined;
+    size_t count; /* of items */
 };
 
 struct text text_new(struct arena *a);

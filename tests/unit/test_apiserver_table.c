@@ -1,5 +1,6 @@
 /* What `kubectl get` prints: rows made from objects given as JSON. */
 #include "apiserver/table/table.h"
+#include "apiserver/table/text.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include <setjmp.h>
@@ -265,10 +266,27 @@ static void a_row_has_a_cell_for_every_column(void **state)
     }
 }
 
+/* A cell of as many items as an object has room for takes memory in proportion to them. */
+static void long_cells(void **state)
+{
+    (void)state;
+    struct arena memory;
+    arena_init(&memory);
+    struct text t = text_new(&memory);
+    assert_string_equal(text_or_none(&t), "<none>");
+    for (int i = 0; i < 60000; i++)
+        text_item(&t, ",", "80/TCP");
+    assert_int_equal(strlen(text_or_none(&t)), 60000 * 7 - 1);
+    assert_string_equal(text_cut(&t, 2), "80/TCP,80/TCP + 59998 more...");
+    assert_true(memory.used < 4 << 20);
+    arena_free(&memory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pods),
+        cmocka_unit_test(long_cells),
         cmocka_unit_test(nodes_and_services),
         cmocka_unit_test(workloads),
         cmocka_unit_test(storage),
