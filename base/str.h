@@ -47,6 +47,12 @@ static inline bool cstr_eq(const char *a, const char *b)
     return strcmp(a ? a : "", b ? b : "") == 0;
 }
 
+/* For qsort and bsearch over an array of C strings. */
+static inline int cstr_order(const void *x, const void *y)
+{
+    return strcmp(*(const char *const *)x, *(const char *const *)y);
+}
+
 /* Byte order, shorter first when one is a prefix of the other; <0, 0, >0. */
 int str_cmp(struct str a, struct str b);
 bool str_ieq(struct str a, struct str b); /* ASCII case folded */

@@ -6,6 +6,7 @@
 #include "api/quantity.h"
 #include "base/arena.h"
 #include "base/arena_text.h"
+#include "base/str.h"
 #include <stdlib.h>
 
 typedef Meta__V1__QuantityEntry Entry;
@@ -40,11 +41,6 @@ static void texts_add(struct texts *t, const char *s)
     t->items[t->len++] = s;
 }
 
-static int by_text(const void *x, const void *y)
-{
-    return strcmp(*(const char *const *)x, *(const char *const *)y);
-}
-
 static const char *texts_join(const struct texts *t, const char *between)
 {
     return arena_join(t->a, t->items, t->len, between);
@@ -64,7 +60,7 @@ static const char *merge(struct arena *a, struct amounts defaults, Entry ***item
         texts_add(&set, key);
     }
     if (set.len)
-        qsort(set.items, set.len, sizeof *set.items, by_text);
+        qsort(set.items, set.len, sizeof *set.items, cstr_order);
     return texts_join(&set, ", ");
 }
 

@@ -13,6 +13,7 @@
 #include "proto/core_v1.pb-c.h"
 #include "proto/resource_v1.pb-c.h"
 #include "proto/storage_v1.pb-c.h"
+#include "base/str.h"
 
 static const char *operation_name(const struct admission *ad)
 {
@@ -177,11 +178,6 @@ bool node_may_set_label(const char *key)
     return false;
 }
 
-static int by_text(const void *x, const void *y)
-{
-    return strcmp(*(const char *const *)x, *(const char *const *)y);
-}
-
 /* Labels that differ and that a node may not set, comma-separated; "" for none. */
 static const char *forbidden_labels(struct arena *a, const Meta__V1__ObjectMeta *meta,
                                     const Meta__V1__ObjectMeta *old)
@@ -197,7 +193,7 @@ static const char *forbidden_labels(struct arena *a, const Meta__V1__ObjectMeta 
     for (size_t i = 0; old && i < old->n_labels; i++)
         if (!labels_get(meta, old->labels[i]->key) && !node_may_set_label(old->labels[i]->key))
             bad[n++] = old->labels[i]->key;
-    qsort(bad, n, sizeof *bad, by_text);
+    qsort(bad, n, sizeof *bad, cstr_order);
     return arena_join(a, bad, n, ", ");
 }
 

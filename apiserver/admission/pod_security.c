@@ -9,6 +9,7 @@
 #include "base/map.h"
 #include "proto/apps_v1.pb-c.h"
 #include "proto/batch_v1.pb-c.h"
+#include "base/str.h"
 
 #define PODS_CHECKED_MAX 3000
 #define PODS_READ_MAX (3 * PODS_CHECKED_MAX) /* in search of pods that are not of one kind */
@@ -228,11 +229,6 @@ static int check_existing(void *ctx, const struct kv_pair *pair)
     return 0;
 }
 
-static int by_text(const void *x, const void *y)
-{
-    return strcmp(*(const char *const *)x, *(const char *const *)y);
-}
-
 static void warn_of_broken(struct pod_check *c, const char *ns, size_t total)
 {
     struct admission *ad = c->ad;
@@ -256,7 +252,7 @@ static void warn_of_broken(struct pod_check *c, const char *ns, size_t total)
                                  : arena_printf(ad->a, " (and %zu other pods)", b->count - 1);
         lines[i] = arena_printf(ad->a, "%s%s: %s", b->pod, others, b->reasons);
     }
-    qsort(lines, c->len, sizeof *lines, by_text);
+    qsort(lines, c->len, sizeof *lines, cstr_order);
     for (size_t i = 0; i < c->len; i++)
         rest_warn(ad->rq, lines[i]);
 }

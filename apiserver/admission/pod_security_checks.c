@@ -59,17 +59,12 @@ static bool has(const char *const *items, size_t n, const char *s)
     return false;
 }
 
-static int by_text(const void *x, const void *y)
-{
-    return strcmp(*(const char *const *)x, *(const char *const *)y);
-}
-
 /* Sorted, and each once. (At the end and not as they come: there may be as many as a body has room for.) */
 static void make_set(struct names *l)
 {
     size_t n = 0;
     if (l->len)
-        qsort(l->items, l->len, sizeof *l->items, by_text);
+        qsort(l->items, l->len, sizeof *l->items, cstr_order);
     for (size_t i = 0; i < l->len; i++)
         if (!n || strcmp(l->items[n - 1], l->items[i]) != 0)
             l->items[n++] = l->items[i];

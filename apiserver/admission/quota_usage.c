@@ -4,6 +4,7 @@
 #include "apiserver/admission/quota_usage.h"
 #include "api/object.h"
 #include "base/arena_text.h"
+#include "base/str.h"
 #include <stdlib.h>
 
 typedef Meta__V1__QuantityEntry Entry;
@@ -413,11 +414,6 @@ static bool pod_names(const Core__V1__PodSpec *spec, const char *name)
     return container_names(&whole, name);
 }
 
-static int by_text(const void *x, const void *y)
-{
-    return strcmp(*(const char *const *)x, *(const char *const *)y);
-}
-
 /* "c1,c2": those that do not name it, sorted; "" for none. */
 static const char *not_naming(struct arena *a, const Core__V1__PodSpec *spec, const char *name)
 {
@@ -430,7 +426,7 @@ static const char *not_naming(struct arena *a, const Core__V1__PodSpec *spec, co
     for (size_t i = 0; i < spec->n_init_containers; i++)
         if (!container_names(spec->init_containers[i], name))
             bad[n++] = spec->init_containers[i]->name;
-    qsort(bad, n, sizeof *bad, by_text);
+    qsort(bad, n, sizeof *bad, cstr_order);
     return arena_join(a, bad, n, ",");
 }
 

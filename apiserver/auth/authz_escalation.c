@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "base/vec.h"
+#include "base/str.h"
 #include <stdlib.h>
 
 struct gap {
@@ -73,18 +74,13 @@ static const char *gap_text(struct arena *a, const struct gap *g)
     return text;
 }
 
-static int by_text(const void *x, const void *y)
-{
-    return strcmp(*(const char *const *)x, *(const char *const *)y);
-}
-
 static const char *gaps_text(struct search *s)
 {
     const char **lines = arena_array(s->a, const char *, s->gaps.len + 1);
     struct buf b;
     for (size_t i = 0; i < s->gaps.len; i++)
         lines[i] = gap_text(s->a, &s->gaps.items[i]);
-    qsort(lines, s->gaps.len, sizeof *lines, by_text);
+    qsort(lines, s->gaps.len, sizeof *lines, cstr_order);
     buf_init(&b);
     for (size_t i = 0; i < s->gaps.len; i++)
         if (i == 0 || strcmp(lines[i], lines[i - 1]) != 0)
