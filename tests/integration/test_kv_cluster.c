@@ -142,42 +142,12 @@ static int64_t put(struct kv *kv, const char *key, const char *value)
     return rev;
 }
 
-struct wait {
-    pthread_mutex_t lock;
-    pthread_cond_t cond;
-    int done, code;
-    int64_t rev;
-};
-#define WAIT                                                         \
-    {                                                                \
-        PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, 0, 0, 0 \
-    }
-
-static void on_rev(void *ctx, int code, int64_t rev)
-{
-    struct wait *w = ctx;
-    pthread_mutex_lock(&w->lock);
-    w->code = code;
-    w->rev = rev;
-    w->done++;
-    pthread_cond_signal(&w->cond);
-    pthread_mutex_unlock(&w->lock);
-}
-
-static void wait_for(struct wait *w, int n)
-{
-    pthread_mutex_lock(&w->lock);
-    while (w->done < n)
-        pthread_cond_wait(&w->cond, &w->lock);
-    pthread_mutex_unlock(&w->lock);
-}
-
 static void reach(struct kv *kv, int64_t rev)
 {
-    struct wait w = WAIT;
-    kv_wait_revision(kv, rev, 60000, NULL, on_rev, &w);
-    wait_for(&w, 1);
-    assert_int_equal(w.code, 0);
+    struct store_call call;
+    store_call_begin(&call);
+    kv_wait_revision(kv, rev, 60000, NULL, store_call_ended, &call);
+    assert_int_equal(store_call_wait(&call), 0);
 }
 
 static int leader_of(struct cluster *c)
@@ -315,10 +285,10 @@ static void any_member_serves(void **state)
         struct error err;
         assert_int_equal(kv_range(c->kv[i % MEMBERS], &q, &c->arena, &r, &err), 0);
         assert_true(str_eq(r.pairs[0].value, str_from(value)));
-        struct wait ready = WAIT;
-        kv_read_index(c->kv[(i + 1) % MEMBERS], c->loop, on_rev, &ready);
-        wait_for(&ready, 1);
-        assert_int_equal(ready.code, 0);
+        struct store_call ready;
+        store_call_begin(&ready);
+        kv_read_index(c->kv[(i + 1) % MEMBERS], c->loop, store_call_ended, &ready);
+        assert_int_equal(store_call_wait(&ready), 0);
         assert_true(ready.rev >= rev);
         assert_int_equal(kv_range(c->kv[(i + 1) % MEMBERS], &q, &c->arena, &r, &err), 0);
         assert_true(str_eq(r.pairs[0].value, str_from(value)));
@@ -367,12 +337,8 @@ static void a_member_comes_back(void **state)
     all_equal(c, put(c->kv[other], "c", "last"));
 }
 
-static void fill(struct kv *kv, const char *prefix, size_t keys, size_t value_len,
-                 uint64_t in_flight)
+static void fill(struct kv *kv, const char *prefix, size_t keys, size_t value_len)
 {
-    struct wait w = WAIT;
-    (void)in_flight;
-    (void)w;
     struct kv_op ops[100];
     char names[100][40], *value = mem_alloc(value_len);
     memset(value, 'v', value_len);
@@ -495,7 +461,7 @@ static void a_member_catches_up_at_the_pace(void **state)
     put(c->kv[0], "a", "1");
     int leader = leader_of(c), away = (leader + 1) % MEMBERS, other = (leader + 2) % MEMBERS;
     member_stop(c, away);
-    fill(c->kv[leader], "behind/", BEHIND_KEYS, BEHIND_BYTES, 1);
+    fill(c->kv[leader], "behind/", BEHIND_KEYS, BEHIND_BYTES);
     writers_start(c, w, leader, other);
     member_start(c, away);
     reach(c->kv[away], kv_current_revision(c->kv[leader]));
@@ -540,7 +506,7 @@ static void a_very_large_delete(void **state)
 {
     struct cluster *c = *state;
     size_t keys = full_scale() ? 1000000 : 30000;
-    fill(c->kv[0], "big/", keys, full_scale() ? 256 : 64, 1);
+    fill(c->kv[0], "big/", keys, full_scale() ? 256 : 64);
     int leader = leader_of(c);
     struct kv_status before, after;
     reach(c->kv[leader], kv_current_revision(c->kv[0]));

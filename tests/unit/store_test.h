@@ -1,5 +1,6 @@
 /*
- * What tests of the store begin and end with: a directory of their own, a store in it, one request.
+ * What tests of the store begin and end with: a directory of their own, a store in it, one request, one call
+ * that ends on another thread.
  */
 #ifndef C8S_TESTS_STORE_TEST_H
 #define C8S_TESTS_STORE_TEST_H
@@ -13,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <cmocka.h>
+#include <semaphore.h>
 
 #define STORE_DIR_MAX 64
 
@@ -38,6 +40,92 @@ static inline struct kv *store_open(const struct kv_options *o)
     if (!kv)
         fail_msg("kv_open: %s", err.message);
     return kv;
+}
+
+/* For cmocka's setup and teardown: a store in a directory of its own. */
+struct store_fixture {
+    char dir[STORE_DIR_MAX];
+    struct kv_options options;
+    struct kv *kv; /* a test may close it, and open it again: f->kv = store_open(&f->options) */
+};
+
+/* *state: a fixture whose store has these options and the directory. */
+static inline int store_fixture_make(void **state, const char *test, struct kv_options o)
+{
+    struct store_fixture *f = mem_zalloc(sizeof *f);
+    store_dir_make(f->dir, test);
+    f->options = o;
+    f->options.data_dir = f->dir;
+    f->kv = store_open(&f->options);
+    *state = f;
+    return 0;
+}
+
+static inline int store_fixture_remove(void **state)
+{
+    struct store_fixture *f = *state;
+    kv_close(f->kv);
+    store_dir_remove(f->dir);
+    mem_free(f);
+    return 0;
+}
+
+/*
+ * A call that ends on a thread of the store: begin, hand the call `store_call_ended` (or the one for leases) with
+ * the store_call as its context, wait.
+ */
+struct store_call {
+    sem_t done;
+    int code;
+    int64_t rev, id; /* as the call says; 0: it says none */
+};
+
+static inline void store_call_begin(struct store_call *c)
+{
+    *c = (struct store_call){0};
+    assert_int_equal(sem_init(&c->done, 0, 0), 0);
+}
+
+static inline void store_call_ended(void *ctx, int code, int64_t rev)
+{
+    struct store_call *c = ctx;
+    c->code = code;
+    c->rev = rev;
+    sem_post(&c->done);
+}
+
+static inline void store_lease_call_ended(void *ctx, const struct kv_lease_result *r)
+{
+    struct store_call *c = ctx;
+    c->id = r->id;
+    store_call_ended(c, r->code, r->rev);
+}
+
+/* The code it ended with. */
+static inline int store_call_wait(struct store_call *c)
+{
+    while (sem_wait(&c->done) != 0) /* a signal came in between */
+        ;
+    sem_destroy(&c->done);
+    return c->code;
+}
+
+static inline int store_compact(struct kv *kv, int64_t rev, bool physical)
+{
+    struct store_call c;
+    store_call_begin(&c);
+    kv_compact(kv, rev, physical, NULL, store_call_ended, &c);
+    return store_call_wait(&c);
+}
+
+/* A lease of `id` (0: one that the store chooses); its id, or 0 when it was refused with *code. */
+static inline int64_t store_grant(struct kv *kv, int64_t id, int64_t ttl_s, int *code)
+{
+    struct store_call c;
+    store_call_begin(&c);
+    kv_lease_grant(kv, id, ttl_s, NULL, store_lease_call_ended, &c);
+    *code = store_call_wait(&c);
+    return *code ? 0 : c.id;
 }
 
 /* Write; the code, and in *rev (may be NULL) the revision. */

@@ -4,12 +4,10 @@
 #include "kvstore/alarm.h"
 #include "kvstore/kv.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "tests/unit/store_test.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,34 +16,11 @@
 
 #define QUOTA (4u << 20)
 
-struct fixture {
-    char dir[STORE_DIR_MAX];
-    struct kv *kv;
-};
-
-static struct kv *open_store(const char *dir)
-{
-    struct kv_options o = {
-        .data_dir = dir, .map_bytes = 256u << 20, .quota_bytes = QUOTA, .checkpoint_ms = 50};
-    return store_open(&o);
-}
-
 static int setup(void **state)
 {
-    struct fixture *f = mem_zalloc(sizeof *f);
-    store_dir_make(f->dir, "alarm");
-    f->kv = open_store(f->dir);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    kv_close(f->kv);
-    store_dir_remove(f->dir);
-    mem_free(f);
-    return 0;
+    return store_fixture_make(
+        state, "alarm",
+        (struct kv_options){.map_bytes = 256u << 20, .quota_bytes = QUOTA, .checkpoint_ms = 50});
 }
 
 static int run_op(struct kv *kv, struct kv_op op)
@@ -65,70 +40,27 @@ static int del(struct kv *kv, const char *key, const char *end)
                                      .del = {.key = str_from(key), .end = str_from(end)}});
 }
 
-/* A call that ends on a thread of the store. */
-struct wait {
-    pthread_mutex_t lock;
-    pthread_cond_t cond;
-    bool done;
-    int code;
-};
-
-#define WAIT_INIT                                                                      \
-    {                                                                                  \
-        .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER, .code = 1 \
-    }
-
-static void ended(void *ctx, int code, int64_t rev)
-{
-    struct wait *w = ctx;
-    (void)rev;
-    pthread_mutex_lock(&w->lock);
-    w->code = code;
-    w->done = true;
-    pthread_cond_signal(&w->cond);
-    pthread_mutex_unlock(&w->lock);
-}
-
-static void lease_ended(void *ctx, const struct kv_lease_result *r)
-{
-    ended(ctx, r->code, 0);
-}
-
-static int wait_for(struct wait *w)
-{
-    pthread_mutex_lock(&w->lock);
-    while (!w->done)
-        pthread_cond_wait(&w->cond, &w->lock);
-    pthread_mutex_unlock(&w->lock);
-    return w->code;
-}
-
 static int raise_alarm(struct kv *kv, uint64_t member, enum kv_alarm_type type)
 {
-    struct wait w = WAIT_INIT;
-    kv_alarm_raise(kv, member, type, NULL, ended, &w);
-    return wait_for(&w);
+    struct store_call c;
+    store_call_begin(&c);
+    kv_alarm_raise(kv, member, type, NULL, store_call_ended, &c);
+    return store_call_wait(&c);
 }
 
 static int clear_alarm(struct kv *kv, uint64_t member, enum kv_alarm_type type)
 {
-    struct wait w = WAIT_INIT;
-    kv_alarm_clear(kv, member, type, NULL, ended, &w);
-    return wait_for(&w);
-}
-
-static int compact(struct kv *kv, int64_t rev)
-{
-    struct wait w = WAIT_INIT;
-    kv_compact(kv, rev, true, NULL, ended, &w);
-    return wait_for(&w);
+    struct store_call c;
+    store_call_begin(&c);
+    kv_alarm_clear(kv, member, type, NULL, store_call_ended, &c);
+    return store_call_wait(&c);
 }
 
 static int grant(struct kv *kv)
 {
-    struct wait w = WAIT_INIT;
-    kv_lease_grant(kv, 0, 60, NULL, lease_ended, &w);
-    return wait_for(&w);
+    int code;
+    store_grant(kv, 0, 60, &code);
+    return code;
 }
 
 static size_t alarm_count(struct kv *kv)
@@ -159,14 +91,14 @@ static bool no_space(struct kv *kv)
 
 static void alarms_are_kept(void **state)
 {
-    struct fixture *f = *state;
+    struct store_fixture *f = *state;
     assert_int_equal(raise_alarm(f->kv, 7, KV_ALARM_NONE), ERR_INVALID);
     assert_int_equal(raise_alarm(f->kv, 7, KV_ALARM_NOSPACE), 0);
     assert_int_equal(raise_alarm(f->kv, 7, KV_ALARM_NOSPACE), 0); /* once */
     assert_int_equal(raise_alarm(f->kv, UINT64_MAX, KV_ALARM_CORRUPT), 0);
     assert_int_equal(alarm_count(f->kv), 2);
     kv_close(f->kv);
-    f->kv = open_store(f->dir);
+    f->kv = store_open(&f->options);
     eventually(no_space, f->kv, "the alarms after a restart");
     assert_int_equal(alarm_count(f->kv), 2);
     assert_true(kv_alarm_has(f->kv, UINT64_MAX, KV_ALARM_CORRUPT));
@@ -181,7 +113,7 @@ static void alarms_are_kept(void **state)
 
 static void no_space_refuses_growth_only(void **state)
 {
-    struct fixture *f = *state;
+    struct store_fixture *f = *state;
     assert_int_equal(put(f->kv, "a", STR("1")), 0);
     assert_int_equal(raise_alarm(f->kv, 7, KV_ALARM_NOSPACE), 0);
     assert_int_equal(put(f->kv, "a", STR("2")), KV_ERR_NO_SPACE);
@@ -190,7 +122,7 @@ static void no_space_refuses_growth_only(void **state)
     struct kv_txn_request nested = {.otherwise = &inner, .otherwise_len = 1};
     assert_int_equal(run_op(f->kv, (struct kv_op){.type = KV_OP_TXN, .txn = &nested}),
                      KV_ERR_NO_SPACE);
-    assert_int_equal(compact(f->kv, 2), 0);
+    assert_int_equal(store_compact(f->kv, 2, true), 0);
     assert_int_equal(del(f->kv, "a", ""), 0);
     assert_int_equal(clear_alarm(f->kv, 7, KV_ALARM_NOSPACE), 0);
     assert_int_equal(put(f->kv, "a", STR("3")), 0);
@@ -198,12 +130,12 @@ static void no_space_refuses_growth_only(void **state)
 
 static void corrupt_refuses_changes(void **state)
 {
-    struct fixture *f = *state;
+    struct store_fixture *f = *state;
     assert_int_equal(put(f->kv, "a", STR("1")), 0);
     assert_int_equal(raise_alarm(f->kv, 7, KV_ALARM_CORRUPT), 0);
     assert_int_equal(put(f->kv, "a", STR("2")), ERR_CORRUPT);
     assert_int_equal(del(f->kv, "a", ""), ERR_CORRUPT);
-    assert_int_equal(compact(f->kv, 2), ERR_CORRUPT);
+    assert_int_equal(store_compact(f->kv, 2, true), ERR_CORRUPT);
     assert_int_equal(grant(f->kv), ERR_CORRUPT);
     assert_int_equal(clear_alarm(f->kv, 7, KV_ALARM_CORRUPT), 0);
     assert_int_equal(del(f->kv, "a", ""), 0);
@@ -213,7 +145,7 @@ static void corrupt_refuses_changes(void **state)
  * and there is room. */
 static void quota_raises_the_alarm(void **state)
 {
-    struct fixture *f = *state;
+    struct store_fixture *f = *state;
     static char value[64 * 1024];
     struct kv_status st;
     char key[32];
@@ -241,7 +173,7 @@ static void quota_raises_the_alarm(void **state)
 
     assert_int_equal(del(f->kv, "key-", "key."), 0);
     assert_int_equal(del(f->kv, "more", ""), 0);
-    assert_int_equal(compact(f->kv, kv_current_revision(f->kv)), 0);
+    assert_int_equal(store_compact(f->kv, kv_current_revision(f->kv), true), 0);
     assert_int_equal(put(f->kv, "a", STR("1")), KV_ERR_NO_SPACE); /* the alarm stays */
     assert_int_equal(clear_alarm(f->kv, st.member_id, KV_ALARM_NOSPACE), 0);
     for (int i = 0; (code = put(f->kv, "a", STR("1"))) != 0 && i < 1000; i++) {
@@ -256,10 +188,10 @@ int main(void)
 {
     log_set_level(LOG_ERROR);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(alarms_are_kept, setup, teardown),
-        cmocka_unit_test_setup_teardown(no_space_refuses_growth_only, setup, teardown),
-        cmocka_unit_test_setup_teardown(corrupt_refuses_changes, setup, teardown),
-        cmocka_unit_test_setup_teardown(quota_raises_the_alarm, setup, teardown),
+        cmocka_unit_test_setup_teardown(alarms_are_kept, setup, store_fixture_remove),
+        cmocka_unit_test_setup_teardown(no_space_refuses_growth_only, setup, store_fixture_remove),
+        cmocka_unit_test_setup_teardown(corrupt_refuses_changes, setup, store_fixture_remove),
+        cmocka_unit_test_setup_teardown(quota_raises_the_alarm, setup, store_fixture_remove),
     };
     return cmocka_run_group_tests_name("alarm", tests, NULL, NULL);
 }

@@ -7,7 +7,6 @@
 #include "kvstore/snapshot.h"
 #include "kvstore/store.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "base/random.h"
 #include "tests/unit/store_test.h"
 #include <setjmp.h>
@@ -138,34 +137,12 @@ static void passwords(void **state)
 
 /* ---- the store ---- */
 
-struct fixture {
-    char dir[STORE_DIR_MAX];
-    struct kv *kv;
-};
-
-static struct kv *open_store(const char *dir)
-{
-    struct kv_options o = {
-        .data_dir = dir, .map_bytes = 64u << 20, .quota_bytes = 32u << 20, .auth_token_ttl_s = 1};
-    return store_open(&o);
-}
-
 static int setup(void **state)
 {
-    struct fixture *f = mem_zalloc(sizeof *f);
-    store_dir_make(f->dir, "auth");
-    f->kv = open_store(f->dir);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    kv_close(f->kv);
-    store_dir_remove(f->dir);
-    mem_free(f);
-    return 0;
+    return store_fixture_make(state, "auth",
+                              (struct kv_options){.map_bytes = 64u << 20,
+                                                  .quota_bytes = 32u << 20,
+                                                  .auth_token_ttl_s = 1});
 }
 
 struct wait {
@@ -241,7 +218,7 @@ static int put(struct kv *kv, const struct kv_auth_info *who, const char *key, i
 
 static void writes_are_checked_when_applied(void **state)
 {
-    struct fixture *f = *state;
+    struct store_fixture *f = *state;
     struct kv *kv = f->kv;
     assert_int_equal(kv_auth_revision(kv), 1);
     populate(kv);
@@ -275,7 +252,7 @@ static void writes_are_checked_when_applied(void **state)
 
 static void nested_transactions(void **state)
 {
-    struct fixture *f = *state;
+    struct store_fixture *f = *state;
     populate(f->kv);
     struct kv_auth_info ann = {STR("ann"), kv_auth_revision(f->kv)};
     struct kv_op inner = {.type = KV_OP_PUT, .put = {.key = STR("b")}};
@@ -300,34 +277,20 @@ static void nested_transactions(void **state)
     kv_txn_result_free(r);
 }
 
-struct lease_wait {
-    sem_t done;
-    int code;
-};
-
-static void lease_done(void *ctx, const struct kv_lease_result *r)
-{
-    struct lease_wait *w = ctx;
-    w->code = r->code;
-    sem_post(&w->done);
-}
-
 static int lease_op(struct kv *kv, bool grant, const struct kv_auth_info *who)
 {
-    struct lease_wait w = {0};
-    sem_init(&w.done, 0, 0);
+    struct store_call c;
+    store_call_begin(&c);
     if (grant)
-        kv_lease_grant(kv, 77, 600, NULL, lease_done, &w);
+        kv_lease_grant(kv, 77, 600, NULL, store_lease_call_ended, &c);
     else
-        kv_lease_revoke_as(kv, 77, who, NULL, lease_done, &w);
-    sem_wait(&w.done);
-    sem_destroy(&w.done);
-    return w.code;
+        kv_lease_revoke_as(kv, 77, who, NULL, store_lease_call_ended, &c);
+    return store_call_wait(&c);
 }
 
 static void leases_with_somebody_elses_keys(void **state)
 {
-    struct fixture *f = *state;
+    struct store_fixture *f = *state;
     populate(f->kv);
     struct kv_auth_info ann = {STR("ann"), kv_auth_revision(f->kv)};
     assert_int_equal(lease_op(f->kv, true, NULL), 0);
@@ -342,7 +305,7 @@ static void leases_with_somebody_elses_keys(void **state)
 
 static void tokens(void **state)
 {
-    struct fixture *f = *state;
+    struct store_fixture *f = *state;
     char token[64];
     struct kv_auth_info who;
     struct arena a;
@@ -374,7 +337,7 @@ static void tokens(void **state)
 
 static void survives_a_restart(void **state)
 {
-    struct fixture *f = *state;
+    struct store_fixture *f = *state;
     populate(f->kv);
     char name[2000]; /* longer than a key of LMDB may be */
     memset(name, 'n', sizeof name - 1);
@@ -383,7 +346,7 @@ static void survives_a_restart(void **state)
     uint32_t hash = kv_auth_hash(f->kv);
     uint64_t rev = kv_auth_revision(f->kv);
     kv_close(f->kv);
-    f->kv = open_store(f->dir);
+    f->kv = store_open(&f->options);
     assert_true(kv_auth_enabled(f->kv));
     assert_int_equal(kv_auth_revision(f->kv), rev);
     assert_int_equal(kv_auth_hash(f->kv), hash);
@@ -402,7 +365,7 @@ static int count(void *ctx, enum auth_kind kind, struct str name, struct str val
 
 static void travels_in_snapshots(void **state)
 {
-    struct fixture *f = *state;
+    struct store_fixture *f = *state;
     struct raft_snapshot_reader *r;
     struct raft_snapshot_writer *w;
     struct raft_snapshot_meta meta;
@@ -436,12 +399,14 @@ int main(void)
         cmocka_unit_test(random_permissions_agree),
         cmocka_unit_test(ranges_that_are_none),
         cmocka_unit_test(passwords),
-        cmocka_unit_test_setup_teardown(writes_are_checked_when_applied, setup, teardown),
-        cmocka_unit_test_setup_teardown(nested_transactions, setup, teardown),
-        cmocka_unit_test_setup_teardown(leases_with_somebody_elses_keys, setup, teardown),
-        cmocka_unit_test_setup_teardown(tokens, setup, teardown),
-        cmocka_unit_test_setup_teardown(survives_a_restart, setup, teardown),
-        cmocka_unit_test_setup_teardown(travels_in_snapshots, setup, teardown),
+        cmocka_unit_test_setup_teardown(writes_are_checked_when_applied, setup,
+                                        store_fixture_remove),
+        cmocka_unit_test_setup_teardown(nested_transactions, setup, store_fixture_remove),
+        cmocka_unit_test_setup_teardown(leases_with_somebody_elses_keys, setup,
+                                        store_fixture_remove),
+        cmocka_unit_test_setup_teardown(tokens, setup, store_fixture_remove),
+        cmocka_unit_test_setup_teardown(survives_a_restart, setup, store_fixture_remove),
+        cmocka_unit_test_setup_teardown(travels_in_snapshots, setup, store_fixture_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

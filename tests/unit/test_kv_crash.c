@@ -10,7 +10,6 @@
 #include "kvstore/kv.h"
 #include "kvstore/kv_defrag.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "base/random.h"
 #include "tests/unit/store_test.h"
 #include <setjmp.h>
@@ -216,34 +215,16 @@ static void check_state(struct kv *kv, int64_t n)
     arena_free(&a);
 }
 
-struct done {
-    pthread_mutex_t lock;
-    pthread_cond_t cond;
-    bool done;
-};
-
-static void reached(void *ctx, int code, int64_t rev)
+static void barrier(struct kv *kv)
 {
-    struct done *d = ctx;
-    (void)rev;
+    struct store_call c;
+    store_call_begin(&c);
+    kv_read_index(kv, NULL, store_call_ended, &c);
+    int code = store_call_wait(&c);
     if (code) {
         fprintf(stderr, "read index: %d\n", code);
         abort();
     }
-    pthread_mutex_lock(&d->lock);
-    d->done = true;
-    pthread_cond_signal(&d->cond);
-    pthread_mutex_unlock(&d->lock);
-}
-
-static void barrier(struct kv *kv)
-{
-    struct done d = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
-    kv_read_index(kv, NULL, reached, &d);
-    pthread_mutex_lock(&d.lock);
-    while (!d.done)
-        pthread_cond_wait(&d.cond, &d.lock);
-    pthread_mutex_unlock(&d.lock);
 }
 
 static void lives(bool power, bool defrag, int count)

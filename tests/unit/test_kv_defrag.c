@@ -7,7 +7,6 @@
 #include "kvstore/kv_integrity.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "tests/unit/store_test.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,33 +26,10 @@
 #define WRITERS 2
 #define STOPPED_MAX_NS (50 * NS_PER_MS)
 
-struct fixture {
-    char dir[STORE_DIR_MAX];
-    struct kv *kv;
-};
-
-static struct kv *open_store(const char *dir)
-{
-    struct kv_options o = {.data_dir = dir, .map_bytes = 4ull << 30, .quota_bytes = 2ull << 30};
-    return store_open(&o);
-}
-
 static int setup(void **state)
 {
-    struct fixture *f = mem_zalloc(sizeof *f);
-    store_dir_make(f->dir, "defrag");
-    f->kv = open_store(f->dir);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    kv_close(f->kv);
-    store_dir_remove(f->dir);
-    mem_free(f);
-    return 0;
+    return store_fixture_make(
+        state, "defrag", (struct kv_options){.map_bytes = 4ull << 30, .quota_bytes = 2ull << 30});
 }
 
 /* ---- what is in it ---- */
@@ -80,33 +56,9 @@ static void fill(struct kv *kv, int from, int to)
     }
 }
 
-struct wait {
-    pthread_mutex_t lock;
-    pthread_cond_t cond;
-    bool done;
-    int code;
-};
-
-static void ended(void *ctx, int code, int64_t rev)
-{
-    struct wait *w = ctx;
-    (void)rev;
-    pthread_mutex_lock(&w->lock);
-    w->done = true;
-    w->code = code;
-    pthread_cond_signal(&w->cond);
-    pthread_mutex_unlock(&w->lock);
-}
-
 static void compact_all(struct kv *kv)
 {
-    struct wait w = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, 0};
-    kv_compact(kv, kv_current_revision(kv), true, NULL, ended, &w);
-    pthread_mutex_lock(&w.lock);
-    while (!w.done)
-        pthread_cond_wait(&w.cond, &w.lock);
-    pthread_mutex_unlock(&w.lock);
-    assert_int_equal(w.code, 0);
+    assert_int_equal(store_compact(kv, kv_current_revision(kv), true), 0);
 }
 
 static void delete_range(struct kv *kv, int from, int to)
@@ -220,7 +172,7 @@ static void defragment_under_load(struct kv *kv, struct logdb_defrag_info *info)
 
 static void gives_space_back_under_load(void **state)
 {
-    struct fixture *f = *state;
+    struct store_fixture *f = *state;
     struct logdb_defrag_info full, half;
     struct error err;
     fill(f->kv, 0, KEYS);
@@ -245,7 +197,7 @@ static void gives_space_back_under_load(void **state)
         fail_msg("check: %s", err.message);
     uint32_t hash = hash_of(f->kv);
     kv_close(f->kv);
-    f->kv = open_store(f->dir);
+    f->kv = store_open(&f->options);
     assert_int_equal(hash_of(f->kv), hash);
     if (kv_check(f->kv, &err) < 0)
         fail_msg("check after a restart: %s", err.message);
@@ -260,7 +212,7 @@ static void *defragment_too(void *kv)
 
 static void one_at_a_time_and_stoppable(void **state)
 {
-    struct fixture *f = *state;
+    struct store_fixture *f = *state;
     struct logdb_defrag_info info;
     struct error err;
     atomic_bool stop = true;
@@ -285,8 +237,8 @@ int main(void)
 {
     log_set_level(LOG_ERROR);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(gives_space_back_under_load, setup, teardown),
-        cmocka_unit_test_setup_teardown(one_at_a_time_and_stoppable, setup, teardown),
+        cmocka_unit_test_setup_teardown(gives_space_back_under_load, setup, store_fixture_remove),
+        cmocka_unit_test_setup_teardown(one_at_a_time_and_stoppable, setup, store_fixture_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

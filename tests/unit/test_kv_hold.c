@@ -3,7 +3,6 @@
  * nobody can tell, and that far fewer pages are written.
  */
 #include "kvstore/kv.h"
-#include "base/mem.h"
 #include "tests/unit/store_test.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,40 +15,12 @@
 #include <string.h>
 #include <unistd.h>
 
-struct fixture {
-    char dir[STORE_DIR_MAX];
-    struct kv *kv;
-};
-
-static struct kv *open_store(const char *dir)
-{
-    struct error err;
-    struct kv_options o = {.data_dir = dir,
-                           .map_bytes = 256u << 20,
-                           .quota_bytes = 128u << 20,
-                           .checkpoint_ms = 10000};
-    struct kv *kv = kv_open(&o, &err);
-    if (!kv)
-        fail_msg("kv_open: %s", err.message);
-    return kv;
-}
-
 static int setup(void **state)
 {
-    struct fixture *f = mem_zalloc(sizeof *f);
-    store_dir_make(f->dir, "hold");
-    f->kv = open_store(f->dir);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    kv_close(f->kv);
-    store_dir_remove(f->dir);
-    mem_free(f);
-    return 0;
+    return store_fixture_make(state, "hold",
+                              (struct kv_options){.map_bytes = 256u << 20,
+                                                  .quota_bytes = 128u << 20,
+                                                  .checkpoint_ms = 10000});
 }
 
 static int64_t put(struct kv *kv, const char *key, uint64_t number)
@@ -85,7 +56,7 @@ static int64_t get(struct kv *kv, const char *key, int64_t rev)
 
 static void a_write_is_seen_at_once(void **state)
 {
-    struct fixture *f = *state;
+    struct store_fixture *f = *state;
     for (uint64_t i = 0; i < 200; i++) {
         int64_t rev = put(f->kv, "k", i);
         assert_int_equal(get(f->kv, "k", i % 2 ? rev : 0), i); /* its revision is not the future */
@@ -111,7 +82,7 @@ static void *reader(void *arg)
 
 static void readers_never_fall_behind(void **state)
 {
-    struct fixture *f = *state;
+    struct store_fixture *f = *state;
     struct race r = {.kv = f->kv};
     pthread_t threads[3];
     put(f->kv, "k", 0);
@@ -149,7 +120,7 @@ static uint64_t bytes_written(void)
  * 100 ms nothing can be gathered: then another hundred is tried. */
 static void pages_are_written_once_for_many(void **state)
 {
-    struct fixture *f = *state;
+    struct store_fixture *f = *state;
     uint64_t least = UINT64_MAX;
     for (int round = 0; round < 50 && least > 15000; round++) {
         uint64_t before = bytes_written();
@@ -190,7 +161,7 @@ static uint64_t sleeps_of(const char *name)
 /* The raft thread applies one write into what is held: the apply thread is not woken for it. Rounds as above. */
 static void a_write_alone_wakes_no_apply_thread(void **state)
 {
-    struct fixture *f = *state;
+    struct store_fixture *f = *state;
     uint64_t least = UINT64_MAX;
     put(f->kv, "k", 0);
     assert_true(sleeps_of("raft-apply") > 0);
@@ -207,11 +178,11 @@ static void a_write_alone_wakes_no_apply_thread(void **state)
 
 static void what_is_held_survives_the_end(void **state)
 {
-    struct fixture *f = *state;
+    struct store_fixture *f = *state;
     put(f->kv, "a", 1);
     put(f->kv, "b", 2);
     kv_close(f->kv);
-    f->kv = open_store(f->dir);
+    f->kv = store_open(&f->options);
     assert_int_equal(get(f->kv, "a", 0), 1);
     assert_int_equal(get(f->kv, "b", 0), 2);
 }
@@ -219,11 +190,13 @@ static void what_is_held_survives_the_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_write_is_seen_at_once, setup, teardown),
-        cmocka_unit_test_setup_teardown(readers_never_fall_behind, setup, teardown),
-        cmocka_unit_test_setup_teardown(pages_are_written_once_for_many, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_write_alone_wakes_no_apply_thread, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_is_held_survives_the_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_write_is_seen_at_once, setup, store_fixture_remove),
+        cmocka_unit_test_setup_teardown(readers_never_fall_behind, setup, store_fixture_remove),
+        cmocka_unit_test_setup_teardown(pages_are_written_once_for_many, setup,
+                                        store_fixture_remove),
+        cmocka_unit_test_setup_teardown(a_write_alone_wakes_no_apply_thread, setup,
+                                        store_fixture_remove),
+        cmocka_unit_test_setup_teardown(what_is_held_survives_the_end, setup, store_fixture_remove),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

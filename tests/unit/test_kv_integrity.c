@@ -70,49 +70,6 @@ static int teardown(void **state)
     return 0;
 }
 
-struct wait {
-    pthread_mutex_t lock;
-    pthread_cond_t cond;
-    bool done;
-    int code;
-    int64_t id;
-};
-
-static void ended(struct wait *w, int code, int64_t id)
-{
-    pthread_mutex_lock(&w->lock);
-    w->done = true;
-    w->code = code;
-    w->id = id;
-    pthread_cond_signal(&w->cond);
-    pthread_mutex_unlock(&w->lock);
-}
-
-static void on_rev(void *ctx, int code, int64_t rev)
-{
-    ended(ctx, code, rev);
-}
-
-static void on_lease(void *ctx, const struct kv_lease_result *r)
-{
-    ended(ctx, r->code, r->id);
-}
-
-static int64_t wait_end(struct wait *w)
-{
-    pthread_mutex_lock(&w->lock);
-    while (!w->done)
-        pthread_cond_wait(&w->cond, &w->lock);
-    pthread_mutex_unlock(&w->lock);
-    assert_int_equal(w->code, 0);
-    return w->id;
-}
-
-#define WAIT                                                             \
-    {                                                                    \
-        PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, 0, 0 \
-    }
-
 /* Short keys, and some longer than an LMDB key. */
 static struct str key_at(char buf[1200], uint64_t n)
 {
@@ -149,23 +106,23 @@ static void churn(struct fixture *f, int rounds)
 
 static void compact(struct kv *kv, int64_t rev)
 {
-    struct wait w = WAIT;
-    kv_compact(kv, rev, true, NULL, on_rev, &w);
-    wait_end(&w);
+    assert_int_equal(store_compact(kv, rev, true), 0);
 }
 
 static int64_t grant(struct kv *kv)
 {
-    struct wait w = WAIT;
-    kv_lease_grant(kv, 0, 1000, NULL, on_lease, &w);
-    return wait_end(&w);
+    int code;
+    int64_t id = store_grant(kv, 0, 1000, &code);
+    assert_int_equal(code, 0);
+    return id;
 }
 
 static void revoke_lease(struct kv *kv, int64_t id)
 {
-    struct wait w = WAIT;
-    kv_lease_revoke(kv, id, NULL, on_lease, &w);
-    wait_end(&w);
+    struct store_call c;
+    store_call_begin(&c);
+    kv_lease_revoke(kv, id, NULL, store_lease_call_ended, &c);
+    assert_int_equal(store_call_wait(&c), 0);
 }
 
 static void check_finds_nothing(struct kv *kv)

@@ -5,14 +5,12 @@
  */
 #include "kvstore/kv.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "base/random.h"
 #include "base/vec.h"
 #include "tests/unit/store_test.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -462,52 +460,13 @@ static void run_txn(struct kv *kv, struct oracle *o, const struct kv_txn_request
     kv_txn_result_free(r);
 }
 
-struct waiting {
-    pthread_mutex_t lock;
-    pthread_cond_t cond;
-    bool done;
-    int code;
-};
-
-static void on_rev(void *ctx, int code, int64_t rev)
-{
-    struct waiting *w = ctx;
-    (void)rev;
-    pthread_mutex_lock(&w->lock);
-    w->code = code;
-    w->done = true;
-    pthread_cond_signal(&w->cond);
-    pthread_mutex_unlock(&w->lock);
-}
-
-static void on_lease(void *ctx, const struct kv_lease_result *r)
-{
-    on_rev(ctx, r->code, r->rev);
-}
-
-static int finish(struct waiting *w)
-{
-    pthread_mutex_lock(&w->lock);
-    while (!w->done)
-        pthread_cond_wait(&w->cond, &w->lock);
-    pthread_mutex_unlock(&w->lock);
-    return w->code;
-}
-
-#define WAITING                                                       \
-    {                                                                 \
-        PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false, 0 \
-    }
-
 static void compact(struct kv *kv, struct oracle *o)
 {
-    struct waiting w = WAITING;
     int64_t rev = 1 + (int64_t)rng_below(&rng, (uint64_t)o->rev);
     if (rng_below(&rng, 2))
         rev = MAX(o->compacted, 1) + (int64_t)rng_below(&rng, 10);
-    kv_compact(kv, rev, rng_below(&rng, 2), NULL, on_rev, &w);
     int want = rev <= o->compacted ? ERR_COMPACTED : rev > o->rev ? KV_ERR_FUTURE_REV : 0;
-    CHECK(finish(&w) == want);
+    CHECK(store_compact(kv, rev, rng_below(&rng, 2)) == want);
     if (want == 0)
         o->compacted = rev;
 }
@@ -582,9 +541,9 @@ static void run_seed(uint64_t seed, int steps)
     keys_init(&a);
     struct kv *kv = open_store(dir);
     for (int i = 0; i < 3; i++) {
-        struct waiting w = WAITING;
-        kv_lease_grant(kv, leases[i], 100000, NULL, on_lease, &w);
-        assert_int_equal(finish(&w), 0);
+        int code;
+        store_grant(kv, leases[i], 100000, &code);
+        assert_int_equal(code, 0);
     }
     for (int i = 0; i < steps; i++) {
         uint64_t used = 0, what = rng_below(&rng, 100);
