@@ -59,8 +59,8 @@ static int on_headers_complete(llhttp_t *parser)
     struct h1 *h = h1_of(parser);
     if (!h->call)
         return HPE_USER;
-    if (parser->status_code == 101)
-        return HPE_USER; /* we asked for no upgrade */
+    if (parser->status_code == 101 || parser->status_code < 100)
+        return HPE_USER; /* we asked for no upgrade; and 0 would say that no answer came */
     if (informational(parser))
         return 0;
     h->keep_alive = llhttp_should_keep_alive(parser);

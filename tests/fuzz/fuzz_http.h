@@ -1,11 +1,12 @@
 /*
- * Shared by fuzz_http1 and fuzz_http2: a server whose loop is turned by hand, fed through a socket pair.
+ * Shared by fuzz_http1, fuzz_http2 and fuzz_websocket: a server whose loop is turned by hand, fed through a socket pair.
  */
 #ifndef C8S_TESTS_FUZZ_HTTP_H
 #define C8S_TESTS_FUZZ_HTTP_H
 
 #include "net/grpc.h"
 #include "net/http_internal.h"
+#include "net/websocket.h"
 #include "proto/etcd/rpc.pb-c.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -44,6 +45,21 @@ static void fuzz_on_headers(void *ctx, struct http_exchange *x)
     }
 }
 
+static void fuzz_on_message(struct websocket *w, void *ctx, bool text, struct str data)
+{
+    (void)ctx;
+    require(data.n <= WEBSOCKET_MESSAGE_MAX);
+    websocket_send(w, text, data, STR_NONE);
+}
+
+static void fuzz_websocket_closed(struct websocket *w, void *ctx)
+{
+    (void)w, (void)ctx;
+}
+
+static const struct websocket_events fuzz_websocket_events = {.on_message = fuzz_on_message,
+                                                              .on_close = fuzz_websocket_closed};
+
 static void fuzz_on_request(void *ctx, struct http_exchange *x)
 {
     (void)ctx;
@@ -54,6 +70,8 @@ static void fuzz_on_request(void *ctx, struct http_exchange *x)
             require(x->headers[i].name.p[k] < 'A' || x->headers[i].name.p[k] > 'Z');
     for (struct http_query q = {.rest = x->query}; http_query_next(x, &q);)
         require(q.name.p != NULL);
+    if (websocket_wanted(x) && websocket_accept(x, NULL, &fuzz_websocket_events, NULL))
+        return;
     http_respond(x, 200, NULL, 0, x->body);
 }
 
