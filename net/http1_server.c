@@ -17,20 +17,27 @@
 
 #define PENDING_MAX (64u * 1024)
 
+/* Text that may come a byte at a time: it grows by doubling, so that what is left behind in the arena is no more
+ * than what was sent. */
+struct token {
+    char *p; /* NULL: nothing yet */
+    size_t n, cap;
+};
+
 struct h1 {
     llhttp_t parser;
     struct http_conn *conn;
-    struct exchange *current;    /* being received or answered; NULL: between requests */
-    struct buf pending;          /* received, not parsed yet */
-    struct str url, name, value; /* being collected, in the current arena */
-    bool paused;                 /* parser: waits for the answer */
-    bool parsing;                /* inside llhttp_execute */
-    bool headers_done;           /* of the current request: what follows are trailers */
-    bool has_body;               /* the current request announced one */
-    bool upgrade;                /* the current request asks for one */
-    bool chunked;                /* the current answer */
-    bool keep_alive;             /* after the current answer */
-    bool closing;                /* no further requests */
+    struct exchange *current;      /* being received or answered; NULL: between requests */
+    struct buf pending;            /* received, not parsed yet */
+    struct token url, name, value; /* being collected, in the current arena */
+    bool paused;                   /* parser: waits for the answer */
+    bool parsing;                  /* inside llhttp_execute */
+    bool headers_done;             /* of the current request: what follows are trailers */
+    bool has_body;                 /* the current request announced one */
+    bool upgrade;                  /* the current request asks for one */
+    bool chunked;                  /* the current answer */
+    bool keep_alive;               /* after the current answer */
+    bool closing;                  /* no further requests */
     bool expect_continue;
     bool tunnel;       /* no HTTP any more: bytes to and from the current exchange */
     int refuse;        /* status for the error that a callback found; 0: a syntax error */
@@ -48,24 +55,29 @@ static int refuse(struct h1 *h, int status)
     return HPE_USER;
 }
 
-/* Collect a token that may arrive in pieces. */
-static void collect(struct h1 *h, struct str *to, const char *at, size_t n)
+static void collect(struct h1 *h, struct token *to, const char *at, size_t n)
 {
     struct arena *a = &h->current->pub.arena;
-    if (!to->p) {
-        *to = str_make(arena_dup(a, at, n), n);
-        return;
+    if (n > to->cap - to->n) {
+        size_t cap = to->p ? MAX(2 * to->cap, to->n + n) : n; /* most come in one piece */
+        to->p = arena_grow(a, to->p, to->n, cap);
+        to->cap = cap;
     }
-    char *grown = arena_grow(a, (char *)to->p, to->n, to->n + n);
-    memcpy(grown + to->n, at, n);
-    *to = str_make(grown, to->n + n);
+    if (n)
+        memcpy(to->p + to->n, at, n);
+    to->n += n;
+}
+
+static struct str token_str(const struct token *t)
+{
+    return str_make(t->p, t->n);
 }
 
 static int on_message_begin(llhttp_t *parser)
 {
     struct h1 *h = h1_of(parser);
     h->current = http_exchange_new(h->conn);
-    h->url = h->name = h->value = STR_NONE;
+    h->url = h->name = h->value = (struct token){0};
     h->headers_done = h->has_body = h->chunked = h->expect_continue = false;
     h->upgrade = false;
     h->keep_alive = false;
@@ -111,19 +123,19 @@ static int on_header_value_complete(llhttp_t *parser)
     struct exchange *x = h->current;
     if (!x)
         return 0;
-    struct str value = h->value.p ? str_trim(h->value) : STR("");
+    struct str value = h->value.p ? str_trim(token_str(&h->value)) : STR("");
     if (!http_value_valid(value))
         return refuse(h, 400);
-    char *name = (char *)h->name.p;
+    char *name = h->name.p;
     for (size_t i = 0; i < h->name.n; i++)
         if (name[i] >= 'A' && name[i] <= 'Z')
             name[i] = (char)(name[i] + 32);
     /* Trailers are checked against the limits and then dropped. */
-    if (!exchange_add_header(x, h->name, value))
+    if (!exchange_add_header(x, token_str(&h->name), value))
         return refuse(h, 431);
     if (h->headers_done)
         x->pub.headers_len--;
-    h->name = h->value = STR_NONE;
+    h->name = h->value = (struct token){0};
     return 0;
 }
 
@@ -167,7 +179,7 @@ static int on_headers_complete(llhttp_t *parser)
     if (parser->method == HTTP_CONNECT)
         return refuse(h, 405);
     x->pub.method = str_from(llhttp_method_name((llhttp_method_t)parser->method));
-    exchange_set_target(x, h->url);
+    exchange_set_target(x, token_str(&h->url));
     int status = check_request(h);
     if (status)
         return refuse(h, status);

@@ -213,8 +213,15 @@ static void conn_closed(struct stream *s, void *ctx, int code, const char *reaso
     c->stream = NULL;
     loop_deferred_cancel(&c->kick);
     loop_timer_stop(&c->tick);
-    while (!list_empty(&c->exchanges)) {
-        struct exchange *x = list_first(&c->exchanges, struct exchange, link);
+    /* All of them first: whoever hears of the end of one may write to another, and the stream is gone. */
+    struct list left;
+    list_init(&left);
+    list_splice_back(&left, &c->exchanges);
+    list_for_each (it, &left)
+        list_entry(it, struct exchange, link)->conn = NULL;
+    while (!list_empty(&left)) {
+        struct exchange *x = list_first(&left, struct exchange, link);
+        list_remove(&x->link);
         exchange_finished(x);
     }
     if (c->version)

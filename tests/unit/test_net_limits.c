@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,7 +40,9 @@ static struct {
     struct http_server *server;
     int port;
     atomic_int requests, closed, done;
-    atomic_int paused; /* bytes of bodies that nobody takes */
+    atomic_int paused;   /* bytes of bodies that nobody takes */
+    atomic_size_t arena; /* bytes of the last request's */
+    struct http_exchange *pair[2];
 } t;
 
 static void answer_nothing(struct http_exchange *x)
@@ -77,13 +80,28 @@ static void on_headers(void *ctx, struct http_exchange *x)
     http_body_pause(x);
 }
 
+/* Whoever of the two hears first that the client has gone tells the other's. */
+static void tell_the_other(struct http_exchange *x)
+{
+    int own = x == t.pair[1];
+    if (t.pair[!own])
+        http_stream_write(t.pair[!own], STR("gone"));
+    t.pair[own] = NULL;
+    end_stream(x);
+}
+
 /* "/wait": an answer when the client has gone; "/stream": one that does not end. */
 static void on_request(void *ctx, struct http_exchange *x)
 {
     (void)ctx;
     atomic_fetch_add(&t.requests, 1);
     x->on_done = count_done;
-    if (str_eqz(x->path, "/wait"))
+    atomic_store(&t.arena, x->arena.used);
+    if (str_eqz(x->path, "/pair")) {
+        t.pair[t.pair[0] != NULL] = x;
+        x->on_close = tell_the_other;
+        http_stream_start(x, 200, NULL, 0);
+    } else if (str_eqz(x->path, "/wait"))
         x->on_close = answer_nothing;
     else if (str_eqz(x->path, "/stream")) {
         x->on_close = end_stream;
@@ -156,6 +174,11 @@ static int dial(void)
 static bool push(int fd, const void *data, size_t n)
 {
     return send(fd, data, n, MSG_NOSIGNAL) == (ssize_t)n;
+}
+
+static bool push_text(int fd, const char *text)
+{
+    return push(fd, text, strlen(text));
 }
 
 static bool push_frame(int fd, int type, int flags, uint32_t stream, const void *payload, size_t n)
@@ -442,6 +465,43 @@ static void times_slow_clients_out(void **state)
     wait_no_connections();
 }
 
+/* A client that sends a byte at a time must not make what is kept of it grow with the square. */
+static void a_target_in_single_bytes_takes_little_memory(void **state)
+{
+    (void)state;
+    enum { N = 60000 };
+    int fd = dial();
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    atomic_store(&t.requests, 0);
+    assert_true(push(fd, "GET /", 5));
+    for (int i = 0; i < N; i++)
+        assert_true(push(fd, "a", 1));
+    assert_true(push_text(fd, " HTTP/1.1\r\nhost: a\r\n\r\n"));
+    wait_for(&t.requests, 1);
+    if (atomic_load(&t.arena) > 1 << 20)
+        fail_msg("%zu bytes for a target of %d", atomic_load(&t.arena), N);
+    close(fd);
+}
+
+/* The connection is gone for all of its exchanges before the first one hears of it. */
+static void exchanges_may_write_to_each_other_at_the_end(void **state)
+{
+    (void)state;
+    int fd = dial_h2(), done = atomic_load(&t.done);
+    atomic_store(&t.requests, 0);
+    assert_true(push_request(fd, 1, "/pair", true));
+    assert_true(push_request(fd, 3, "/pair", true));
+    wait_for(&t.requests, 2);
+    close(fd);
+    wait_for(&t.done, done + 2);
+    fd = dial();
+    assert_true(push_text(fd, "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"));
+    char answer[512];
+    assert_int_not_equal(read_to_end(fd, answer, sizeof answer), -2);
+    assert_non_null(strstr(answer, "200"));
+    close(fd);
+}
+
 static void bounds_connections(void **state)
 {
     (void)state;
@@ -525,6 +585,8 @@ int main(void)
         cmocka_unit_test(closes_on_malformed_frames),
         cmocka_unit_test_setup_teardown(times_slow_clients_out, setup_in_a_hurry,
                                         teardown_of_a_hurry),
+        cmocka_unit_test(a_target_in_single_bytes_takes_little_memory),
+        cmocka_unit_test(exchanges_may_write_to_each_other_at_the_end),
         cmocka_unit_test(bounds_connections),
         cmocka_unit_test(bounds_all_bodies_together),
         cmocka_unit_test(tells_handlers_of_clients_that_leave),
