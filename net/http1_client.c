@@ -198,9 +198,14 @@ static void h1_submit(struct client_conn *c, struct http_call *call)
     stream_write(s, " ", 1);
     stream_write(s, call->path.p, call->path.n);
     stream_write(s, " HTTP/1.1\r\n", 11);
-    write_header(s, STR("host"), str_from(c->origin->authority));
+    struct str host = str_from(c->origin->authority); /* or what the caller says: one of them */
     for (size_t i = 0; i < call->headers_len; i++)
-        write_header(s, call->headers[i].name, call->headers[i].value);
+        if (str_eq(call->headers[i].name, STR("host")))
+            host = call->headers[i].value;
+    write_header(s, STR("host"), host);
+    for (size_t i = 0; i < call->headers_len; i++)
+        if (!str_eq(call->headers[i].name, STR("host")))
+            write_header(s, call->headers[i].name, call->headers[i].value);
     bool bodiless = call->body.n == 0 && (h->head || str_eq(call->method, STR("GET")) ||
                                           str_eq(call->method, STR("DELETE")));
     char length[48];

@@ -3,6 +3,7 @@
  * http_client.h.
  */
 #include "net/http_client_internal.h"
+#include "net/http_internal.h"
 #include "base/mem.h"
 
 #include <assert.h>
@@ -57,6 +58,17 @@ static void copy_request(struct http_call *call, const struct http_request *r)
     call->body_bytes_max = r->body_bytes_max ? r->body_bytes_max : 256u * 1024 * 1024;
 }
 
+/* What a request is made of may come from others: in the end it must still be one request. */
+static bool well_formed(const struct http_call *call)
+{
+    bool ok = call->path.n > 0 && http_token_valid(call->method);
+    for (size_t i = 0; i < call->path.n; i++)
+        ok &= (unsigned char)call->path.p[i] > 0x20 && call->path.p[i] != 0x7f;
+    for (size_t i = 0; i < call->headers_len; i++)
+        ok &= http_token_valid(call->headers[i].name) && http_value_valid(call->headers[i].value);
+    return ok;
+}
+
 struct http_call *http_client_send(struct http_client *c, const struct http_request *request,
                                    const struct http_call_events *events, void *ctx)
 {
@@ -79,7 +91,11 @@ struct http_call *http_client_send(struct http_client *c, const struct http_requ
     if (request->header_timeout_ms)
         loop_timer_start(&call->header_timer, request->header_timeout_ms);
     call->origin = &c->origins[c->current];
-    client_dispatch(call);
+    if (well_formed(call))
+        client_dispatch(call);
+    else
+        call_fail(call, ERR_INVALID, "%s: the request's path or a header of it is malformed",
+                  call->origin->url);
     return call;
 }
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <wslay/wslay.h>
 
+#define QUEUE_PAUSE_BYTES (256u << 10) /* waiting for the peer before no more of it is read */
 #define GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 struct websocket {
@@ -20,6 +21,8 @@ struct websocket {
     struct str input; /* what is being read */
     bool reading;
     bool closing; /* no more messages, either way */
+    bool paused;  /* by the owner */
+    bool slow;    /* the peer does not take what it is sent: pongs for its pings, if nothing else */
     struct loop_deferred finish;
 };
 
@@ -91,6 +94,16 @@ static void finish(struct websocket *w)
     loop_defer(w->x->loop, &w->finish);
 }
 
+/* ---- backpressure ---- */
+
+static void read_or_not(struct websocket *w)
+{
+    if (w->paused || w->slow)
+        http_body_pause(w->x);
+    else
+        http_body_resume(w->x);
+}
+
 /* ---- frames ---- */
 
 static void flush(struct websocket *w)
@@ -147,6 +160,9 @@ static void on_bytes(struct http_exchange *x, struct str data, bool end)
     bool over = wslay_event_get_close_received(w->frames) || wslay_event_get_close_sent(w->frames);
     if (!w->closing && (rc != 0 || over))
         finish(w);
+    w->slow = !w->closing && http_stream_queued(x) >= QUEUE_PAUSE_BYTES;
+    if (w->slow)
+        read_or_not(w);
 }
 
 static void on_drain(struct http_exchange *x)
@@ -154,6 +170,10 @@ static void on_drain(struct http_exchange *x)
     struct websocket *w = x->tunnel;
     if (!w->closing && w->events->on_drain)
         w->events->on_drain(w, w->ctx);
+    if (!w->closing && w->slow) {
+        w->slow = false;
+        read_or_not(w);
+    }
 }
 
 static void on_close(struct http_exchange *x)
@@ -209,14 +229,16 @@ size_t websocket_queued(const struct websocket *w)
 
 void websocket_pause(struct websocket *w)
 {
+    w->paused = true;
     if (!w->closing)
-        http_body_pause(w->x);
+        read_or_not(w);
 }
 
 void websocket_resume(struct websocket *w)
 {
+    w->paused = false;
     if (!w->closing)
-        http_body_resume(w->x);
+        read_or_not(w);
 }
 
 void websocket_close(struct websocket *w, enum websocket_code code, const char *reason)

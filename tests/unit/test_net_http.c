@@ -125,6 +125,8 @@ static void on_request(void *ctx, struct http_exchange *x)
         http_stream_start(x, 200, &text, 1);
         http_stream_write(x, STR("some"));
         http_abort(x);
+    } else if (str_eqz(x->path, "/host")) {
+        http_respond(x, 200, &text, 1, x->authority);
     } else if (str_eqz(x->path, "/header")) {
         struct http_header evil[] = {{STR("x-evil"), STR("a\r\nset-cookie: b")},
                                      {STR("x-good"), STR("c")}};
@@ -252,6 +254,66 @@ static void answers_simple_requests(void **state)
         assert_int_equal(get(c, "/denied", &a, &r), 0);
         assert_int_equal(r.status, 403);
         arena_free(&a);
+        http_client_free(c);
+    }
+}
+
+static void a_request_names_its_host_once(void **state)
+{
+    (void)state;
+    const struct http_header host = {STR("host"), STR("other.example")};
+    FOR_EACH_VARIANT(v)
+    {
+        struct http_client *c = client_for(v);
+        struct http_response r;
+        struct error err = {0};
+        struct arena a;
+        arena_init(&a);
+        const struct http_request q = {.method = "GET",
+                                       .path = "/host",
+                                       .headers = &host,
+                                       .headers_len = 1,
+                                       .timeout_ms = 60000};
+        assert_int_equal(http_client_do(c, &q, &a, &r, &err), 0);
+        assert_int_equal(r.status, 200);
+        assert_true(str_eqz(r.body, "other.example"));
+        arena_free(&a);
+        http_client_free(c);
+    }
+}
+
+/* What a request says may come from others (a pod's probes): it must stay one request. */
+static void nothing_is_sent_that_would_be_another_request(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path;
+        struct http_header header;
+    } cases[] = {
+        {"/a HTTP/1.1\r\nhost: a\r\n\r\nDELETE /b", {STR("x"), STR("y")}},
+        {"/a b", {STR("x"), STR("y")}},
+        {"/a\n", {STR("x"), STR("y")}},
+        {"/a", {STR("x"), STR("y\r\nz: 1")}},
+        {"/a", {STR("x\r\nz"), STR("y")}},
+        {"/a", {STR("x y"), STR("z")}},
+        {"/a", {STR(""), STR("z")}},
+    };
+    FOR_EACH_VARIANT(v)
+    {
+        struct http_client *c = client_for(v);
+        for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+            struct http_response r;
+            struct error err = {0};
+            struct arena a;
+            arena_init(&a);
+            const struct http_request q = {.method = "GET",
+                                           .path = cases[i].path,
+                                           .headers = &cases[i].header,
+                                           .headers_len = 1,
+                                           .timeout_ms = 60000};
+            assert_int_equal(http_client_do(c, &q, &a, &r, &err), ERR_INVALID);
+            arena_free(&a);
+        }
         http_client_free(c);
     }
 }
@@ -611,6 +673,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_simple_requests),
+        cmocka_unit_test(a_request_names_its_host_once),
+        cmocka_unit_test(nothing_is_sent_that_would_be_another_request),
         cmocka_unit_test(drops_headers_with_control_characters),
         cmocka_unit_test(echoes_bodies_up_to_the_limit),
         cmocka_unit_test(streams_an_upload),

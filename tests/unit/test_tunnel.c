@@ -338,12 +338,53 @@ static void frames_are_answered(void **state)
     assert_int_equal(atomic_load(&t.messages), 5);
 }
 
+/* Each ping is answered: whoever reads no answers is not read from for ever. */
+static void pings_that_nobody_hears_are_not_answered_without_end(void **state)
+{
+    (void)state;
+    static char block[131 * 500]; /* pings of 125 bytes */
+    int fd = open_ws(""), closed = atomic_load(&t.ws_closed);
+    size_t sent = 0, at = 0;
+    for (size_t i = 0; i < sizeof block; i += 131)
+        memcpy(block + i, "\x89\xfd\0\0\0\0", 6);
+    read_until(fd, "\r\n\r\n");
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    for (;;) {
+        struct pollfd p = {.fd = fd, .events = POLLOUT};
+        if (poll(&p, 1, 500) == 0)
+            break; /* nothing more is taken */
+        ssize_t n = send(fd, block + at, sizeof block - at, MSG_NOSIGNAL);
+        if (n < 0)
+            continue;
+        at = (at + (size_t)n) % sizeof block;
+        sent += (size_t)n;
+        assert_true(sent < 64u << 20); /* else all of it waits in the server's memory */
+    }
+    /* Whoever hears them after all gets every one, and is read from again. */
+    size_t want = sent / 131 * 127, got = 0;
+    while (got < want) {
+        char answers[65536];
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        assert_int_equal(poll(&p, 1, WAIT_MS), 1);
+        ssize_t n = recv(fd, answers, sizeof answers, 0);
+        assert_true(n > 0);
+        got += (size_t)n;
+    }
+    assert_int_equal(got, want);
+    close(fd);
+    wait_for(&t.ws_closed, closed + 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_tunnel_carries_bytes),      cmocka_unit_test(a_request_is_passed_on),
-        cmocka_unit_test(a_slow_side_slows_the_other), cmocka_unit_test(nobody_there_is_a_failure),
-        cmocka_unit_test(the_handshake_is_rfc_6455s),  cmocka_unit_test(frames_are_answered),
+        cmocka_unit_test(a_tunnel_carries_bytes),
+        cmocka_unit_test(a_request_is_passed_on),
+        cmocka_unit_test(a_slow_side_slows_the_other),
+        cmocka_unit_test(nobody_there_is_a_failure),
+        cmocka_unit_test(the_handshake_is_rfc_6455s),
+        cmocka_unit_test(frames_are_answered),
+        cmocka_unit_test(pings_that_nobody_hears_are_not_answered_without_end),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
