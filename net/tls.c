@@ -23,7 +23,7 @@
 #define SESSION_LIFETIME_S 7200
 #define SESSIONS_MAX 64 /* addresses a client context remembers sessions for */
 
-#define WATCH_MAX 4
+#define WATCH_MAX 5
 #define WATCH_NS NS_PER_S
 
 /* What a file looked like. */
@@ -418,7 +418,7 @@ static SSL_CTX *make_ssl_ctx(struct tls_context *ctx, struct error *err)
 static bool files_changed(struct tls_context *ctx)
 {
     const char *const files[WATCH_MAX] = {ctx->cert_file, ctx->key_file, ctx->ca_file,
-                                          ctx->crl_file};
+                                          ctx->crl_file, ctx->second_ca_file};
     bool changed = false;
     for (size_t i = 0; i < WATCH_MAX; i++) {
         struct file_mark *m = &ctx->marks[i];
