@@ -3,6 +3,7 @@
  * swing ..data over by rename, then tidy what is left of the old one.
  */
 #include "node/atomic_dir.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "node/files.h"
 #include <dirent.h>
@@ -127,17 +128,20 @@ static int tidy(const char *dir, const char *version, const struct atomic_file *
 {
     DIR *d = opendir(dir);
     struct dirent *e;
+    struct map visible;
     int rc = 0;
 
     if (!d)
         return error_errno(err, ERR_IO, errno, "read %s", dir);
+    map_init(&visible);
+    for (size_t i = 0; i < n; i++)
+        map_put(&visible, first_part(files[i].path), &visible);
     while (rc == 0 && (e = readdir(d)) != NULL) {
         bool keep = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 ||
-                    strcmp(e->d_name, "..data") == 0 || strcmp(e->d_name, version) == 0;
+                    strcmp(e->d_name, "..data") == 0 || strcmp(e->d_name, version) == 0 ||
+                    map_has(&visible, str_from(e->d_name));
         char *path;
 
-        for (size_t i = 0; i < n && !keep; i++)
-            keep = str_eqz(first_part(files[i].path), e->d_name);
         if (keep)
             continue;
         path = mem_printf("%s/%s", dir, e->d_name);
@@ -145,6 +149,7 @@ static int tidy(const char *dir, const char *version, const struct atomic_file *
         mem_free(path);
     }
     closedir(d);
+    map_free(&visible);
     return rc;
 }
 
@@ -175,7 +180,11 @@ int atomic_dir_write(const char *dir, const struct atomic_file *files, size_t n,
             rc = error_set(err, ERR_INVALID, "%s: must be a relative path without \"..\"",
                            files[i].path);
     }
-    if (rc < 0 || in_place(data, files, n))
+    if (rc == 0 && in_place(data, files, n)) {
+        rc = link_visible(dir, files, n, err); /* whoever put it in place may not have got so far */
+        goto out;
+    }
+    if (rc < 0)
         goto out;
     version_name(name);
     version = mem_printf("%s/%s", dir, name);

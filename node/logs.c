@@ -84,16 +84,28 @@ static off_t tail_offset(int fd, int64_t lines)
     return 0;
 }
 
+/* A log is a regular file that the runtime made. Whoever else may write there (a pod with the directory as a
+ * hostPath) shall neither show another file by a link nor have the loop wait for a FIFO. */
+static int open_log(const char *path, struct stat *st)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+    if (fd >= 0 && (fstat(fd, st) < 0 || !S_ISREG(st->st_mode))) {
+        close(fd);
+        errno = EINVAL;
+        return -1;
+    }
+    return fd;
+}
+
 struct log_reader *log_reader_open(const char *path, const struct log_options *o, struct error *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct log_reader *r;
     struct stat st;
+    int fd = open_log(path, &st);
 
-    if (fd < 0 || fstat(fd, &st) < 0) {
+    if (fd < 0) {
         error_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "open %s", path);
-        if (fd >= 0)
-            close(fd);
         return NULL;
     }
     r = mem_zalloc(sizeof *r);
@@ -173,9 +185,9 @@ static bool switch_file(struct log_reader *r)
     struct stat st;
     int fd;
 
-    if (stat(r->path, &st) < 0 || st.st_ino == r->inode)
+    if (lstat(r->path, &st) < 0 || st.st_ino == r->inode)
         return false;
-    fd = open(r->path, O_RDONLY | O_CLOEXEC);
+    fd = open_log(r->path, &st);
     if (fd < 0)
         return false;
     close(r->fd);
@@ -268,7 +280,7 @@ bool logs_rotate(const char *path, int64_t bytes_max, int64_t files_max)
     bool renamed;
     size_t n;
 
-    if (bytes_max <= 0 || stat(path, &st) < 0 || st.st_size <= bytes_max)
+    if (bytes_max <= 0 || lstat(path, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= bytes_max)
         return false;
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &tm);

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -86,6 +88,85 @@ static void removing_a_tree_follows_no_link(void **state)
     assert_int_equal(file_remove_tree(in_dir(&a, "tree"), &err), 0);
     assert_true(lstat(in_dir(&a, "tree"), &st) < 0);
     assert_int_equal(lstat(in_dir(&a, "keep/f"), &st), 0);
+    arena_free(&a);
+}
+
+/* Deeper than a path can name, than a process may have files open and than a worker's stack goes. */
+static void a_tree_may_be_as_deep_as_it_likes(void **state)
+{
+    enum { DEPTH = 6000 };
+    struct rlimit files, few;
+    struct error err = {0};
+    struct stat st;
+    struct arena a;
+    int fd;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+    few = files;
+    few.rlim_cur = 100;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    arena_init(&a);
+    assert_int_equal(file_make_dirs(in_dir(&a, "deep/beside"), 0755, &err), 0);
+    fd = open(in_dir(&a, "deep"), O_RDONLY | O_DIRECTORY);
+    for (int i = 0; i < DEPTH; i++) {
+        int next;
+        assert_int_equal(mkdirat(fd, "d", 0755), 0);
+        next = openat(fd, "d", O_RDONLY | O_DIRECTORY);
+        close(openat(next, "file", O_WRONLY | O_CREAT, 0644));
+        close(fd);
+        fd = next;
+    }
+    close(fd);
+    if (file_remove_tree(in_dir(&a, "deep"), &err) < 0)
+        fail_msg("%s", err.message);
+    assert_true(lstat(in_dir(&a, "deep"), &st) < 0);
+    setrlimit(RLIMIT_NOFILE, &files);
+    arena_free(&a);
+}
+
+static void what_is_mounted_in_a_tree_is_left_alone(void **state)
+{
+    struct error err = {0};
+    struct stat st;
+    struct arena a;
+
+    (void)state;
+    if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0) {
+        skip();
+        return;
+    }
+    arena_init(&a);
+    assert_int_equal(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL), 0);
+    assert_int_equal(file_make_dirs(in_dir(&a, "host"), 0755, &err), 0);
+    assert_int_equal(file_replace(in_dir(&a, "host/f"), STR("x"), 0644, &err), 0);
+    assert_int_equal(file_make_dirs(in_dir(&a, "pod/bound"), 0755, &err), 0);
+    /* The same file system: nothing but the mount tells the two apart. */
+    assert_int_equal(mount(in_dir(&a, "host"), in_dir(&a, "pod/bound"), NULL, MS_BIND, NULL), 0);
+    assert_int_equal(file_remove_tree(in_dir(&a, "pod"), &err), ERR_IO);
+    assert_int_equal(lstat(in_dir(&a, "host/f"), &st), 0);
+    assert_int_equal(file_unmount_below(in_dir(&a, "pod"), &err), 0);
+    assert_int_equal(file_remove_tree(in_dir(&a, "pod"), &err), 0);
+    arena_free(&a);
+}
+
+static void the_end_of_a_file_is_read(void **state)
+{
+    struct error err = {0};
+    struct arena a;
+    struct str text;
+
+    (void)state;
+    arena_init(&a);
+    assert_int_equal(file_replace(in_dir(&a, "words"), STR("0123456789"), 0644, &err), 0);
+    assert_int_equal(file_read_end(in_dir(&a, "words"), 4, &a, &text, &err), 0);
+    assert_string_equal(text.p, "6789");
+    assert_int_equal(file_read_end(in_dir(&a, "words"), 40, &a, &text, &err), 0);
+    assert_int_equal(text.n, 10);
+    assert_int_equal(symlink(in_dir(&a, "words"), in_dir(&a, "link")), 0);
+    assert_int_equal(file_read_end(in_dir(&a, "link"), 4, &a, &text, &err), ERR_IO);
+    assert_int_equal(mkfifo(in_dir(&a, "fifo"), 0644), 0);
+    assert_int_equal(file_read_end(in_dir(&a, "fifo"), 4, &a, &text, &err), ERR_INVALID);
     arena_free(&a);
 }
 
@@ -220,6 +301,9 @@ int main(void)
         cmocka_unit_test(ranges_are_read_exactly),
         cmocka_unit_test(files_are_replaced_whole),
         cmocka_unit_test(removing_a_tree_follows_no_link),
+        cmocka_unit_test(a_tree_may_be_as_deep_as_it_likes),
+        cmocka_unit_test(what_is_mounted_in_a_tree_is_left_alone),
+        cmocka_unit_test(the_end_of_a_file_is_read),
         cmocka_unit_test(an_image_is_the_same_bytes_every_time),
         cmocka_unit_test(pod_rules_leave_out_bad_ports),
         cmocka_unit_test(the_kernel_takes_routes_and_rules),

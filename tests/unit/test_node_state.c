@@ -122,6 +122,20 @@ static void a_directory_changes_all_at_once(void **state)
     assert_true(lstat(in_dir("vol/a"), &st) < 0);
 }
 
+/* The version was put in place, then the disk was full: the links are made when there is room again. */
+static void missing_links_are_made_later(void **state)
+{
+    struct atomic_file files[] = {{"a", STR("1"), 0644}};
+    const char *d = in_dir("links");
+
+    (void)state;
+    assert_int_equal(file_make_dirs(d, 0755, NULL), 0);
+    assert_int_equal(atomic_dir_write(d, files, 1, -1, NULL, NULL), 0);
+    assert_int_equal(unlink(in_dir("links/a")), 0);
+    assert_int_equal(atomic_dir_write(d, files, 1, -1, NULL, NULL), 0);
+    expect_file(in_dir("links/a"), "1");
+}
+
 static void paths_stay_inside(void **state)
 {
     static const char *const bad[] = {"",     "/a",     "..",  "../a", "a/../b",
@@ -273,6 +287,21 @@ static void a_reader_follows_growth_and_rotation(void **state)
     assert_int_equal(err.code, ERR_NOT_FOUND);
 }
 
+static void only_what_the_runtime_wrote_is_a_log(void **state)
+{
+    const struct log_options o = {.tail_lines = -1, .limit_bytes = -1};
+    struct stat st;
+
+    (void)state;
+    append(in_dir("secret"), "2026-01-01T00:00:00Z stdout F not for you\n");
+    assert_int_equal(symlink(in_dir("secret"), in_dir("9.log")), 0);
+    assert_null(log_reader_open(in_dir("9.log"), &o, NULL));
+    assert_false(logs_rotate(in_dir("9.log"), 1, 3));
+    assert_int_equal(lstat(in_dir("9.log"), &st), 0);
+    assert_int_equal(mkfifo(in_dir("8.log"), 0644), 0);
+    assert_null(log_reader_open(in_dir("8.log"), &o, NULL)); /* and waits for no writer */
+}
+
 static void rotation_keeps_so_many_files(void **state)
 {
     const char *path = in_dir("logs/2.log");
@@ -366,10 +395,12 @@ int main(void)
         cmocka_unit_test(backoff_doubles_up_to_its_limit_and_starts_over),
         cmocka_unit_test(backoff_keys_are_forgotten_alone_or_together),
         cmocka_unit_test(a_directory_changes_all_at_once),
+        cmocka_unit_test(missing_links_are_made_later),
         cmocka_unit_test(paths_stay_inside),
         cmocka_unit_test(a_record_is_time_stream_tag_text),
         cmocka_unit_test(options_choose_what_is_shown),
         cmocka_unit_test(a_reader_follows_growth_and_rotation),
+        cmocka_unit_test(only_what_the_runtime_wrote_is_a_log),
         cmocka_unit_test(rotation_keeps_so_many_files),
         cmocka_unit_test(a_trigger_runs_when_poked_and_when_it_asked_to),
     };
