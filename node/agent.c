@@ -5,8 +5,26 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "node/cgroup.h"
+#include "node/files.h"
 #include "node/pod_spec.h"
+#include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
+
+int agent_make_dirs(const struct agent *g, struct error *err)
+{
+    char *pods = mem_printf("%s/pods", g->options.root_dir);
+    int rc = file_make_dirs(g->options.root_dir, 0755, err);
+
+    if (rc == 0)
+        rc = file_make_dirs(pods, 0750, err);
+    if (rc == 0 && chmod(pods, 0750) < 0) /* one that an earlier agent made, too */
+        rc = error_errno(err, ERR_IO, errno, "chmod %s", pods);
+    if (rc == 0)
+        rc = file_make_dirs(g->options.pod_log_dir, 0755, err);
+    mem_free(pods);
+    return rc;
+}
 
 char *agent_pod_dir(const struct agent *g, struct arena *a, const char *uid)
 {
@@ -86,7 +104,7 @@ void agent_event(struct agent *g, const Core__V1__Pod *pod, const char *containe
 
     arena_init(&a);
     va_start(args, format);
-    text = arena_vprintf(&a, format, args);
+    text = text_readable(arena_vprintf(&a, format, args), &a);
     va_end(args);
     if (container) {
         bool init = false;

@@ -76,6 +76,9 @@ struct agent {
     atomic_bool network_ready; /* as the runtime reports it */
 };
 
+/* The agent's directories. "root/pods" is closed to the host's other users: what is below has the modes that
+ * containers need, and those let anybody read secrets. */
+int agent_make_dirs(const struct agent *g, struct error *err);
 /* "root/pods/UID" */
 char *agent_pod_dir(const struct agent *g, struct arena *a, const char *uid);
 /* "logs/NS_NAME_UID" */

@@ -22,7 +22,7 @@
 /* A list of strings that the generated messages want as char **. */
 static void text_add(struct arena *a, char ***items, size_t *n, const char *s)
 {
-    *items = arena_grow(a, *items, *n * sizeof(char *), (*n + 1) * sizeof(char *));
+    *items = list_room(a, *items, *n, sizeof(char *));
     (*items)[(*n)++] = (char *)s;
 }
 
@@ -439,32 +439,53 @@ static void mount_add(struct arena *a, CriContainerConfig *m, const char *to, co
         mount->propagation = RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_HOST_TO_CONTAINER;
     else if (cstr_eq(propagation, "Bidirectional"))
         mount->propagation = RUNTIME__V1__MOUNT_PROPAGATION__PROPAGATION_BIDIRECTIONAL;
-    m->mounts =
-        arena_grow(a, m->mounts, m->n_mounts * sizeof(void *), (m->n_mounts + 1) * sizeof(void *));
+    m->mounts = list_room(a, m->mounts, m->n_mounts, sizeof(void *));
     m->mounts[m->n_mounts++] = mount;
 }
 
 static int mounts_of_volumes(struct agent *g, const struct pod_context *x,
-                             const Core__V1__Container *c, const struct env_var *env,
-                             size_t env_len, CriContainerConfig *m, bool *has_hosts,
-                             struct arena *a, struct error *err)
+                             const Core__V1__Container *c, struct env *env, CriContainerConfig *m,
+                             bool *has_hosts, struct arena *a, struct error *err)
 {
     for (size_t i = 0; i < c->n_volume_mounts; i++) {
         const Core__V1__VolumeMount *v = c->volume_mounts[i];
         const char *sub = v->sub_path, *to = v->mount_path, *from;
+        bool expands = v->sub_path_expr && *v->sub_path_expr;
         int rc;
 
-        if (v->sub_path_expr && *v->sub_path_expr)
-            sub = pod_expand(a, v->sub_path_expr, env, env_len);
+        if (expands)
+            sub = pod_expand(env, v->sub_path_expr);
+        if (expands && !sub)
+            return error_set(err, ERR_LIMIT, "volumeMount %s: subPathExpr is too long", v->name);
         rc = volume_mount_source(g, x->pod, v->name, sub, a, &from, err);
         if (rc < 0)
             return error_wrap(err, "volumeMount %s", v->name);
         if (*to != '/')
             to = arena_printf(a, "/%s", to);
         *has_hosts |= strcmp(to, "/etc/hosts") == 0;
-        mount_add(a, m, to, from, v->read_only, v->mount_propagation);
+        mount_add(a, m, to, from, v->read_only || volume_is_read_only(x->pod, v->name),
+                  v->mount_propagation);
     }
     return 0;
+}
+
+static const char *message_dir(const struct agent *g, const char *uid, struct arena *a)
+{
+    return arena_printf(a, "%s/containers/", agent_pod_dir(g, a, uid));
+}
+
+bool message_file_is_own(const struct agent *g, const char *uid, const char *path)
+{
+    struct arena a;
+    bool own;
+
+    if (!path)
+        return false;
+    arena_init(&a);
+    own =
+        str_has_prefix(str_from(path), str_from(message_dir(g, uid, &a))) && !strstr(path, "/../");
+    arena_free(&a);
+    return own;
 }
 
 /* A file for the container's last words, and the pod's /etc/hosts. */
@@ -473,7 +494,8 @@ static int mounts_of_agent(struct agent *g, const struct pod_context *x,
                            struct arena *a, struct error *err)
 {
     const char *pod_dir = agent_pod_dir(g, a, x->pod->metadata->uid);
-    const char *dir = arena_printf(a, "%s/containers/%s", pod_dir, c->name), *path;
+    const char *dir = arena_printf(a, "%s%s", message_dir(g, x->pod->metadata->uid, a), c->name),
+               *path;
     char name[9];
     int fd, rc = file_make_dirs(dir, 0750, err);
 
@@ -520,20 +542,37 @@ static void container_labels(const struct pod_context *x, const struct container
                   arena_printf(a, "%" PRId64, pod_grace_s(x->pod)));
 }
 
-static void container_process(const Core__V1__Container *c, const struct env_var *env,
-                              size_t env_len, struct arena *a, CriContainerConfig *m)
+static int arguments(char **in, size_t n, struct env *env, char ***out, size_t *out_len,
+                     struct error *err)
 {
-    for (size_t i = 0; i < c->n_command; i++)
-        text_add(a, &m->command, &m->n_command, pod_expand(a, c->command[i], env, env_len));
-    for (size_t i = 0; i < c->n_args; i++)
-        text_add(a, &m->args, &m->n_args, pod_expand(a, c->args[i], env, env_len));
-    for (size_t i = 0; i < env_len; i++)
-        cri_add_value(a, &m->envs, &m->n_envs, env[i].name, env[i].value);
+    char **all = arena_array(env->a, char *, n + 1);
+
+    for (size_t i = 0; i < n; i++) {
+        all[i] = pod_expand(env, in[i]);
+        if (!all[i])
+            return error_set(err, ERR_LIMIT, "environment and arguments have more than %zu bytes",
+                             ENV_BYTES_MAX);
+    }
+    *out = all;
+    *out_len = n;
+    return 0;
+}
+
+static int container_process(const Core__V1__Container *c, struct env *env, struct arena *a,
+                             CriContainerConfig *m, struct error *err)
+{
+    int rc = arguments(c->command, c->n_command, env, &m->command, &m->n_command, err);
+
+    if (rc == 0)
+        rc = arguments(c->args, c->n_args, env, &m->args, &m->n_args, err);
+    for (size_t i = 0; i < env->len; i++)
+        cri_add_value(a, &m->envs, &m->n_envs, env->items[i].name, env->items[i].value);
     if (c->working_dir)
         m->working_dir = c->working_dir;
     m->stdin = c->stdin;
     m->stdin_once = c->stdin_once;
     m->tty = c->tty;
+    return rc;
 }
 
 int container_config(struct agent *g, const struct pod_context *x, const struct container_order *o,
@@ -542,8 +581,7 @@ int container_config(struct agent *g, const struct pod_context *x, const struct 
     const Core__V1__Container *c = o->container;
     CriContainerConfig *m = arena_new(a, CriContainerConfig);
     struct linux_limits limits = container_limits(x->pod, c, g->memory);
-    struct env_var *env;
-    size_t env_len;
+    struct env env;
     bool has_hosts = false;
     int rc;
 
@@ -561,13 +599,13 @@ int container_config(struct agent *g, const struct pod_context *x, const struct 
     m->log_path = arena_printf(a, "%s/%d.log", c->name, o->restart_count);
     container_labels(x, o, a, m);
 
-    rc = pod_env(x, c, a, &env, &env_len, err);
-    if (rc < 0)
-        return rc;
-    container_process(c, env, env_len, a, m);
-    rc = security(x, o, a, &m->linux->security_context, err);
+    rc = pod_env(x, c, a, &env, err);
     if (rc == 0)
-        rc = mounts_of_volumes(g, x, c, env, env_len, m, &has_hosts, a, err);
+        rc = container_process(c, &env, a, m, err);
+    if (rc == 0)
+        rc = security(x, o, a, &m->linux->security_context, err);
+    if (rc == 0)
+        rc = mounts_of_volumes(g, x, c, &env, m, &has_hosts, a, err);
     if (rc == 0)
         rc = mounts_of_agent(g, x, c, has_hosts, m, a, err);
     *out = m;

@@ -40,6 +40,10 @@ struct container_order {
     const char *image_user;
     const char *target_id; /* share the processes of this container; NULL: of none */
 };
+/* Whether a container's termination log is the file that was made for it here: where a volume is mounted at
+ * that path, it is the volume's, which may be any place of the host. */
+bool message_file_is_own(const struct agent *g, const char *uid, const char *path);
+
 int container_config(struct agent *g, const struct pod_context *x,
                      const struct container_order *order, struct arena *a, CriContainerConfig **out,
                      struct error *err);

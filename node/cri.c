@@ -11,6 +11,7 @@
 #define SANDBOX_TIMEOUT_MS 240000 /* network plug-ins run inside */
 #define START_TIMEOUT_MS 120000
 #define PULL_TIMEOUT_MS 1800000
+#define GRACE_MAX_S INT32_MAX /* the runtime counts nanoseconds in 64 bits */
 
 struct cri {
     struct grpc_channel *channel;
@@ -276,6 +277,7 @@ int cri_stop_container(struct cri *c, const char *id, int64_t grace_s, struct er
     Runtime__V1__StopContainerRequest q = RUNTIME__V1__STOP_CONTAINER_REQUEST__INIT;
 
     assert(grace_s >= 0);
+    grace_s = MIN(grace_s, GRACE_MAX_S);
     q.container_id = (char *)id;
     q.timeout = grace_s;
     return gone_is_fine(call_plain(c, RUNTIME "StopContainer", &q,
@@ -503,6 +505,13 @@ int cri_remove_image(struct cri *c, const char *image, struct error *err)
                         err);
 }
 
+void *list_room(struct arena *a, void *items, size_t n, size_t item_size)
+{
+    if (n & (n - 1))
+        return items;
+    return arena_grow(a, items, n * item_size, (n ? 2 * n : 1) * item_size);
+}
+
 const char *cri_value(CriKeyValue *const *items, size_t n, const char *key)
 {
     for (size_t i = 0; i < n; i++) {
@@ -520,6 +529,6 @@ void cri_add_value(struct arena *a, CriKeyValue ***items, size_t *n, const char 
     runtime__v1__key_value__init(pair);
     pair->key = (char *)key;
     pair->value = (char *)value;
-    *items = arena_grow(a, *items, *n * sizeof(void *), (*n + 1) * sizeof(void *));
+    *items = list_room(a, *items, *n, sizeof(void *));
     (*items)[(*n)++] = pair;
 }

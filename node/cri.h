@@ -120,6 +120,9 @@ int cri_pull_image(struct cri *c, const char *image, const struct cri_auth *auth
 int cri_remove_image(struct cri *c, const char *image, struct error *err);
 
 /* Value of a label or annotation; NULL when absent. */
+/* Room for one more item where there are n, in an array that was made by this: it doubles whenever n is a power
+ * of two, so that a list that grows beside other allocations takes no memory with the square of its length. */
+void *list_room(struct arena *a, void *items, size_t n, size_t item_size);
 const char *cri_value(CriKeyValue *const *items, size_t n, const char *key);
 /* Append to a list of pairs that is made in the arena (strings are borrowed). */
 void cri_add_value(struct arena *a, CriKeyValue ***items, size_t *n, const char *key,

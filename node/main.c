@@ -17,6 +17,7 @@
 #include "node/node_status.h"
 #include "node/pod_kill.h"
 #include "node/pod_network.h"
+#include "node/pod_spec.h"
 #include "node/pod_worker.h"
 #include "node/prober.h"
 #include "node/proxy/proxy.h"
@@ -247,11 +248,11 @@ static void rotate_logs(struct agent *g)
     informer_list(g->pods, NULL, &pods);
     for (size_t i = 0; i < pods.len; i++) {
         const Core__V1__Pod *pod = pods.items[i]->msg;
+        const Core__V1__ContainerStatus *s;
         struct arena a;
 
         arena_init(&a);
-        for (size_t k = 0; k < pod->status->n_container_statuses; k++) {
-            const Core__V1__ContainerStatus *s = pod->status->container_statuses[k];
+        for (size_t k = 0; (s = pod_container_status(pod, k)) != NULL; k++) {
             const char *id = s->container_id ? strstr(s->container_id, "//") : NULL;
             const char *path = arena_printf(
                 &a, "%s/%s/%d.log",
@@ -300,10 +301,8 @@ static void wait_synced(struct agent *g)
 static int start(struct parts *p, struct error *err)
 {
     struct agent *g = &p->agent;
-    int rc = file_make_dirs(g->options.root_dir, 0755, err);
+    int rc = agent_make_dirs(g, err);
 
-    if (rc == 0)
-        rc = file_make_dirs(g->options.pod_log_dir, 0755, err);
     if (rc == 0)
         rc = make_client(g, err);
     if (rc < 0)

@@ -60,7 +60,8 @@ bool pod_hook(struct agent *g, const Core__V1__LifecycleHandler *h, const Core__
         return result.exit_code == 0;
     }
     if (h->http_get)
-        return probe_http(g, h->http_get, c, pod_ip, (uint32_t)MAX(timeout_s, 1) * 1000, a, output);
+        return probe_http(g, h->http_get, c, pod_ip,
+                          (uint32_t)MIN(MAX(timeout_s, 1), PROBE_TIMEOUT_MAX_S) * 1000, a, output);
     if (h->sleep) {
         sleep((unsigned)MIN(MAX(h->sleep->seconds, 0), timeout_s));
         return true;

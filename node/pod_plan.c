@@ -6,16 +6,14 @@
 
 static void plan_start(struct pod_plan *p, struct arena *a, const Core__V1__Container *c)
 {
-    p->start = arena_grow(a, p->start, p->start_len * sizeof *p->start,
-                          (p->start_len + 1) * sizeof *p->start);
+    p->start = list_room(a, p->start, p->start_len, sizeof *p->start);
     p->start[p->start_len++] = c;
 }
 
 static void plan_kill(struct pod_plan *p, struct arena *a, const struct run_container *r,
                       bool unhealthy, const char *reason, const char *message)
 {
-    p->kill =
-        arena_grow(a, p->kill, p->kill_len * sizeof *p->kill, (p->kill_len + 1) * sizeof *p->kill);
+    p->kill = list_room(a, p->kill, p->kill_len, sizeof *p->kill);
     p->kill[p->kill_len++] = (struct plan_kill){r, reason, message, unhealthy};
 }
 

@@ -5,6 +5,7 @@
 #include "api/meta.h"
 #include "api/quantity.h"
 #include "base/buf.h"
+#include "base/encode.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include <ctype.h>
@@ -50,6 +51,42 @@ const char *pod_ephemeral_target(const Core__V1__Pod *pod, const char *name)
             return pod->spec->ephemeral_containers[i]->target_container_name;
     }
     return "";
+}
+
+const Core__V1__ContainerStatus *pod_container_status(const Core__V1__Pod *pod, size_t i)
+{
+    const Core__V1__PodStatus *s = pod->status;
+
+    if (i < s->n_container_statuses)
+        return s->container_statuses[i];
+    i -= s->n_container_statuses;
+    if (i < s->n_init_container_statuses)
+        return s->init_container_statuses[i];
+    i -= s->n_init_container_statuses;
+    return i < s->n_ephemeral_container_statuses ? s->ephemeral_container_statuses[i] : NULL;
+}
+
+char *text_readable(const char *text, struct arena *a)
+{
+    struct str rest = str_from(text);
+    struct buf out;
+    char *copy;
+
+    buf_init(&out);
+    while (rest.n) {
+        size_t most = MIN(rest.n, 4), n = 1;
+
+        while (n <= most && !utf8_valid(str_slice(rest, 0, n)))
+            n++;
+        if (n <= most)
+            buf_append(&out, rest.p, n);
+        else
+            buf_append_cstr(&out, "\xef\xbf\xbd");
+        rest = str_slice(rest, n <= most ? n : 1, rest.n);
+    }
+    copy = arena_strndup(a, out.data, out.len);
+    buf_free(&out);
+    return copy;
 }
 
 bool container_is_sidecar(const Core__V1__Container *c)
@@ -144,6 +181,9 @@ static int64_t oom_score(const char *qos, int64_t memory_request, int64_t node_m
     return MAX(MIN(score, 999), 3);
 }
 
+#define CPU_MILLI_MAX \
+    1000000000 /* a million processors: what is made of it for a pod stays in 64 bits */
+
 struct linux_limits container_limits(const Core__V1__Pod *pod, const Core__V1__Container *c,
                                      int64_t node_memory)
 {
@@ -159,6 +199,8 @@ struct linux_limits container_limits(const Core__V1__Pod *pod, const Core__V1__C
         if (!has)
             cpu_request = cpu_limit;
     }
+    cpu_request = MIN(cpu_request, CPU_MILLI_MAX);
+    cpu_limit = MIN(cpu_limit, CPU_MILLI_MAX);
     out.cpu_shares = MIN(MAX(cpu_request * 1024 / 1000, 2), 262144);
     if (cpu_limit > 0) {
         out.cpu_period = 100000;
@@ -338,57 +380,85 @@ int pod_resource_field(const struct pod_context *x, const Core__V1__ResourceFiel
 
 /* ---------------------------------------------------------------------------- environment --- */
 
-struct env_list {
-    struct arena *a;
-    struct env_var *items;
-    size_t len;
-};
-
-static void env_put(struct env_list *l, const char *name, const char *value)
+static size_t env_place(const struct env *e, struct str name)
 {
-    for (size_t i = 0; i < l->len; i++) {
-        if (strcmp(l->items[i].name, name) == 0) {
-            l->items[i].value = value;
-            return;
-        }
-    }
-    l->items =
-        arena_grow(l->a, l->items, l->len * sizeof *l->items, (l->len + 1) * sizeof *l->items);
-    l->items[l->len++] = (struct env_var){name, value};
+    size_t mask = e->places_len - 1, at = hash_bytes(name.p, name.n) & mask;
+
+    while (e->places[at] && !str_eqz(name, e->items[e->places[at] - 1].name))
+        at = (at + 1) & mask;
+    return at;
 }
 
-char *pod_expand(struct arena *a, const char *text, const struct env_var *env, size_t env_len)
+static void env_grow(struct env *e)
 {
-    struct buf out;
-    char *result;
+    struct env_var *items = arena_array(e->a, struct env_var, MAX(2 * e->cap, 16));
 
-    buf_init(&out);
+    if (e->len)
+        memcpy(items, e->items, e->len * sizeof *items);
+    e->items = items;
+    e->cap = MAX(2 * e->cap, 16);
+    e->places_len = 2 * e->cap;
+    e->places = arena_array(e->a, uint32_t, e->places_len);
+    for (size_t i = 0; i < e->len; i++)
+        e->places[env_place(e, str_from(e->items[i].name))] = (uint32_t)i + 1;
+}
+
+void env_set(struct env *e, const char *name, const char *value)
+{
+    size_t place;
+
+    if (e->len == e->cap)
+        env_grow(e);
+    e->bytes += strlen(name) + strlen(value) + 2;
+    place = env_place(e, str_from(name));
+    if (e->places[place]) {
+        e->items[e->places[place] - 1].value = value;
+        return;
+    }
+    e->items[e->len++] = (struct env_var){name, value};
+    e->places[place] = (uint32_t)e->len;
+}
+
+const char *env_get(const struct env *e, struct str name)
+{
+    size_t place = e->len ? env_place(e, name) : 0;
+
+    return e->len && e->places[place] ? e->items[e->places[place] - 1].value : NULL;
+}
+
+char *pod_expand(struct env *e, const char *text)
+{
+    bool closed = true; /* there may be a ')' ahead: looked for in vain only once */
+    char *result = NULL;
+    struct buf out;
+
+    buf_init_limited(&out, ENV_BYTES_MAX);
     for (const char *s = text; *s; s++) {
-        const char *end;
+        const char *end = NULL, *value;
 
         if (s[0] == '$' && s[1] == '$') {
             buf_append_char(&out, '$');
             s++;
             continue;
         }
-        end = s[0] == '$' && s[1] == '(' ? strchr(s + 2, ')') : NULL;
+        if (s[0] == '$' && s[1] == '(' && closed) {
+            end = strchr(s + 2, ')');
+            closed = end != NULL;
+        }
         if (!end) {
             buf_append_char(&out, *s);
             continue;
         }
-        struct str name = str_make(s + 2, (size_t)(end - s - 2));
-        const char *value = NULL;
-        for (size_t i = 0; i < env_len && !value; i++) {
-            if (str_eqz(name, env[i].name))
-                value = env[i].value;
-        }
+        value = env_get(e, str_make(s + 2, (size_t)(end - s - 2)));
         if (value)
             buf_append_cstr(&out, value);
         else /* an unknown name stays as it was written */
             buf_append(&out, s, (size_t)(end - s + 1));
         s = end;
     }
-    result = arena_strndup(a, out.data ? out.data : "", out.len);
+    e->bytes += out.len;
+    if (!out.failed && e->bytes <= ENV_BYTES_MAX)
+        result = arena_strndup(e->a, out.data ? out.data : "", out.len);
     buf_free(&out);
     return result;
 }
@@ -403,15 +473,15 @@ static char *env_name_of(struct arena *a, const char *service)
 }
 
 /* The seven or so variables of one service, the forms of Docker's links included. */
-static void env_of_service(struct env_list *l, const Core__V1__Service *svc)
+static void env_of_service(struct env *l, const Core__V1__Service *svc)
 {
     const char *name = env_name_of(l->a, svc->metadata->name);
     const char *ip = svc->spec->cluster_ip;
     char port[16];
 
     snprintf(port, sizeof port, "%d", svc->spec->ports[0]->port);
-    env_put(l, arena_printf(l->a, "%s_SERVICE_HOST", name), ip);
-    env_put(l, arena_printf(l->a, "%s_SERVICE_PORT", name), arena_strdup(l->a, port));
+    env_set(l, arena_printf(l->a, "%s_SERVICE_HOST", name), ip);
+    env_set(l, arena_printf(l->a, "%s_SERVICE_PORT", name), arena_strdup(l->a, port));
     for (size_t i = 0; i < svc->spec->n_ports; i++) {
         const Core__V1__ServicePort *p = svc->spec->ports[i];
         const char *protocol = p->protocol && *p->protocol ? p->protocol : "TCP";
@@ -423,18 +493,18 @@ static void env_of_service(struct env_list *l, const Core__V1__Service *svc)
         url = arena_printf(l->a, "%s://%s:%d", lower, ip, p->port);
         prefix = arena_printf(l->a, "%s_PORT_%d_%s", name, p->port, protocol);
         if (p->name && *p->name)
-            env_put(l, arena_printf(l->a, "%s_SERVICE_PORT_%s", name, env_name_of(l->a, p->name)),
+            env_set(l, arena_printf(l->a, "%s_SERVICE_PORT_%s", name, env_name_of(l->a, p->name)),
                     arena_printf(l->a, "%d", p->port));
         if (i == 0)
-            env_put(l, arena_printf(l->a, "%s_PORT", name), url);
-        env_put(l, prefix, url);
-        env_put(l, arena_printf(l->a, "%s_PROTO", prefix), lower);
-        env_put(l, arena_printf(l->a, "%s_PORT", prefix), arena_printf(l->a, "%d", p->port));
-        env_put(l, arena_printf(l->a, "%s_ADDR", prefix), ip);
+            env_set(l, arena_printf(l->a, "%s_PORT", name), url);
+        env_set(l, prefix, url);
+        env_set(l, arena_printf(l->a, "%s_PROTO", prefix), lower);
+        env_set(l, arena_printf(l->a, "%s_PORT", prefix), arena_printf(l->a, "%d", p->port));
+        env_set(l, arena_printf(l->a, "%s_ADDR", prefix), ip);
     }
 }
 
-static void env_of_services(struct env_list *l, const struct pod_context *x)
+static void env_of_services(struct env *l, const struct pod_context *x)
 {
     bool links = api_get(x->pod->spec, enable_service_links, true);
 
@@ -460,8 +530,8 @@ static bool env_name_ok(const char *name)
     return *name != 0;
 }
 
-static int env_from(struct env_list *l, const struct pod_context *x,
-                    const Core__V1__EnvFromSource *from, struct error *err)
+static int env_from(struct env *l, const struct pod_context *x, const Core__V1__EnvFromSource *from,
+                    struct error *err)
 {
     const char *ns = x->pod->metadata->namespace_, *prefix = from->prefix ? from->prefix : "";
     struct error why = {0};
@@ -476,7 +546,7 @@ static int env_from(struct env_list *l, const struct pod_context *x,
         for (size_t i = 0; rc == 0 && i < cm->n_data; i++) {
             const char *name = arena_printf(l->a, "%s%s", prefix, cm->data[i]->key);
             if (env_name_ok(name))
-                env_put(l, name, cm->data[i]->value);
+                env_set(l, name, cm->data[i]->value);
         }
     } else if (from->secret_ref) {
         const Core__V1__Secret *secret;
@@ -487,7 +557,7 @@ static int env_from(struct env_list *l, const struct pod_context *x,
         for (size_t i = 0; rc == 0 && i < secret->n_data; i++) {
             const char *name = arena_printf(l->a, "%s%s", prefix, secret->data[i]->key);
             if (env_name_ok(name))
-                env_put(l, name,
+                env_set(l, name,
                         arena_strndup(l->a, (const char *)secret->data[i]->value.data,
                                       secret->data[i]->value.len));
         }
@@ -535,16 +605,21 @@ static int env_from_secret(const struct pod_context *x, const Core__V1__SecretKe
                                 x->pod->metadata->namespace_, name);
 }
 
+static int env_too_large(struct error *err)
+{
+    return error_set(err, ERR_LIMIT, "the environment has more than %zu bytes", ENV_BYTES_MAX);
+}
+
 static int env_value(const struct pod_context *x, const Core__V1__Container *c,
-                     const Core__V1__EnvVar *v, struct env_list *l, const char **value,
+                     const Core__V1__EnvVar *v, struct env *l, const char **value,
                      struct error *err)
 {
     const Core__V1__EnvVarSource *from = v->value_from;
 
     *value = NULL;
     if (!from) {
-        *value = pod_expand(l->a, v->value ? v->value : "", l->items, l->len);
-        return 0;
+        *value = pod_expand(l, v->value ? v->value : "");
+        return *value ? 0 : env_too_large(err);
     }
     if (from->field_ref)
         return pod_field(x, from->field_ref->field_path, l->a, value, err);
@@ -559,25 +634,22 @@ static int env_value(const struct pod_context *x, const Core__V1__Container *c,
 }
 
 int pod_env(const struct pod_context *x, const Core__V1__Container *c, struct arena *a,
-            struct env_var **out, size_t *len, struct error *err)
+            struct env *out, struct error *err)
 {
-    struct env_list l = {.a = a};
-
-    env_of_services(&l, x);
+    *out = (struct env){.a = a};
+    env_of_services(out, x);
     for (size_t i = 0; i < c->n_env_from; i++) {
-        int rc = env_from(&l, x, c->env_from[i], err);
+        int rc = env_from(out, x, c->env_from[i], err);
         if (rc < 0)
             return rc;
     }
-    for (size_t i = 0; i < c->n_env; i++) {
+    for (size_t i = 0; i < c->n_env && out->bytes <= ENV_BYTES_MAX; i++) {
         const char *value;
-        int rc = env_value(x, c, c->env[i], &l, &value, err);
+        int rc = env_value(x, c, c->env[i], out, &value, err);
         if (rc < 0)
             return rc;
         if (value)
-            env_put(&l, c->env[i]->name, value);
+            env_set(out, c->env[i]->name, value);
     }
-    *out = l.items;
-    *len = l.len;
-    return 0;
+    return out->bytes <= ENV_BYTES_MAX ? 0 : env_too_large(err);
 }

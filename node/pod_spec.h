@@ -35,14 +35,36 @@ struct env_var {
     const char *name, *value;
 };
 
-/* Variables in order, a later one of the same name having replaced the earlier. A reference that
- * cannot be resolved and is not optional gives ERR_NOT_FOUND or ERR_INVALID with kubelet's wording.
+/*
+ * Variables, found by name through a table of places. All of it lives in the arena. Text grows by references
+ * to references without a limit of its own, so that what is made is counted: no process starts with more than
+ * the kernel's 6 MiB of arguments and environment, and no more is made here.
  */
-int pod_env(const struct pod_context *x, const Core__V1__Container *c, struct arena *a,
-            struct env_var **out, size_t *len, struct error *err);
+#define ENV_BYTES_MAX ((size_t)6 << 20)
+struct env {
+    struct arena *a;
+    struct env_var *items;
+    size_t len, cap;
+    uint32_t *
+        places; /* 1 + index into items, 0: free; a power of two of them, at least half of them free */
+    size_t places_len;
+    size_t bytes; /* of names, values and text expanded with them */
+};
 
-/* "$(NAME)" replaced by that variable's value where there is one, "$$" by "$". */
-char *pod_expand(struct arena *a, const char *text, const struct env_var *env, size_t env_len);
+/* Set a variable: appended, or the value of an earlier one of that name replaced where that one stands. */
+void env_set(struct env *e, const char *name, const char *value);
+/* NULL: there is none. */
+const char *env_get(const struct env *e, struct str name);
+
+/* Variables in order, a later one of the same name having replaced the earlier. A reference that
+ * cannot be resolved and is not optional gives ERR_NOT_FOUND or ERR_INVALID with kubelet's wording;
+ * ERR_LIMIT past ENV_BYTES_MAX. */
+int pod_env(const struct pod_context *x, const Core__V1__Container *c, struct arena *a,
+            struct env *out, struct error *err);
+
+/* "$(NAME)" replaced by that variable's value where there is one, "$$" by "$"; in the environment's arena.
+ * NULL past ENV_BYTES_MAX, counted together with what was expanded before. */
+char *pod_expand(struct env *e, const char *text);
 
 /* Value of a downward API field path: metadata.name, metadata.labels['k'], metadata.labels (k="v"
  * lines), spec.nodeName, status.podIP, …; ERR_INVALID names an unknown one. */
@@ -58,6 +80,12 @@ const Core__V1__Container *pod_container(const Core__V1__Pod *pod, const char *n
 const Core__V1__Container *pod_ephemeral(const Core__V1__Pod *pod, size_t i);
 const char *pod_ephemeral_target(const Core__V1__Pod *pod, const char *name);
 bool container_is_sidecar(const Core__V1__Container *init_container); /* restartPolicy Always */
+
+/* The i-th status of ordinary, init and ephemeral containers, in that order; NULL past the last one. */
+const Core__V1__ContainerStatus *pod_container_status(const Core__V1__Pod *pod, size_t i);
+/* Text from outside as the API takes it, in the arena: each byte that belongs to no UTF-8 sequence is replaced
+ * by U+FFFD. A status with anything else is refused, and a pod that has ended would never be said to have. */
+char *text_readable(const char *text, struct arena *a);
 
 /* "Guaranteed", "Burstable", "BestEffort". */
 const char *pod_qos(const Core__V1__Pod *pod);

@@ -260,7 +260,7 @@ static const char *last_words(void *ctx, const struct run_container *c, struct a
     (void)ctx;
 
     if (c->message_file)
-        file_read(c->message_file, LAST_WORDS_MAX, a, &text, NULL);
+        file_read_end(c->message_file, LAST_WORDS_MAX, a, &text, NULL);
     if (!text.n && c->exit_code && strcmp(c->message_policy, "FallbackToLogsOnError") == 0)
         return logs_tail(c->log_path, LAST_WORDS_LINES, LAST_WORDS_MAX / 2, a);
     return text.n ? text.p : "";
@@ -525,7 +525,7 @@ static void tidy_ended(struct visit *v, const char *name)
             continue;
         if (cri_remove_container(v->g->cri, r->id, NULL) == 0) {
             logs_remove(r->log_path);
-            if (r->message_file)
+            if (message_file_is_own(v->g, v->object->uid, r->message_file))
                 file_remove_tree(r->message_file, NULL);
         }
     }

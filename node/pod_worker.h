@@ -11,7 +11,8 @@
 
 #include "node/agent.h"
 
-#define WORKERS_MAX 64
+#define WORKERS_MAX \
+    512 /* more than a node has pods: those that take long to end stand in nobody's way */
 
 struct pod_table *pod_table_new(void);
 void pod_table_free(struct pod_table *t);

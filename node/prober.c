@@ -19,7 +19,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define THREADS 3
+#define THREADS_MIN 3
+#define THREADS_MAX \
+    1024 /* a probe may take as long as its pod says; the others do not wait for it */
+#define IDLE_MS 10000
 #define BODY_MAX 10240
 #define OUTPUT_MAX 512
 
@@ -45,7 +48,10 @@ struct prober {
     struct workqueue *due; /* "container id/kind" */
     pthread_mutex_t lock;
     struct map probes; /* the same key → struct probe */
-    pthread_t threads[THREADS];
+    size_t threads, idle;
+    bool stopping;
+    pthread_cond_t none_left;
+    pthread_attr_t attributes;
 };
 
 static void probe_free(struct probe *p)
@@ -76,12 +82,34 @@ uint16_t probe_port(const Meta__V1__IntOrString *port, const Core__V1__Container
     return 0;
 }
 
+/* A path as it may stand in a request: blanks, control characters and all that is not ASCII are escaped. */
+static const char *request_path(const char *path, struct arena *a)
+{
+    const char *text;
+    struct buf out;
+
+    buf_init(&out);
+    if (*path != '/')
+        buf_append_char(&out, '/');
+    for (const char *s = path; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+
+        if (c > 0x20 && c < 0x7f)
+            buf_append_char(&out, *s);
+        else
+            buf_printf(&out, "%%%02X", c);
+    }
+    text = arena_strndup(a, out.data, out.len);
+    buf_free(&out);
+    return text;
+}
+
 bool probe_http(struct agent *g, const Core__V1__HTTPGetAction *h, const Core__V1__Container *c,
                 const char *pod_ip, uint32_t timeout_ms, struct arena *a, const char **output)
 {
     bool https = cstr_eq(h->scheme, "HTTPS");
     const char *host = h->host && *h->host ? h->host : pod_ip;
-    const char *path = h->path && *h->path ? h->path : "/";
+    const char *path = request_path(h->path ? h->path : "", a);
     const char *server =
         arena_printf(a, "%s://%s:%u", https ? "https" : "http", host, probe_port(h->port, c));
     struct http_header *headers = arena_array(a, struct http_header, h->n_http_headers + 1);
@@ -115,7 +143,7 @@ bool probe_http(struct agent *g, const Core__V1__HTTPGetAction *h, const Core__V
     rc = http_client_do(client,
                         &(struct http_request){
                             .method = "GET",
-                            .path = *path == '/' ? path : arena_printf(a, "/%s", path),
+                            .path = path,
                             .headers = headers,
                             .headers_len = h->n_http_headers,
                             .timeout_ms = timeout_ms,
@@ -210,7 +238,8 @@ static bool probe_grpc(struct agent *g, const Core__V1__GRPCAction *action, cons
 static bool probe_run(struct agent *g, const struct probe *p, struct arena *a, const char **output)
 {
     const Core__V1__ProbeHandler *h = p->spec->handler;
-    uint32_t timeout_ms = (uint32_t)MAX(p->spec->timeout_seconds, 1) * 1000;
+    uint32_t timeout_ms =
+        (uint32_t)MIN(MAX(p->spec->timeout_seconds, 1), PROBE_TIMEOUT_MAX_S) * 1000;
 
     if (h->exec)
         return probe_exec(g, h->exec, p->container_id, timeout_ms, a, output);
@@ -335,34 +364,73 @@ static void probe_done(struct prober *p, struct probe *probe, const char *key, b
     arena_free(&a);
 }
 
+static void probe_due(struct prober *p, const char *key)
+{
+    struct probe *probe;
+    const char *output = "";
+    bool ran = false, success = false;
+    struct arena a;
+
+    pthread_mutex_lock(&p->lock);
+    probe = map_get(&p->probes, str_from(key));
+    if (probe)
+        probe->busy = true;
+    pthread_mutex_unlock(&p->lock);
+    if (!probe)
+        return;
+    arena_init(&a);
+    /* The others wait until the container has started. */
+    if (probe->kind == PROBE_STARTUP || result_of(p, probe->container_id, PROBE_STARTUP, true)) {
+        ran = true;
+        success = probe_run(p->agent, probe, &a, &output);
+    }
+    probe_done(p, probe, key, ran, success, output);
+    arena_free(&a);
+}
+
+static void *probe_thread(void *arg);
+
+/* With the lock held: one more if nobody is free. */
+static void spawn_if_busy(struct prober *p)
+{
+    pthread_t thread;
+
+    if (p->idle > 0 || p->threads >= THREADS_MAX)
+        return;
+    if (pthread_create(&thread, &p->attributes, probe_thread, p) == 0) {
+        pthread_detach(thread);
+        p->threads++;
+        p->idle++;
+    }
+}
+
 static void *probe_thread(void *arg)
 {
     struct prober *p = arg;
-    char *key;
+    bool stay = true;
 
-    while ((key = workqueue_get(p->due)) != NULL) {
-        struct probe *probe;
-        const char *output = "";
-        bool ran = false, success = false;
-        struct arena a;
+    while (stay) {
+        char *key = workqueue_get_timeout(p->due, IDLE_MS);
 
-        pthread_mutex_lock(&p->lock);
-        probe = map_get(&p->probes, str_from(key));
-        if (probe)
-            probe->busy = true;
-        pthread_mutex_unlock(&p->lock);
-        if (probe) {
-            arena_init(&a);
-            /* The others wait until the container has started. */
-            if (probe->kind == PROBE_STARTUP ||
-                result_of(p, probe->container_id, PROBE_STARTUP, true)) {
-                ran = true;
-                success = probe_run(p->agent, probe, &a, &output);
-            }
-            probe_done(p, probe, key, ran, success, output);
-            arena_free(&a);
+        if (key) {
+            pthread_mutex_lock(&p->lock);
+            p->idle--;
+            spawn_if_busy(p);
+            pthread_mutex_unlock(&p->lock);
+            probe_due(p, key);
+            workqueue_done(p->due, key);
         }
-        workqueue_done(p->due, key);
+        pthread_mutex_lock(&p->lock);
+        if (key)
+            p->idle++;
+        else
+            stay = !p->stopping && p->idle <= THREADS_MIN;
+        if (!stay) {
+            p->idle--;
+            if (--p->threads == 0)
+                pthread_cond_signal(&p->none_left);
+        }
+        pthread_mutex_unlock(&p->lock);
     }
     return NULL;
 }
@@ -370,17 +438,17 @@ static void *probe_thread(void *arg)
 struct prober *prober_new(struct agent *g)
 {
     struct prober *p = mem_zalloc(sizeof *p);
-    pthread_attr_t attributes;
 
     p->agent = g;
     p->due = workqueue_new("probes", NULL);
     pthread_mutex_init(&p->lock, NULL);
+    pthread_cond_init(&p->none_left, NULL);
     map_init(&p->probes);
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, 256 * 1024);
-    for (size_t i = 0; i < THREADS; i++)
-        pthread_create(&p->threads[i], &attributes, probe_thread, p);
-    pthread_attr_destroy(&attributes);
+    pthread_attr_init(&p->attributes);
+    pthread_attr_setstacksize(&p->attributes, 256 * 1024);
+    pthread_mutex_lock(&p->lock);
+    spawn_if_busy(p);
+    pthread_mutex_unlock(&p->lock);
     return p;
 }
 
@@ -390,13 +458,20 @@ void prober_free(struct prober *p)
 
     if (!p)
         return;
+    pthread_mutex_lock(&p->lock);
+    p->stopping = true;
+    pthread_mutex_unlock(&p->lock);
     workqueue_shut_down(p->due);
-    for (size_t i = 0; i < THREADS; i++)
-        pthread_join(p->threads[i], NULL);
+    pthread_mutex_lock(&p->lock);
+    while (p->threads)
+        pthread_cond_wait(&p->none_left, &p->lock);
+    pthread_mutex_unlock(&p->lock);
     while (map_next(&p->probes, &it))
         probe_free(it.value);
     map_free(&p->probes);
     workqueue_free(p->due);
+    pthread_attr_destroy(&p->attributes);
+    pthread_cond_destroy(&p->none_left);
     pthread_mutex_destroy(&p->lock);
     mem_free(p);
 }

@@ -2,7 +2,7 @@
  * Probes: startup, readiness and liveness of running containers, by command, HTTP, TCP
  * connection or gRPC health check.
  *
- * A few threads take what is due from a queue. A result that changes puts the pod's key into the
+ * Threads take what is due from a queue, one more whenever all are busy. A result that changes puts the pod's key into the
  * agent's queue; what follows from it (status, restart) is the pod worker's to decide. Thread-safe.
  */
 #ifndef C8S_NODE_PROBER_H
@@ -22,6 +22,8 @@ void prober_sync(struct prober *p, struct object *pod, const struct run_pod *run
 void prober_forget(struct prober *p, const char *uid);
 
 struct probe_view prober_view(struct prober *p);
+
+#define PROBE_TIMEOUT_MAX_S 86400 /* in milliseconds it fits into an int */
 
 /* One HTTP GET, TCP connection or command with a time limit: true when it succeeded. What it said
  * is put into the arena for the event. Shared with the lifecycle hooks. */

@@ -38,7 +38,7 @@ static struct run_pod *pod_of(struct arena *a, struct run_pod **pods, size_t *le
         if (strcmp((*pods)[i].uid, uid) == 0)
             return &(*pods)[i];
     }
-    *pods = arena_grow(a, *pods, *len * sizeof **pods, (*len + 1) * sizeof **pods);
+    *pods = list_room(a, *pods, *len, sizeof **pods);
     p = &(*pods)[(*len)++];
     *p = (struct run_pod){.ns = arena_strdup(a, ns),
                           .name = arena_strdup(a, name),
@@ -47,10 +47,11 @@ static struct run_pod *pod_of(struct arena *a, struct run_pod **pods, size_t *le
     return p;
 }
 
-/* Where on the host the file is that the container sees as its termination log. */
+/* Where on the host the file is that the container sees as its termination log: the last mount there covers
+ * those before it. */
 static const char *message_file(const CriContainerStatus *s, const char *path)
 {
-    for (size_t i = 0; *path && i < s->n_mounts; i++) {
+    for (size_t i = *path ? s->n_mounts : 0; i-- > 0;) {
         if (strcmp(s->mounts[i]->container_path, path) == 0)
             return s->mounts[i]->host_path;
     }
@@ -69,8 +70,7 @@ static int read_container(struct cri *cri, const CriContainer *c, struct run_pod
         return 0;
     if (rc < 0)
         return rc;
-    pod->containers = arena_grow(a, pod->containers, pod->containers_len * sizeof *r,
-                                 (pod->containers_len + 1) * sizeof *r);
+    pod->containers = list_room(a, pod->containers, pod->containers_len, sizeof *r);
     r = &pod->containers[pod->containers_len++];
     *r = (struct run_container){
         .id = s->id,
@@ -114,8 +114,7 @@ static int read_sandbox(struct cri *cri, const CriPodSandbox *b, struct run_pod 
         return rc;
     if (s->linux && s->linux->namespaces)
         o = s->linux->namespaces->options;
-    pod->sandboxes = arena_grow(a, pod->sandboxes, pod->sandboxes_len * sizeof *r,
-                                (pod->sandboxes_len + 1) * sizeof *r);
+    pod->sandboxes = list_room(a, pod->sandboxes, pod->sandboxes_len, sizeof *r);
     r = &pod->sandboxes[pod->sandboxes_len++];
     *r = (struct run_sandbox){
         .id = s->id,

@@ -76,15 +76,11 @@ static int log_number(const char *dir, bool previous)
 
 static const Core__V1__ContainerStatus *status_of(const Core__V1__Pod *pod, const char *container)
 {
-    const Core__V1__PodStatus *s = pod->status;
+    const Core__V1__ContainerStatus *s;
 
-    for (size_t i = 0; i < s->n_container_statuses; i++) {
-        if (cstr_eq(s->container_statuses[i]->name, container))
-            return s->container_statuses[i];
-    }
-    for (size_t i = 0; i < s->n_init_container_statuses; i++) {
-        if (cstr_eq(s->init_container_statuses[i]->name, container))
-            return s->init_container_statuses[i];
+    for (size_t i = 0; (s = pod_container_status(pod, i)) != NULL; i++) {
+        if (cstr_eq(s->name, container))
+            return s;
     }
     return NULL;
 }
@@ -398,7 +394,8 @@ int node_server_start(struct agent *g, struct metrics *metrics, struct node_serv
     s->tls = tls_server_new(&(struct tls_options){.cert_file = g->options.tls_cert_file,
                                                   .key_file = g->options.tls_key_file,
                                                   .ca_file = g->options.client_ca_file,
-                                                  .client_auth = TLS_CLIENT_AUTH_REQUIRE},
+                                                  .client_auth = TLS_CLIENT_AUTH_REQUIRE,
+                                                  .watch_files = true},
                             err);
     if (!s->tls)
         rc = err && err->code ? err->code : ERR_IO;

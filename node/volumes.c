@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/vec.h"
 #include "node/atomic_dir.h"
@@ -53,9 +54,9 @@ void token_cache_free(struct token_cache *t)
     mem_free(t);
 }
 
-/* Ask for a token that is bound to the pod. */
+/* Ask for a token that is bound to the pod; the server may give it a shorter life than what was asked for. */
 static int token_request(struct agent *g, const Core__V1__Pod *pod, const char *audience,
-                         int64_t lifetime_s, char **token, struct error *err)
+                         int64_t *lifetime_s, char **token, struct error *err)
 {
     const char *account = pod->spec->service_account_name;
     struct client_request q = {.method = "POST", .content_type = "application/json"};
@@ -75,7 +76,7 @@ static int token_request(struct agent *g, const Core__V1__Pod *pod, const char *
     buf_printf(&body,
                "],\"expirationSeconds\":%" PRId64 ",\"boundObjectRef\":{\"apiVersion\":\"v1\","
                "\"kind\":\"Pod\",\"name\":",
-               lifetime_s);
+               *lifetime_s);
     buf_append_json_string(&body, str_from(pod->metadata->name));
     buf_append_cstr(&body, ",\"uid\":");
     buf_append_json_string(&body, str_from(pod->metadata->uid));
@@ -89,9 +90,12 @@ static int token_request(struct agent *g, const Core__V1__Pod *pod, const char *
     if (rc == 0) {
         doc = yyjson_read(r.body.p, r.body.n, 0);
         value = yyjson_get_str(yyjson_ptr_get(yyjson_doc_get_root(doc), "/status/token"));
-        if (value)
+        if (value) {
+            yyjson_val *given = yyjson_ptr_get(yyjson_doc_get_root(doc), "/spec/expirationSeconds");
             *token = mem_strdup(value);
-        else
+            if (yyjson_is_int(given) && yyjson_get_sint(given) > 0)
+                *lifetime_s = MIN(*lifetime_s, yyjson_get_sint(given));
+        } else
             rc = error_set(err, ERR_CORRUPT, "the answer to the token request has no status.token");
     }
     yyjson_doc_free(doc);
@@ -115,7 +119,7 @@ static int token_get(struct agent *g, struct token_cache *cache, const Core__V1_
             t = &cache->tokens.items[i];
     }
     if (!t || now >= t->renew_s)
-        rc = token_request(g, pod, p->audience, lifetime, &value, err);
+        rc = token_request(g, pod, p->audience, &lifetime, &value, err);
     if (rc < 0 && !t) {
         mem_free(key);
         return rc;
@@ -127,7 +131,7 @@ static int token_get(struct agent *g, struct token_cache *cache, const Core__V1_
     if (value) {
         mem_free(t->value);
         t->value = value;
-        t->renew_s = now + MIN(lifetime * 8 / 10, 86400);
+        t->renew_s = now + MIN(lifetime / 10 * 8, 86400);
     } /* else: the old one does for now, the next refresh tries again */
     mem_free(key);
     *out = t->value;
@@ -138,22 +142,26 @@ static int token_get(struct agent *g, struct token_cache *cache, const Core__V1_
 
 struct file_set {
     struct arena *a;
-    struct atomic_file *items;
-    size_t len;
+    VEC(struct atomic_file) files;
+    struct map by_path; /* path → 1 + index */
 };
+
+static void file_set_free(struct file_set *s)
+{
+    vec_free(&s->files);
+    map_free(&s->by_path);
+}
 
 static void file_add(struct file_set *s, const char *path, struct str content, unsigned mode)
 {
-    for (size_t i = 0; i < s->len; i++) {
-        if (strcmp(s->items[i].path, path) == 0) { /* projected: the later source wins */
-            s->items[i].content = content;
-            s->items[i].mode = mode;
-            return;
-        }
+    uintptr_t place = (uintptr_t)map_get(&s->by_path, str_from(path));
+
+    if (place) { /* projected: the later source wins */
+        s->files.items[place - 1] = (struct atomic_file){path, content, mode};
+        return;
     }
-    s->items =
-        arena_grow(s->a, s->items, s->len * sizeof *s->items, (s->len + 1) * sizeof *s->items);
-    s->items[s->len++] = (struct atomic_file){path, content, mode};
+    vec_push(&s->files, (struct atomic_file){path, content, mode});
+    map_put(&s->by_path, str_from(path), (void *)(uintptr_t)s->files.len);
 }
 
 struct key_value {
@@ -166,24 +174,26 @@ static int files_of_keys(struct file_set *s, const struct key_value *have, size_
                          Core__V1__KeyToPath *const *items, size_t items_len, unsigned mode,
                          bool optional, struct error *err)
 {
-    if (items_len == 0) {
-        for (size_t i = 0; i < n; i++)
-            file_add(s, have[i].key, have[i].value, mode);
-        return 0;
-    }
-    for (size_t k = 0; k < items_len; k++) {
-        const struct key_value *found = NULL;
+    struct map by_key;
+    int rc = 0;
 
-        for (size_t i = 0; i < n && !found; i++) {
-            if (cstr_eq(have[i].key, items[k]->key))
-                found = &have[i];
-        }
+    map_init(&by_key);
+    for (size_t i = 0; i < n; i++) {
+        if (items_len == 0)
+            file_add(s, have[i].key, have[i].value, mode);
+        else
+            map_put(&by_key, str_from(have[i].key), (void *)&have[i]);
+    }
+    for (size_t k = 0; k < items_len && rc == 0; k++) {
+        const struct key_value *found = map_get(&by_key, str_from(items[k]->key));
+
         if (found)
             file_add(s, items[k]->path, found->value, (unsigned)api_get(items[k], mode, (int)mode));
         else if (!optional)
-            return error_set(err, ERR_NOT_FOUND, "references non-existent key: %s", items[k]->key);
+            rc = error_set(err, ERR_NOT_FOUND, "references non-existent key: %s", items[k]->key);
     }
-    return 0;
+    map_free(&by_key);
+    return rc;
 }
 
 static int files_of_configmap(struct file_set *s, const struct pod_context *x, const char *name,
@@ -308,6 +318,14 @@ const char *volume_host_path(const struct agent *g, const Core__V1__Pod *pod, co
                   : NULL;
 }
 
+bool volume_is_read_only(const Core__V1__Pod *pod, const char *name)
+{
+    const Core__V1__Volume *v = volume_find(pod, name);
+    const Core__V1__VolumeSource *s = v ? v->volume_source : NULL;
+
+    return s && (s->config_map || s->secret || s->downward_api || s->projected);
+}
+
 static bool is_mount_point(const char *path)
 {
     char *parent = mem_printf("%s/..", path);
@@ -318,27 +336,52 @@ static bool is_mount_point(const char *path)
     return yes;
 }
 
+static int mount_memory(const char *path, unsigned mode, int64_t gid, int64_t size,
+                        struct error *err)
+{
+    char options[128];
+    int n = snprintf(options, sizeof options, "mode=0%o", mode);
+
+    if (gid >= 0)
+        n += snprintf(options + n, sizeof options - (size_t)n, ",gid=%" PRId64, gid);
+    if (size > 0)
+        snprintf(options + n, sizeof options - (size_t)n, ",size=%" PRId64, size);
+    return mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, options) == 0
+               ? 0
+               : error_errno(err, ERR_IO, errno, "mount tmpfs on %s", path);
+}
+
+/* A directory that appears with its group and mode, so that what is there needs neither again. */
+static int make_shared_dir(const char *path, unsigned mode, int64_t gid, struct error *err)
+{
+    char *young = mem_printf("%s.new", path);
+    int rc = file_make_dirs(young, 0700, err);
+
+    if (rc == 0 && gid >= 0 && chown(young, (uid_t)-1, (gid_t)gid) < 0)
+        rc = error_errno(err, ERR_IO, errno, "change the group of %s", young);
+    if (rc == 0 && chmod(young, mode) < 0)
+        rc = error_errno(err, ERR_IO, errno, "chmod %s", young);
+    if (rc == 0 && rename(young, path) < 0)
+        rc = error_errno(err, ERR_IO, errno, "rename %s to %s", young, path);
+    mem_free(young);
+    return rc;
+}
+
+/* Made once: from then on it is the containers', who may have closed it to others. */
 static int prepare_empty_dir(const Core__V1__EmptyDirVolumeSource *e, const char *path, int64_t gid,
                              struct error *err)
 {
-    bool memory = cstr_eq(e->medium, "Memory");
-    int rc = file_make_dirs(path, 0777, err);
+    unsigned mode = gid >= 0 ? 02777 : 0777;
+    int64_t size = 0;
+    int rc = 0;
 
-    if (rc < 0)
+    if (access(path, F_OK) < 0)
+        rc = make_shared_dir(path, mode, gid, err);
+    if (rc < 0 || !cstr_eq(e->medium, "Memory") || is_mount_point(path))
         return rc;
-    if (memory && !is_mount_point(path)) {
-        char options[64] = "mode=0777";
-        if (e->size_limit && e->size_limit->string && *e->size_limit->string)
-            snprintf(options, sizeof options, "mode=0777,size=%" PRId64,
-                     quantity_value(quantity_of(e->size_limit->string)));
-        if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
-            return error_errno(err, ERR_IO, errno, "mount tmpfs on %s", path);
-    }
-    if (gid >= 0 && chown(path, (uid_t)-1, (gid_t)gid) < 0)
-        return error_errno(err, ERR_IO, errno, "change the group of %s", path);
-    if (chmod(path, gid >= 0 ? 02777 : 0777) < 0)
-        return error_errno(err, ERR_IO, errno, "chmod %s", path);
-    return 0;
+    if (e->size_limit && e->size_limit->string && *e->size_limit->string)
+        size = quantity_value(quantity_of(e->size_limit->string));
+    return mount_memory(path, mode, gid, size, err);
 }
 
 static int prepare_host_path(const Core__V1__HostPathVolumeSource *h, struct error *err)
@@ -382,38 +425,68 @@ static int prepare_host_path(const Core__V1__HostPathVolumeSource *h, struct err
     return error_set(err, ERR_INVALID, "hostPath type %s: not known", type);
 }
 
-static int prepare_files(struct agent *g, const struct pod_context *x,
-                         const Core__V1__VolumeSource *s, const char *path, int64_t gid,
-                         struct token_cache *tokens, struct arena *a, struct error *err)
+/*
+ * Secrets and tokens are never written to a disk, and are gone with the pod's last mount. (A directory that has
+ * files already is one that an earlier agent made on the disk: containers have it, and it stays.)
+ */
+static int prepare_memory(const char *path, struct error *err)
 {
-    struct file_set files = {.a = a};
+    char *data = mem_printf("%s/..data", path);
+    struct stat st;
+    int rc = 0;
+
+    if (!is_mount_point(path) && lstat(data, &st) < 0)
+        rc = mount_memory(path, 0755, -1, 0, err);
+    mem_free(data);
+    return rc;
+}
+
+static int collect_files(struct agent *g, const struct pod_context *x,
+                         const Core__V1__VolumeSource *s, struct file_set *out,
+                         struct token_cache *tokens, struct error *err)
+{
+    unsigned mode;
     int rc = 0;
 
     if (s->config_map) {
-        rc = files_of_configmap(&files, x, s->config_map->local_object_reference->name,
+        rc = files_of_configmap(out, x, s->config_map->local_object_reference->name,
                                 s->config_map->items, s->config_map->n_items,
                                 (unsigned)api_get(s->config_map, default_mode, 0644),
                                 api_get(s->config_map, optional, false), err);
     } else if (s->secret) {
-        rc = files_of_secret(&files, x, s->secret->secret_name, s->secret->items,
-                             s->secret->n_items, (unsigned)api_get(s->secret, default_mode, 0644),
+        rc = files_of_secret(out, x, s->secret->secret_name, s->secret->items, s->secret->n_items,
+                             (unsigned)api_get(s->secret, default_mode, 0644),
                              api_get(s->secret, optional, false), err);
     } else if (s->downward_api) {
-        rc = files_of_downward(&files, x, s->downward_api->items, s->downward_api->n_items,
+        rc = files_of_downward(out, x, s->downward_api->items, s->downward_api->n_items,
                                (unsigned)api_get(s->downward_api, default_mode, 0644), err);
     } else {
-        unsigned mode = (unsigned)api_get(s->projected, default_mode, 0644);
+        mode = (unsigned)api_get(s->projected, default_mode, 0644);
         for (size_t i = 0; i < s->projected->n_sources && rc == 0; i++)
-            rc = files_of_projection(g, &files, x, s->projected->sources[i], mode, tokens, err);
+            rc = files_of_projection(g, out, x, s->projected->sources[i], mode, tokens, err);
     }
+    return rc;
+}
+
+static int prepare_files(struct agent *g, const struct pod_context *x,
+                         const Core__V1__VolumeSource *s, const char *path, int64_t gid,
+                         struct token_cache *tokens, struct arena *a, struct error *err)
+{
+    struct file_set set = {.a = a};
+    int rc = collect_files(g, x, s, &set, tokens, err);
+
     if (rc == 0)
         rc = file_make_dirs(path, 0755, err);
-    if (rc < 0)
-        return rc;
-    for (size_t i = 0; gid >= 0 && i < files.len; i++)
-        files.items[i].mode |=
-            (files.items[i].mode & 0700) >> 3; /* the group reads what the owner does */
-    return atomic_dir_write(path, files.items, files.len, gid, NULL, err);
+    if (rc == 0 && !s->config_map)
+        rc = prepare_memory(path, err);
+    for (size_t i = 0; gid >= 0 && i < set.files.len; i++) {
+        unsigned *mode = &set.files.items[i].mode;
+        *mode |= (*mode & 0700) >> 3; /* the group reads what the owner does */
+    }
+    if (rc == 0)
+        rc = atomic_dir_write(path, set.files.items, set.files.len, gid, NULL, err);
+    file_set_free(&set);
+    return rc;
 }
 
 int volumes_prepare(struct agent *g, const struct pod_context *x, struct token_cache *tokens,
@@ -458,17 +531,37 @@ static uint64_t hash_fnv(const char *s)
     return h;
 }
 
-/* Open `sub` below `root` such that no link leads out of it; made as a directory when absent. */
+static int open_in_root(int dir, const char *path, uint64_t flags)
+{
+    struct open_how how = {.flags = flags | O_CLOEXEC,
+                           .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+
+    return (int)syscall(SYS_openat2, dir, path, &how, sizeof how);
+}
+
+/* The directory `name` in `dir`, made with that mode when absent. The mode is set on what was opened, never
+ * by name: a container may put a link in its place at any time. */
+static int step_down(int dir, const char *name, unsigned mode)
+{
+    bool made = mkdirat(dir, name, 0700) == 0;
+    int next = open_in_root(dir, name, O_DIRECTORY | (made ? O_RDONLY | O_NOFOLLOW : O_PATH));
+
+    if (made && next >= 0 && fchmod(next, mode) < 0) /* past the umask */
+        log_warn("volumes", "cannot open up a new subPath name=%s error=%s", name, strerror(errno));
+    return next;
+}
+
+/* Open `sub` below `root` such that no link leads out of it; made as a directory, with the mode of the volume,
+ * when absent. */
 static int open_below(const char *root, const char *sub, struct error *err)
 {
-    struct open_how how = {.flags = O_PATH | O_CLOEXEC,
-                           .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
     struct str rest = str_from(sub), part;
     int fd, dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct stat st;
 
-    if (dir < 0)
+    if (dir < 0 || fstat(dir, &st) < 0)
         return error_errno(err, ERR_IO, errno, "open %s", root);
-    fd = (int)syscall(SYS_openat2, dir, sub, &how, sizeof how);
+    fd = open_in_root(dir, sub, O_PATH);
     if (fd >= 0 || errno != ENOENT) {
         if (fd < 0)
             error_errno(err, ERR_IO, errno, "subPath %s", sub);
@@ -477,15 +570,9 @@ static int open_below(const char *root, const char *sub, struct error *err)
     }
     while (dir >= 0 && str_split(&rest, '/', &part)) {
         char *name = mem_strndup(part.p, part.n);
-        int next = -1;
 
-        if (part.n) {
-            bool made = mkdirat(dir, name, 0777) == 0;
-            if (made && fchmodat(dir, name, 0777, 0) < 0) /* past the umask */
-                log_warn("volumes", "cannot open up a new subPath path=%s error=%s", sub,
-                         strerror(errno));
-            how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-            next = (int)syscall(SYS_openat2, dir, name, &how, sizeof how);
+        if (part.n && !str_eqz(part, ".")) {
+            int next = step_down(dir, name, st.st_mode & 07777);
             if (next < 0)
                 error_errno(err, ERR_IO, errno, "subPath %s", sub);
             close(dir);
@@ -494,6 +581,39 @@ static int open_below(const char *root, const char *sub, struct error *err)
         mem_free(name);
     }
     return dir;
+}
+
+/* As the API allows it: relative, no part "..", but for that written as one likes ("a/", "./a"). */
+static bool sub_path_ok(const char *path)
+{
+    struct str rest = str_from(path), part;
+
+    if (path[0] == '/')
+        return false;
+    while (str_split(&rest, '/', &part)) {
+        if (str_eqz(part, ".."))
+            return false;
+    }
+    return true;
+}
+
+/* Something to bind on, of the kind that is bound; what was bound there before goes. */
+static int make_place(const char *place, bool directory, struct error *err)
+{
+    int fd;
+
+    while (umount2(place, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+        ;
+    if (directory) {
+        unlink(place); /* it was a file then */
+        return file_make_dirs(place, 0755, err);
+    }
+    rmdir(place);
+    fd = open(place, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0)
+        return error_errno(err, ERR_IO, errno, "create %s", place);
+    close(fd);
+    return 0;
 }
 
 int volume_mount_source(const struct agent *g, const Core__V1__Pod *pod, const char *volume,
@@ -509,7 +629,7 @@ int volume_mount_source(const struct agent *g, const Core__V1__Pod *pod, const c
     *out = root;
     if (!sub_path || !*sub_path)
         return 0;
-    if (!atomic_path_ok(sub_path))
+    if (!sub_path_ok(sub_path))
         return error_set(err, ERR_INVALID, "subPath %s: must be a relative path without \"..\"",
                          sub_path);
     fd = open_below(root, sub_path, err);
@@ -523,19 +643,8 @@ int volume_mount_source(const struct agent *g, const Core__V1__Pod *pod, const c
         rc = error_errno(err, ERR_IO, errno, "subPath %s", sub_path);
     if (rc == 0)
         rc = file_make_dirs(dir, 0750, err);
-    if (rc == 0) {
-        while (umount2(place, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
-            ;
-        if (S_ISDIR(st.st_mode)) {
-            rc = file_make_dirs(place, 0755, err);
-        } else {
-            int made = open(place, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-            if (made < 0)
-                rc = error_errno(err, ERR_IO, errno, "create %s", place);
-            else
-                close(made);
-        }
-    }
+    if (rc == 0)
+        rc = make_place(place, S_ISDIR(st.st_mode), err);
     if (rc == 0 && mount(from, place, NULL, MS_BIND | MS_REC, NULL) < 0)
         rc = error_errno(err, ERR_IO, errno, "bind %s below %s to %s", sub_path, root, place);
     close(fd);

@@ -26,6 +26,10 @@ int volumes_prepare(struct agent *g, const struct pod_context *x, struct token_c
 const char *volume_host_path(const struct agent *g, const Core__V1__Pod *pod, const char *name,
                              struct arena *a);
 
+/* What comes from the API (configMap, secret, downwardAPI, projected) is the agent's to write alone: whoever else
+ * could, could lead what it writes next, as root, to any place of the host by a link. */
+bool volume_is_read_only(const Core__V1__Pod *pod, const char *name);
+
 /* Source of a volume mount: the volume, or the directory or file `sub_path` below it, which is made
  * as a directory when absent. Never a place outside of the volume, also not through symbolic links:
  * resolved within it and handed over as a bind mount below the pod's directory when it is not a

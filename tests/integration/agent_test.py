@@ -253,6 +253,68 @@ def test_ephemeral_containers(_):
     gone("debugged")
 
 
+def test_the_log_of_an_ephemeral_container_is_followed(_):
+    run("followed", container("sleep 1000"))
+    ready("followed")
+    pod = api.pod("followed")
+    pod["spec"]["ephemeralContainers"] = [
+        {"name": "speaker", "image": IMAGE, "command": ["sh", "-c", "echo one; until [ -e /proc/1/root/tmp/go ]; do "
+                                                        "sleep 0.1; done; echo two"], "targetContainerName": "c"}]
+    code, text = api.request("PUT", PODS + "/followed/ephemeralcontainers", pod)
+    equal(code, 200, text)
+    eventually(60, "it speaks", lambda: api.log("followed", "?container=speaker")[1] == "one\n")
+    follow = subprocess.Popen(["curl", "-sN", "--cacert", api.path("certificate-authority"), "--cert",
+                               api.path("client-certificate"), "--key", api.path("client-key"),
+                               "https://%s:%s%s/followed/log?follow=true&container=speaker" % (api.host, api.port, PODS)],
+                              stdout=subprocess.PIPE, text=True)
+    try:
+        equal(follow.stdout.readline(), "one\n")
+        for _ in range(30):  # looks of the server at the log: it must not think that it is over
+            check(follow.poll() is None, "the log ended while the container runs")
+            time.sleep(0.1)
+        root = glob.glob("/proc/[0-9]*/cmdline")
+        mine = [p for p in root if b"sleep\x001000\x00" == read_bytes(p) and
+                pod["metadata"]["uid"] in read_bytes(os.path.dirname(p) + "/cgroup").decode()]
+        open(os.path.dirname(mine[0]) + "/root/tmp/go", "w").close()
+        equal(follow.communicate(timeout=60)[0], "two\n")
+    finally:
+        follow.kill()
+    api.delete("followed")
+    gone("followed")
+
+
+def read_bytes(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def test_last_words_of_every_kind(_):
+    run("long", container("dd if=/dev/zero bs=1000 count=9 2>/dev/null | tr '\\0' a >/dev/termination-log; "
+                          "printf 'the end' >>/dev/termination-log; exit 1"), restartPolicy="Never")
+    run("binary", container("printf '\\377\\376 words' >/dev/termination-log; exit 1"), restartPolicy="Never")
+
+    def words(name):
+        return phase(name, "Failed")["status"]["containerStatuses"][0]["state"]["terminated"]["message"]
+    equal(words("long"), "a" * 4089 + "the end")
+    equal(words("binary"), "\ufffd\ufffd words")
+
+
+def test_what_is_mounted_at_the_termination_log_stays(_):
+    with tempfile.TemporaryDirectory(dir="/var/lib") as d:
+        kept = os.path.join(d, "kept")
+        open(kept, "w").close()
+        run("mounted", container("exit 1", volumeMounts=[{"name": "host", "mountPath": "/words", "readOnly": True}],
+                                 terminationMessagePath="/words"), volumes=[{"name": "host", "hostPath": {"path": kept}}])
+        eventually(90, "it was restarted, and its first instance is tidied",
+                   lambda: container_status("mounted").get("restartCount", 0) >= 2)
+        check(os.path.exists(kept), "the host's file was removed")
+        api.delete("mounted", 0)
+        gone("mounted")
+
+
 def test_a_resize_is_answered(_):
     run("sized", container("sleep 1000", resources={"requests": {"cpu": "10m"}, "limits": {"memory": "32Mi"}}))
     ready("sized")
@@ -367,6 +429,19 @@ def test_probes(_):
     check(any(r == "Killing" and m == "Container c failed liveness probe, will be restarted" for r, m in events), events)
     phase("never-ready", "Running")
     equal(container_status("never-ready")["ready"], False)
+
+
+def test_slow_probes_hold_up_no_others(_):
+    slow = {"exec": {"command": ["sleep", "3600"]}, "timeoutSeconds": 3600, "periodSeconds": 1}
+    node = api.get("/api/v1/nodes")["items"][0]["metadata"]["name"]
+    run("slow", *[container("sleep 1000", name="c%d" % i, readinessProbe=slow) for i in range(6)], nodeName=node)
+    phase("slow", "Running")
+    time.sleep(2)  # so that its probes are under way
+    run("quick", container("sleep 1000", readinessProbe={"exec": {"command": ["true"]}, "periodSeconds": 1}), nodeName=node)
+    ready("quick", 30)
+    for name in ("slow", "quick"):
+        api.delete(name, 0)
+        gone(name)
 
 
 def test_grpc_probes(_):

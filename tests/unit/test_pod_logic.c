@@ -4,6 +4,7 @@
  */
 #include "api/codec.h"
 #include "api/meta.h"
+#include "base/clock.h"
 #include "base/mem.h"
 #include "node/cgroup.h"
 #include "node/container_config.h"
@@ -87,14 +88,13 @@ static struct pod_context context_of(const Core__V1__Pod *pod)
 /* The environment of the first container as "A=1 B=2 ". */
 static const char *env_text(const struct pod_context *x, struct error *err)
 {
-    struct env_var *env;
     const char *text = "";
-    size_t n;
+    struct env env;
 
-    if (pod_env(x, x->pod->spec->containers[0], &arena, &env, &n, err) < 0)
+    if (pod_env(x, x->pod->spec->containers[0], &arena, &env, err) < 0)
         return NULL;
-    for (size_t i = 0; i < n; i++)
-        text = arena_printf(&arena, "%s%s=%s ", text, env[i].name, env[i].value);
+    for (size_t i = 0; i < env.len; i++)
+        text = arena_printf(&arena, "%s%s=%s ", text, env.items[i].name, env.items[i].value);
     return text;
 }
 
@@ -112,16 +112,52 @@ static const char *env_of_spec(const char *container_members, struct error *err)
 
 static void references_in_text_are_expanded(void **state)
 {
-    static const struct env_var env[] = {{"A", "1"}, {"EMPTY", ""}};
+    struct env env = {.a = &arena};
     static const char *const cases[][2] = {
-        {"$(A)", "1"},    {"x$(A)y$(A)", "x1y1"}, {"$$(A)", "$(A)"}, {"$(NONE)", "$(NONE)"},
-        {"$A", "$A"},     {"$(A", "$(A"},         {"$", "$"},        {"$$", "$"},
-        {"$$$(A)", "$1"}, {"[$(EMPTY)]", "[]"},   {"$()", "$()"},    {"", ""},
+        {"$(A)", "1"},     {"x$(A)y$(A)", "x1y1"}, {"$$(A)", "$(A)"}, {"$(NONE)", "$(NONE)"},
+        {"$A", "$A"},      {"$(A", "$(A"},         {"$", "$"},        {"$$", "$"},
+        {"$$$(A)", "$1"},  {"[$(EMPTY)]", "[]"},   {"$()", "$()"},    {"", ""},
+        {"$(A)$(", "1$("},
+    };
+
+    (void)state;
+    env_set(&env, "A", "0");
+    env_set(&env, "EMPTY", "");
+    env_set(&env, "A", "1");
+    assert_int_equal(env.len, 2);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        assert_string_equal(pod_expand(&env, cases[i][0]), cases[i][1]);
+}
+
+/* Half a megabyte of references that are not closed: each looked for its end through all the rest. */
+static void references_without_an_end_take_no_time(void **state)
+{
+    enum { N = 200000 };
+    struct env env = {.a = &arena};
+    char *text = arena_alloc(&arena, 2 * N + 1);
+    uint64_t began;
+
+    (void)state;
+    for (size_t i = 0; i < 2 * N; i += 2)
+        memcpy(text + i, "$(", 2);
+    text[2 * N] = 0;
+    began = clock_mono_ns();
+    assert_string_equal(pod_expand(&env, text), text);
+    assert_true(clock_mono_ns() - began < 1000 * NS_PER_MS);
+}
+
+static void text_of_programs_is_made_readable(void **state)
+{
+    static const char *const cases[][2] = {
+        {"as it is \xc3\xa9\xe2\x82\xac", "as it is \xc3\xa9\xe2\x82\xac"},
+        {"a\xff\xfe", "a\xef\xbf\xbd\xef\xbf\xbd"},
+        {"\xe2\x82", "\xef\xbf\xbd\xef\xbf\xbd"},
+        {"", ""},
     };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-        assert_string_equal(pod_expand(&arena, cases[i][0], env, 2), cases[i][1]);
+        assert_string_equal(text_readable(cases[i][0], &arena), cases[i][1]);
 }
 
 static void environment_comes_from_everywhere(void **state)
@@ -713,6 +749,30 @@ static void an_ended_pod_says_how(void **state)
     assert_string_equal(s->phase, "Succeeded");
 }
 
+static const char *said(void *ctx, const struct run_container *c, struct arena *a)
+{
+    (void)ctx;
+    (void)c;
+    (void)a;
+    return "\x80 core dumped";
+}
+
+static void last_words_in_no_encoding_are_told_too(void **state)
+{
+    struct run_pod run = run_of("a:exited1 b:exited1");
+    struct status_input in = {.pod = pod_of(TWO ",`restartPolicy`:`Never`", ""),
+                              .run = &run,
+                              .probes = &probes,
+                              .host_ip = "10.88.0.101",
+                              .runtime_name = "containerd",
+                              .last_words = said};
+    Core__V1__PodStatus *s = pod_status(&in, &arena);
+
+    (void)state;
+    assert_string_equal(s->container_statuses[0]->state->terminated->message,
+                        "\xef\xbf\xbd core dumped");
+}
+
 /* ---------------------------------------------------------------------------------- proxy --- */
 
 static struct object object_with(void *msg)
@@ -789,6 +849,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(references_in_text_are_expanded),
+        cmocka_unit_test(references_without_an_end_take_no_time),
+        cmocka_unit_test(text_of_programs_is_made_readable),
         cmocka_unit_test(environment_comes_from_everywhere),
         cmocka_unit_test(what_is_missing_is_named),
         cmocka_unit_test(services_are_variables),
@@ -804,6 +866,7 @@ int main(void)
         cmocka_unit_test(a_resize_waits_for_a_new_container),
         cmocka_unit_test(times_stand_still_until_something_changes),
         cmocka_unit_test(an_ended_pod_says_how),
+        cmocka_unit_test(last_words_in_no_encoding_are_told_too),
         cmocka_unit_test(services_and_slices_become_rules),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
