@@ -75,6 +75,8 @@ int json_read(struct arena *a, struct str json, yyjson_val **out, struct error *
     if (json.n == 0)
         return error_set(err, ERR_INVALID, "unexpected end of JSON input");
     yyjson_doc *doc = yyjson_read_opts((char *)json.p, json.n, YYJSON_READ_NUMBER_AS_RAW, &alc, &e);
+    if (!doc && e.code == YYJSON_READ_ERROR_UNEXPECTED_END)
+        return error_set(err, ERR_INVALID, "unexpected end of JSON input");
     if (!doc)
         return error_set(err, ERR_INVALID, "invalid JSON at byte %zu: %s", e.pos, e.msg);
     *out = yyjson_doc_get_root(doc);

@@ -3,6 +3,7 @@
  */
 #include "apiserver/discovery.h"
 #include "apiserver/custom/registry.h"
+#include "base/encode.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include <openssl/sha.h>
@@ -145,6 +146,30 @@ static bool served_here(const struct resource *r, const char *group, const char 
 
 /* ---- plain ---- */
 
+#define VERSION_HASH_LEN 8
+
+/* A hash of group, version and kind that objects are stored as: it changes when they are to be stored anew. */
+static void storage_version(struct buf *b, const struct resource *r)
+{
+    if (!*r->storage_prefix || (r->custom && !r->custom->type->stored->served))
+        return;
+    struct str group = str_from(r->group), version = str_from(r->version);
+    if (r->custom)
+        version = str_from(r->custom->type->stored->resource.version);
+    else if (r->stored_as != r->message)
+        api_version_split(str_from(message_api_version(schema_get(r->stored_as))), &group,
+                          &version);
+    struct buf name;
+    buf_init(&name);
+    buf_printf(&name, "%.*s/%.*s/%s", STR_ARG(group), STR_ARG(version), r->kind);
+    unsigned char sum[SHA256_DIGEST_LENGTH];
+    SHA256((const unsigned char *)name.data, name.len, sum);
+    buf_free(&name);
+    buf_append_cstr(b, ",\"storageVersionHash\":\"");
+    base64_encode(b, str_make((const char *)sum, VERSION_HASH_LEN));
+    buf_append_char(b, '"');
+}
+
 static void plain_resource(struct buf *b, const struct resource *r)
 {
     buf_printf(b, "{\"name\":\"%s\",\"singularName\":\"%s\",\"namespaced\":%s,\"kind\":\"%s\"",
@@ -152,6 +177,7 @@ static void plain_resource(struct buf *b, const struct resource *r)
     json_verbs(b, resource_listed_verbs(r));
     json_names(b, "shortNames", r->short_names);
     json_names(b, "categories", r->categories);
+    storage_version(b, r);
     buf_append_char(b, '}');
     for (const struct subresource *s = r->subresources; s && s->name; s++) {
         buf_printf(b, ",{\"name\":\"%s/%s\",\"singularName\":\"\",\"namespaced\":%s", r->plural,
@@ -423,10 +449,16 @@ static bool make_aggregated(const struct served *v, const void *arg, struct buf 
 static bool make_core_versions(const struct served *v, const void *arg, struct buf *out)
 {
     (void)v;
-    (void)arg;
-    buf_append_cstr(
-        out,
-        "{\"kind\":\"APIVersions\",\"versions\":[\"v1\"],\"serverAddressByClientCIDRs\":[]}\n");
+    const struct apiserver *s = arg;
+    const char *address = s->config.advertise_address;
+    buf_append_cstr(out, "{\"kind\":\"APIVersions\",\"versions\":[\"v1\"],"
+                         "\"serverAddressByClientCIDRs\":[");
+    if (address) {
+        bool v6 = strchr(address, ':');
+        buf_printf(out, "{\"clientCIDR\":\"0.0.0.0/0\",\"serverAddress\":\"%s%s%s:%d\"}",
+                   v6 ? "[" : "", address, v6 ? "]" : "", apiserver_port(s));
+    }
+    buf_append_cstr(out, "]}\n");
     return true;
 }
 
@@ -444,7 +476,7 @@ static void serve_roots(struct rest *rq, bool core)
                    : "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
         return;
     }
-    answer(rq, core ? "/api" : "/apis", core ? make_core_versions : make_groups, NULL,
+    answer(rq, core ? "/api" : "/apis", core ? make_core_versions : make_groups, rq->server,
            "application/json");
 }
 

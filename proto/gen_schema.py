@@ -174,7 +174,7 @@ def field_row(opt, strings, ids, docs, m, i, f):
     return (f"    {{{f.number}, {strings.add(f.name)}, {strings.add(json_name)}, "
             f"{strings.add(opt.get(o, 'merge_key'))}, {strings.add(opt.get(o, 'list_keys'))}, "
             f"{strings.add(opt.get(o, 'default'))}, {strings.add(doc)}, "
-            f"{strings.add(opt.get(o, 'values'))}, offsetof({m.c}, {member}), {count}, {target}, "
+            f"{strings.add(','.join(sorted(opt.get(o, 'values').split(','))))}, offsetof({m.c}, {member}), {count}, {target}, "
             f"{TYPES[f.type]}, {field_label(opt, f)}, {field_flags(opt, f)}, "
             f"{lists[opt.get(o, 'list')]}, {int(opt.get(o, 'closed'))}, {tag_len}, {len(json_name)}}},"
             f" /* {m.full_name}.{f.name} */")

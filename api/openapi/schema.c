@@ -236,11 +236,15 @@ static void group_version_kinds(struct openapi_writer *w, const struct schema_me
 static void object_type(struct openapi_writer *w, const struct schema_message *m)
 {
     bool first = true, none = true, event = m->id == Meta__V1__WatchEvent__SCHEMA;
-    put_text(w, ",\"type\":\"object\",\"properties\":{");
-    if (m->flags & SCHEMA_HAS_TYPE_META && !event)
-        openapi_type_members(w, &first);
-    properties(w, m, &first);
-    put_text(w, "}");
+    bool typed = m->flags & SCHEMA_HAS_TYPE_META && !event;
+    put_text(w, ",\"type\":\"object\"");
+    if (typed || m->field_count > 0) { /* clients take an object without the word for a map */
+        put_text(w, ",\"properties\":{");
+        if (typed)
+            openapi_type_members(w, &first);
+        properties(w, m, &first);
+        put_text(w, "}");
+    }
     required_names(w, m, &none);
     if (!none)
         put_text(w, "]");

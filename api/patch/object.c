@@ -122,7 +122,14 @@ static int read_patch(struct patching *p, struct str text, yyjson_val **out)
 {
     struct error why;
     if (json_read(p->a, text, out, &why) < 0)
-        return failed(p, PATCH_MALFORMED, error_set(p->err, ERR_INVALID, "invalid JSON patch"));
+        return failed(p, PATCH_MALFORMED,
+                      p->type == PATCH_MERGE && !p->problems
+                          ? error_set(p->err, ERR_INVALID, "invalid JSON patch")
+                          : error_set(p->err, ERR_INVALID, "%s%s",
+                                      p->type == PATCH_STRATEGIC || !p->problems
+                                          ? ""
+                                          : "error decoding patch: ",
+                                      why.message));
     if (!depth_is_fine(*out, 0))
         return failed(p, PATCH_MALFORMED, error_set(p->err, ERR_LIMIT, "patch is nested too deep"));
     bool fits = p->type == PATCH_JSON ? yyjson_is_arr(*out) : yyjson_is_obj(*out);

@@ -105,11 +105,17 @@ static void check_managed_fields(struct field_errors *e, const struct path *at,
 
 /* --- objects ----------------------------------------------------------------------------------- */
 
-/* Webhooks and policies take any finalizer, as custom resources do. */
+/* These groups and events of core/v1 take any finalizer, as custom resources do. */
 static bool has_standard_finalizers(const struct resource *r)
 {
-    return r && !r->custom && !cstr_eq(r->group, "admissionregistration.k8s.io") &&
-           !cstr_eq(r->group, "apiextensions.k8s.io");
+    static const char *const any[] = {"admissionregistration.k8s.io",
+                                      "apiextensions.k8s.io",
+                                      "apiregistration.k8s.io",
+                                      "coordination.k8s.io",
+                                      "node.k8s.io",
+                                      "policy",
+                                      NULL};
+    return r && !r->custom && r->message != Core__V1__Event__SCHEMA && !is_one_of(r->group, any);
 }
 
 static void check_common(const Meta__V1__ObjectMeta *meta, const struct resource *r,

@@ -171,8 +171,9 @@ static void check_capacity(struct field_errors *e, const struct path *at,
             buf_printf(&json, "%s\"%s\":\"%s\"", i ? "," : "", spec->capacity[i]->key,
                        spec->capacity[i]->value->string);
         buf_append_char(&json, '}');
-        err_not_supported_raw(e, at, arena_strndup(e->arena, json.data, json.len),
-                              ONE_OF("storage"));
+        err_not_supported_raw(
+            e, at, spec->n_capacity ? arena_strndup(e->arena, json.data, json.len) : "null",
+            ONE_OF("storage"));
         buf_free(&json);
     }
     for (size_t i = 0; i < spec->n_capacity; i++) {

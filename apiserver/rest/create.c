@@ -30,6 +30,13 @@ static struct status *create_change(struct write *w)
         w->lease = 0;
     }
     if (w->old) {
+        if (w->dry_run) { /* no transaction says that the name is taken, so what is wrong is said here */
+            w->old = NULL;
+            w->name = meta->name;
+            struct status *wrong = change_create(w, object);
+            if (wrong)
+                return wrong;
+        }
         struct status_about about = {w->r->group, w->r->plural, w->r->kind, w->name};
         struct status *s = status_already_exists(w->rq->a, &about);
         if (generated) {

@@ -33,6 +33,11 @@ static void complete_create(struct write *w, void *obj)
     Meta__V1__LabelSelector *s = spec->selector;
     if (!string_map_get(s->match_labels, s->n_match_labels, UID_LABEL))
         string_map_set(a, &s->match_labels, &s->n_match_labels, UID_LABEL, job->metadata->uid);
+    /* A job without labels has its pods' (the default of every read); they came only now. */
+    if (job->metadata->n_labels == 0) {
+        job->metadata->labels = template->labels;
+        job->metadata->n_labels = template->n_labels;
+    }
 }
 
 const struct strategy strategy_job = {.message = Batch__V1__Job__SCHEMA,

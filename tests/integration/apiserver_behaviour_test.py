@@ -24,6 +24,11 @@ def test_what_the_server_adds_to_a_new_object_has_no_owner(c, _):
     check(made["spec"]["selector"], "a selector", made)
     check("f:selector" not in fields(made)["f:spec"], "the selector has no owner", made)
     check("f:metadata" not in fields(made)["f:spec"]["f:template"], "nor have the labels", made)
+    jobs = path.replace("/api/v1", "/apis/batch/v1") + "/jobs"
+    equal(made["metadata"]["labels"], made["spec"]["template"]["metadata"]["labels"])  # a job without labels has its pods'
+    equal(ok(c.get(jobs + "?labelSelector=job-name%3Dj"))["items"][0]["metadata"]["labels"], made["metadata"]["labels"])
+    job["metadata"] = {"name": "k", "labels": {"a": "b"}}
+    equal(created(c.post(jobs, job))["metadata"]["labels"], {"a": "b"})
     made = created(c.post("/api/v1/namespaces", {"metadata": {"name": "unowned-2"}}))
     equal(set(fields(made)), {"f:metadata"})
     equal(made["status"], {"phase": "Active"})
@@ -215,6 +220,66 @@ def test_connections_want_a_pod_first(c, _):
     path = namespace(c, "connections") + "/pods"
     for sub in ("exec?command=x", "attach", "portforward"):
         failed(c.get(path + "/none/" + sub), 404, "NotFound", 'pods "none" not found')
+
+
+def test_api_says_where_the_server_is(c, _):
+    where = ok(c.get("/api"))["serverAddressByClientCIDRs"]
+    equal([w["clientCIDR"] for w in where], ["0.0.0.0/0"])
+    address, port = where[0]["serverAddress"].rsplit(":", 1)  # of the member that answers
+    check(address.startswith("127.0.0.") and port.isdigit(), "an address and a port", where)
+
+
+def test_a_dry_run_says_what_is_wrong_before_that_the_name_is_taken(c, _):
+    path = namespace(c, "taken") + "/configmaps"
+    created(c.post(path, config_map("a")))
+    failed(c.post(path + "?dryRun=All", config_map("a")), 409, "AlreadyExists", 'configmaps "a" already exists')
+    wrong = {"metadata": {"name": "a"}, "data": {"a b": "1"}}
+    for query in ("", "?dryRun=All"):
+        failed(c.post(path + query, wrong), 422, "Invalid", 'data[a b]: Invalid value: "a b": a valid config key must consist of')
+
+
+def test_finalizers_that_need_no_domain(c, _):
+    path = namespace(c, "finalizers")
+    group = lambda g: "/apis/" + g + path[len("/api/v1"):]  # noqa: E731
+    pdb = {"spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "b"}}}}
+    event = {"involvedObject": {"namespace": "finalizers", "name": "x", "kind": "Pod"}}
+    for where, body in ((group("policy/v1") + "/poddisruptionbudgets", pdb), (group("coordination.k8s.io/v1") + "/leases", {}),
+                        ("/apis/node.k8s.io/v1/runtimeclasses", {"handler": "h"}), (path + "/events", event)):
+        created(c.post(where + "?dryRun=All", {"metadata": {"name": "mine", "finalizers": ["mine"]}, **body}))
+    failed(c.post(path + "/configmaps", {"metadata": {"name": "mine", "finalizers": ["mine"]}}), 422, "Invalid",
+           'metadata.finalizers[0]: Invalid value: "mine": name is neither a standard finalizer name nor is it fully qualified')
+
+
+def test_rules_of_a_superuser_are_all_that_bindings_give(c, _):
+    review = created(c.post("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", {"spec": {"namespace": "default"}}))
+    rules = review["status"]["resourceRules"]
+    check({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]} in rules, "cluster-admin's", rules)
+    check(any("selfsubjectaccessreviews" in r["resources"] for r in rules), "those of every user", rules)
+    paths = [p for r in review["status"]["nonResourceRules"] for p in r["nonResourceURLs"]]
+    check("*" in paths and "/healthz" in paths, "paths", paths)
+
+
+def test_discovery_tells_what_version_objects_are_stored_as(c, _):
+    def hashes(path):
+        return {r["name"]: r.get("storageVersionHash") for r in ok(c.get(path))["resources"]}
+    equal(hashes("/apis/apps/v1")["deployments"], "8aSe+NMegvE=")  # as published for apps/v1 Deployment
+    equal(hashes("/apis/apps/v1")["deployments/scale"], None)
+    equal(hashes("/apis/events.k8s.io/v1")["events"], hashes("/api/v1")["events"])
+    equal(hashes("/apis/authorization.k8s.io/v1")["subjectaccessreviews"], None)
+
+
+def test_openapi_as_clients_take_it(c, _):
+    definitions = ok(c.get("/openapi/v2"))["definitions"]
+    status = definitions["io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceSubresourceStatus"]
+    check("properties" not in status, "an object without properties is a map", status)
+    equal(definitions["io.k8s.api.core.v1.Container"]["properties"]["imagePullPolicy"]["enum"], ["Always", "IfNotPresent", "Never"])
+    request = definitions["io.k8s.api.certificates.v1.CertificateSigningRequestSpec"]["properties"]["request"]
+    equal((request["format"], request["x-kubernetes-list-type"]), ("byte", "atomic"))
+
+
+def test_a_volume_without_capacity(c, _):
+    failed(c.post("/api/v1/persistentvolumes", {"metadata": {"name": "none"}, "spec": {}}), 422, "Invalid",
+           'spec.capacity: Unsupported value: null: supported values: "storage"')
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ static void test_json_errors(void **state)
         const char *json, *message;
     } cases[] = {
         {"", "unexpected end of JSON input"},
-        {"{", "invalid JSON"},
+        {"{", "unexpected end of JSON input"},
         {"[]", "cannot unmarshal array"},
         {"{\"spec\":{\"replicas\":\"3\"}}", "json: cannot unmarshal string into Go struct field "
                                             "DeploymentSpec.spec.replicas of type int32"},

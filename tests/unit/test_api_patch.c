@@ -304,8 +304,11 @@ static void test_reports(void **state)
         const char *problems; /* one a line */
         const char *shown;    /* a part of it */
     } cases[] = {
-        {PATCH_MERGE, "{", PATCH_MALFORMED, "invalid JSON patch", "", NULL},
-        {PATCH_JSON, "", PATCH_MALFORMED, "invalid JSON patch", "", NULL},
+        {PATCH_MERGE, "{", PATCH_MALFORMED, "error decoding patch: unexpected end of JSON input", "",
+         NULL},
+        {PATCH_JSON, "", PATCH_MALFORMED, "error decoding patch: unexpected end of JSON input", "",
+         NULL},
+        {PATCH_STRATEGIC, "{\"data\":[", PATCH_MALFORMED, "unexpected end of JSON input", "", NULL},
         {PATCH_JSON, "{}", PATCH_MALFORMED,
          "error decoding patch: json: cannot unmarshal object into Go value of type "
          "[]handlers.jsonPatchOp",
