@@ -373,10 +373,15 @@ static size_t add_nvs(nghttp2_nv *nv, const struct http_header *headers, size_t 
     return n;
 }
 
+static nghttp2_nv *room_for(struct arena *a, nghttp2_nv *small, size_t small_len, size_t n)
+{
+    return n <= small_len ? small : arena_array(a, nghttp2_nv, n);
+}
+
 static void submit_trailers(nghttp2_session *session, struct exchange *x)
 {
-    nghttp2_nv nv[16];
-    size_t n = add_nvs(nv, x->trailers, MIN(x->trailers_len, ARRAY_LEN(nv)));
+    nghttp2_nv small[16], *nv = room_for(&x->pub.arena, small, ARRAY_LEN(small), x->trailers_len);
+    size_t n = add_nvs(nv, x->trailers, x->trailers_len);
     nghttp2_submit_trailer(session, x->stream_id, nv, n);
 }
 
@@ -384,12 +389,12 @@ static void h2_start(struct exchange *x, int status, const struct http_header *h
                      size_t headers_len, int64_t content_length, bool last)
 {
     struct h2 *h = x->conn->state;
-    nghttp2_nv nv[64];
+    nghttp2_nv small[64], *nv = room_for(&x->pub.arena, small, ARRAY_LEN(small), headers_len + 3);
     char status_text[HTTP_DECIMAL_MAX], length_text[HTTP_DECIMAL_MAX];
     size_t n = 0;
     struct str date = str_from(http_date(x->worker));
     nv[n++] = make_nv(STR(":status"), http_decimal(status_text, (unsigned)status));
-    n += add_nvs(nv + n, headers, MIN(headers_len, ARRAY_LEN(nv) - 3));
+    n += add_nvs(nv + n, headers, headers_len);
     if (!x->no_date)
         nv[n++] = make_nv(STR("date"), date);
     if (content_length >= 0)

@@ -6,7 +6,10 @@
 #include "api/object.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/map.h"
 #include "base/mem.h"
+#include "base/vec.h"
+#include "node/cri.h"
 #include "node/nft.h"
 #include "node/trigger.h"
 #include "proto/core_v1.pb-c.h"
@@ -30,24 +33,7 @@ struct proxy {
 /* ---------------------------------------------------------------------------------- model --- */
 
 /* Endpoints of one service port, collected from the service's slices. */
-struct collected {
-    struct arena *a;
-    struct proxy_endpoint *items;
-    size_t len;
-};
-
-static void collect_one(struct collected *c, const char *ip, int32_t port, bool local)
-{
-    if (port <= 0 || port > 65535)
-        return;
-    for (size_t i = 0; i < c->len; i++) { /* two slices may name one while an endpoint moves */
-        if (c->items[i].port == port && strcmp(c->items[i].ip, ip) == 0)
-            return;
-    }
-    c->items =
-        arena_grow(c->a, c->items, c->len * sizeof *c->items, (c->len + 1) * sizeof *c->items);
-    c->items[c->len++] = (struct proxy_endpoint){ip, (uint16_t)port, local};
-}
+typedef VEC(struct proxy_endpoint) endpoint_vec;
 
 static bool endpoint_ready(const Discovery__V1__Endpoint *e)
 {
@@ -61,21 +47,30 @@ static bool endpoint_serving(const Discovery__V1__Endpoint *e)
            api_get(e->conditions, terminating, false);
 }
 
-static void collect_slice(struct collected *c, const Discovery__V1__EndpointSlice *s,
-                          const Core__V1__ServicePort *port, const char *node_name, bool serving)
+/* A port of a slice of the service. */
+struct slice_port {
+    const Discovery__V1__EndpointSlice *slice;
+    int32_t port;
+};
+
+/* All of one name. */
+struct slice_ports {
+    struct slice_port *items;
+    size_t len;
+};
+
+static void collect(endpoint_vec *out, const struct slice_port *sp, const char *node_name,
+                    bool serving)
 {
-    for (size_t p = 0; p < s->n_ports; p++) {
-        const Discovery__V1__EndpointPort *sp = s->ports[p];
+    if (sp->port <= 0 || sp->port > 65535)
+        return;
+    for (size_t i = 0; i < sp->slice->n_endpoints; i++) {
+        const Discovery__V1__Endpoint *e = sp->slice->endpoints[i];
 
-        if (!cstr_eq(sp->name, port->name) || !sp->has_port)
-            continue;
-        for (size_t i = 0; i < s->n_endpoints; i++) {
-            const Discovery__V1__Endpoint *e = s->endpoints[i];
-
-            /* Each endpoint has one address in practice; the API says any of them will do. */
-            if (e->n_addresses && (serving ? endpoint_serving(e) : endpoint_ready(e)))
-                collect_one(c, e->addresses[0], sp->port, cstr_eq(e->node_name, node_name));
-        }
+        /* Each endpoint has one address in practice; the API says any of them will do. */
+        if (e->n_addresses && (serving ? endpoint_serving(e) : endpoint_ready(e)))
+            vec_push(out, (struct proxy_endpoint){e->addresses[0], (uint16_t)sp->port,
+                                                  cstr_eq(e->node_name, node_name)});
     }
 }
 
@@ -85,6 +80,22 @@ static int by_address(const void *pa, const void *pb)
     int order = strcmp(a->ip, b->ip);
 
     return order ? order : (int)a->port - (int)b->port;
+}
+
+/* The same endpoints give the same text, in whatever order they came; two slices may name one while it moves. */
+static void sort_endpoints(endpoint_vec *v)
+{
+    size_t kept = 0;
+
+    if (v->len)
+        qsort(v->items, v->len, sizeof *v->items, by_address);
+    for (size_t i = 0; i < v->len; i++) {
+        if (kept && by_address(&v->items[kept - 1], &v->items[i]) == 0)
+            v->items[kept - 1].local |= v->items[i].local;
+        else
+            v->items[kept++] = v->items[i];
+    }
+    v->len = kept;
 }
 
 /* "ns/service" → its slices. */
@@ -109,9 +120,30 @@ static void index_slices(const struct object_refs *slices, struct map *index, st
             list = arena_new(a, struct slice_list);
             map_put(index, str_from(key), list);
         }
-        list->items = arena_grow(a, list->items, list->len * sizeof *list->items,
-                                 (list->len + 1) * sizeof *list->items);
+        list->items = list_room(a, list->items, list->len, sizeof *list->items);
         list->items[list->len++] = s;
+    }
+}
+
+/* Port name → struct slice_ports. */
+static void index_ports(const struct slice_list *slices, struct map *index, struct arena *a)
+{
+    for (size_t i = 0; slices && i < slices->len; i++) {
+        const Discovery__V1__EndpointSlice *s = slices->items[i];
+
+        for (size_t p = 0; p < s->n_ports; p++) {
+            struct str name = str_from(s->ports[p]->name ? s->ports[p]->name : "");
+            struct slice_ports *list = map_get(index, name);
+
+            if (!s->ports[p]->has_port)
+                continue;
+            if (!list) {
+                list = arena_new(a, struct slice_ports);
+                map_put(index, name, list);
+            }
+            list->items = list_room(a, list->items, list->len, sizeof *list->items);
+            list->items[list->len++] = (struct slice_port){s, s->ports[p]->port};
+        }
     }
 }
 
@@ -133,10 +165,11 @@ static void external_addresses(const Core__V1__Service *svc, struct arena *a,
 }
 
 static void build_port(const Core__V1__Service *svc, const Core__V1__ServicePort *port,
-                       const struct slice_list *slices, const char *node_name,
-                       const char *cluster_cidr, struct arena *a, struct ruleset *out)
+                       const struct map *ports, const char *node_name, const char *cluster_cidr,
+                       struct arena *a, struct ruleset *out)
 {
-    struct collected c = {.a = a};
+    const struct slice_ports *list = map_get(ports, str_from(port->name ? port->name : ""));
+    endpoint_vec endpoints = {0};
     struct proxy_port p = {
         .ns = svc->metadata->namespace_,
         .service = svc->metadata->name,
@@ -150,18 +183,18 @@ static void build_port(const Core__V1__Service *svc, const Core__V1__ServicePort
         .internal_local = cstr_eq(svc->spec->internal_traffic_policy, "Local"),
     };
 
-    for (size_t i = 0; slices && i < slices->len; i++)
-        collect_slice(&c, slices->items[i], port, node_name, false);
-    for (size_t i = 0; slices && c.len == 0 && i < slices->len; i++)
-        collect_slice(&c, slices->items[i], port, node_name, true);
-    if (c.len) /* the same endpoints give the same text, in whatever order they came */
-        qsort(c.items, c.len, sizeof *c.items, by_address);
-    p.endpoints = c.items;
-    p.endpoints_len = c.len;
+    for (size_t i = 0; list && i < list->len; i++)
+        collect(&endpoints, &list->items[i], node_name, false);
+    for (size_t i = 0; list && endpoints.len == 0 && i < list->len; i++)
+        collect(&endpoints, &list->items[i], node_name, true);
+    sort_endpoints(&endpoints);
+    p.endpoints = endpoints.items;
+    p.endpoints_len = endpoints.len;
     external_addresses(svc, a, &p);
     if (!ruleset_add(out, &p, cluster_cidr))
         log_warn("proxy", "service port left out service=%s/%s port=%d", p.ns, p.service,
                  port->port);
+    vec_free(&endpoints);
 }
 
 void proxy_build(const struct object_refs *services, const struct object_refs *slices,
@@ -176,16 +209,19 @@ void proxy_build(const struct object_refs *services, const struct object_refs *s
     for (size_t i = 0; i < services->len; i++) {
         const Core__V1__Service *svc = services->items[i]->msg;
         const char *ip = svc->spec->cluster_ip;
-        const struct slice_list *list;
+        struct map ports;
 
         if (!ip || !*ip || strcmp(ip, "None") == 0 || strchr(ip, ':') ||
             cstr_eq(svc->spec->type, "ExternalName") ||
             labels_get(svc->metadata, "service.kubernetes.io/service-proxy-name"))
             continue;
-        list = map_get(&index, str_from(arena_printf(&a, "%s/%s", svc->metadata->namespace_,
-                                                     svc->metadata->name)));
+        map_init(&ports);
+        index_ports(map_get(&index, str_from(arena_printf(&a, "%s/%s", svc->metadata->namespace_,
+                                                          svc->metadata->name))),
+                    &ports, &a);
         for (size_t k = 0; k < svc->spec->n_ports; k++)
-            build_port(svc, svc->spec->ports[k], list, node_name, cluster_cidr, &a, out);
+            build_port(svc, svc->spec->ports[k], &ports, node_name, cluster_cidr, &a, out);
+        map_free(&ports);
     }
     map_free(&index);
     arena_free(&a);

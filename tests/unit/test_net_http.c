@@ -41,6 +41,8 @@ static const struct {
     {"h2 over TLS", true, false, true},
 };
 
+#define MANY 100 /* headers of an answer, and trailers */
+
 /* ----------------------------------------------------------------------- server --- */
 
 static const struct http_header text = {STR("content-type"), STR("text/plain")};
@@ -125,6 +127,13 @@ static void on_request(void *ctx, struct http_exchange *x)
         http_stream_start(x, 200, &text, 1);
         http_stream_write(x, STR("some"));
         http_abort(x);
+    } else if (str_eqz(x->path, "/many")) {
+        struct http_header many[MANY];
+        for (size_t i = 0; i < MANY; i++)
+            many[i] = (struct http_header){str_from(arena_printf(&x->arena, "x-%zu", i)), STR("v")};
+        http_stream_start(x, 200, many, MANY);
+        http_stream_write(x, STR("a"));
+        http_stream_end(x, many, MANY);
     } else if (str_eqz(x->path, "/host")) {
         http_respond(x, 200, &text, 1, x->authority);
     } else if (str_eqz(x->path, "/header")) {
@@ -253,6 +262,23 @@ static void answers_simple_requests(void **state)
         assert_string_equal(r.body.p, "ab");
         assert_int_equal(get(c, "/denied", &a, &r), 0);
         assert_int_equal(r.status, 403);
+        arena_free(&a);
+        http_client_free(c);
+    }
+}
+
+static void no_header_of_an_answer_is_left_out(void **state)
+{
+    (void)state;
+    FOR_EACH_VARIANT(v)
+    {
+        struct http_client *c = client_for(v);
+        struct http_response r;
+        struct arena a;
+        arena_init(&a);
+        assert_int_equal(get(c, "/many", &a, &r), 0);
+        assert_true(str_eqz(http_response_header(&r, "x-99"), "v"));
+        assert_int_equal(r.trailers_len, MANY);
         arena_free(&a);
         http_client_free(c);
     }
@@ -673,6 +699,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_simple_requests),
+        cmocka_unit_test(no_header_of_an_answer_is_left_out),
         cmocka_unit_test(a_request_names_its_host_once),
         cmocka_unit_test(nothing_is_sent_that_would_be_another_request),
         cmocka_unit_test(drops_headers_with_control_characters),

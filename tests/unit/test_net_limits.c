@@ -481,6 +481,7 @@ static void a_target_in_single_bytes_takes_little_memory(void **state)
     if (atomic_load(&t.arena) > 1 << 20)
         fail_msg("%zu bytes for a target of %d", atomic_load(&t.arena), N);
     close(fd);
+    wait_no_connections();
 }
 
 /* The connection is gone for all of its exchanges before the first one hears of it. */
@@ -500,6 +501,7 @@ static void exchanges_may_write_to_each_other_at_the_end(void **state)
     assert_int_not_equal(read_to_end(fd, answer, sizeof answer), -2);
     assert_non_null(strstr(answer, "200"));
     close(fd);
+    wait_no_connections();
 }
 
 static void bounds_connections(void **state)

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <cmocka.h>
 
 static struct arena arena;
@@ -831,6 +832,45 @@ static void services_and_slices_become_rules(void **state)
     ruleset_free(&r);
 }
 
+/* Every node computes them again at every change: time and memory must not follow the square of their number. */
+static void many_endpoints_take_little_memory(void **state)
+{
+    enum { SLICES = 10, EACH = 1000 };
+    struct object web = object_with(
+        decode(Core__V1__Service__SCHEMA,
+               "{" META ",`spec`:{`clusterIP`:`10.96.0.5`,`ports`:[{`name`:`http`,`port`:80,"
+               "`protocol`:`TCP`}]}}"));
+    struct object of[SLICES], *slices[SLICES + 1], *services[] = {&web};
+    struct object_refs s = {services, 1, 1}, e = {slices, SLICES + 1, SLICES + 1};
+    struct rusage before, after;
+    struct ruleset r;
+
+    (void)state;
+    for (int i = 0; i < SLICES; i++) {
+        struct buf json;
+
+        buf_init(&json);
+        for (int k = 0; k < EACH; k++)
+            buf_printf(&json, "%s{`addresses`:[`10.%d.%d.%d`]}", k ? "," : "", i, k / 250, k % 250);
+        of[i] = object_with(decode(Discovery__V1__EndpointSlice__SCHEMA,
+                                   "{`metadata`:{`name`:`web-%d`,`namespace`:`default`,`labels`:{"
+                                   "`kubernetes.io/service-name`:`web`}},`addressType`:`IPv4`,"
+                                   "`ports`:[{`name`:`http`,`port`:8080}],`endpoints`:[%s]}",
+                                   i, buf_cstr(&json)));
+        slices[i] = &of[i];
+        buf_free(&json);
+    }
+    slices[SLICES] = slices[0]; /* while an endpoint moves, two slices name it */
+    ruleset_init(&r);
+    getrusage(RUSAGE_SELF, &before);
+    proxy_build(&s, &e, "node1", "10.244.0.0/16", &r);
+    getrusage(RUSAGE_SELF, &after);
+    if (after.ru_maxrss - before.ru_maxrss > 300 << 10) /* KiB */
+        fail_msg("%ld KiB more for 10,000 endpoints", after.ru_maxrss - before.ru_maxrss);
+    assert_non_null(strstr(map_get(&r.chains, STR("svc/default/web/http")), " mod 10000 map {"));
+    ruleset_free(&r);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -868,6 +908,7 @@ int main(void)
         cmocka_unit_test(an_ended_pod_says_how),
         cmocka_unit_test(last_words_in_no_encoding_are_told_too),
         cmocka_unit_test(services_and_slices_become_rules),
+        cmocka_unit_test(many_endpoints_take_little_memory),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
