@@ -77,6 +77,7 @@ struct str str_trim(struct str s)
 
 bool str_split(struct str *rest, char sep, struct str *part)
 {
+    *part = STR_NONE;
     if (!rest->p)
         return false;
     ptrdiff_t at = str_find_char(*rest, sep);

@@ -64,7 +64,7 @@ ptrdiff_t str_find(struct str s, struct str needle);
 struct str str_slice(struct str s, size_t from, size_t to); /* bounds are clamped */
 struct str str_trim(struct str s);                          /* ASCII white space, both ends */
 /* Cut *rest at the first `sep`: returns the part before, leaves the part after; false when *rest
- * was already exhausted (its p is NULL). "a,b" gives a, b; "" gives one empty part. */
+ * was already exhausted (its p is NULL; then *part is STR_NONE). "a,b" gives a, b; "" gives one empty part. */
 bool str_split(struct str *rest, char sep, struct str *part);
 /* Whole slice as a decimal number; false on anything else, overflow included. */
 bool str_to_i64(struct str s, int64_t *out);

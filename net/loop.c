@@ -8,10 +8,10 @@
 #include "net/loop.h"
 #include "net/loop_internal.h"
 #include "base/mem.h"
+#include "base/signals.h"
 
 #include <assert.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -252,12 +252,11 @@ struct loop *loop_start(const char *name)
     snprintf(args.name, sizeof args.name, "%s", name);
     if (uv_sem_init(&args.up, 0) != 0)
         abort();
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
+    sigset_t old;
+    signals_block(&old);
     if (pthread_create(&loop->thread, NULL, thread_main, &args) != 0)
         abort();
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    signals_restore(&old);
     uv_sem_wait(&args.up); /* from here on loop_call knows that it runs */
     uv_sem_destroy(&args.up);
     return loop;

@@ -3,7 +3,7 @@
  */
 #include "kvstore/etcd/internal.h"
 #include "base/mem.h"
-#include <signal.h>
+#include "base/signals.h"
 
 void etcd_jobs_init(struct etcd_jobs *j)
 {
@@ -45,7 +45,7 @@ bool etcd_job_start(struct etcd_server *s, struct loop *loop, struct etcd_job *j
     struct etcd_jobs *j = &s->jobs;
     pthread_attr_t detached;
     pthread_t thread;
-    sigset_t all, before;
+    sigset_t before;
     job->server = s;
     job->loop = loop;
     pthread_mutex_lock(&j->lock);
@@ -58,10 +58,9 @@ bool etcd_job_start(struct etcd_server *s, struct loop *loop, struct etcd_job *j
         return false;
     pthread_attr_init(&detached);
     pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-    sigfillset(&all); /* the process's signals are not for this thread */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    signals_block(&before);
     go = pthread_create(&thread, &detached, job_main, job) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    signals_restore(&before);
     pthread_attr_destroy(&detached);
     if (!go) {
         pthread_mutex_lock(&j->lock);

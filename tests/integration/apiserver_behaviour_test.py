@@ -207,6 +207,15 @@ def test_null_is_an_empty_object(c, _):
     equal(c.get(path + "/a").code, 404)
 
 
+def test_a_patch_says_what_it_is(c, _):
+    path = namespace(c, "untyped") + "/configmaps"
+    created(c.post(path, config_map("a")))
+    for kind in (None, "", ";", "text/plain"):
+        answer = c.request("PATCH", path + "/a?fieldManager=x", "{}", content_type=kind)
+        failed(answer, 415, "UnsupportedMediaType", "the body of the request was in an unknown format - accepted media types include: ")
+    ok(c.get(path + "/a"))
+
+
 def test_field_selectors_of_nothing(c, _):
     path = namespace(c, "selectors") + "/configmaps"
     created(c.post(path, config_map("a")))

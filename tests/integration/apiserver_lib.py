@@ -93,7 +93,8 @@ class Client:
         if self.token:
             h["Authorization"] = "Bearer " + self.token
         if body is not None:
-            h["Content-Type"] = content_type
+            if content_type is not None:
+                h["Content-Type"] = content_type
             if not isinstance(body, (bytes, str)):
                 body = json.dumps(body)
         c = self.connect()

@@ -110,8 +110,10 @@ static void str_split_gives_every_part(void **state)
         assert_string_equal(buf_cstr(&got), cases[i].want);
         buf_free(&got);
     }
-    struct str none = STR_NONE, part;
+    struct str none = STR_NONE, part = STR("before");
     assert_false(str_split(&none, ',', &part));
+    assert_null(part.p);
+    assert_int_equal(part.n, 0);
 }
 
 static void numbers_take_the_whole_slice_or_fail(void **state)
