@@ -3,6 +3,7 @@
  */
 #include "node/container_config.h"
 #include "base/buf.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/random.h"
 #include "node/files.h"
@@ -62,20 +63,37 @@ static void dns_from_host(struct str text, struct arena *a, struct pod_dns *out,
     }
 }
 
-/* An option of the pod replaces one of the same name. */
-static void dns_option(struct arena *a, struct pod_dns *out, const char *name, const char *value)
+/* A later option replaces one of the same name. `places`: name → 1 + index. */
+static void dns_option(struct arena *a, struct pod_dns *out, struct map *places, const char *name,
+                       const char *value)
 {
     const char *text = value && *value ? arena_printf(a, "%s:%s", name, value) : name;
-    size_t n = strlen(name);
+    uintptr_t place = (uintptr_t)map_get(places, str_from(name));
 
-    for (size_t i = 0; i < out->options_len; i++) {
-        if (strncmp(out->options[i], name, n) == 0 &&
-            (out->options[i][n] == ':' || !out->options[i][n])) {
-            out->options[i] = text;
-            return;
-        }
+    if (place) {
+        out->options[place - 1] = text;
+        return;
     }
     text_add(a, (char ***)&out->options, &out->options_len, text);
+    map_put(places, str_from(name), (void *)(uintptr_t)out->options_len);
+}
+
+static void dns_options(const Core__V1__PodDNSConfig *config, bool cluster, struct arena *a,
+                        struct pod_dns *out)
+{
+    struct map places;
+
+    map_init(&places);
+    for (size_t i = 0; i < out->options_len; i++) {
+        struct str rest = str_from(out->options[i]), name;
+        str_split(&rest, ':', &name);
+        map_put(&places, name, (void *)(uintptr_t)(i + 1));
+    }
+    if (cluster)
+        dns_option(a, out, &places, "ndots", "5");
+    for (size_t i = 0; config && i < config->n_options; i++)
+        dns_option(a, out, &places, config->options[i]->name, config->options[i]->value);
+    map_free(&places);
 }
 
 void pod_dns(const Core__V1__Pod *pod, const struct flag_list *cluster_dns,
@@ -99,18 +117,16 @@ void pod_dns(const Core__V1__Pod *pod, const struct flag_list *cluster_dns,
             dns_add(a, &out->searches, &out->searches_len, SEARCHES_MAX, cluster_domain);
         }
         dns_from_host(resolv_conf, a, out, true);
-        dns_option(a, out, "ndots", "5");
     } else if (strcmp(policy, "None") != 0) {
         dns_from_host(resolv_conf, a, out, false);
     }
+    dns_options(s->dns_config, cluster && cluster_dns->len, a, out);
     if (!s->dns_config)
         return;
     for (size_t i = 0; i < s->dns_config->n_nameservers; i++)
         dns_add(a, &out->servers, &out->servers_len, SERVERS_MAX, s->dns_config->nameservers[i]);
     for (size_t i = 0; i < s->dns_config->n_searches; i++)
         dns_add(a, &out->searches, &out->searches_len, SEARCHES_MAX, s->dns_config->searches[i]);
-    for (size_t i = 0; i < s->dns_config->n_options; i++)
-        dns_option(a, out, s->dns_config->options[i]->name, s->dns_config->options[i]->value);
 }
 
 const char *pod_hostname(const Core__V1__Pod *pod, const char *node_name, struct arena *a)

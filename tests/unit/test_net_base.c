@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "net/address.h"
 #include "net/stream.h"
+#include "net/tls_internal.h"
 #include "net/x509.h"
 
 #include <fcntl.h>
@@ -286,6 +287,39 @@ static void refuses_bad_tls_files(void **state)
     x509_pair_free(&other);
 }
 
+/* Front proxies are believed by a CA of their own: it is renewed as the others are. */
+static void a_new_second_ca_is_noticed(void **state)
+{
+    (void)state;
+    char file[] = "/tmp/test_net_base.ca.XXXXXX";
+    struct x509_pair ca = make_ca("ca"), other = make_ca("other");
+    struct error err = {0};
+    close(mkstemp(file));
+    assert_int_equal(x509_write_cert(file, ca.cert_pem, &err), 0);
+    struct tls_context *ctx =
+        tls_server_new(&(struct tls_options){.cert_pem = str_from(ca.cert_pem),
+                                             .key_pem = str_from(ca.key_pem),
+                                             .second_ca_file = file,
+                                             .watch_files = true},
+                       &err);
+    assert_non_null(ctx);
+    SSL *first = tls_ssl_new(ctx);
+    assert_int_equal(x509_write_cert(file, other.cert_pem, &err), 0);
+    bool renewed = false;
+    for (int i = 0; i < 60000 && !renewed; i++) {
+        SSL *next = tls_ssl_new(ctx);
+        renewed = SSL_get_SSL_CTX(next) != SSL_get_SSL_CTX(first);
+        SSL_free(next);
+        usleep(1000);
+    }
+    assert_true(renewed);
+    SSL_free(first);
+    tls_context_unref(ctx);
+    unlink(file);
+    x509_pair_free(&ca);
+    x509_pair_free(&other);
+}
+
 /* ----------------------------------------------------------------------- streams --- */
 
 #define TRANSFER (8u << 20)
@@ -508,6 +542,7 @@ int main(void)
         cmocka_unit_test(signs_requests),
         cmocka_unit_test(writes_keys_for_their_owner_only),
         cmocka_unit_test(refuses_bad_tls_files),
+        cmocka_unit_test(a_new_second_ca_is_noticed),
         cmocka_unit_test(carries_bytes_both_ways),
         cmocka_unit_test(carries_bytes_over_mutual_tls),
         cmocka_unit_test(refuses_a_client_of_another_ca),

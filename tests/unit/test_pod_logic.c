@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <cmocka.h>
 
 static struct arena arena;
@@ -330,6 +331,32 @@ static const char *dns_text(const char *spec, const char *cluster)
         text = arena_printf(&arena, "%s %s", text, dns.options[i]);
     flag_list_free(&servers);
     return text;
+}
+
+/* The runtime is told them at every start of a container. */
+static void many_options_are_told_apart_by_name(void **state)
+{
+    enum { N = 50000 };
+    struct pod_dns dns;
+    struct buf json;
+    struct arena a;
+    clock_t began;
+
+    (void)state;
+    buf_init(&json);
+    for (int i = 0; i < N; i++)
+        buf_printf(&json, "%s{`name`:`option-%d`,`value`:`1`}", i ? "," : "", i % (N - 1));
+    arena_init(&a);
+    const Core__V1__Pod *pod = pod_of(
+        arena_printf(&arena, "`dnsPolicy`:`None`,`dnsConfig`:{`options`:[%s]}", buf_cstr(&json)),
+        "");
+    began = clock(); /* of the processor, not of the wall */
+    pod_dns(pod, &(struct flag_list){0}, "", STR_NONE, &a, &dns);
+    assert_true(clock() - began < 2 * CLOCKS_PER_SEC);
+    assert_int_equal(dns.options_len, N - 1);
+    assert_true(a.used < 32 << 20);
+    arena_free(&a);
+    buf_free(&json);
 }
 
 static void dns_follows_the_policy(void **state)
@@ -897,6 +924,7 @@ int main(void)
         cmocka_unit_test(quality_of_service_and_limits),
         cmocka_unit_test(a_pods_cpu_is_the_sum_of_its_containers),
         cmocka_unit_test(dns_follows_the_policy),
+        cmocka_unit_test(many_options_are_told_apart_by_name),
         cmocka_unit_test(credentials_go_by_registry),
         cmocka_unit_test(plans),
         cmocka_unit_test(plans_around_sandboxes_and_probes),
