@@ -55,6 +55,7 @@ static void copy_request(struct http_call *call, const struct http_request *r)
     call->upload_bytes = r->upload_bytes;
     call->stream = r->stream;
     call->header_timeout_ms = r->header_timeout_ms;
+    call->body_cut = r->body_cut;
     call->body_bytes_max = r->body_bytes_max ? r->body_bytes_max : 256u * 1024 * 1024;
 }
 
@@ -242,7 +243,13 @@ bool call_data(struct http_call *call, const char *data, size_t n)
     if (call->state == CALL_DONE)
         return false;
     if (!call->stream) {
-        if (n > call->body_bytes_max - call->response_body.len) {
+        size_t room = call->body_bytes_max - call->response_body.len;
+        if (n > room && call->body_cut) {
+            buf_append(&call->response_body, data, room);
+            finish(call);
+            return false;
+        }
+        if (n > room) {
             call_fail(call, ERR_LIMIT, "%s: the answer is larger than %zu bytes", call->origin->url,
                       call->body_bytes_max);
             return false;

@@ -66,6 +66,7 @@ struct http_request {
     uint64_t header_timeout_ms; /* until its headers are here; 0: none */
     bool stream;                /* on_data gets the body in pieces; else it is buffered */
     size_t body_bytes_max;      /* buffered: limit, else ERR_LIMIT; default 256 MiB */
+    bool body_cut;              /* a longer one is no error: so much of it is enough */
 };
 
 struct http_response {

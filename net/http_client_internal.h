@@ -109,6 +109,7 @@ struct http_call {
     bool stream; /* body in pieces */
     uint64_t header_timeout_ms;
     size_t body_bytes_max;
+    bool body_cut;
     struct loop_timer timer, header_timer;
 
     struct outq out; /* request body not yet sent */

@@ -147,7 +147,8 @@ bool probe_http(struct agent *g, const Core__V1__HTTPGetAction *h, const Core__V
                             .headers = headers,
                             .headers_len = h->n_http_headers,
                             .timeout_ms = timeout_ms,
-                            .body_bytes_max = BODY_MAX << 7,
+                            .body_bytes_max = BODY_MAX,
+                            .body_cut = true, /* who answers at length is well, too */
                         },
                         a, &r, &err);
     http_client_free(client);

@@ -267,6 +267,30 @@ static void answers_simple_requests(void **state)
     }
 }
 
+static void so_much_of_a_body_is_enough(void **state)
+{
+    (void)state;
+    FOR_EACH_VARIANT(v)
+    {
+        struct http_client *c = client_for(v);
+        for (int i = 0; i < 2; i++) { /* the client is as good as before */
+            struct http_response r;
+            struct error err = {0};
+            struct arena a;
+            arena_init(&a);
+            const struct http_request q = {.method = "GET",
+                                           .path = "/flood",
+                                           .timeout_ms = 60000,
+                                           .body_bytes_max = 10000,
+                                           .body_cut = i == 0};
+            assert_int_equal(http_client_do(c, &q, &a, &r, &err), i == 0 ? 0 : ERR_LIMIT);
+            assert_int_equal(i == 0 ? r.body.n : 10000, 10000);
+            arena_free(&a);
+        }
+        http_client_free(c);
+    }
+}
+
 static void no_header_of_an_answer_is_left_out(void **state)
 {
     (void)state;
@@ -699,6 +723,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_simple_requests),
+        cmocka_unit_test(so_much_of_a_body_is_enough),
         cmocka_unit_test(no_header_of_an_answer_is_left_out),
         cmocka_unit_test(a_request_names_its_host_once),
         cmocka_unit_test(nothing_is_sent_that_would_be_another_request),
