@@ -213,7 +213,7 @@ static bool is_built_in(const char *group, const char *version)
 
 static void group_version_kinds(struct openapi_writer *w, const struct schema_message *m)
 {
-    const char *kind = message_kind(m);
+    const char *kind = m->id == Meta__V1__WatchEvent__SCHEMA ? "WatchEvent" : message_kind(m);
     put_text(w, ",\"x-kubernetes-group-version-kind\":[");
     if (in_every_group(m)) {
         for (size_t i = 0; i < group_versions_len; i++) {
@@ -233,6 +233,29 @@ static void group_version_kinds(struct openapi_writer *w, const struct schema_me
     put_text(w, "]");
 }
 
+/* Types of which one field says which of the others there is. */
+static void union_of(struct openapi_writer *w, const struct schema_message *m)
+{
+    static const struct {
+        uint16_t message;
+        const char *discriminator, *fields;
+    } unions[] = {
+        {Core__V1__SeccompProfile__SCHEMA, "type", "\"localhostProfile\":\"LocalhostProfile\""},
+        {Core__V1__AppArmorProfile__SCHEMA, "type", "\"localhostProfile\":\"LocalhostProfile\""},
+        {Flowcontrol__V1__LimitResponse__SCHEMA, "type", "\"queuing\":\"Queuing\""},
+        {Flowcontrol__V1__PriorityLevelConfigurationSpec__SCHEMA, "type",
+         "\"exempt\":\"Exempt\",\"limited\":\"Limited\""},
+        {Flowcontrol__V1__Subject__SCHEMA, "kind",
+         "\"group\":\"Group\",\"serviceAccount\":\"ServiceAccount\",\"user\":\"User\""},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(unions); i++)
+        if (unions[i].message == m->id)
+            buf_printf(w->out,
+                       ",\"x-kubernetes-unions\":[{\"discriminator\":\"%s\","
+                       "\"fields-to-discriminateBy\":{%s}}]",
+                       unions[i].discriminator, unions[i].fields);
+}
+
 static void object_type(struct openapi_writer *w, const struct schema_message *m)
 {
     bool first = true, none = true, event = m->id == Meta__V1__WatchEvent__SCHEMA;
@@ -250,6 +273,7 @@ static void object_type(struct openapi_writer *w, const struct schema_message *m
         put_text(w, "]");
     if (m->flags & SCHEMA_MESSAGE_ATOMIC)
         put_text(w, ",\"x-kubernetes-map-type\":\"atomic\"");
+    union_of(w, m);
     if (m->flags & SCHEMA_HAS_TYPE_META || event)
         group_version_kinds(w, m);
 }

@@ -284,6 +284,11 @@ def test_openapi_as_clients_take_it(c, _):
     equal(definitions["io.k8s.api.core.v1.Container"]["properties"]["imagePullPolicy"]["enum"], ["Always", "IfNotPresent", "Never"])
     request = definitions["io.k8s.api.certificates.v1.CertificateSigningRequestSpec"]["properties"]["request"]
     equal((request["format"], request["x-kubernetes-list-type"]), ("byte", "atomic"))
+    for name in ("WatchEvent", "DeleteOptions"):
+        kinds = definitions["io.k8s.apimachinery.pkg.apis.meta.v1." + name]["x-kubernetes-group-version-kind"]
+        equal({k["kind"] for k in kinds}, {name})
+    equal(definitions["io.k8s.api.core.v1.SeccompProfile"]["x-kubernetes-unions"],
+          [{"discriminator": "type", "fields-to-discriminateBy": {"localhostProfile": "LocalhostProfile"}}])
 
 
 def test_a_volume_without_capacity(c, _):
