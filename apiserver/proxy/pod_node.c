@@ -84,7 +84,14 @@ const char *node_host(struct rest *rq, const char *name, int32_t *port, struct s
         for (size_t i = 0; i < node->status->n_addresses; i++)
             if (strcmp(node->status->addresses[i]->type, order[t]) == 0)
                 return node->status->addresses[i]->address;
-    *bad = status_internal(rq->a, "node %s has no address", name);
+    struct buf known;
+    buf_init(&known);
+    for (size_t i = 0; i < node->status->n_addresses; i++)
+        buf_printf(&known, "%s{%s %s}", i ? " " : "", node->status->addresses[i]->type,
+                   node->status->addresses[i]->address);
+    *bad = status_new(rq->a, 500, "", "no preferred addresses found; known addresses: [%s]",
+                      buf_cstr(&known));
+    buf_free(&known);
     return NULL;
 }
 

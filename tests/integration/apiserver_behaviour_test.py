@@ -296,5 +296,11 @@ def test_a_volume_without_capacity(c, _):
            'spec.capacity: Unsupported value: null: supported values: "storage"')
 
 
+def test_a_node_without_an_address(c, _):
+    created(c.post("/api/v1/nodes", {"metadata": {"name": "lost"}, "status": {"addresses": [{"type": "ExternalDNS", "address": "x.y"}]}}))
+    failed(c.get("/api/v1/nodes/lost/proxy/healthz"), 500, None, "no preferred addresses found; known addresses: [{ExternalDNS x.y}]")
+    ok(c.delete("/api/v1/nodes/lost"))
+
+
 if __name__ == "__main__":
     sys.exit(run_tests(Server(sys.argv[1]), globals(), sys.argv[2:]))

@@ -20,6 +20,11 @@ KNOWN = [
     Known("1.20 has code of its own for services: a dry run has no address and checks none", r"", r"--dry-run=server.*|^kubectl (create service|expose|run exposed).*dry-run",
           r"none|^$|^0$|\{'apiVersion'|\d", r"address|nodePort|node port|^1$|provided|^$|\d"),
 
+    Known("templates have no creationTimestamp of null any more (1.35)", r"creationTimestamp$", "", "^null$", "none"),
+    Known("kubectl 1.35 makes autoscalers of v2, which 1.20 has not", r"", "autoscale|hpa", r"autoscaling/v1: empty|^1$|^$|No resources", r"autoscaler|^0$|^$"),
+    Known("kubectl 1.35 looks for discovery.k8s.io/v1", r"^stdout\.line", "describe ing", "could not find the requested resource"),
+    Known("described: a service's internal traffic policy", r"^stdout\.line", "describe svc", ours="Internal Traffic Policy|^$"),
+
     # ---- tables and descriptions
     Known("columns that came or were turned since (and whole lines of tables that have them)", r"^stdout\.line", "",
           ours=r"VOLUMEATTRIBUTESCLASS|<unset>|TIMEZONE|PREEMPTIONPOLICY|PreemptLowerPriority|REQUESTEDDURATION|REQUIRESREPUBLISH|cpu: <unknown>/"

@@ -119,7 +119,7 @@ class Client:
 
     def value(self, side, out):
         """What was printed: JSON and YAML as values, else text."""
-        out = MOMENT.sub("<time>", out.replace(self.dirs[side.name], "DIR"))
+        out = MOMENT.sub("<time>", out.replace(self.dirs[side.name], "DIR").replace("127.0.0.1:%d" % side.port, "SERVER"))
         try:
             if out.startswith(("{", "[")):
                 return side.normal(json.loads(out))
