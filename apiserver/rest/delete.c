@@ -126,20 +126,33 @@ void rest_delete(struct rest *rq)
 
 /* ---- deletecollection ---- */
 
-#define COLLECTION_MAX 100000
+/*
+ * A page of the matching objects is read, as of one version; they are deleted one after the other, each with memory of
+ * its own and from the loop, however many there are; then the next page. The answer lists them as they were, as far as
+ * ANSWER_MAX goes: deleted are all.
+ */
+#define PAGE_BYTES (512u << 10)
+#define ANSWER_MAX (8u << 20)
 
 struct target {
-    const char *ns, *name;
+    const char *ns, *name, *uid;
 };
 
 struct collection {
     struct rest *rq;
     struct selection select;
     struct delete_options options;
+    struct str start, end; /* what is still to be read, as of rev; start.n 0: nothing */
+    /* The page. */
+    struct arena page;
     struct target *targets;
     size_t len, cap, next;
-    int64_t limit; /* 0: none */
-    bool more;     /* the limit left some */
+    /* The object. */
+    struct rest one;
+    struct arena scratch;
+    struct loop_task go_on;
+    int64_t found, limit; /* limit 0: none */
+    bool more;            /* the limit left some */
     struct str last;
     const char *token; /* of what is left */
     int64_t remaining;
@@ -152,14 +165,14 @@ struct collection {
 static int collect(void *ctx, const struct kv_pair *pair)
 {
     struct collection *c = ctx;
-    struct arena *a = c->rq->a;
+    struct arena *a = &c->page;
     if (!selection_matches(&c->select, pair->value))
         return 0;
     struct stored_meta m;
     if (!stored_meta(pair->value, &m))
         return error_set(&c->err, ERR_CORRUPT, "%.*s cannot be read", STR_ARG(pair->key));
-    c->more = c->limit > 0 && c->len == (size_t)c->limit;
-    if (c->len == COLLECTION_MAX || c->more)
+    c->more = c->limit > 0 && c->found == c->limit;
+    if (c->more)
         return 1;
     if (c->len == c->cap) {
         size_t cap = c->cap ? c->cap * 2 : 64;
@@ -167,46 +180,60 @@ static int collect(void *ctx, const struct kv_pair *pair)
             arena_grow(a, c->targets, c->cap * sizeof *c->targets, cap * sizeof *c->targets);
         c->cap = cap;
     }
-    c->targets[c->len++] = (struct target){arena_strndup(a, m.namespace_.p, m.namespace_.n),
-                                           arena_strndup(a, m.name.p, m.name.n)};
-    if (c->limit > 0 && c->len == (size_t)c->limit)
-        c->last = str_make(arena_dup(a, pair->key.p, pair->key.n), pair->key.n);
-    return list_add(&c->list, pair->value, pair->mod_rev, &c->err);
+    c->targets[c->len++] =
+        (struct target){arena_strndup(a, m.namespace_.p, m.namespace_.n),
+                        arena_strndup(a, m.name.p, m.name.n), arena_strndup(a, m.uid.p, m.uid.n)};
+    c->found++;
+    if (c->found == c->limit)
+        c->last = str_make(arena_dup(c->rq->a, pair->key.p, pair->key.n), pair->key.n);
+    return c->out.len < ANSWER_MAX ? list_add(&c->list, pair->value, pair->mod_rev, &c->err) : 0;
 }
 
-static void delete_next(struct collection *c);
+/* The end: c goes with the exchange. s NULL: all went well. */
+static void collection_answer(struct collection *c, const struct status *s)
+{
+    struct rest *rq = c->rq;
+    struct arena page = c->page, scratch = c->scratch;
+    struct buf out = c->out;
+    if (s) {
+        rest_status(rq, s);
+    } else {
+        list_end(&c->list, c->rev, c->token, c->remaining);
+        out = c->out;
+        rest_json_or_wire(rq, 200, &out);
+    }
+    buf_free(&out);
+    arena_free(&scratch);
+    arena_free(&page);
+}
 
 static void one_deleted(struct write *w, struct status *s)
 {
     struct collection *c = w->ctx;
-    if (s && s->code != 404) {
-        buf_free(&c->out);
-        rest_status(c->rq, s);
-        return;
-    }
-    delete_next(c);
+    if (s && s->code != 404)
+        collection_answer(c, s);
+    else
+        loop_post(c->rq->x->loop, &c->go_on); /* w may still be in use, and nothing may nest */
 }
 
 static struct status *collection_change(struct write *w)
 {
     struct collection *c = w->ctx;
+    /* Another one of that name has not been chosen. */
+    if (w->old && strcmp(object_meta(w->old)->uid, c->targets[c->next - 1].uid) != 0)
+        return status_not_found(w->rq->a, &w->rq->about);
     return change_delete(w, &c->options);
 }
 
 static void delete_next(struct collection *c)
 {
-    struct rest *rq = c->rq;
-    if (c->next == c->len || http_closed(rq->x)) {
-        list_end(&c->list, c->rev, c->token, c->remaining);
-        struct buf out = c->out; /* c goes with the exchange */
-        rest_json_or_wire(rq, 200, &out);
-        buf_free(&out);
-        return;
-    }
     const struct target *t = &c->targets[c->next++];
-    struct write *w = arena_new(rq->a, struct write);
-    w->rq = rq;
-    w->r = rq->r;
+    arena_reset(&c->scratch);
+    c->one = *c->rq;
+    c->one.a = &c->scratch;
+    struct write *w = arena_new(&c->scratch, struct write);
+    w->rq = &c->one;
+    w->r = c->rq->r;
     w->ns = t->ns;
     w->name = t->name;
     w->change = collection_change;
@@ -217,11 +244,12 @@ static void delete_next(struct collection *c)
 }
 
 /* As of a list of as many: where the rest begins, and how many there are when all are meant. */
-static void find_rest(struct collection *c, struct str end)
+static void find_rest(struct collection *c)
 {
     struct rest *rq = c->rq;
     size_t base = strlen(rq->r->storage_prefix) + 1;
-    struct kv_range_request range = {.key = c->last, .end = end, .rev = c->rev, .count_only = true};
+    struct kv_range_request range = {
+        .key = c->last, .end = c->end, .rev = c->rev, .count_only = true};
     struct kv_range_result result;
     struct error err;
     if (selection_is_all(&c->select) && kv_range(rq->server->kv, &range, rq->a, &result, &err) == 0)
@@ -233,25 +261,59 @@ static void find_rest(struct collection *c, struct str end)
     c->token = continue_token_make(rq->a, &next);
 }
 
+static int read_page(struct collection *c)
+{
+    struct kv_range_request range = {
+        .key = c->start, .end = c->end, .rev = c->rev, .no_count = true, .bytes_max = PAGE_BYTES};
+    struct kv_range_result result;
+    struct arena a;
+    arena_reset(&c->page);
+    c->targets = NULL;
+    c->len = c->cap = c->next = 0;
+    arena_init(&a);
+    int rc = kv_scan(c->rq->server->kv, &range, collect, c, &a, &result, &c->err);
+    if (rc == 0) {
+        if (c->rev == 0)
+            c->rev = result.rev;
+        bool last = c->more || !result.more;
+        c->start = last
+                       ? STR_NONE
+                       : str_make(arena_dup(c->rq->a, result.next.p, result.next.n), result.next.n);
+        if (c->more)
+            find_rest(c);
+    }
+    arena_free(&a);
+    return rc;
+}
+
+/* The next object, of the next page if need be. */
+static void go_on(struct loop_task *task)
+{
+    struct collection *c = container_of(task, struct collection, go_on);
+    bool gone = http_closed(c->rq->x);
+    while (c->next == c->len && c->start.n && !gone) {
+        int rc = read_page(c);
+        if (rc == ERR_COMPACTED && c->rev) {
+            c->rev = 0; /* whoever deletes for so long goes on with what there is now */
+        } else if (rc < 0) {
+            collection_answer(c, status_from_error(c->rq->a, &c->err));
+            return;
+        }
+    }
+    if (c->next == c->len || gone)
+        collection_answer(c, NULL);
+    else
+        delete_next(c);
+}
+
 static void collection_ready(struct rest *rq)
 {
     struct collection *c = rq->op;
-    struct kv_range_request range = {
-        .key = c->select.prefix,
-        .end = c->select.exact ? STR_NONE : kv_prefix_end(rq->a, c->select.prefix),
-        .no_count = true};
-    struct kv_range_result result;
-    if (kv_scan(rq->server->kv, &range, collect, c, rq->a, &result, &c->err) < 0) {
-        buf_free(&c->out);
-        rest_status(rq, status_from_error(rq->a, &c->err));
-        return;
-    }
-    c->rev = result.rev;
+    c->start = c->select.prefix;
+    c->end = c->select.exact ? STR_NONE : kv_prefix_end(rq->a, c->select.prefix);
     c->token = "";
     c->remaining = -1;
-    if (c->more)
-        find_rest(c, range.end);
-    delete_next(c);
+    go_on(&c->go_on);
 }
 
 void rest_delete_collection(struct rest *rq)
@@ -275,6 +337,9 @@ void rest_delete_collection(struct rest *rq)
         rest_status(rq, bad);
         return;
     }
+    c->go_on.fn = go_on;
+    arena_init(&c->page);
+    arena_init(&c->scratch);
     buf_init(&c->out);
     list_begin(&c->list, rq->r, rq->accept.media == MEDIA_PROTOBUF ? MEDIA_PROTOBUF : MEDIA_JSON,
                FORM_FULL, &c->out);

@@ -274,6 +274,54 @@ def test_json_bombs(t):
     t.responsive()
 
 
+def make_many(t, namespace, count, data=""):
+    """Config maps, on one connection after the other each used by many requests."""
+    t.client.post("/api/v1/namespaces", {"metadata": {"name": namespace}})
+    path = "/api/v1/namespaces/%s/configmaps" % namespace
+
+    def some(first):
+        c = t.client.connect()
+        for i in range(first, count, 4):
+            c.request("POST", path, json.dumps({"metadata": {"name": "c%d" % i}, "data": {"x": data}}), {"Content-Type": "application/json"})
+            answer = c.getresponse()
+            answer.read()
+            assert answer.status == 201, answer.status
+        c.close()
+    threads = [threading.Thread(target=some, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return path
+
+
+def test_deletions_of_many(t):
+    """One request that would delete thousands of objects, or does: each is done on its own, however many there are."""
+    count = 5000 if t.sanitized else 20000
+    path = make_many(t, "many", count)
+    before = t.rss_mb()
+    answer = t.client.delete(path + "?dryRun=All")
+    assert answer.code == 200 and len(answer.json["items"]) == count, answer
+    answer = t.client.delete(path + "?limit=700")
+    assert answer.code == 200 and len(answer.json["items"]) == 700, answer
+    assert answer.json["metadata"]["remainingItemCount"] == count - 700, answer.json["metadata"]
+    assert len(t.client.get(path).json["items"]) == count - 700
+    t.bounded(before, 80)
+    t.responsive()
+
+
+def test_deletions_of_large_ones(t):
+    """What a request that deletes needs is not what all it deletes need together."""
+    count = 60 if t.sanitized else 150
+    path = make_many(t, "large", count, "x" * 300000)
+    before = t.rss_mb()
+    answer = t.client.delete(path)
+    assert answer.code == 200, answer.code
+    assert t.client.get(path).json["items"] == []
+    t.bounded(before, 80)
+    t.responsive()
+
+
 def test_pings(t):
     with t.h2() as c:
         for _ in range(50):
