@@ -4,6 +4,7 @@
  */
 #include "api/validation/pod.h"
 #include "api/meta.h"
+#include "base/map.h"
 
 #define NAMESERVERS_MAX 3
 #define SEARCHES_MAX 32
@@ -315,13 +316,31 @@ static void check_pod_ips(struct field_errors *e, const Core__V1__PodStatus *s)
     check_families(e, AT(STATUS, "hostIPs"), ips, s->n_host_ips);
 }
 
-static bool stays(const Core__V1__PodSpec *spec, const char *name)
+/* Which containers may go on after they have ended, whatever the pod's own policy says. */
+static struct seen may_go_on(struct arena *a, const Core__V1__PodSpec *spec)
 {
+    struct seen names = {.arena = a}, first = {.arena = a};
     for (size_t i = 0; i < spec->n_init_containers; i++) {
-        if (strcmp(spec->init_containers[i]->name, name) == 0)
-            return cstr_eq(spec->init_containers[i]->restart_policy, "Always");
+        const Core__V1__Container *c = spec->init_containers[i];
+        if (!seen_again(&first, c->name) && cstr_eq(c->restart_policy, "Always"))
+            seen_again(&names, c->name);
     }
-    return false;
+    for (size_t i = 0; i < spec->n_containers; i++) {
+        if (spec->containers[i]->restart_policy)
+            seen_again(&names, spec->containers[i]->name);
+    }
+    return names;
+}
+
+/* Statuses of containers that run or wait, by name: how many there are. */
+static void index_going(struct map *going, Core__V1__ContainerStatus *const *items, size_t n)
+{
+    map_init(going);
+    for (size_t i = 0; i < n; i++) {
+        struct str name = str_from(items[i]->name);
+        if (!items[i]->state->terminated)
+            map_put(going, name, (void *)((uintptr_t)map_get(going, name) + 1));
+    }
 }
 
 /* Containers that ended for good stay ended. */
@@ -332,22 +351,22 @@ static void check_transitions(struct field_errors *e, const struct path *at,
 {
     if (strcmp(restart, "Always") == 0)
         return;
+    const struct seen free_to = may_go_on(e->arena, spec);
+    struct map going;
+    index_going(&going, new, n);
     for (size_t i = 0; i < m; i++) {
         const Core__V1__ContainerStateTerminated *end = old[i]->state->terminated;
         if (!end || (end->exit_code != 0 && strcmp(restart, "OnFailure") == 0) ||
-            stays(spec, old[i]->name))
+            seen_has(&free_to, old[i]->name))
             continue;
-        for (size_t k = 0; k < spec->n_containers; k++) {
-            if (strcmp(spec->containers[k]->name, old[i]->name) == 0 &&
-                spec->containers[k]->restart_policy)
-                end = NULL; /* its own policy decides */
-        }
-        for (size_t k = 0; end && k < n; k++) {
-            if (strcmp(new[k]->name, old[i]->name) == 0 && !new[k]->state->terminated)
-                err_forbidden(e, AT(ITEM(at, i), "state"),
-                              "may not be transitioned to non-terminated state");
+        for (uintptr_t k = (uintptr_t)map_get(&going, str_from(old[i]->name)); k > 0; k--) {
+            if (field_errors_full(e))
+                break;
+            err_forbidden(e, AT(ITEM(at, i), "state"),
+                          "may not be transitioned to non-terminated state");
         }
     }
+    map_free(&going);
 }
 
 static void check_claim_statuses(struct field_errors *e, const Core__V1__Pod *pod)
