@@ -6,6 +6,7 @@
 #include "apiserver/auth/node_identity.h"
 #include "apiserver/pod_refs.h"
 #include "base/arena_text.h"
+#include "base/map.h"
 #include "net/x509.h"
 #include "proto/authentication_v1.pb-c.h"
 #include "proto/certificates_v1.pb-c.h"
@@ -178,21 +179,34 @@ bool node_may_set_label(const char *key)
     return false;
 }
 
-/* Labels that differ and that a node may not set, comma-separated; "" for none. */
-static const char *forbidden_labels(struct arena *a, const Meta__V1__ObjectMeta *meta,
-                                    const Meta__V1__ObjectMeta *old)
+/* The keys among `labels` that are not in `others` with the same value and that a node may not set. */
+static size_t note_forbidden(const Meta__V1__ObjectMeta *meta, const Meta__V1__ObjectMeta *others,
+                             const char **bad, bool values_too)
 {
-    size_t max = meta->n_labels + (old ? old->n_labels : 0), n = 0;
-    const char **bad = arena_array(a, const char *, max + 1);
+    struct map index;
+    size_t n = 0;
+    map_init(&index);
+    for (size_t i = others ? others->n_labels : 0; i-- > 0;)
+        map_put(&index, str_from(others->labels[i]->key), others->labels[i]->value);
     for (size_t i = 0; i < meta->n_labels; i++) {
-        const char *was = old ? labels_get(old, meta->labels[i]->key) : NULL;
-        if ((!was || strcmp(was, meta->labels[i]->value) != 0) &&
-            !node_may_set_label(meta->labels[i]->key))
-            bad[n++] = meta->labels[i]->key;
+        const char *key = meta->labels[i]->key, *other = map_get(&index, str_from(key));
+        if ((!other || (values_too && strcmp(other, meta->labels[i]->value) != 0)) &&
+            !node_may_set_label(key))
+            bad[n++] = key;
     }
-    for (size_t i = 0; old && i < old->n_labels; i++)
-        if (!labels_get(meta, old->labels[i]->key) && !node_may_set_label(old->labels[i]->key))
-            bad[n++] = old->labels[i]->key;
+    map_free(&index);
+    return n;
+}
+
+/* Labels that differ and that a node may not set, comma-separated; "" for none. */
+const char *node_forbidden_labels(struct arena *a, const Meta__V1__ObjectMeta *meta,
+                                  const Meta__V1__ObjectMeta *old)
+{
+    size_t max = meta->n_labels + (old ? old->n_labels : 0);
+    const char **bad = arena_array(a, const char *, max + 1);
+    size_t n = note_forbidden(meta, old, bad, true);
+    if (old)
+        n += note_forbidden(old, meta, bad + n, false);
     qsort(bad, n, sizeof *bad, cstr_order);
     return arena_join(a, bad, n, ", ");
 }
@@ -205,7 +219,7 @@ static struct status *admit_node(struct admission *ad, const char *node)
     if (ad->op == ADMIT_DELETE)
         return NULL;
     const Core__V1__Node *n = ad->object, *old = ad->old;
-    const char *bad = forbidden_labels(ad->a, n->metadata, old ? old->metadata : NULL);
+    const char *bad = node_forbidden_labels(ad->a, n->metadata, old ? old->metadata : NULL);
     if (ad->op == ADMIT_CREATE)
         return *bad ? admission_forbidden(
                           ad, "node \"%s\" is not allowed to set the following labels: %s", node,

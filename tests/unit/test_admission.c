@@ -407,6 +407,29 @@ static void nodes_set_their_own_labels(void **state)
         assert_int_equal(node_may_set_label(rows[i].key), rows[i].may);
 }
 
+/* An object of a node has room for that many labels, none of which is compared with all others. */
+static void many_labels_are_looked_up(void **state)
+{
+    (void)state;
+    enum { MANY = 60000 };
+    struct arena_text json = {.a = &arena};
+    arena_text_add(&json, "{\"metadata\":{\"labels\":{");
+    for (int i = 0; i < MANY; i++)
+        arena_text_addf(&json, "%s\"k%d\":\"\"", i ? "," : "", i);
+    arena_text_add(&json, ",\"a.k8s.io/b\":\"c\"}}}");
+    Core__V1__Node *node = decode(Core__V1__Node__SCHEMA, arena_text_of(&json));
+    Core__V1__Node *old = object_clone(&arena, node);
+    old->metadata->n_labels--;
+    clock_t start = clock();
+    const char *one = node->metadata->labels[MANY]->key;
+    const char *bad = node_may_set_label(one) ? "" : one;
+    assert_string_equal(node_forbidden_labels(&arena, node->metadata, old->metadata), bad);
+    assert_string_equal(node_forbidden_labels(&arena, old->metadata, node->metadata), bad);
+    assert_string_equal(node_forbidden_labels(&arena, node->metadata, NULL), "a.k8s.io/b");
+    assert_string_equal(node_forbidden_labels(&arena, node->metadata, node->metadata), "");
+    assert_true(clock() - start < 3 * CLOCKS_PER_SEC);
+}
+
 static void plugins_are_switched(void **state)
 {
     (void)state;
@@ -432,6 +455,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(limits_are_checked, setup, teardown),
         cmocka_unit_test_setup_teardown(pods_refer, setup, teardown),
         cmocka_unit_test_setup_teardown(nodes_set_their_own_labels, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_labels_are_looked_up, setup, teardown),
         cmocka_unit_test_setup_teardown(plugins_are_switched, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
