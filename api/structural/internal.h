@@ -54,4 +54,8 @@ yyjson_mut_val *mut_member(yyjson_mut_val *object, struct str name);
 
 const struct structural_property *structural_find(const struct structural *s, struct str name);
 
+/* What makes items of a list that is a set or a map the same: appends as text the item itself, or its keys as an
+ * object. (lists.c) */
+void structural_identity(const struct structural *s, yyjson_mut_val *item, struct buf *out);
+
 #endif

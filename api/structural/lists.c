@@ -2,7 +2,9 @@
  * What schemas say beyond JSON Schema: lists that are sets or maps, and embedded resources.
  */
 #include "api/structural/internal.h"
+#include "base/mem.h"
 #include <ctype.h>
+#include <stdlib.h>
 
 struct walker {
     struct field_errors *e;
@@ -28,24 +30,82 @@ static const char *shown(struct walker *w, yyjson_mut_val *value)
 
 /* ---- sets and maps ---- */
 
-/* What makes an item unique, as text: itself, or its keys as an object. */
-static void identity(const struct structural *s, yyjson_mut_val *item, struct buf *out)
+#define FEW_KEYS 8     /* so many are looked for one by one */
+#define FEW_MEMBERS 16 /* so many have room on the stack */
+
+static void write_key(const char *key, yyjson_mut_val *value, bool *any, struct buf *out)
+{
+    buf_append_cstr(out, *any ? "," : "");
+    buf_append_json_string(out, str_from(key));
+    buf_append_char(out, ':');
+    json_write_canonical(value, out);
+    *any = true;
+}
+
+/* The place of a name among the list's keys; SIZE_MAX: it is none. */
+static size_t key_place(const struct structural *s, struct str name)
+{
+    size_t low = 0, high = s->list_keys_len;
+    while (low < high) {
+        size_t mid = (low + high) / 2, place = s->list_keys_order[mid];
+        int order = str_cmp(name, str_from(s->list_keys[place]));
+        if (order == 0)
+            return place;
+        if (order > 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return SIZE_MAX;
+}
+
+struct key_value {
+    size_t place;
+    yyjson_mut_val *value;
+};
+
+static int by_place(const void *x, const void *y)
+{
+    const struct key_value *a = x, *b = y;
+    return (a->place > b->place) - (a->place < b->place);
+}
+
+/* Of many keys those that the item has, in the keys' order: there may be as many as a definition has room for, and as
+ * many items as an object has. */
+static void write_found(const struct structural *s, yyjson_mut_val *item, struct buf *out)
+{
+    size_t members = yyjson_mut_obj_size(item), n = 0, i, max;
+    struct key_value few[FEW_MEMBERS],
+        *found = members <= FEW_MEMBERS ? few : mem_alloc(members * sizeof *found);
+    yyjson_mut_val *key, *value;
+    bool any = false;
+    yyjson_mut_obj_foreach (item, i, max, key, value) {
+        size_t place = key_place(s, mut_text(key));
+        if (place != SIZE_MAX)
+            found[n++] = (struct key_value){place, value};
+    }
+    qsort(found, n, sizeof *found, by_place);
+    for (i = 0; i < n; i++)
+        if (i == 0 || found[i].place != found[i - 1].place)
+            write_key(s->list_keys[found[i].place], found[i].value, &any, out);
+    if (found != few)
+        mem_free(found);
+}
+
+void structural_identity(const struct structural *s, yyjson_mut_val *item, struct buf *out)
 {
     if (s->list_type == STRUCTURAL_LIST_SET) {
         json_write_canonical(item, out);
         return;
     }
-    bool any = false;
+    bool any = false, many = s->list_keys_len > FEW_KEYS;
     buf_append_char(out, '{');
-    for (const char *const *k = s->list_keys; *k; k++) {
-        yyjson_mut_val *v = mut_member(item, str_from(*k));
-        if (!v)
-            continue;
-        buf_append_cstr(out, any ? "," : "");
-        buf_append_json_string(out, str_from(*k));
-        buf_append_char(out, ':');
-        json_write_canonical(v, out);
-        any = true;
+    if (many && yyjson_mut_is_obj(item))
+        write_found(s, item, out);
+    for (size_t k = 0; k < s->list_keys_len && !many; k++) {
+        yyjson_mut_val *v = mut_member(item, str_from(s->list_keys[k]));
+        if (v)
+            write_key(s->list_keys[k], v, &any, out);
     }
     buf_append_char(out, '}');
 }
@@ -78,7 +138,7 @@ static void check_unique(struct walker *w, const struct structural *s, yyjson_mu
     yyjson_mut_arr_foreach (list, i, max, item) {
         struct buf b;
         buf_init(&b);
-        identity(s, item, &b);
+        structural_identity(s, item, &b);
         void *before = map_put(&seen, buf_str(&b), &once);
         if (before)
             map_put(&seen, buf_str(&b), &twice);

@@ -44,6 +44,35 @@ static const char *const *names_of(struct compiler *c, char *const *from, size_t
     return names;
 }
 
+struct key_place {
+    const char *name;
+    size_t place;
+};
+
+static int key_order(const void *x, const void *y)
+{
+    return strcmp(((const struct key_place *)x)->name, ((const struct key_place *)y)->name);
+}
+
+static void compile_list_keys(struct compiler *c, const Apiextensions__V1__JSONSchemaProps *p,
+                              struct structural *s)
+{
+    size_t n = p->n_x_kubernetes_list_map_keys;
+    s->list_keys = names_of(c, p->x_kubernetes_list_map_keys, n);
+    s->list_keys_len = n;
+    if (n == 0)
+        return;
+    struct key_place *places = mem_alloc(n * sizeof *places);
+    size_t *order = arena_array(c->a, size_t, n);
+    for (size_t i = 0; i < n; i++)
+        places[i] = (struct key_place){s->list_keys[i], i};
+    qsort(places, n, sizeof *places, key_order);
+    for (size_t i = 0; i < n; i++)
+        order[i] = places[i].place;
+    s->list_keys_order = order;
+    mem_free(places);
+}
+
 static int compile_properties(struct compiler *c, const Apiextensions__V1__JSONSchemaProps *p,
                               int depth, struct structural *s)
 {
@@ -102,29 +131,71 @@ static const char *format_of(struct compiler *c, const Apiextensions__V1__JSONSc
     return known ? arena_strdup(c->a, f) : NULL;
 }
 
-static int parse_json(struct compiler *c, const Apiextensions__V1__JSON *json, yyjson_val **out)
+static int parse_json_in(struct compiler *c, struct arena *a, const Apiextensions__V1__JSON *json,
+                         yyjson_val **out)
 {
     if (!json->has_raw || json->raw.len == 0) {
         *out = NULL;
         return 0;
     }
-    int rc = json_read(c->a, str_make(json->raw.data, json->raw.len), out, c->err);
+    int rc = json_read(a, str_make(json->raw.data, json->raw.len), out, c->err);
     if (rc == 0 && !structural_depth_is_fine(*out))
         rc = error_set(c->err, ERR_INVALID, "a value in the schema is nested too deep");
     return rc;
 }
 
+static int parse_json(struct compiler *c, const Apiextensions__V1__JSON *json, yyjson_val **out)
+{
+    return parse_json_in(c, c->a, json, out);
+}
+
+static int text_order(const void *x, const void *y)
+{
+    return str_cmp(*(const struct str *)x, *(const struct str *)y);
+}
+
+/* One of the values: its text, which is looked up, and how a refusal names it. */
+static void add_enum(struct compiler *c, struct structural_rules *r, yyjson_mut_val *value,
+                     struct buf *said)
+{
+    struct buf text;
+    buf_init(&text);
+    json_write_canonical(value, &text);
+    if (!yyjson_mut_is_null(value))
+        r->enums[r->enums_len++] = str_make(arena_strndup(c->a, text.data, text.len), text.len);
+    buf_append_cstr(said, said->len ? ", " : "supported values: ");
+    if (yyjson_mut_is_str(value)) {
+        buf_append_str(said, buf_str(&text));
+    } else {
+        buf_append_char(said, '"');
+        buf_append_str(said, buf_str(&text));
+        buf_append_char(said, '"');
+    }
+    buf_free(&text);
+}
+
 static int compile_enums(struct compiler *c, const Apiextensions__V1__JSONSchemaProps *p,
                          struct structural_rules *r)
 {
-    r->enums = p->n_enum_ ? arena_array(c->a, yyjson_val *, p->n_enum_) : NULL;
-    for (size_t i = 0; i < p->n_enum_; i++) {
-        int rc = parse_json(c, p->enum_[i], &r->enums[r->enums_len]);
-        if (rc < 0)
-            return rc;
-        r->enums_len += r->enums[r->enums_len] != NULL;
+    struct arena scratch;
+    struct buf said;
+    int rc = 0;
+    arena_init(&scratch);
+    buf_init(&said);
+    r->enums = p->n_enum_ ? arena_array(c->a, struct str, p->n_enum_) : NULL;
+    for (size_t i = 0; i < p->n_enum_ && rc == 0; i++) {
+        yyjson_val *value;
+        rc = parse_json_in(c, &scratch, p->enum_[i], &value);
+        if (rc == 0 && value)
+            add_enum(c, r, yyjson_val_mut_copy(json_doc_new(&scratch), value), &said);
+        arena_reset(&scratch);
     }
-    return 0;
+    if (r->enums_len)
+        qsort(r->enums, r->enums_len, sizeof *r->enums, text_order);
+    r->enums_said = said.len ? arena_strndup(c->a, said.data, said.len) : NULL;
+    buf_free(&said);
+    arena_free(&scratch);
+    return rc;
 }
 
 static int compile_pattern(struct compiler *c, const Apiextensions__V1__JSONSchemaProps *p,
@@ -235,7 +306,7 @@ static int compile_structure(struct compiler *c, const Apiextensions__V1__JSONSc
     s->list_type = cstr_eq(list, "set")   ? STRUCTURAL_LIST_SET
                    : cstr_eq(list, "map") ? STRUCTURAL_LIST_MAP
                                           : STRUCTURAL_LIST_ATOMIC;
-    s->list_keys = names_of(c, p->x_kubernetes_list_map_keys, p->n_x_kubernetes_list_map_keys);
+    compile_list_keys(c, p, s);
     s->atomic_map = cstr_eq(p->x_kubernetes_map_type, "atomic");
     return rc;
 }

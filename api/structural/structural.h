@@ -55,8 +55,9 @@ struct structural_rules {
     double maximum, minimum, multiple_of;
     int64_t max_length, min_length, max_items, min_items, max_properties,
         min_properties; /* −1: none */
-    yyjson_val **enums;
+    struct str *enums;  /* canonical texts, sorted; a null allows nothing and is not among them */
     size_t enums_len;
+    const char *enums_said; /* "supported values: …" in the definition's order; NULL: no enum */
     const char *const *required;
     size_t required_len;
     struct structural **all_of, **any_of, **one_of;
@@ -77,7 +78,9 @@ struct structural {
     bool atomic_map;                         /* x-kubernetes-map-type: atomic */
     enum structural_list list_type;          /* of arrays; atomic when not said */
     const char *const *list_keys;            /* of maps; NULL-terminated, in the order given */
-    struct structural_property *properties;  /* sorted by name */
+    size_t list_keys_len;
+    const size_t *list_keys_order;          /* their places, sorted by name */
+    struct structural_property *properties; /* sorted by name */
     size_t properties_len;
     struct structural *additional; /* NULL: `true` or `false` */
     struct structural *items;

@@ -241,28 +241,50 @@ static void check_number(struct validation *v, const struct structural *s, yyjso
 
 /* ---- lists and objects ---- */
 
-static bool same_keys(const struct structural *s, yyjson_mut_val *a, yyjson_mut_val *b)
-{
-    for (const char *const *k = s->list_keys; *k; k++) {
-        yyjson_mut_val *x = mut_member(a, str_from(*k)), *y = mut_member(b, str_from(*k));
-        if ((x || y) && !mut_equal(x, y))
-            return false;
-    }
-    return true;
-}
-
-/* The item of the old list that is the same one; only maps have such. */
-static yyjson_mut_val *old_item(const struct structural *s, yyjson_mut_val *old,
-                                yyjson_mut_val *item)
+/* Items of the old list by what makes them the same one; only maps have such. */
+static void index_old(struct map *index, const struct structural *s, yyjson_mut_val *old)
 {
     size_t i, max;
-    yyjson_mut_val *candidate;
-    if (s->list_type != STRUCTURAL_LIST_MAP || !yyjson_mut_is_arr(old) || !yyjson_mut_is_obj(item))
+    yyjson_mut_val *item;
+    map_init(index);
+    if (s->list_type != STRUCTURAL_LIST_MAP || !s->items || !yyjson_mut_is_arr(old))
+        return;
+    yyjson_mut_arr_foreach (old, i, max, item) {
+        struct buf b;
+        buf_init(&b);
+        if (yyjson_mut_is_obj(item)) {
+            structural_identity(s, item, &b);
+            if (!map_has(index, buf_str(&b)))
+                map_put(index, buf_str(&b), item);
+        }
+        buf_free(&b);
+    }
+}
+
+/* The item of the old list that is the same one. */
+static yyjson_mut_val *old_item(const struct map *index, const struct structural *s,
+                                yyjson_mut_val *item)
+{
+    if (index->len == 0 || !yyjson_mut_is_obj(item))
         return NULL;
-    yyjson_mut_arr_foreach (old, i, max, candidate)
-        if (yyjson_mut_is_obj(candidate) && same_keys(s, candidate, item))
-            return candidate;
-    return NULL;
+    struct buf b;
+    buf_init(&b);
+    structural_identity(s, item, &b);
+    yyjson_mut_val *found = map_get(index, buf_str(&b));
+    buf_free(&b);
+    return found;
+}
+
+static void check_items(struct validation *v, const struct structural *s, yyjson_mut_val *value,
+                        yyjson_mut_val *old, const struct step *at, struct result *r)
+{
+    size_t i, max;
+    yyjson_mut_val *item;
+    struct map index;
+    index_old(&index, s, old);
+    yyjson_mut_arr_foreach (value, i, max, item)
+        check(v, s->items, item, old_item(&index, s, item), STEP_INDEX(at, i), r);
+    map_free(&index);
 }
 
 static bool has_duplicates(yyjson_mut_val *list)
@@ -287,12 +309,9 @@ static bool has_duplicates(yyjson_mut_val *list)
 static void check_list(struct validation *v, const struct structural *s, yyjson_mut_val *value,
                        yyjson_mut_val *old, const struct step *at, struct result *r)
 {
-    size_t n = yyjson_mut_arr_size(value), i, max;
-    yyjson_mut_val *item;
-    if (s->items) {
-        yyjson_mut_arr_foreach (value, i, max, item)
-            check(v, s->items, item, old ? old_item(s, old, item) : NULL, STEP_INDEX(at, i), r);
-    }
+    size_t n = yyjson_mut_arr_size(value);
+    if (s->items)
+        check_items(v, s, value, old, at, r);
     if (s->rules->min_items >= 0 && n < (size_t)s->rules->min_items)
         invalid(
             v, r, at, arena_printf(v->a, "%zu", n),
@@ -304,6 +323,48 @@ static void check_list(struct validation *v, const struct structural *s, yyjson_
     if (s->rules->unique_items && has_duplicates(value))
         invalid(v, r, at, "\"\"", "shouldn't contain duplicates");
     r->matches++;
+}
+
+#define FEW_MEMBERS 16 /* so many are looked for one by one */
+
+/* An object's members by name, for those who look for many. */
+struct member_index {
+    yyjson_mut_val *object;
+    bool many;
+    struct map map;
+};
+
+static void member_index_init(struct member_index *m, yyjson_mut_val *object, size_t lookups)
+{
+    size_t i, max;
+    yyjson_mut_val *key, *item;
+    *m = (struct member_index){.object = object};
+    map_init(&m->map);
+    m->many = yyjson_mut_is_obj(object) && lookups > FEW_MEMBERS &&
+              yyjson_mut_obj_size(object) > FEW_MEMBERS;
+    if (!m->many)
+        return;
+    yyjson_mut_obj_foreach (object, i, max, key, item)
+        if (!map_has(&m->map, mut_text(key)))
+            map_put(&m->map, mut_text(key), item);
+}
+
+static yyjson_mut_val *member_of(const struct member_index *m, struct str name)
+{
+    return m->many ? map_get(&m->map, name) : mut_member(m->object, name);
+}
+
+static void check_required(struct validation *v, const struct structural *s, yyjson_mut_val *value,
+                           const struct step *at, struct result *r)
+{
+    struct member_index members;
+    member_index_init(&members, value, s->rules->required_len);
+    for (size_t k = 0; k < s->rules->required_len && !field_errors_full(&r->errors); k++) {
+        struct str name = str_from(s->rules->required[k]);
+        if (!member_of(&members, name))
+            add(v, r, FIELD_REQUIRED, path_of(v, STEP_MEMBER(at, name)), NULL, "");
+    }
+    map_free(&members.map);
 }
 
 static void check_object(struct validation *v, const struct structural *s, yyjson_mut_val *value,
@@ -319,44 +380,53 @@ static void check_object(struct validation *v, const struct structural *s, yyjso
         add(v, r, FIELD_TOO_MANY, path_of(v, at), arena_printf(v->a, "%zu", n),
             arena_printf(v->a, "must have at most %lld item%s", (long long)s->rules->max_properties,
                          s->rules->max_properties == 1 ? "" : "s"));
+    struct member_index before;
+    member_index_init(&before, old, n);
     yyjson_mut_obj_foreach (value, i, max, key, item) {
         struct str name = mut_text(key);
         const struct structural *below = structural_member(s, name);
         if (below)
-            check(v, below, item, old ? mut_member(old, name) : NULL, STEP_MEMBER(at, name), r);
+            check(v, below, item, member_of(&before, name), STEP_MEMBER(at, name), r);
         else if (s->has_additional && !s->additional_allowed)
             add(v, r, FIELD_INVALID, path_of(v, at), "\"\"",
                 arena_printf(v->a, "%s in body is a forbidden property",
                              path_of(v, STEP_MEMBER(at, name))));
     }
-    for (size_t k = 0; k < s->rules->required_len; k++)
-        if (!mut_member(value, str_from(s->rules->required[k])))
-            add(v, r, FIELD_REQUIRED, path_of(v, STEP_MEMBER(at, str_from(s->rules->required[k]))),
-                NULL, "");
+    map_free(&before.map);
+    check_required(v, s, value, at, r);
 }
 
 /* ---- enums and junctors ---- */
 
+static bool is_among(const struct structural_rules *rules, struct str text)
+{
+    size_t low = 0, high = rules->enums_len;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        int order = str_cmp(text, rules->enums[mid]);
+        if (order == 0)
+            return true;
+        if (order > 0)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return false;
+}
+
 static void check_enum(struct validation *v, const struct structural *s, yyjson_mut_val *value,
                        const struct step *at, struct result *r)
 {
-    struct buf list;
-    yyjson_mut_doc *doc = json_doc_new(v->a);
-    for (size_t i = 0; i < s->rules->enums_len; i++) {
-        yyjson_mut_val *allowed = yyjson_val_mut_copy(doc, s->rules->enums[i]);
-        if (!yyjson_mut_is_null(allowed) && mut_equal(allowed, value))
-            return;
-    }
-    buf_init(&list);
-    buf_append_cstr(&list, "supported values: ");
-    for (size_t i = 0; i < s->rules->enums_len; i++) {
-        yyjson_mut_val *allowed = yyjson_val_mut_copy(doc, s->rules->enums[i]);
-        const char *text = shown(v, allowed);
-        buf_append_cstr(&list, i ? ", " : "");
-        buf_append_cstr(&list, yyjson_mut_is_str(allowed) ? text : field_quote(v->a, text));
-    }
-    add(v, r, FIELD_NOT_SUPPORTED, path_of(v, at), shown(v, value), buf_cstr(&list));
-    buf_free(&list);
+    struct buf text;
+    buf_init(&text);
+    json_write_canonical(value, &text);
+    bool among = is_among(s->rules, buf_str(&text));
+    buf_free(&text);
+    if (among)
+        return;
+    const char *said = v->made < TEXT_BYTES_MAX ? s->rules->enums_said : "";
+    v->made += strlen(said);
+    add(v, r, FIELD_NOT_SUPPORTED, path_of(v, at), shown(v, value), said);
 }
 
 static struct result alternative(struct validation *v, const struct structural *s,
@@ -434,7 +504,7 @@ static void check_all(struct validation *v, const struct structural *s, yyjson_m
     if (yyjson_mut_is_null(value)) {
         if (typed && !s->nullable)
             wrong_type(v, r, at, wanted_type(s), "null");
-        if (s->rules->enums_len && !s->nullable)
+        if (s->rules->enums_said && !s->nullable)
             check_enum(v, s, value, at, r);
         r->matches++;
         return;
@@ -451,7 +521,7 @@ static void check_all(struct validation *v, const struct structural *s, yyjson_m
     } else if (yyjson_mut_is_arr(value)) {
         check_list(v, s, value, old, at, r);
     }
-    if (s->rules->enums_len)
+    if (s->rules->enums_said)
         check_enum(v, s, value, at, r);
     if (yyjson_mut_is_obj(value))
         check_object(v, s, value, old, at, r);

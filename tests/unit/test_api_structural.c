@@ -8,6 +8,9 @@
 #include "base/buf.h"
 #include "base/mem.h"
 #include "tests/unit/api_test.h"
+#include <time.h>
+
+#define MANY 40000
 
 static struct arena arena;
 
@@ -287,6 +290,84 @@ static void test_validate(void **state)
 }
 
 /* Names as long as a body: what is said of what is below them does not hold them again and again. */
+static double cpu_seconds(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* Items with ' for " and # for their number. */
+static void append_many(struct buf *b, const char *item)
+{
+    for (int i = 0; *item && i < MANY; i++) {
+        buf_append_cstr(b, i ? "," : "");
+        for (const char *c = item; *c; c++) {
+            if (*c == '#')
+                buf_printf(b, "%d", i);
+            else
+                buf_append_char(b, *c == '\'' ? '"' : *c);
+        }
+    }
+}
+
+static const char *with_many(const char *before, const char *item, const char *after)
+{
+    struct buf b;
+    buf_init(&b);
+    for (; *before; before++)
+        buf_append_char(&b, *before == '\'' ? '"' : *before);
+    append_many(&b, item);
+    for (; *after; after++)
+        buf_append_char(&b, *after == '\'' ? '"' : *after);
+    const char *text = arena_strndup(&arena, b.data, b.len);
+    buf_free(&b);
+    return text;
+}
+
+/* An object as long as a request allows, of a schema as long, against itself: nothing is compared with all others. */
+static void test_many_of_everything(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *schema[3], *value[3];
+        size_t errors;
+    } rows[] = {
+        {{"{'type':'array','x-kubernetes-list-type':'map','x-kubernetes-list-map-keys':['k'],'"
+          "items':{'type':'object'",
+          "", "}}"},
+         {"[", "{'k':'#'}", "]"},
+         0},
+        {{"{'type':'array','x-kubernetes-list-type':'map','x-kubernetes-list-map-keys':[", "'k#'",
+          "],'items':{'type':'object'}}"},
+         {"[{'z':0},{", "'k#':1", "}]"},
+         0},
+        {{"{'type':'object','additionalProperties':{'type':'integer'", "", "}}"},
+         {"{", "'k#':#", "}"},
+         0},
+        {{"{'type':'object','required':[", "'k#'", "]}"}, {"{", "'k#':#", "}"}, 0},
+        {{"{'type':'object','required':[", "'k#'", "]}"}, {"{", "'m#':#", "}"}, 200},
+        {{"{'type':'array','items':{'enum':[", "'k#'", "]}}"}, {"[", "'k#'", "]"}, 0},
+        {{"{'type':'array','items':{'enum':[", "'k#'", "]}}"}, {"[", "'m#'", "]"}, 3},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct structural *s =
+            schema_of_json(with_many(rows[i].schema[0], rows[i].schema[1], rows[i].schema[2]));
+        const char *json = with_many(rows[i].value[0], rows[i].value[1], rows[i].value[2]);
+        yyjson_mut_val *value = tree(json_doc_new(&arena), json);
+        yyjson_mut_val *old = tree(json_doc_new(&arena), json);
+        struct field_errors e = {.arena = &arena};
+        double begin = cpu_seconds();
+        structural_validate(s, value, rows[i].errors ? NULL : old, "", &e);
+        structural_validate_lists(s, value, "", &e);
+        double seconds = cpu_seconds() - begin;
+        print_message("%zu: %.2f s\n", i, seconds);
+        assert_int_equal(e.len, rows[i].errors);
+        assert_true(seconds < 3);
+        structural_free(s);
+    }
+}
+
 static void test_long_names(void **state)
 {
     (void)state;
@@ -498,12 +579,19 @@ static void test_version_order(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_prune),         cmocka_unit_test(test_default),
-        cmocka_unit_test(test_validate),      cmocka_unit_test(test_ratcheting),
-        cmocka_unit_test(test_lists),         cmocka_unit_test(test_embedded),
-        cmocka_unit_test(test_patterns),      cmocka_unit_test(test_formats),
-        cmocka_unit_test(test_canonical),     cmocka_unit_test(test_paths),
-        cmocka_unit_test(test_version_order), cmocka_unit_test(test_long_names),
+        cmocka_unit_test(test_prune),
+        cmocka_unit_test(test_default),
+        cmocka_unit_test(test_validate),
+        cmocka_unit_test(test_ratcheting),
+        cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_embedded),
+        cmocka_unit_test(test_patterns),
+        cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_canonical),
+        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_version_order),
+        cmocka_unit_test(test_long_names),
+        cmocka_unit_test(test_many_of_everything),
     };
     arena_init(&arena);
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
