@@ -1,6 +1,7 @@
 /*
  * JSON patch (RFC 6902), JSON merge patch (RFC 7386), and the way of a struct through a patch.
  */
+#include "api/patch/containers.h"
 #include "api/patch/internal.h"
 #include "api/fields/typed.h"
 #include "base/vec.h"
@@ -160,6 +161,7 @@ struct json_patch {
     yyjson_mut_val **root;
     struct error *err;
     size_t copied;
+    struct containers containers;
 };
 
 /* Where a pointer leads: its parent container, and the last token unescaped. */
@@ -207,13 +209,13 @@ static bool array_index(struct str token, size_t size, bool end_allowed, size_t 
     return *out < places;
 }
 
-static yyjson_mut_val *child(yyjson_mut_val *v, struct str token)
+static yyjson_mut_val *child(struct json_patch *p, yyjson_mut_val *v, struct str token)
 {
     size_t i;
     if (yyjson_mut_is_obj(v))
-        return yyjson_mut_obj_getn(v, token.p, token.n);
+        return named_get(&p->containers, v, token);
     if (yyjson_mut_is_arr(v) && array_index(token, yyjson_mut_arr_size(v), false, &i))
-        return yyjson_mut_arr_get(v, i);
+        return items_get(&p->containers, v, i);
     return NULL;
 }
 
@@ -235,7 +237,7 @@ static int locate(struct json_patch *p, const char *op, struct str path, struct 
         out->token.p = out->owned;
         out->parent = at;
         if (rest.p)
-            at = child(at, out->token);
+            at = child(p, at, out->token);
         if (!at || (rest.p && !yyjson_mut_is_ctn(at)) || !yyjson_mut_is_ctn(out->parent)) {
             mem_free(out->owned);
             out->owned = NULL;
@@ -250,7 +252,7 @@ static int locate(struct json_patch *p, const char *op, struct str path, struct 
 
 static yyjson_mut_val *value_at(struct json_patch *p, const struct place *place)
 {
-    return place->parent ? child(place->parent, place->token) : *p->root;
+    return place->parent ? child(p, place->parent, place->token) : *p->root;
 }
 
 static int missing(struct json_patch *p, const char *op, struct str path)
@@ -272,9 +274,9 @@ static int do_add(struct json_patch *p, const char *op, struct str path, yyjson_
         *p->root = value;
     } else if (yyjson_mut_is_obj(place.parent)) {
         yyjson_mut_val *key = yyjson_mut_strncpy(p->doc, place.token.p, place.token.n);
-        yyjson_mut_obj_put(place.parent, key, value);
+        named_put(&p->containers, place.parent, key, value);
     } else if (array_index(place.token, yyjson_mut_arr_size(place.parent), true, &index)) {
-        yyjson_mut_arr_insert(place.parent, value, index);
+        items_insert(&p->containers, place.parent, index, value);
     } else {
         rc = error_set(p->err, ERR_INVALID,
                        "json patch: %s operation does not apply: Unable to access "
@@ -298,10 +300,10 @@ static int do_remove(struct json_patch *p, const char *op, struct str path,
     if (!value || !place.parent) {
         rc = missing(p, op, path);
     } else if (yyjson_mut_is_obj(place.parent)) {
-        yyjson_mut_obj_remove_keyn(place.parent, place.token.p, place.token.n);
+        named_remove(&p->containers, place.parent, place.token);
     } else {
         array_index(place.token, yyjson_mut_arr_size(place.parent), false, &index);
-        yyjson_mut_arr_remove(place.parent, index);
+        items_remove(&p->containers, place.parent, index);
     }
     if (removed)
         *removed = value;
@@ -321,11 +323,11 @@ static int do_replace(struct json_patch *p, struct str path, yyjson_mut_val *val
     } else if (!place.parent) {
         *p->root = value;
     } else if (yyjson_mut_is_obj(place.parent)) {
-        yyjson_mut_obj_put(place.parent, yyjson_mut_strncpy(p->doc, place.token.p, place.token.n),
-                           value);
+        named_put(&p->containers, place.parent,
+                  yyjson_mut_strncpy(p->doc, place.token.p, place.token.n), value);
     } else {
         array_index(place.token, yyjson_mut_arr_size(place.parent), false, &index);
-        yyjson_mut_arr_replace(place.parent, index, value);
+        items_replace(&p->containers, place.parent, index, value);
     }
     mem_free(place.owned);
     return rc;
@@ -424,7 +426,8 @@ static int apply_operation(struct json_patch *p, yyjson_val *op)
 int json_patch_apply(yyjson_mut_doc *doc, yyjson_mut_val **root, yyjson_val *patch,
                      struct error *err)
 {
-    struct json_patch p = {doc, root, err, 0};
+    struct json_patch p = {.doc = doc, .root = root, .err = err};
+    int rc = 0;
     if (!yyjson_is_arr(patch))
         return error_set(err, ERR_INVALID, "json patch: must be an array of operations");
     if (yyjson_arr_size(patch) > PATCH_OPERATIONS_MAX)
@@ -433,12 +436,14 @@ int json_patch_apply(yyjson_mut_doc *doc, yyjson_mut_val **root, yyjson_val *pat
                          PATCH_OPERATIONS_MAX, yyjson_arr_size(patch));
     size_t i, max;
     yyjson_val *op;
+    containers_init(&p.containers);
     yyjson_arr_foreach (patch, i, max, op) {
-        int rc = apply_operation(&p, op);
+        rc = apply_operation(&p, op);
         if (rc < 0)
-            return rc;
+            break;
     }
-    return 0;
+    containers_free(&p.containers);
+    return rc;
 }
 
 /* --- merge patch -------------------------------------------------------------------------------
