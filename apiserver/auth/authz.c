@@ -4,7 +4,9 @@
 #include "apiserver/auth/authz.h"
 #include "apiserver/auth/authz_node.h"
 #include "apiserver/auth/node_identity.h"
+#include "apiserver/auth/rbac_held.h"
 #include "api/codec.h"
+#include "base/arena_str.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -16,12 +18,15 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#define FEW_RULES 32 /* so many are compared one by one */
+
 struct role {
     struct rbac_rule *rules;
     size_t rules_len;
+    struct rbac_held *held; /* of many rules; NULL: they are few */
 };
 
-/* A subject's grant: the rules of `role`, in `ns` or ("" ) everywhere. */
+/* A subject's grant: the rules of `role`, in `ns` or ("" ) everywhere. The first one found of several alike. */
 struct grant {
     const char *ns;
     const char *binding, *role_kind, *role_name;
@@ -33,8 +38,10 @@ struct snapshot {
     unsigned refs; /* under authz.lock */
     uint64_t generation;
     struct arena arena;
-    struct map roles;    /* "ns/name", "/name" → struct role */
-    struct map subjects; /* "U:name", "G:name" → struct grant list */
+    struct map roles; /* "ns/name", "/name" → struct role */
+    /* "U", "ns", NUL, "name" (and "G" for groups; ns "": everywhere) → struct grant list: what a user has in other
+     * namespaces costs nothing. The same with NUL and a role's key: is it in the list? */
+    struct map subjects;
 };
 
 #define RBAC_PREFIXES 4
@@ -112,44 +119,71 @@ static int add_role(void *ctx, const struct kv_pair *pair)
     const Meta__V1__ObjectMeta *meta = object_meta(object);
     struct role *r = arena_new(&s->arena, struct role);
     rbac_rules_of(&s->arena, object, &r->rules, &r->rules_len);
+    if (r->rules_len > FEW_RULES) {
+        r->held = rbac_held_new();
+        for (size_t i = 0; i < r->rules_len; i++)
+            rbac_held_add(r->held, &r->rules[i]);
+    }
     map_put(&s->roles, role_key(&s->arena, meta->namespace_, meta->name), r);
     return 0;
 }
 
-static const char *subject_key(struct arena *a, const Rbac__V1__Subject *sub,
-                               const char *binding_ns)
+static void subject_key(struct buf *b, char tag, const char *ns, const char *name)
+{
+    buf_clear(b);
+    buf_append_char(b, tag);
+    buf_append_cstr(b, ns);
+    buf_append_char(b, 0);
+    buf_append_cstr(b, name);
+}
+
+/* Whom a binding in `ns` means; false: nobody who can be. */
+static bool subject_of(struct arena *a, struct buf *key, const Rbac__V1__Subject *sub,
+                       const char *ns)
 {
     if (cstr_eq(sub->kind, "User"))
-        return arena_printf(a, "U:%s", sub->name);
-    if (cstr_eq(sub->kind, "Group"))
-        return arena_printf(a, "G:%s", sub->name);
-    if (cstr_eq(sub->kind, "ServiceAccount"))
-        return arena_printf(a, "U:system:serviceaccount:%s:%s",
-                            sub->namespace_ && *sub->namespace_ ? sub->namespace_ : binding_ns,
-                            sub->name);
-    return NULL;
+        subject_key(key, 'U', ns, sub->name);
+    else if (cstr_eq(sub->kind, "Group"))
+        subject_key(key, 'G', ns, sub->name);
+    else if (cstr_eq(sub->kind, "ServiceAccount"))
+        subject_key(key, 'U', ns,
+                    arena_printf(a, "system:serviceaccount:%s:%s",
+                                 sub->namespace_ && *sub->namespace_ ? sub->namespace_ : ns,
+                                 sub->name));
+    else
+        return false;
+    return true;
+}
+
+/* A role that a subject has already is not given again: bindings may be many, and roles long. */
+static void add_grant(struct snapshot *s, struct buf *key, struct str role_key, struct grant *grant)
+{
+    struct str subject = arena_copy(&s->arena, buf_str(key));
+    buf_append_char(key, 0);
+    buf_append_str(key, role_key);
+    if (map_has(&s->subjects, buf_str(key)))
+        return;
+    struct grant *g = arena_dup(&s->arena, grant, sizeof *grant);
+    map_put(&s->subjects, buf_str(key), g);
+    g->next = map_put(&s->subjects, subject, g);
 }
 
 static void add_grants(struct snapshot *s, const Meta__V1__ObjectMeta *meta,
                        const Rbac__V1__RoleRef *ref, Rbac__V1__Subject *const *subjects, size_t n)
 {
     bool cluster_role = cstr_eq(ref->kind, "ClusterRole");
-    const struct role *role =
-        map_get(&s->roles, role_key(&s->arena, cluster_role ? "" : meta->namespace_, ref->name));
-    if (!role)
-        return;
-    for (size_t i = 0; i < n; i++) {
-        const char *key = subject_key(&s->arena, subjects[i], meta->namespace_);
-        if (!key)
-            continue;
-        struct grant *g = arena_new(&s->arena, struct grant);
-        *g = (struct grant){.ns = meta->namespace_,
-                            .binding = meta->name,
-                            .role_kind = ref->kind,
-                            .role_name = ref->name,
-                            .role = role};
-        g->next = map_put(&s->subjects, str_from(key), g);
-    }
+    struct str role = role_key(&s->arena, cluster_role ? "" : meta->namespace_, ref->name);
+    struct grant g = {.ns = meta->namespace_,
+                      .binding = meta->name,
+                      .role_kind = ref->kind,
+                      .role_name = ref->name,
+                      .role = map_get(&s->roles, role)};
+    struct buf key;
+    buf_init(&key);
+    for (size_t i = 0; g.role && i < n; i++)
+        if (subject_of(&s->arena, &key, subjects[i], meta->namespace_))
+            add_grant(s, &key, role, &g);
+    buf_free(&key);
 }
 
 static int add_binding(void *ctx, const struct kv_pair *pair)
@@ -174,6 +208,9 @@ static int add_binding(void *ctx, const struct kv_pair *pair)
 
 static void snapshot_free(struct snapshot *s)
 {
+    struct map_iter it = {0};
+    while (map_next(&s->roles, &it))
+        rbac_held_free(((struct role *)it.value)->held);
     map_free(&s->roles);
     map_free(&s->subjects);
     arena_free(&s->arena);
@@ -326,32 +363,30 @@ void authz_close(struct authz *z)
 /* Visit the grants of a user; stops when the visitor returns true. */
 typedef bool grant_fn(void *ctx, const struct grant *g, const char *subject);
 
-static bool subject_grants(const struct snapshot *s, char tag, const char *name, grant_fn *visit,
-                           void *ctx)
+static bool subject_grants(const struct snapshot *s, struct buf *key, const char *name,
+                           grant_fn *visit, void *ctx)
 {
-    char small[256];
-    size_t n = strlen(name) + 3;
-    char *key = n <= sizeof small ? small : mem_alloc(n);
-    key[0] = tag;
-    key[1] = ':';
-    memcpy(key + 2, name, n - 2);
+    const struct grant *g = map_get(&s->subjects, buf_str(key));
     bool stop = false;
-    struct str subject = str_make(key, n - 1);
-    for (const struct grant *g = map_get(&s->subjects, subject); g && !stop; g = g->next)
+    for (; g && !stop; g = g->next)
         stop = visit(ctx, g, name);
-    if (key != small)
-        mem_free(key);
     return stop;
 }
 
-static bool user_grants(const struct snapshot *s, const struct user *u, grant_fn *visit, void *ctx)
+/* Those in a namespace, or ("") everywhere. */
+static bool user_grants(const struct snapshot *s, const struct user *u, const char *ns,
+                        grant_fn *visit, void *ctx)
 {
-    if (subject_grants(s, 'U', u->name, visit, ctx))
-        return true;
-    for (size_t i = 0; i < u->groups_len; i++)
-        if (subject_grants(s, 'G', u->groups[i], visit, ctx))
-            return true;
-    return false;
+    struct buf key;
+    buf_init(&key);
+    subject_key(&key, 'U', ns, u->name);
+    bool stop = subject_grants(s, &key, u->name, visit, ctx);
+    for (size_t i = 0; i < u->groups_len && !stop; i++) {
+        subject_key(&key, 'G', ns, u->groups[i]);
+        stop = subject_grants(s, &key, u->groups[i], visit, ctx);
+    }
+    buf_free(&key);
+    return stop;
 }
 
 struct decision {
@@ -360,24 +395,32 @@ struct decision {
     const char **reason;
 };
 
+static bool role_allows(const struct role *r, const struct authz_attributes *attr)
+{
+    if (r->held)
+        return rbac_held_allows(r->held, attr, NULL) == RBAC_YES;
+    for (size_t i = 0; i < r->rules_len; i++)
+        if (rbac_rule_allows(&r->rules[i], attr))
+            return true;
+    return false;
+}
+
 static bool grant_allows(void *ctx, const struct grant *g, const char *subject)
 {
     struct decision *d = ctx;
-    if (*g->ns && strcmp(g->ns, d->attr->ns) != 0)
+    if (!role_allows(g->role, d->attr))
         return false;
-    if (*g->ns && !d->attr->is_resource)
-        return false;
-    for (size_t i = 0; i < g->role->rules_len; i++) {
-        if (!rbac_rule_allows(&g->role->rules[i], d->attr))
-            continue;
-        if (d->reason)
-            *d->reason =
-                arena_printf(d->a, "RBAC: allowed by %s \"%s%s%s\" of %s \"%s\" to \"%s\"",
-                             *g->ns ? "RoleBinding" : "ClusterRoleBinding", g->binding,
-                             *g->ns ? "/" : "", g->ns, g->role_kind, g->role_name, subject);
-        return true;
-    }
-    return false;
+    if (d->reason)
+        *d->reason = arena_printf(d->a, "RBAC: allowed by %s \"%s%s%s\" of %s \"%s\" to \"%s\"",
+                                  *g->ns ? "RoleBinding" : "ClusterRoleBinding", g->binding,
+                                  *g->ns ? "/" : "", g->ns, g->role_kind, g->role_name, subject);
+    return true;
+}
+
+/* Bindings in a namespace give no paths, and nothing outside it. */
+static bool in_namespace(const struct authz_attributes *attr)
+{
+    return attr->is_resource && *attr->ns;
 }
 
 bool authz_allowed(struct authz *z, const struct authz_attributes *attr, struct arena *a,
@@ -395,7 +438,8 @@ bool authz_allowed(struct authz *z, const struct authz_attributes *attr, struct 
     if (!s)
         return false;
     struct decision d = {attr, a, reason};
-    bool ok = user_grants(s, attr->user, grant_allows, &d);
+    bool ok = user_grants(s, attr->user, "", grant_allows, &d) ||
+              (in_namespace(attr) && user_grants(s, attr->user, attr->ns, grant_allows, &d));
     snapshot_put(z, s);
     if (!ok && reason)
         *reason = why;
@@ -403,7 +447,7 @@ bool authz_allowed(struct authz *z, const struct authz_attributes *attr, struct 
 }
 
 struct rule_walk {
-    const char *ns;
+    struct map roles; /* visited, by their addresses */
     authz_rule_fn *visit;
     void *ctx;
 };
@@ -412,7 +456,7 @@ static bool visit_rules(void *ctx, const struct grant *g, const char *subject)
 {
     (void)subject;
     struct rule_walk *w = ctx;
-    if (*g->ns && strcmp(g->ns, w->ns) != 0)
+    if (map_put(&w->roles, str_make((const char *)&g->role, sizeof g->role), w))
         return false;
     for (size_t i = 0; i < g->role->rules_len; i++)
         w->visit(w->ctx, &g->role->rules[i]);
@@ -421,20 +465,30 @@ static bool visit_rules(void *ctx, const struct grant *g, const char *subject)
 
 static const char *star[] = {"*", NULL};
 static const char *none[] = {NULL};
+static const struct rbac_rule all_resources = {star, star, star, none, none};
+static const struct rbac_rule all_paths = {star, none, none, none, star};
 
 void authz_user_rules(struct authz *z, const struct user *user, const char *ns,
-                      authz_rule_fn *visit, void *ctx)
+                      authz_rule_fn *visit, authz_then_fn *then, void *ctx)
 {
     if (z->always_allow) { /* system:masters has what bindings say, with that of its other groups */
-        visit(ctx, &(struct rbac_rule){star, star, star, none, none});
-        visit(ctx, &(struct rbac_rule){star, none, none, none, star});
+        visit(ctx, &all_resources);
+        visit(ctx, &all_paths);
+        if (then)
+            then(ctx);
         return;
     }
     struct snapshot *s = snapshot_get(z);
     if (!s)
         return;
-    struct rule_walk w = {ns, visit, ctx};
-    user_grants(s, user, visit_rules, &w);
+    struct rule_walk w = {.visit = visit, .ctx = ctx};
+    map_init(&w.roles);
+    user_grants(s, user, "", visit_rules, &w);
+    if (*ns)
+        user_grants(s, user, ns, visit_rules, &w);
+    if (then)
+        then(ctx);
+    map_free(&w.roles);
     snapshot_put(z, s);
 }
 

@@ -40,14 +40,18 @@ void authz_close(struct authz *z);
 bool authz_allowed(struct authz *z, const struct authz_attributes *attr, struct arena *a,
                    const char **reason);
 
-/* Visit the rules that hold for a user in a namespace ("" : cluster-wide ones only). */
+/* Visit the rules that hold for a user in a namespace ("" : cluster-wide ones only), those of a role once; then call
+ * `then` (may be NULL), until whose return they are valid. */
 typedef void authz_rule_fn(void *ctx, const struct rbac_rule *rule);
+typedef void authz_then_fn(void *ctx);
 void authz_user_rules(struct authz *z, const struct user *user, const char *ns,
-                      authz_rule_fn *visit, void *ctx);
+                      authz_rule_fn *visit, authz_then_fn *then, void *ctx);
 
 /*
  * Escalation: does the user hold every permission of `rules` in that namespace? Returns true, or false
- * with all that is missing as text (for the 403): a line each, sorted. (authz_escalation.c)
+ * with all that is missing as text (for the 403): a line each, sorted. A role whose lists multiply to more than can be
+ * looked up in a fraction of a second, and that no single rule held allows as a whole, is not held.
+ * (authz_escalation.c)
  */
 bool authz_covers(struct authz *z, const struct user *user, const char *ns,
                   const struct rbac_rule *rules, size_t rules_len, struct arena *a,

@@ -2,7 +2,7 @@
  * Matching of single RBAC rules: pure functions, apart from the snapshot so that their tests need no
  * store.
  */
-#include "apiserver/auth/authz.h"
+#include "apiserver/auth/rbac_held.h"
 #include <string.h>
 
 static bool list_has(const char *const *list, const char *value)
@@ -112,23 +112,22 @@ bool rbac_rule_each(const struct rbac_rule *rule, struct authz_attributes *at, p
     return true;
 }
 
-struct held {
-    const struct rbac_rule *rules;
-    size_t len;
-};
-
-static bool held_allows(void *ctx, const struct authz_attributes *at)
+static bool stop(void *ctx, const struct authz_attributes *at)
 {
-    const struct held *h = ctx;
-    for (size_t i = 0; i < h->len; i++)
-        if (rbac_rule_allows(&h->rules[i], at))
-            return true;
+    (void)ctx;
+    (void)at;
     return false;
 }
 
 bool rbac_rules_cover(const struct rbac_rule *rules, size_t rules_len, const struct rbac_rule *rule)
 {
-    struct held held = {rules, rules_len};
-    struct authz_attributes at = {.ns = "", .path = ""};
-    return rbac_rule_each(rule, &at, held_allows, &held);
+    struct rbac_held *held = rbac_held_new();
+    struct authz_attributes at = {
+        .group = "", .resource = "", .subresource = "", .ns = "", .name = "", .path = ""};
+    size_t steps = SIZE_MAX;
+    for (size_t i = 0; i < rules_len; i++)
+        rbac_held_add(held, &rules[i]);
+    bool covers = rbac_held_covers(held, rule, &at, &steps, stop, NULL) == RBAC_YES;
+    rbac_held_free(held);
+    return covers;
 }

@@ -185,7 +185,7 @@ static void self_rules(struct rest *rq, Authorization__V1__SelfSubjectRulesRevie
         return;
     }
     struct rules ctx = {rq->a, r->status};
-    authz_user_rules(rq->server->authz, rq->user, r->spec->namespace_, add_rule, &ctx);
+    authz_user_rules(rq->server->authz, rq->user, r->spec->namespace_, add_rule, NULL, &ctx);
     const char *node;
     if (rq->server->config.node_authorizer && node_identity(rq->user, &node)) {
         r->status->incomplete = 1;
