@@ -130,21 +130,24 @@ static struct status *check_fit(const struct charge *c, const Core__V1__Resource
 {
     struct usage asked = {.a = c->a}, used = {.a = c->a}, limited = {.a = c->a};
     struct usage unknown = {.a = c->a};
+    if (delta->len == 0)
+        return NULL;
+    const struct usage hard = usage_of_entries(c->a, q->spec->hard, q->spec->n_hard);
+    const struct usage now = usage_of_entries(c->a, q->status->used, q->status->n_used);
     for (size_t i = 0; i < delta->len; i++) {
         const struct usage_item *d = &delta->items[i];
-        const char *hard = quantity_map_get(q->spec->hard, q->spec->n_hard, d->name);
-        const char *now = quantity_map_get(q->status->used, q->status->n_used, d->name);
+        struct quantity have = usage_get(&now, d->name), most = usage_get(&hard, d->name);
         if (quantity_cmp(d->amount, (struct quantity){0}) <= 0)
             continue;
-        if (!now) {
+        if (!usage_has(&now, d->name)) {
             usage_add(&unknown, d->name, d->amount);
             continue;
         }
-        if (quantity_cmp(quantity_add(quantity_of(now), d->amount), quantity_of(hard)) <= 0)
+        if (quantity_cmp(quantity_add(have, d->amount), most) <= 0)
             continue;
         usage_add(&asked, d->name, d->amount);
-        usage_add(&used, d->name, quantity_of(now));
-        usage_add(&limited, d->name, quantity_of(hard));
+        usage_add(&used, d->name, have);
+        usage_add(&limited, d->name, most);
     }
     if (unknown.len) {
         struct arena_text names = {.a = c->a};
@@ -161,22 +164,38 @@ static struct status *check_fit(const struct charge *c, const Core__V1__Resource
                                   usage_text(&limited)));
 }
 
+/* What is used afterwards: in the place of what was, or new. */
+static void count_in(struct arena *a, Core__V1__ResourceQuotaStatus *st, const struct usage *delta)
+{
+    struct map index;
+    size_t fresh_len = 0;
+    Meta__V1__QuantityEntry **fresh = arena_array(a, Meta__V1__QuantityEntry *, delta->len);
+    map_init(&index);
+    for (size_t i = 0; i < st->n_used; i++)
+        map_put(&index, str_from(st->used[i]->key), st->used[i]);
+    for (size_t i = 0; i < delta->len; i++) {
+        const struct usage_item *d = &delta->items[i];
+        Meta__V1__QuantityEntry *e = map_get(&index, str_from(d->name));
+        struct quantity now = quantity_add(quantity_of(e ? e->value->string : NULL), d->amount);
+        if (quantity_cmp(now, (struct quantity){0}) < 0)
+            now = (struct quantity){.format = now.format};
+        if (!e) {
+            e = fresh[fresh_len++] = api_new(a, Meta__V1__QuantityEntry);
+            e->key = (char *)d->name;
+        }
+        e->value->string = (char *)quantity_text(a, now);
+    }
+    map_free(&index);
+    quantity_map_fill(a, &st->used, &st->n_used, fresh, fresh_len);
+}
+
 /* The quota with its new usage joins the transaction. */
 static struct status *join(const struct charge *c, struct str key, int64_t mod_rev,
                            const Core__V1__ResourceQuota *old, const struct usage *delta)
 {
     struct write *w = c->w;
     Core__V1__ResourceQuota *q = object_clone(c->a, old);
-    for (size_t i = 0; i < delta->len; i++) {
-        const struct usage_item *d = &delta->items[i];
-        struct quantity now =
-            quantity_of(quantity_map_get(q->status->used, q->status->n_used, d->name));
-        now = quantity_add(now, d->amount);
-        if (quantity_cmp(now, (struct quantity){0}) < 0)
-            now = (struct quantity){.format = now.format};
-        quantity_map_set(c->a, &q->status->used, &q->status->n_used, d->name,
-                         quantity_text(c->a, now));
-    }
+    count_in(c->a, q->status, delta);
     struct buf b;
     buf_init(&b);
     stored_encode(q, &b);

@@ -16,6 +16,7 @@
 
 struct count {
     const Core__V1__ResourceQuota *quota;
+    const struct usage *hard; /* what it limits */
     const struct resource *r;
     struct usage *total;
     struct arena scratch; /* of one object */
@@ -38,7 +39,7 @@ static int count_object(void *ctx, const struct kv_pair *pair)
     }
     usage_of_object(&one, c->r, object);
     for (size_t i = 0; i < one.len; i++)
-        if (quantity_map_get(c->quota->spec->hard, c->quota->spec->n_hard, one.items[i].name))
+        if (usage_has(c->hard, one.items[i].name))
             usage_add(c->total, one.items[i].name, one.items[i].amount);
     arena_reset(&c->scratch);
     return 0;
@@ -77,9 +78,11 @@ static bool is_counted(const struct resource *r, const Core__V1__ResourceQuotaSp
 
 /* What objects of one resource use. */
 static int add_usage(struct kv *kv, struct arena *a, const Core__V1__ResourceQuota *quota,
-                     const struct resource *r, struct usage *total, struct error *err)
+                     const struct usage *hard, const struct resource *r, struct usage *total,
+                     struct error *err)
 {
     struct count c = {.quota = quota,
+                      .hard = hard,
                       .r = r,
                       .total = total,
                       .by_key = r->custom || !needs_content(r, quota->spec)};
@@ -90,41 +93,51 @@ static int add_usage(struct kv *kv, struct arena *a, const Core__V1__ResourceQuo
 }
 
 static int add_custom_usage(struct apiserver *s, struct arena *a,
-                            const Core__V1__ResourceQuota *quota, struct usage *total,
-                            struct error *err)
+                            const Core__V1__ResourceQuota *quota, const struct usage *hard,
+                            struct usage *total, struct error *err)
 {
     const struct custom_set *set = custom_set_get(s->custom);
     int rc = 0;
     for (size_t i = 0; i < set->types_len && rc == 0; i++) {
         const struct resource *r = &set->types[i]->stored->resource;
         if (quota_takes(quota->spec, r, NULL)) /* scopes are of pods and claims */
-            rc = add_usage(s->kv, a, quota, r, total, err);
+            rc = add_usage(s->kv, a, quota, hard, r, total, err);
     }
     custom_set_put(s->custom, set);
     return rc;
+}
+
+static Meta__V1__QuantityEntry *entry(struct arena *a, const char *name, const char *amount)
+{
+    Meta__V1__QuantityEntry *e = api_new(a, Meta__V1__QuantityEntry);
+    e->key = (char *)name;
+    e->value->string = (char *)amount;
+    return e;
 }
 
 int quota_count(struct apiserver *s, struct arena *a, const Core__V1__ResourceQuota *quota,
                 Core__V1__ResourceQuotaStatus *out, struct error *err)
 {
     const Core__V1__ResourceQuotaSpec *spec = quota->spec;
-    struct usage total = {.a = a};
+    struct usage total = {.a = a}, hard = usage_of_entries(a, spec->hard, spec->n_hard);
     int rc = 0;
     for (size_t i = 0; i < resources_len && rc == 0; i++)
         if (resources[i].stored_as == resources[i].message)
-            rc = add_usage(s->kv, a, quota, &resources[i], &total, err);
+            rc = add_usage(s->kv, a, quota, &hard, &resources[i], &total, err);
     if (rc == 0)
-        rc = add_custom_usage(s, a, quota, &total, err);
+        rc = add_custom_usage(s, a, quota, &hard, &total, err);
     if (rc < 0)
         return rc;
-    out->n_hard = out->n_used = 0;
+    out->n_hard = out->n_used = spec->n_hard;
+    out->hard = arena_array(a, Meta__V1__QuantityEntry *, spec->n_hard);
+    out->used = arena_array(a, Meta__V1__QuantityEntry *, spec->n_hard);
     for (size_t i = 0; i < spec->n_hard; i++) {
         const char *name = spec->hard[i]->key;
         struct quantity used = usage_get(&total, name);
         if (quantity_is_zero(used))
             used = (struct quantity){.format = QUANTITY_DECIMAL_SI};
-        quantity_map_set(a, &out->hard, &out->n_hard, name, spec->hard[i]->value->string);
-        quantity_map_set(a, &out->used, &out->n_used, name, quantity_text(a, used));
+        out->hard[i] = entry(a, name, spec->hard[i]->value->string);
+        out->used[i] = entry(a, name, quantity_text(a, used));
     }
     return 0;
 }

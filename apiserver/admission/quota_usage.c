@@ -4,6 +4,7 @@
 #include "apiserver/admission/quota_usage.h"
 #include "api/object.h"
 #include "base/arena_text.h"
+#include "base/map.h"
 #include "base/str.h"
 #include <stdlib.h>
 
@@ -11,8 +12,33 @@ typedef Meta__V1__QuantityEntry Entry;
 
 /* ---- amounts by name ---- */
 
+#define FEW 16 /* so many are compared one by one */
+
+/* The slot that has the name, or the free one where it belongs. */
+static uint32_t *slot_of(const struct usage *u, const char *name)
+{
+    size_t i = hash_bytes(name, strlen(name)) & (u->slots_len - 1);
+    while (u->slots[i] && strcmp(u->items[u->slots[i] - 1].name, name) != 0)
+        i = (i + 1) & (u->slots_len - 1);
+    return &u->slots[i];
+}
+
+static void index_all(struct usage *u)
+{
+    u->slots_len = FEW;
+    while (u->slots_len < 4 * u->len)
+        u->slots_len *= 2;
+    u->slots = arena_array(u->a, uint32_t, u->slots_len);
+    for (size_t i = 0; i < u->len; i++)
+        *slot_of(u, u->items[i].name) = (uint32_t)i + 1;
+}
+
 static struct usage_item *find(const struct usage *u, const char *name)
 {
+    if (u->slots) {
+        uint32_t place = *slot_of(u, name);
+        return place ? &u->items[place - 1] : NULL;
+    }
     for (size_t i = 0; i < u->len; i++)
         if (strcmp(u->items[i].name, name) == 0)
             return &u->items[i];
@@ -43,6 +69,19 @@ void usage_add(struct usage *u, const char *name, struct quantity amount)
         u->cap = cap;
     }
     u->items[u->len++] = (struct usage_item){arena_strdup(u->a, name), amount};
+    if (u->slots ? 2 * u->len > u->slots_len : u->len > FEW)
+        index_all(u);
+    else if (u->slots)
+        *slot_of(u, name) = (uint32_t)u->len;
+}
+
+struct usage usage_of_entries(struct arena *a, Entry *const *entries, size_t n)
+{
+    struct usage u = {.a = a};
+    for (size_t i = 0; i < n; i++)
+        if (!find(&u, entries[i]->key))
+            usage_add(&u, entries[i]->key, quantity_of(entries[i]->value->string));
+    return u;
 }
 
 static void add_count(struct usage *u, const char *name, int64_t n)
@@ -55,11 +94,13 @@ static int by_name(const void *x, const void *y)
     return strcmp(((const struct usage_item *)x)->name, ((const struct usage_item *)y)->name);
 }
 
-const char *usage_text(const struct usage *u)
+const char *usage_text(struct usage *u)
 {
     struct arena_text text = {.a = u->a};
     if (u->len)
         qsort(u->items, u->len, sizeof *u->items, by_name);
+    if (u->slots)
+        index_all(u);
     for (size_t i = 0; i < u->len; i++)
         arena_text_addf(&text, "%s%s=%s", i ? "," : "", u->items[i].name,
                         quantity_text(u->a, u->items[i].amount));
@@ -79,15 +120,19 @@ static void add_entries(struct usage *u, Entry *const *items, size_t n)
         usage_add(u, items[i]->key, quantity_of(items[i]->value->string));
 }
 
+static void raise_one(struct usage *u, const char *name, struct quantity floor)
+{
+    struct usage_item *item = find(u, name);
+    if (!item)
+        usage_add(u, name, floor);
+    else if (quantity_cmp(item->amount, floor) < 0)
+        item->amount = floor;
+}
+
 static void raise_to(struct usage *u, const struct usage *floor)
 {
-    for (size_t i = 0; i < floor->len; i++) {
-        struct usage_item *item = find(u, floor->items[i].name);
-        if (!item)
-            usage_add(u, floor->items[i].name, floor->items[i].amount);
-        else if (quantity_cmp(item->amount, floor->items[i].amount) < 0)
-            item->amount = floor->items[i].amount;
-    }
+    for (size_t i = 0; i < floor->len; i++)
+        raise_one(u, floor->items[i].name, floor->items[i].amount);
 }
 
 static void add_container(struct usage *u, const Core__V1__Container *c, bool limits)
@@ -97,6 +142,20 @@ static void add_container(struct usage *u, const Core__V1__Container *c, bool li
         add_entries(u, r->limits, r->n_limits);
     else if (r)
         add_entries(u, r->requests, r->n_requests);
+}
+
+/* What an init container needs beside the sidecars before it. What it does not name, they need alone: of that, `init`
+ * has as much since the last of them came. */
+static void raise_beside(struct usage *init, const struct usage *sidecars,
+                         const Core__V1__Container *c, bool limits)
+{
+    struct usage own = {.a = init->a};
+    add_container(&own, c, limits);
+    for (size_t i = 0; i < own.len; i++) {
+        const struct usage_item *beside = find(sidecars, own.items[i].name);
+        struct quantity amount = own.items[i].amount;
+        raise_one(init, own.items[i].name, beside ? quantity_add(beside->amount, amount) : amount);
+    }
 }
 
 static bool has_any(const Core__V1__PodSpec *spec)
@@ -130,11 +189,7 @@ static struct usage pod_amounts(struct arena *a, const Core__V1__PodSpec *spec, 
     for (size_t i = 0; i < spec->n_containers; i++)
         add_container(&sum, spec->containers[i], limits);
     for (size_t i = 0; i < spec->n_init_containers; i++) {
-        struct usage here = {.a = a};
-        for (size_t k = 0; k < sidecars.len; k++)
-            usage_add(&here, sidecars.items[k].name, sidecars.items[k].amount);
-        add_container(&here, spec->init_containers[i], limits);
-        raise_to(&init, &here);
+        raise_beside(&init, &sidecars, spec->init_containers[i], limits);
         if (is_sidecar(spec->init_containers[i]))
             add_container(&sidecars, spec->init_containers[i], limits);
     }

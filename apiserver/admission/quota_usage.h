@@ -9,7 +9,8 @@
 #include "base/arena.h"
 #include "proto/core_v1.pb-c.h"
 
-/* Amounts by resource name ("pods", "requests.cpu", "count/jobs.batch"); names belong to the arena. */
+/* Amounts by resource name ("pods", "requests.cpu", "count/jobs.batch"); names belong to the arena. There may be as
+ * many as a request's body has room for: many are looked up. */
 struct usage_item {
     const char *name;
     struct quantity amount;
@@ -19,13 +20,17 @@ struct usage {
     struct arena *a;
     struct usage_item *items;
     size_t len, cap;
+    uint32_t *slots; /* places of items, from 1, by their names' hashes; NULL while they are few */
+    size_t slots_len;
 };
 
 struct quantity usage_get(const struct usage *u, const char *name); /* 0 when absent */
 bool usage_has(const struct usage *u, const char *name);
 void usage_add(struct usage *u, const char *name, struct quantity amount);
-/* "cpu=1,pods=2": sorted by name. */
-const char *usage_text(const struct usage *u);
+/* What a map of quantities says. */
+struct usage usage_of_entries(struct arena *a, Meta__V1__QuantityEntry *const *entries, size_t n);
+/* "cpu=1,pods=2": sorted by name, as the items are from then on. */
+const char *usage_text(struct usage *u);
 
 /* Add what an object of resource `r` (in its stored version) costs. */
 void usage_of_object(struct usage *u, const struct resource *r, const void *object);

@@ -1,6 +1,7 @@
 /* What objects cost under a ResourceQuota, which quotas take them in, and what pods have to name. */
 #include "api/codec.h"
 #include "apiserver/admission/quota_usage.h"
+#include "base/arena_text.h"
 #include "base/mem.h"
 #include "proto/apps_v1.pb-c.h"
 #include <setjmp.h>
@@ -8,6 +9,8 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
 static struct arena arena;
@@ -193,9 +196,41 @@ static void pods_have_to_name(void **state)
     assert_null(quota_missing(&arena, q->spec, all));
 }
 
+/* A pod names as many resources as a request has room for; sidecars are not added up again for every container. */
+static void many_resources_are_looked_up(void **state)
+{
+    (void)state;
+    enum { MANY = 30000 };
+    struct arena_text json = {.a = &arena};
+    arena_text_add(&json,
+                   "{\"spec\":{\"initContainers\":[{\"name\":\"s\",\"restartPolicy\":\"Always\","
+                   "\"resources\":{\"requests\":{");
+    for (int i = 0; i < MANY; i++)
+        arena_text_addf(&json, "%s\"a.b/r%d\":\"1\"", i ? "," : "", i);
+    arena_text_add(&json, "}}}");
+    for (int i = 0; i < MANY; i++)
+        arena_text_addf(
+            &json, ",{\"name\":\"i%d\",\"resources\":{\"requests\":{\"a.b/r0\":\"%d\"}}}", i, i);
+    arena_text_add(&json, "],\"containers\":[{\"name\":\"a\"}]}}");
+    Core__V1__Pod *pod = decode(Core__V1__Pod__SCHEMA, arena_text_of(&json));
+    struct usage u = {.a = &arena};
+    size_t before = arena.used;
+    clock_t start = clock();
+    usage_of_object(&u, resource_of_message(Core__V1__Pod__SCHEMA), pod);
+    assert_int_equal(u.len, MANY + 2);
+    assert_int_equal(quantity_cmp(usage_get(&u, "requests.a.b/r0"), quantity_of("30000")), 0);
+    assert_int_equal(quantity_cmp(usage_get(&u, "requests.a.b/r29999"), quantity_of("1")), 0);
+    assert_true(usage_has(&u, "pods") && !usage_has(&u, "requests.a.b/r30000"));
+    assert_non_null(strstr(usage_text(&u), "requests.a.b/r29999=1,"));
+    assert_true(usage_has(&u, "requests.a.b/r29999"));
+    assert_true(clock() - start < 3 * CLOCKS_PER_SEC);
+    assert_true(arena.used - before < 256u << 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(many_resources_are_looked_up, setup, teardown),
         cmocka_unit_test_setup_teardown(objects_cost, setup, teardown),
         cmocka_unit_test_setup_teardown(names_belong_to_kinds, setup, teardown),
         cmocka_unit_test_setup_teardown(quotas_take_in, setup, teardown),
