@@ -1,6 +1,6 @@
 /*
- * NamespaceLifecycle: objects are only made in namespaces that exist and are not going; the
- * namespaces that a cluster cannot do without stay.
+ * NamespaceLifecycle: objects are only made in namespaces that exist and are not going, nor are tokens, bindings and
+ * evictions; the namespaces that a cluster cannot do without stay.
  */
 #include "apiserver/admission/admission.h"
 #include "proto/core_v1.pb-c.h"
@@ -36,7 +36,7 @@ static struct status *admit(struct admission *ad)
         return admission_is(ad, Core__V1__Namespace__SCHEMA, "") && is_immortal(ad->name)
                    ? admission_forbidden(ad, "this namespace may not be deleted")
                    : NULL;
-    if (!ad->r->namespaced || ad->op != ADMIT_CREATE || *ad->sub)
+    if (!ad->r->namespaced || ad->op != ADMIT_CREATE)
         return NULL;
     void *object;
     int64_t mod_rev;
@@ -51,8 +51,10 @@ static struct status *admit(struct admission *ad)
     const Core__V1__Namespace *ns = object;
     if (ns->metadata->deletion_timestamp)
         return terminating(ad);
-    /* Nothing may be added once the emptying of the namespace has begun. */
-    write_extra_unchanged(ad->w, namespace_key(ad->a, ad->ns), mod_rev);
+    /* Nothing may be added once the emptying of the namespace has begun. What a subresource makes (a token, a binding, an
+     * eviction) leaves nothing more behind. */
+    if (!*ad->sub)
+        write_extra_unchanged(ad->w, namespace_key(ad->a, ad->ns), mod_rev);
     return NULL;
 }
 

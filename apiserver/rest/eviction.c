@@ -5,6 +5,7 @@
 #include "api/fields/managed_fields.h"
 #include "api/meta.h"
 #include "api/selector.h"
+#include "apiserver/admission/admission.h"
 #include "apiserver/strategy/strategy.h"
 #include "base/arena_str.h"
 #include "base/arena_text.h"
@@ -192,11 +193,25 @@ static struct status *budget_allows(struct write *w, const Core__V1__Pod *pod)
     return s;
 }
 
+/* An eviction is made before it deletes: in a namespace that is going, nothing is made. */
+static struct status *check_namespace(struct write *w)
+{
+    struct admission ad;
+    if (!admission_is_on(w->rq->server->config.admission_off, admission_namespace_lifecycle.name))
+        return NULL;
+    admission_of_write(&ad, w, ADMIT_CREATE, NULL, NULL, NULL);
+    ad.sub = "eviction";
+    return admission_namespace_lifecycle.mutate(&ad);
+}
+
 static struct status *eviction_change(struct write *w)
 {
+    struct status *s = check_namespace(w);
+    if (s)
+        return s;
     if (!w->old)
         return status_not_found(w->rq->a, &w->rq->about);
-    struct status *s = budget_allows(w, w->old);
+    s = budget_allows(w, w->old);
     if (s || (s = change_delete(w, w->ctx)))
         return s;
     if (w->obj) /* it ends gracefully: the node agent and controllers are told why */
