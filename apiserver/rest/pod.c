@@ -4,6 +4,7 @@
 #include "api/meta.h"
 #include "apiserver/admission/admission.h"
 #include "apiserver/strategy/strategy.h"
+#include "base/map.h"
 #include "proto/core_v1.pb-c.h"
 
 void pod_set_condition(struct arena *a, void *object, const char *type, const char *status,
@@ -27,6 +28,46 @@ void pod_set_condition(struct arena *a, void *object, const char *type, const ch
     c->last_transition_time = time_now(a);
 }
 
+/* Entries of a binding, of which there may be as many as its body has room for: each is looked up. */
+static void merge_map(struct arena *a, StringEntry ***entries, size_t *n, StringEntry *const *from,
+                      size_t from_len)
+{
+    struct map index; /* place, from 1 */
+    StringEntry **all = arena_array(a, StringEntry *, *n + from_len);
+    size_t len = 0;
+    map_init(&index);
+    for (size_t i = 0; i < *n + from_len; i++) {
+        StringEntry *e = i < *n ? (*entries)[i] : from[i - *n];
+        size_t place = (uintptr_t)map_get(&index, str_from(e->key));
+        if (!place) {
+            place = ++len;
+            map_put(&index, str_from(e->key), (void *)(uintptr_t)place);
+        }
+        all[place - 1] = e; /* of two of a key the later one counts */
+    }
+    map_free(&index);
+    *entries = all;
+    *n = len;
+}
+
+/* Who binds may say which pod is meant, and in which version. */
+static struct status *check_preconditions(const struct write *w, const struct status_about *about,
+                                          const Meta__V1__ObjectMeta *wanted,
+                                          const Meta__V1__ObjectMeta *meta)
+{
+    bool other = *wanted->uid && strcmp(wanted->uid, meta->uid) != 0;
+    bool changed =
+        *wanted->resource_version && strcmp(wanted->resource_version, meta->resource_version) != 0;
+    if (!other && !changed)
+        return NULL;
+    const char *what = other ? "UID" : "ResourceVersion";
+    return status_conflict(
+        w->rq->a, about,
+        arena_printf(w->rq->a, "Precondition failed: %s in precondition: %s, %s in object meta: %s",
+                     what, other ? wanted->uid : wanted->resource_version, what,
+                     other ? meta->uid : meta->resource_version));
+}
+
 static struct status *binding_change(struct write *w)
 {
     struct arena *a = w->rq->a;
@@ -43,12 +84,8 @@ static struct status *binding_change(struct write *w)
     if (s || (s = admission_validate(&ad)))
         return s;
     Core__V1__Pod *pod = object_clone(a, w->old);
-    if (*b->metadata->uid && strcmp(b->metadata->uid, pod->metadata->uid) != 0)
-        return status_conflict(a, &about,
-                               arena_printf(a,
-                                            "Precondition failed: UID in precondition: %s, UID in "
-                                            "object meta: %s",
-                                            b->metadata->uid, pod->metadata->uid));
+    if ((s = check_preconditions(w, &about, b->metadata, pod->metadata)))
+        return s;
     if (pod->metadata->deletion_timestamp)
         return status_conflict(
             a, &about,
@@ -61,11 +98,10 @@ static struct status *binding_change(struct write *w)
         return status_conflict(
             a, &about, arena_printf(a, "pod %s has non-empty .spec.schedulingGates", w->name));
     pod->spec->node_name = b->target->name;
-    for (size_t i = 0; i < b->metadata->n_annotations; i++)
-        annotations_set(a, pod->metadata, b->metadata->annotations[i]->key,
-                        b->metadata->annotations[i]->value);
-    for (size_t i = 0; i < b->metadata->n_labels; i++)
-        labels_set(a, pod->metadata, b->metadata->labels[i]->key, b->metadata->labels[i]->value);
+    merge_map(a, &pod->metadata->annotations, &pod->metadata->n_annotations,
+              b->metadata->annotations, b->metadata->n_annotations);
+    merge_map(a, &pod->metadata->labels, &pod->metadata->n_labels, b->metadata->labels,
+              b->metadata->n_labels);
     pod_set_condition(a, pod, "PodScheduled", "True", "", "");
     w->obj = pod;
     return NULL;

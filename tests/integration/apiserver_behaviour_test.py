@@ -302,5 +302,41 @@ def test_a_node_without_an_address(c, _):
     ok(c.delete("/api/v1/nodes/lost"))
 
 
+def binding(name, **meta):
+    return {"apiVersion": "v1", "kind": "Binding", "metadata": dict(name=name, **meta), "target": {"kind": "Node", "name": "n"}}
+
+
+def eviction(name):
+    return {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+
+
+def test_nothing_is_made_in_a_namespace_that_goes(c, _):
+    path = namespace(c, "going")
+    created(c.post(path + "/pods", pod("p")))
+    ok(c.delete(path))
+    for url, body, plural, name in (
+            (path + "/configmaps", config_map("a"), "configmaps", "a"),
+            (path + "/serviceaccounts/default/token", {"spec": {}}, "serviceaccounts", "default"),
+            (path + "/pods/p/binding", binding("p"), "pods", "p"),
+            (path + "/pods/p/eviction", eviction("p"), "pods", "p")):
+        body.setdefault("apiVersion", "authentication.k8s.io/v1")
+        body.setdefault("kind", "TokenRequest")
+        answer = failed(c.post(url, body), 403, "Forbidden", '%s "%s" is forbidden: unable to create new content in namespace going because '
+                        "it is being terminated" % (plural, name))
+        equal(answer["details"]["causes"], [{"reason": "NamespaceTerminating", "message": "namespace going is being terminated",
+                                             "field": "metadata.namespace"}])
+    ok(c.delete(path + "/pods/p?gracePeriodSeconds=0"))
+
+
+def test_bindings_name_a_version(c, _):
+    path = namespace(c, "bound") + "/pods"
+    made = created(c.post(path, pod("p")))
+    version = made["metadata"]["resourceVersion"]
+    failed(c.post(path + "/p/binding", binding("p", resourceVersion="1")), 409, "Conflict",
+           "Precondition failed: ResourceVersion in precondition: 1, ResourceVersion in object meta: %s" % version)
+    created(c.post(path + "/p/binding", binding("p", resourceVersion=version, uid=made["metadata"]["uid"])))
+    equal(ok(c.get(path + "/p"))["spec"]["nodeName"], "n")
+
+
 if __name__ == "__main__":
     sys.exit(run_tests(Server(sys.argv[1]), globals(), sys.argv[2:]))
