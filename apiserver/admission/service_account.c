@@ -3,6 +3,7 @@
  */
 #include "apiserver/admission/admission.h"
 #include "apiserver/pod_refs.h"
+#include "base/map.h"
 #include "base/random.h"
 #include "proto/core_v1.pb-c.h"
 
@@ -167,39 +168,112 @@ static struct status *admit(struct admission *ad)
 
 /* ---- accounts that allow their own secrets only (an annotation, deprecated upstream) ---- */
 
-static bool lists_secret(const Core__V1__ServiceAccount *account, const char *name)
+/* As Go's ParseBool. */
+static bool is_true(const char *text)
 {
-    for (size_t i = 0; i < account->n_secrets; i++)
-        if (strcmp(account->secrets[i]->name, name) == 0)
+    static const char *const yes[] = {"1", "t", "T", "true", "TRUE", "True"};
+    for (size_t i = 0; text && i < ARRAY_LEN(yes); i++)
+        if (strcmp(text, yes[i]) == 0)
             return true;
     return false;
 }
 
-static struct status *check_env(struct admission *ad, const Core__V1__ServiceAccount *account,
-                                Core__V1__Container *const *list, size_t n, const char *what)
+/* The secrets that an account lists: pods and accounts name as many as they like. */
+struct mountable {
+    const Core__V1__ServiceAccount *account;
+    struct map secrets;
+};
+
+static void mountable_init(struct mountable *m, const Core__V1__ServiceAccount *account)
 {
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < list[i]->n_env; k++) {
-            const Core__V1__EnvVar *v = list[i]->env[k];
-            if (!v->value_from || !v->value_from->secret_key_ref)
-                continue;
-            const char *name = v->value_from->secret_key_ref->local_object_reference->name;
-            if (!lists_secret(account, name))
-                return admission_forbidden(
-                    ad,
-                    "%s %s with envVar %s referencing secret.secretName=\"%s\" is not allowed "
-                    "because service account %s does not reference that secret",
-                    what, list[i]->name, v->name, name, account->metadata->name);
-        }
+    m->account = account;
+    map_init(&m->secrets);
+    for (size_t i = 0; i < account->n_secrets; i++)
+        map_put(&m->secrets, str_from(account->secrets[i]->name), m);
+}
+
+static bool may_mount(const struct mountable *m, const char *secret)
+{
+    return map_has(&m->secrets, str_from(secret));
+}
+
+/* The environment of one container, of any kind. */
+struct environment {
+    const char *what, *name;
+    Core__V1__EnvVar *const *env;
+    size_t n_env;
+    Core__V1__EnvFromSource *const *from;
+    size_t n_from;
+};
+
+static struct status *check_env(struct admission *ad, const struct mountable *m,
+                                struct environment e)
+{
+    const char *account = m->account->metadata->name;
+    for (size_t i = 0; i < e.n_env; i++) {
+        const Core__V1__EnvVarSource *v = e.env[i]->value_from;
+        const char *secret =
+            v && v->secret_key_ref ? v->secret_key_ref->local_object_reference->name : NULL;
+        if (secret && !may_mount(m, secret))
+            return admission_forbidden(
+                ad,
+                "%s %s with envVar %s referencing secret.secretName=\"%s\" is not allowed "
+                "because service account %s does not reference that secret",
+                e.what, e.name, e.env[i]->name, secret, account);
+    }
+    for (size_t i = 0; i < e.n_from; i++) {
+        const Core__V1__SecretEnvSource *v = e.from[i]->secret_ref;
+        const char *secret = v ? v->local_object_reference->name : NULL;
+        if (secret && !may_mount(m, secret))
+            return admission_forbidden(ad,
+                                       "%s %s with envFrom referencing secret.secretName=\"%s\" is "
+                                       "not allowed because service account %s does not reference "
+                                       "that secret",
+                                       e.what, e.name, secret, account);
+    }
     return NULL;
 }
 
-static struct status *check_mountable(struct admission *ad, const Core__V1__ServiceAccount *account,
+static struct status *check_containers(struct admission *ad, const struct mountable *m,
+                                       Core__V1__Container *const *list, size_t n, const char *what)
+{
+    struct status *s = NULL;
+    for (size_t i = 0; i < n && !s; i++)
+        s = check_env(ad, m,
+                      (struct environment){what, list[i]->name, list[i]->env, list[i]->n_env,
+                                           list[i]->env_from, list[i]->n_env_from});
+    return s;
+}
+
+static struct status *check_ephemeral(struct admission *ad, const struct mountable *m,
                                       const Core__V1__PodSpec *spec)
 {
+    struct status *s = NULL;
+    for (size_t i = 0; i < spec->n_ephemeral_containers && !s; i++) {
+        const Core__V1__EphemeralContainerCommon *c =
+            spec->ephemeral_containers[i]->ephemeral_container_common;
+        s = check_env(ad, m,
+                      (struct environment){"ephemeral container", c->name, c->env, c->n_env,
+                                           c->env_from, c->n_env_from});
+    }
+    return s;
+}
+
+static bool lists_pull_secret(const Core__V1__ServiceAccount *account, const char *name)
+{
+    for (size_t i = 0; i < account->n_image_pull_secrets; i++)
+        if (strcmp(account->image_pull_secrets[i]->name, name) == 0)
+            return true;
+    return false;
+}
+
+static struct status *check_mountable(struct admission *ad, const struct mountable *m,
+                                      const Core__V1__PodSpec *spec)
+{
+    const Core__V1__ServiceAccount *account = m->account;
     for (size_t i = 0; i < spec->n_volumes; i++) {
         const Core__V1__SecretVolumeSource *secret = spec->volumes[i]->volume_source->secret;
-        if (secret && !lists_secret(account, secret->secret_name))
+        if (secret && !may_mount(m, secret->secret_name))
             return admission_forbidden(
                 ad,
                 "volume with secret.secretName=\"%s\" is not allowed because service account %s "
@@ -207,36 +281,40 @@ static struct status *check_mountable(struct admission *ad, const Core__V1__Serv
                 secret->secret_name, account->metadata->name);
     }
     struct status *s =
-        check_env(ad, account, spec->init_containers, spec->n_init_containers, "init container");
+        check_containers(ad, m, spec->init_containers, spec->n_init_containers, "init container");
     if (!s)
-        s = check_env(ad, account, spec->containers, spec->n_containers, "container");
+        s = check_containers(ad, m, spec->containers, spec->n_containers, "container");
     for (size_t i = 0; i < spec->n_image_pull_secrets && !s; i++) {
-        bool known = false;
-        for (size_t k = 0; k < account->n_image_pull_secrets && !known; k++)
-            known = strcmp(account->image_pull_secrets[k]->name,
-                           spec->image_pull_secrets[i]->name) == 0;
-        if (!known)
+        const char *name = spec->image_pull_secrets[i]->name;
+        if (!lists_pull_secret(account, name))
             s = admission_forbidden(
                 ad,
                 "imagePullSecrets[%zu].name=\"%s\" is not allowed because service account %s does "
                 "not reference that imagePullSecret",
-                i, spec->image_pull_secrets[i]->name, account->metadata->name);
+                i, name, account->metadata->name);
     }
     return s;
 }
 
+/* New pods, and what is put into running ones to debug them. */
 static struct status *validate(struct admission *ad)
 {
-    if (ad->op != ADMIT_CREATE || !admission_is(ad, Core__V1__Pod__SCHEMA, ""))
+    bool create = ad->op == ADMIT_CREATE && admission_is(ad, Core__V1__Pod__SCHEMA, "");
+    if (!create &&
+        (ad->op != ADMIT_UPDATE || !admission_is(ad, Core__V1__Pod__SCHEMA, "ephemeralcontainers")))
         return NULL;
     const Core__V1__Pod *pod = ad->object;
     const Core__V1__ServiceAccount *account;
+    struct mountable m;
     if (is_mirror(pod))
         return mirror_pod(ad, pod);
     struct status *s = account_of(ad, pod->spec->service_account_name, &account);
-    if (s || !cstr_eq(annotations_get(account->metadata, ENFORCE_MOUNTABLE), "true"))
+    if (s || !is_true(annotations_get(account->metadata, ENFORCE_MOUNTABLE)))
         return s;
-    return check_mountable(ad, account, pod->spec);
+    mountable_init(&m, account);
+    s = create ? check_mountable(ad, &m, pod->spec) : check_ephemeral(ad, &m, pod->spec);
+    map_free(&m.secrets);
+    return s;
 }
 
 const struct admission_plugin admission_service_account = {

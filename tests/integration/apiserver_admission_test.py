@@ -140,6 +140,31 @@ def test_service_account(c, _):
             "does not reference that secret")
 
 
+def test_accounts_that_allow_their_own_secrets_only(c, _):
+    path = namespace(c, "mountable")
+    created(c.post(path + "/serviceaccounts", {
+        "apiVersion": "v1", "kind": "ServiceAccount", "secrets": [{"name": "own"}],
+        "metadata": {"name": "strict", "annotations": {"kubernetes.io/enforce-mountable-secrets": "1"}}}))
+    end = ' referencing secret.secretName="%s" is not allowed because service account strict does not reference that secret'
+
+    def env(secret):
+        return {"env": [{"name": "E", "valueFrom": {"secretKeyRef": {"name": secret, "key": "k"}}}]}
+
+    def env_from(secret):
+        return {"envFrom": [{"secretRef": {"name": secret}}]}
+    for fields, how in ((env, "envVar E"), (env_from, "envFrom")):
+        for spec, what in (({"containers": [container(**fields("other"))]}, "container c"),
+                           ({"initContainers": [container("i", **fields("other"))]}, "init container i")):
+            refused(c.post(path + "/pods", pod("p", serviceAccountName="strict", **spec)), 403,
+                    'pods "p" is forbidden: %s with %s' % (what, how) + end % "other")
+    created(c.post(path + "/pods", pod("p", serviceAccountName="strict", containers=[container(**dict(env("own"), **env_from("own")))])))
+    debug = path + "/pods/p/ephemeralcontainers"
+    for fields, how in ((env, "envVar E"), (env_from, "envFrom")):
+        refused(c.patch(debug, {"spec": {"ephemeralContainers": [container("d", **fields("other"))]}}), 403,
+                'pods "p" is forbidden: ephemeral container d with %s' % how + end % "other")
+    ok(c.patch(debug, {"spec": {"ephemeralContainers": [container("d", **env_from("own"))]}}))
+
+
 def test_priority_and_tolerations(c, _):
     path = namespace(c, "priorities")
     created(cluster(c, "scheduling.k8s.io", "priorityclasses", "PriorityClass", "high", value=1000, preemptionPolicy="Never"))
