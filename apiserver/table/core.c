@@ -7,6 +7,7 @@
 #include "apiserver/table/table.h"
 #include "apiserver/table/text.h"
 #include "base/clock.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "proto/core_v1.pb-c.h"
 #include "proto/events_v1.pb-c.h"
@@ -99,21 +100,27 @@ static void print_service(struct cells *c, const Core__V1__Service *s)
     cell_string(c, text_map(c->a, s->spec->selector, s->spec->n_selector));
 }
 
+#define ENDPOINTS_SHOWN 3
+
+/* The first few. Of all there may be as many as ports times addresses: those are only counted. */
 static const char *endpoints_text(struct arena *a, const Core__V1__Endpoints *e)
 {
     struct text t = text_new(a);
+    size_t all = 0;
     for (size_t i = 0; i < e->n_subsets; i++) {
         const Core__V1__EndpointSubset *s = e->subsets[i];
-        for (size_t p = 0; p < MAX(s->n_ports, (size_t)1); p++)
-            for (size_t k = 0; k < s->n_addresses; k++) {
-                if (s->n_ports == 0)
-                    text_item(&t, ",", s->addresses[k]->ip);
-                else
-                    text_item(&t, ",",
-                              arena_printf(a, "%s:%d", s->addresses[k]->ip, s->ports[p]->port));
-            }
+        size_t ports = MAX(s->n_ports, (size_t)1), here = ports * s->n_addresses;
+        all += here;
+        for (size_t k = 0; k < here && t.count < ENDPOINTS_SHOWN; k++) {
+            const char *ip = s->addresses[k % s->n_addresses]->ip;
+            text_item(&t, ",",
+                      s->n_ports ? arena_printf(a, "%s:%d", ip, s->ports[k / s->n_addresses]->port)
+                                 : ip);
+        }
     }
-    return text_cut(&t, 3);
+    if (all <= ENDPOINTS_SHOWN)
+        return text_or_none(&t);
+    return arena_printf(a, "%s + %zu more...", arena_text_of(&t.joined), all - ENDPOINTS_SHOWN);
 }
 
 static const char *access_modes(struct arena *a, char *const *modes, size_t n)
@@ -242,13 +249,17 @@ static void name_and(struct cells *c, const Meta__V1__ObjectMeta *meta, const ch
 static void print_quota(struct cells *c, const Core__V1__ResourceQuota *q)
 {
     struct text requests = text_new(c->a), limits = text_new(c->a);
+    struct map used;
+    map_init(&used);
+    for (size_t i = q->status->n_used; i-- > 0;)
+        map_put(&used, str_from(q->status->used[i]->key), q->status->used[i]->value->string);
     for (size_t i = 0; i < q->status->n_hard; i++) {
-        const char *key = q->status->hard[i]->key;
-        const char *used = quantity_map_get(q->status->used, q->status->n_used, key);
-        const char *hard = quantity_map_get(q->status->hard, q->status->n_hard, key);
+        const char *key = q->status->hard[i]->key, *now = map_get(&used, str_from(key));
+        const char *hard = q->status->hard[i]->value->string;
         text_item(strncmp(key, "limits", 6) == 0 ? &limits : &requests, ", ",
-                  arena_printf(c->a, "%s: %s/%s", key, used ? used : "0", hard ? hard : "0"));
+                  arena_printf(c->a, "%s: %s/%s", key, now ? now : "0", hard ? hard : "0"));
     }
+    map_free(&used);
     cell_string(c, q->metadata->name);
     cell_string(c, requests.count ? text_or_none(&requests) : "");
     cell_string(c, limits.count ? text_or_none(&limits) : "");

@@ -3,6 +3,7 @@
  */
 #include "api/meta.h"
 #include "apiserver/table/table.h"
+#include "base/map.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "proto/core_v1.pb-c.h"
@@ -19,12 +20,12 @@ static int64_t seconds(const Meta__V1__Time *t)
     return time_ns(t) / (int64_t)NS_PER_S;
 }
 
-static const Core__V1__Container *find_init(const Core__V1__PodSpec *spec, const char *name)
+/* Init containers by name; the first of several counts. */
+static void index_init(struct map *index, const Core__V1__PodSpec *spec)
 {
-    for (size_t i = 0; i < spec->n_init_containers; i++)
-        if (strcmp(spec->init_containers[i]->name, name) == 0)
-            return spec->init_containers[i];
-    return NULL;
+    map_init(index);
+    for (size_t i = spec->n_init_containers; i-- > 0;)
+        map_put(index, str_from(spec->init_containers[i]->name), spec->init_containers[i]);
 }
 
 static bool restarts_always(const Core__V1__Container *c)
@@ -49,14 +50,15 @@ static void note_restart(struct summary *s, const Core__V1__ContainerStatus *cs)
 }
 
 /* Init containers run one after the other: the first that is not through tells the status. */
-static bool init_status(struct arena *a, const Core__V1__Pod *pod, struct summary *s)
+static bool init_status_of(struct arena *a, const Core__V1__Pod *pod, const struct map *index,
+                           struct summary *s)
 {
     const Core__V1__PodStatus *st = pod->status;
     struct summary init = *s;
     for (size_t i = 0; i < st->n_init_container_statuses; i++) {
         const Core__V1__ContainerStatus *cs = st->init_container_statuses[i];
         const Core__V1__ContainerState *state = cs->state;
-        const Core__V1__Container *c = find_init(pod->spec, cs->name);
+        const Core__V1__Container *c = map_get(index, str_from(cs->name));
         note_restart(&init, cs);
         if (restarts_always(c))
             note_restart(s, cs);
@@ -111,6 +113,17 @@ static void container_status(struct arena *a, const Core__V1__Pod *pod, struct s
         s->reason = has_ready_condition(st) ? "Running" : "NotReady";
 }
 
+static bool init_status(struct arena *a, const Core__V1__Pod *pod, struct summary *s)
+{
+    struct map index;
+    if (pod->status->n_init_container_statuses == 0)
+        return false;
+    index_init(&index, pod->spec);
+    bool told = init_status_of(a, pod, &index, s);
+    map_free(&index);
+    return told;
+}
+
 static struct summary summarise(struct arena *a, const Core__V1__Pod *pod)
 {
     const Core__V1__PodStatus *st = pod->status;
@@ -140,11 +153,14 @@ static void readiness_gates(struct cells *c, const Core__V1__Pod *pod)
         cell_string(c, "<none>");
         return;
     }
+    struct map conditions; /* those that hold */
+    map_init(&conditions);
+    for (size_t k = 0; k < pod->status->n_conditions; k++)
+        if (strcmp(pod->status->conditions[k]->status, "True") == 0)
+            map_put(&conditions, str_from(pod->status->conditions[k]->type), c);
     for (size_t i = 0; i < total; i++)
-        for (size_t k = 0; k < pod->status->n_conditions; k++)
-            if (strcmp(pod->status->conditions[k]->type,
-                       pod->spec->readiness_gates[i]->condition_type) == 0)
-                ready += strcmp(pod->status->conditions[k]->status, "True") == 0;
+        ready += map_has(&conditions, str_from(pod->spec->readiness_gates[i]->condition_type));
+    map_free(&conditions);
     cell_printf(c, "%zu/%zu", ready, total);
 }
 

@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <time.h>
 #include <cmocka.h>
 
 #define NOW 1790000000 /* 2026-09-21T14:13:20Z */
@@ -282,11 +283,39 @@ static void long_cells(void **state)
     arena_free(&memory);
 }
 
+/* Ports times addresses are not written down to show three of them. */
+static void many_endpoints(void **state)
+{
+    (void)state;
+    struct buf b;
+    buf_init(&b);
+    buf_append_cstr(&b,
+                    "{\"apiVersion\":\"v1\",\"kind\":\"Endpoints\",\"metadata\":{\"name\":\"e\"},"
+                    "\"subsets\":[{\"addresses\":[{\"ip\":\"10.0.0.0\"}");
+    for (int i = 1; i < 6000; i++)
+        buf_printf(&b, ",{\"ip\":\"10.0.%d.%d\"}", i / 256, i % 256);
+    buf_append_cstr(&b, "],\"ports\":[{\"port\":1}");
+    for (int i = 1; i < 6000; i++)
+        buf_printf(&b, ",{\"port\":%d}", i + 1);
+    buf_append_cstr(&b, "]},{\"addresses\":[{\"ip\":\"10.1.0.0\"}]}]}");
+    struct timespec begin, end;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
+    check_row(buf_cstr(&b), "[\"e\",\"10.0.0.0:1,10.0.0.1:1,10.0.0.2:1 + 35999998 more...\",");
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
+    assert_true(end.tv_sec - begin.tv_sec < 3);
+    buf_free(&b);
+    check_row(
+        "{\"apiVersion\":\"v1\",\"kind\":\"Endpoints\",\"metadata\":{\"name\":\"e\"},\"subsets\":[{"
+        "\"addresses\":[{\"ip\":\"a\"},{\"ip\":\"b\"}],\"ports\":[{\"port\":1},{\"port\":2}]}]}",
+        "[\"e\",\"a:1,b:1,a:2 + 1 more...\",");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pods),
         cmocka_unit_test(long_cells),
+        cmocka_unit_test(many_endpoints),
         cmocka_unit_test(nodes_and_services),
         cmocka_unit_test(workloads),
         cmocka_unit_test(storage),
