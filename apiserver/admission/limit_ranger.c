@@ -6,6 +6,8 @@
 #include "apiserver/admission/limits.h"
 #include "proto/core_v1.pb-c.h"
 
+#define OBJECT_BYTES_MAX 3145728 /* what a request may be; no object becomes larger by defaults */
+
 static bool concerns(const struct admission *ad)
 {
     if (*ad->sub || ad->op == ADMIT_DELETE)
@@ -32,8 +34,11 @@ static struct status *mutate(struct admission *ad)
     struct status *s = ranges_of(ad, &ranges, &n);
     if (s || ad->r->stored_as != Core__V1__Pod__SCHEMA)
         return s;
+    size_t room = OBJECT_BYTES_MAX;
     for (size_t i = 0; i < n; i++)
-        limits_default(ad->a, ranges[i], ad->object);
+        if (!limits_default(ad->a, ranges[i], ad->object, &room))
+            return status_new(ad->a, 413, "RequestEntityTooLarge",
+                              "Request entity too large: limit is %d", OBJECT_BYTES_MAX);
     return NULL;
 }
 

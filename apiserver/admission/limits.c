@@ -4,35 +4,61 @@
 #include "apiserver/admission/limits.h"
 #include "api/object.h"
 #include "api/quantity.h"
+#include "apiserver/admission/quota_usage.h"
 #include "base/arena.h"
 #include "base/arena_text.h"
+#include "base/map.h"
 #include "base/str.h"
 #include <stdlib.h>
 
 typedef Meta__V1__QuantityEntry Entry;
 
+#define FEW 16 /* so many are looked for one by one */
+
 struct amounts {
     Entry *const *items;
     size_t len;
+    const struct map *index; /* of many; NULL: they are few */
 };
 
 #define AMOUNTS(owner, member) ((struct amounts){(owner)->member, (owner)->n_##member})
 
 static const char *amount(struct amounts m, const char *name)
 {
-    return quantity_map_get(m.items, m.len, name);
+    return m.index ? map_get(m.index, str_from(name)) : quantity_map_get(m.items, m.len, name);
+}
+
+/* Lists are as long as whoever sends them likes: many amounts are looked up. `index` is freed by the caller. */
+static void amounts_index(struct amounts *m, struct map *index)
+{
+    map_init(index);
+    if (m->len <= FEW)
+        return;
+    for (size_t i = m->len; i-- > 0;) {
+        const char *text = m->items[i]->value ? m->items[i]->value->string : NULL;
+        map_put(index, str_from(m->items[i]->key), (void *)(text ? text : "0"));
+    }
+    m->index = index;
 }
 
 /* ---- a list of texts, sorted and joined ---- */
 
+#define TEXTS_BYTES_MAX (1u << 20) /* of errors: nobody reads more */
+
 struct texts {
     struct arena *a;
     const char **items;
-    size_t len, cap;
+    size_t len, cap, bytes;
 };
+
+static bool texts_full(const struct texts *t)
+{
+    return t->bytes >= TEXTS_BYTES_MAX;
+}
 
 static void texts_add(struct texts *t, const char *s)
 {
+    t->bytes += strlen(s);
     if (t->len == t->cap) {
         size_t cap = t->cap ? t->cap * 2 : 8;
         t->items = arena_grow(t->a, t->items, t->cap * sizeof *t->items, cap * sizeof *t->items);
@@ -48,56 +74,82 @@ static const char *texts_join(const struct texts *t, const char *between)
 
 /* ---- defaults ---- */
 
-static const char *merge(struct arena *a, struct amounts defaults, Entry ***items, size_t *n)
+/* What is given to containers of a pod, and how much of it there may be: as many defaults as a range has room for times
+ * as many containers would be more than any object may be. */
+struct given {
+    struct arena *a;
+    struct texts said;
+    size_t *room;
+    bool full;
+};
+
+static bool take_room(struct given *g, size_t bytes)
 {
-    struct texts set = {.a = a};
+    g->full |= bytes > *g->room;
+    *g->room -= bytes < *g->room ? bytes : *g->room;
+    return !g->full;
+}
+
+static const char *merge(struct given *g, struct amounts defaults, Entry ***items, size_t *n)
+{
+    struct texts set = {.a = g->a};
+    struct arena *a = g->a;
+    struct amounts there = {*items, *n};
+    struct map index;
+    size_t fresh_len = 0;
+    Entry **fresh = arena_array(a, Entry *, defaults.len);
+    amounts_index(&there, &index);
     for (size_t i = 0; i < defaults.len; i++) {
         const Entry *d = defaults.items[i];
-        if (quantity_map_get(*items, *n, d->key))
+        if (amount(there, d->key) || !take_room(g, strlen(d->key) + strlen(d->value->string)))
             continue;
-        const char *key = arena_strdup(a, d->key);
-        quantity_map_set(a, items, n, key, arena_strdup(a, d->value->string));
-        texts_add(&set, key);
+        Entry *e = fresh[fresh_len++] = api_new(a, Meta__V1__QuantityEntry);
+        e->key = arena_strdup(a, d->key);
+        e->value->string = arena_strdup(a, d->value->string);
+        texts_add(&set, e->key);
     }
+    map_free(&index);
+    quantity_map_fill(a, items, n, fresh, fresh_len);
     if (set.len)
         qsort(set.items, set.len, sizeof *set.items, cstr_order);
     return texts_join(&set, ", ");
 }
 
-static void default_containers(struct arena *a, const Core__V1__LimitRangeItem *item,
-                               Core__V1__Container **list, size_t n, const char *what,
-                               struct texts *said)
+static void default_containers(struct given *g, const Core__V1__LimitRangeItem *item,
+                               Core__V1__Container **list, size_t n, const char *what)
 {
-    for (size_t i = 0; i < n; i++) {
+    struct arena *a = g->a;
+    for (size_t i = 0; i < n && !g->full; i++) {
         Core__V1__Container *c = list[i];
         if (!c->resources)
             c->resources = api_new(a, Core__V1__ResourceRequirements);
         const char *limits =
-            merge(a, AMOUNTS(item, default_), &c->resources->limits, &c->resources->n_limits);
-        const char *requests = merge(a, AMOUNTS(item, default_request), &c->resources->requests,
+            merge(g, AMOUNTS(item, default_), &c->resources->limits, &c->resources->n_limits);
+        const char *requests = merge(g, AMOUNTS(item, default_request), &c->resources->requests,
                                      &c->resources->n_requests);
         if (*requests)
-            texts_add(said, arena_printf(a, "%s request for %s %s", requests, what, c->name));
+            texts_add(&g->said, arena_printf(a, "%s request for %s %s", requests, what, c->name));
         if (*limits)
-            texts_add(said, arena_printf(a, "%s limit for %s %s", limits, what, c->name));
+            texts_add(&g->said, arena_printf(a, "%s limit for %s %s", limits, what, c->name));
     }
 }
 
-void limits_default(struct arena *a, const Core__V1__LimitRange *range, Core__V1__Pod *pod)
+bool limits_default(struct arena *a, const Core__V1__LimitRange *range, Core__V1__Pod *pod,
+                    size_t *room)
 {
-    struct texts said = {.a = a};
+    struct given g = {.a = a, .said = {.a = a}, .room = room};
     for (size_t i = 0; i < range->spec->n_limits; i++) {
         const Core__V1__LimitRangeItem *item = range->spec->limits[i];
         if (strcmp(item->type, "Container") != 0)
             continue;
-        default_containers(a, item, pod->spec->containers, pod->spec->n_containers, "container",
-                           &said);
-        default_containers(a, item, pod->spec->init_containers, pod->spec->n_init_containers,
-                           "init container", &said);
+        default_containers(&g, item, pod->spec->containers, pod->spec->n_containers, "container");
+        default_containers(&g, item, pod->spec->init_containers, pod->spec->n_init_containers,
+                           "init container");
     }
-    if (said.len)
+    if (g.said.len && !g.full)
         annotations_set(a, pod->metadata, "kubernetes.io/limit-ranger",
-                        arena_printf(a, "LimitRanger plugin set: %s", texts_join(&said, "; ")));
+                        arena_printf(a, "LimitRanger plugin set: %s", texts_join(&g.said, "; ")));
+    return !g.full;
 }
 
 /* ---- bounds ---- */
@@ -169,31 +221,13 @@ static void check_ratio(const struct subject *s, const char *name, const char *m
 
 static void check_item(const struct subject *s, const Core__V1__LimitRangeItem *item)
 {
-    for (size_t i = 0; i < item->n_min; i++)
+    for (size_t i = 0; i < item->n_min && !texts_full(s->errors); i++)
         check_min(s, item->min[i]->key, item->min[i]->value->string);
-    for (size_t i = 0; i < item->n_max; i++)
+    for (size_t i = 0; i < item->n_max && !texts_full(s->errors); i++)
         check_max(s, item->max[i]->key, item->max[i]->value->string, false);
-    for (size_t i = 0; i < item->n_max_limit_request_ratio; i++)
+    for (size_t i = 0; i < item->n_max_limit_request_ratio && !texts_full(s->errors); i++)
         check_ratio(s, item->max_limit_request_ratio[i]->key,
                     item->max_limit_request_ratio[i]->value->string);
-}
-
-static void check_containers(struct subject s, const Core__V1__LimitRangeItem *item,
-                             Core__V1__Container *const *list, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        const Core__V1__ResourceRequirements *r = list[i]->resources;
-        s.requests = r ? AMOUNTS(r, requests) : (struct amounts){NULL, 0};
-        s.limits = r ? AMOUNTS(r, limits) : (struct amounts){NULL, 0};
-        check_item(&s, item);
-    }
-}
-
-/* ---- a pod's sum ---- */
-
-static bool is_sidecar(const Core__V1__Container *c)
-{
-    return c->restart_policy && strcmp(c->restart_policy, "Always") == 0;
 }
 
 static struct amounts of_container(const Core__V1__Container *c, bool limits)
@@ -204,43 +238,49 @@ static struct amounts of_container(const Core__V1__Container *c, bool limits)
     return limits ? AMOUNTS(r, limits) : AMOUNTS(r, requests);
 }
 
-/* A resource counts for the pod when every one of its containers names it; init containers raise the
- * sum to what the largest of them needs, on top of the sidecars started before it. */
-static bool pod_sum(const Core__V1__PodSpec *spec, const char *name, bool limits,
-                    struct quantity *out)
+static void check_amounts(struct subject s, const Core__V1__LimitRangeItem *item,
+                          struct amounts requests, struct amounts limits)
 {
-    struct quantity sum = {0}, init = {0}, sidecars = {0};
-    for (size_t i = 0; i < spec->n_containers; i++) {
-        const char *q = amount(of_container(spec->containers[i], limits), name);
-        if (!q)
-            return false;
-        sum = quantity_add(sum, quantity_of(q));
-    }
-    for (size_t i = 0; i < spec->n_init_containers; i++) {
-        const char *q = amount(of_container(spec->init_containers[i], limits), name);
-        struct quantity here = quantity_add(sidecars, quantity_of(q));
-        if (is_sidecar(spec->init_containers[i]))
-            sidecars = here;
-        if (quantity_cmp(here, init) > 0)
-            init = here;
-    }
-    sum = quantity_add(sum, sidecars);
-    *out = quantity_cmp(init, sum) > 0 ? init : sum;
-    return true;
+    struct map index[2];
+    s.requests = requests;
+    s.limits = limits;
+    amounts_index(&s.requests, &index[0]);
+    amounts_index(&s.limits, &index[1]);
+    check_item(&s, item);
+    map_free(&index[0]);
+    map_free(&index[1]);
 }
 
+static void check_containers(struct subject s, const Core__V1__LimitRangeItem *item,
+                             Core__V1__Container *const *list, size_t n)
+{
+    for (size_t i = 0; i < n && !texts_full(s.errors); i++)
+        check_amounts(s, item, of_container(list[i], false), of_container(list[i], true));
+}
+
+/* ---- a pod's sum ---- */
+
+/* A resource counts for the pod when every one of its containers names it; init containers raise the
+ * sum to what the largest of them needs, on top of the sidecars started before it. */
 static struct amounts pod_amounts(struct arena *a, const Core__V1__PodSpec *spec, bool limits)
 {
-    Entry **items = NULL;
-    size_t n = 0;
-    struct quantity q;
-    if (spec->n_containers == 0)
-        return (struct amounts){NULL, 0};
-    const struct amounts first = of_container(spec->containers[0], limits);
-    for (size_t i = 0; i < first.len; i++)
-        if (pod_sum(spec, first.items[i]->key, limits, &q))
-            quantity_map_set(a, &items, &n, first.items[i]->key, quantity_text(a, q));
-    return (struct amounts){items, n};
+    size_t len = 0;
+    struct usage sum = usage_of_containers(a, spec, limits), naming = {.a = a};
+    for (size_t i = 0; i < spec->n_containers; i++) {
+        const struct amounts m = of_container(spec->containers[i], limits);
+        for (size_t k = 0; k < m.len; k++)
+            usage_add(&naming, m.items[k]->key, quantity_from_i64(1, QUANTITY_DECIMAL_SI));
+    }
+    const struct quantity all = quantity_from_i64((int64_t)spec->n_containers, QUANTITY_DECIMAL_SI);
+    Entry **items = arena_array(a, Entry *, naming.len);
+    for (size_t i = 0; i < naming.len; i++) {
+        if (quantity_cmp(naming.items[i].amount, all) != 0)
+            continue;
+        Entry *e = items[len++] = api_new(a, Meta__V1__QuantityEntry);
+        e->key = (char *)naming.items[i].name;
+        e->value->string = (char *)quantity_text(a, usage_get(&sum, e->key));
+    }
+    return (struct amounts){items, len};
 }
 
 static void check_pod(struct subject *s, const Core__V1__LimitRange *range,
@@ -253,9 +293,8 @@ static void check_pod(struct subject *s, const Core__V1__LimitRange *range,
             check_containers(*s, item, pod->spec->containers, pod->spec->n_containers);
             check_containers(*s, item, pod->spec->init_containers, pod->spec->n_init_containers);
         } else if (strcmp(item->type, "Pod") == 0) {
-            s->requests = pod_amounts(s->a, pod->spec, false);
-            s->limits = pod_amounts(s->a, pod->spec, true);
-            check_item(s, item);
+            check_amounts(*s, item, pod_amounts(s->a, pod->spec, false),
+                          pod_amounts(s->a, pod->spec, true));
         }
     }
 }
@@ -270,9 +309,9 @@ static void check_claim(struct subject *s, const Core__V1__LimitRange *range,
         s->type = item->type;
         if (strcmp(item->type, "PersistentVolumeClaim") != 0)
             continue;
-        for (size_t k = 0; k < item->n_min; k++)
+        for (size_t k = 0; k < item->n_min && !texts_full(s->errors); k++)
             check_min(s, item->min[k]->key, item->min[k]->value->string);
-        for (size_t k = 0; k < item->n_max; k++)
+        for (size_t k = 0; k < item->n_max && !texts_full(s->errors); k++)
             check_max(s, item->max[k]->key, item->max[k]->value->string, true);
     }
 }

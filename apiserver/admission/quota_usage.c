@@ -179,11 +179,7 @@ static void pod_level(struct usage *u, const Core__V1__PodSpec *spec, bool limit
     }
 }
 
-/*
- * Requests (or limits) of a pod: all containers and sidecars together, or the most that an init
- * container needs on top of the sidecars started before it; and the overhead.
- */
-static struct usage pod_amounts(struct arena *a, const Core__V1__PodSpec *spec, bool limits)
+struct usage usage_of_containers(struct arena *a, const Core__V1__PodSpec *spec, bool limits)
 {
     struct usage sum = {.a = a}, sidecars = {.a = a}, init = {.a = a};
     for (size_t i = 0; i < spec->n_containers; i++)
@@ -196,6 +192,13 @@ static struct usage pod_amounts(struct arena *a, const Core__V1__PodSpec *spec, 
     for (size_t k = 0; k < sidecars.len; k++)
         usage_add(&sum, sidecars.items[k].name, sidecars.items[k].amount);
     raise_to(&sum, &init);
+    return sum;
+}
+
+/* Those of a pod: with what it says as a whole, and the overhead. */
+static struct usage pod_amounts(struct arena *a, const Core__V1__PodSpec *spec, bool limits)
+{
+    struct usage sum = usage_of_containers(a, spec, limits);
     pod_level(&sum, spec, limits);
     for (size_t i = 0; i < spec->n_overhead; i++)
         if (!limits || usage_has(&sum, spec->overhead[i]->key))

@@ -32,6 +32,9 @@ struct usage usage_of_entries(struct arena *a, Meta__V1__QuantityEntry *const *e
 /* "cpu=1,pods=2": sorted by name, as the items are from then on. */
 const char *usage_text(struct usage *u);
 
+/* Requests (or limits) of a pod's containers: all of them and the sidecars together, or the most that an init container
+ * needs on top of the sidecars started before it. */
+struct usage usage_of_containers(struct arena *a, const Core__V1__PodSpec *spec, bool limits);
 /* Add what an object of resource `r` (in its stored version) costs. */
 void usage_of_object(struct usage *u, const struct resource *r, const void *object);
 /* May objects of `r` cost anything under this name at all? */

@@ -290,7 +290,8 @@ static void limits_are_given(void **state)
         Core__V1__Pod__SCHEMA, "{\"spec\":{\"initContainers\":[{\"name\":\"i\"}],\"containers\":[{"
                                "\"name\":\"c\",\"resources\":{"
                                "\"limits\":{\"cpu\":\"2\"},\"requests\":{\"memory\":\"1Mi\"}}}]}}");
-    limits_default(&arena, range, pod);
+    size_t room = 1000;
+    assert_true(limits_default(&arena, range, pod, &room));
     const Core__V1__ResourceRequirements *c = pod->spec->containers[0]->resources;
     assert_string_equal(quantity_map_get(c->limits, c->n_limits, "cpu"), "2");
     assert_string_equal(quantity_map_get(c->limits, c->n_limits, "memory"), "1Gi");
@@ -343,6 +344,35 @@ static void limits_are_checked(void **state)
 }
 
 /* ---- pods' references, nodes' labels, names of plugins ---- */
+
+/* Bounds times containers, each as many as a request has room for: neither is written down for all of the other. */
+static void many_limits_are_looked_up(void **state)
+{
+    (void)state;
+    enum { MANY = 5000 };
+    struct arena_text range = {.a = &arena}, pod = {.a = &arena};
+    static const char *const lists[] = {"default", "max"};
+    for (int l = 0; l < 2; l++) {
+        arena_text_addf(&range, "%s\"%s\":{",
+                        l ? "," : "{\"spec\":{\"limits\":[{\"type\":\"Container\",", lists[l]);
+        for (int i = 0; i < MANY; i++)
+            arena_text_addf(&range, "%s\"a.b/r%d\":\"1\"", i ? "," : "", i);
+        arena_text_add(&range, "}");
+    }
+    arena_text_add(&range, "}]}}");
+    arena_text_add(&pod, "{\"metadata\":{},\"spec\":{\"containers\":[");
+    for (int i = 0; i < MANY; i++)
+        arena_text_addf(&pod, "%s{\"name\":\"c%d\"}", i ? "," : "", i);
+    arena_text_add(&pod, "]}}");
+    const Core__V1__LimitRange *r = decode(Core__V1__LimitRange__SCHEMA, arena_text_of(&range));
+    Core__V1__Pod *p = decode(Core__V1__Pod__SCHEMA, arena_text_of(&pod));
+    size_t before = arena.used, room = 3u << 20;
+    clock_t start = clock();
+    assert_non_null(limits_check(&arena, r, p));
+    assert_false(limits_default(&arena, r, p, &room));
+    assert_true(clock() - start < 3 * CLOCKS_PER_SEC);
+    assert_true(arena.used - before < 128u << 20);
+}
 
 static void pods_refer(void **state)
 {
@@ -453,6 +483,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(labels_name_policies, setup, teardown),
         cmocka_unit_test_setup_teardown(limits_are_given, setup, teardown),
         cmocka_unit_test_setup_teardown(limits_are_checked, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_limits_are_looked_up, setup, teardown),
         cmocka_unit_test_setup_teardown(pods_refer, setup, teardown),
         cmocka_unit_test_setup_teardown(nodes_set_their_own_labels, setup, teardown),
         cmocka_unit_test_setup_teardown(many_labels_are_looked_up, setup, teardown),
