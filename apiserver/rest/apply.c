@@ -60,29 +60,6 @@ static const char *const *reset_members(const struct write *w)
     return resource_subresource(w->r, STR("status")) ? status : NULL;
 }
 
-/* Who may apply may still not create. */
-static struct status *check_may_create(struct write *w)
-{
-    struct rest *rq = w->rq;
-    struct authz_attributes attr = {.user = rq->user,
-                                    .verb = "create",
-                                    .is_resource = true,
-                                    .group = rq->info.group,
-                                    .resource = rq->info.resource,
-                                    .subresource = rq->info.subresource,
-                                    .ns = rq->info.ns,
-                                    .name = rq->info.name,
-                                    .path = rq->info.path};
-    if (authz_allowed(rq->server->authz, &attr, rq->a, NULL))
-        return NULL;
-    struct status_about about = {w->r->group, w->r->plural, w->r->kind, w->name};
-    return status_forbidden(rq->a, &about,
-                            "User \"%s\" cannot create resource \"%s\" in API group \"%s\"%s%s%s",
-                            rq->user->name, rq->info.resource, rq->info.group,
-                            w->r->namespaced ? " in the namespace \"" : " at the cluster scope",
-                            w->r->namespaced ? rq->info.ns : "", w->r->namespaced ? "\"" : "");
-}
-
 static struct status *apply_create(struct write *w, void *object)
 {
     const Meta__V1__ObjectMeta *meta = object_meta(object);
@@ -100,7 +77,7 @@ static struct status *apply_create(struct write *w, void *object)
                                             "and no existing object was found",
                                             meta->uid));
     }
-    struct status *s = check_may_create(w);
+    struct status *s = rest_check_may_create(w);
     return s ? s : change_create(w, object);
 }
 

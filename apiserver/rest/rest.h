@@ -86,6 +86,10 @@ void rest_check_dry_run(struct arena *a, struct status *s, const char *value);
 /* Is this the object that the path names? NULL, or 400. update.c */
 struct status *rest_check_name(struct rest *rq, const Meta__V1__ObjectMeta *meta);
 
+/* Who may update or apply may still not create: NULL, or 403. update.c */
+struct write;
+struct status *rest_check_may_create(struct write *w);
+
 /* The answer to a patch that failed; to unknown and duplicate fields in one (refused, told or ignored); to a
  * type of patch that the resource does not take. update.c */
 struct patch_report;

@@ -18,6 +18,28 @@ static struct status_about about_of(const struct write *w)
     return (struct status_about){w->r->group, w->r->plural, w->r->kind, w->name};
 }
 
+struct status *rest_check_may_create(struct write *w)
+{
+    struct rest *rq = w->rq;
+    struct authz_attributes attr = {.user = rq->user,
+                                    .verb = "create",
+                                    .is_resource = true,
+                                    .group = rq->info.group,
+                                    .resource = rq->info.resource,
+                                    .subresource = rq->info.subresource,
+                                    .ns = rq->info.ns,
+                                    .name = rq->info.name,
+                                    .path = rq->info.path};
+    if (authz_allowed(rq->server->authz, &attr, rq->a, NULL))
+        return NULL;
+    struct status_about about = {w->r->group, w->r->plural, w->r->kind, w->name};
+    return status_forbidden(rq->a, &about,
+                            "User \"%s\" cannot create resource \"%s\" in API group \"%s\"%s%s%s",
+                            rq->user->name, rq->info.resource, rq->info.group,
+                            w->r->namespaced ? " in the namespace \"" : " at the cluster scope",
+                            w->r->namespaced ? rq->info.ns : "", w->r->namespaced ? "\"" : "");
+}
+
 static struct status *put_change(struct write *w)
 {
     const struct update *u = w->ctx;
@@ -34,7 +56,8 @@ static struct status *put_change(struct write *w)
         return strategy_wrong_uid(w, meta->uid, "");
     if (*meta->resource_version && strcmp(meta->resource_version, "0") != 0)
         return status_not_found(a, &about);
-    return change_create(w, object);
+    struct status *s = rest_check_may_create(w);
+    return s ? s : change_create(w, object);
 }
 
 /* ` "" is invalid: patch: Invalid value: "<what was shown>": <why>` */

@@ -325,6 +325,21 @@ def test_front_proxy(c, server):
 
 # ---- RBAC ----
 
+def test_who_may_update_may_not_create(c, server):
+    path = "/api/v1/namespaces/default/endpoints"
+    alice = server.client("alice")
+
+    def endpoints(name, address):
+        return {"apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": name}, "subsets": [{"addresses": [{"ip": address}]}]}
+    created(c.post(path, endpoints("there", "10.1.1.1")))
+    role(c, "updates", [{"apiGroups": [""], "resources": ["endpoints"], "verbs": ["update"]}], [user_subject("alice")], "Role", "default")
+    until("alice may update", lambda: alice.put(path + "/there", endpoints("there", "10.1.1.2")).code == 200)
+    refused(alice.put(path + "/new", endpoints("new", "10.1.1.1")), 403, 'endpoints "new" is forbidden: User "alice" cannot create '
+            'resource "endpoints" in API group "" in the namespace "default"')
+    equal(c.get(path + "/new").code, 404)
+    created(c.put(path + "/new", endpoints("new", "10.1.1.1")))
+
+
 def test_nobody_grants_what_they_do_not_have(c, server):
     alice = server.client("alice")
     role(c, "manages-roles", [{"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles", "clusterrolebindings"],
