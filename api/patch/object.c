@@ -118,6 +118,15 @@ static const char *go_type(yyjson_val *v)
                                : "number";
 }
 
+/* A patch of null changes nothing, but for merge patches, where it would leave nothing. */
+static int read_null(struct patching *p, yyjson_val **out)
+{
+    struct error why;
+    if (p->type == PATCH_MERGE)
+        return failed(p, PATCH_MALFORMED, error_set(p->err, ERR_INVALID, "Invalid JSON Patch"));
+    return json_read(p->a, p->type == PATCH_JSON ? STR("[]") : STR("{}"), out, &why);
+}
+
 static int read_patch(struct patching *p, struct str text, yyjson_val **out)
 {
     struct error why;
@@ -132,6 +141,8 @@ static int read_patch(struct patching *p, struct str text, yyjson_val **out)
                                       why.message));
     if (!depth_is_fine(*out, 0))
         return failed(p, PATCH_MALFORMED, error_set(p->err, ERR_LIMIT, "patch is nested too deep"));
+    if (yyjson_is_null(*out))
+        return read_null(p, out);
     bool fits = p->type == PATCH_JSON ? yyjson_is_arr(*out) : yyjson_is_obj(*out);
     if (!fits)
         return failed(

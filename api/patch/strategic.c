@@ -7,6 +7,7 @@
  */
 #include "api/patch/internal.h"
 #include "base/vec.h"
+#include <stdlib.h>
 
 #define DIRECTIVE "$patch"
 #define RETAIN_KEYS "$retainKeys"
@@ -78,50 +79,75 @@ static struct str item_key(yyjson_mut_val *item, const char *merge_key)
     return yyjson_mut_is_obj(item) ? scalar_key(yyjson_mut_obj_get(item, merge_key)) : STR_NONE;
 }
 
-/*
- * Order a merged list: items named by $setElementOrder in its order; the others (only the server
- * has them) where they were. An item new to the server comes after the server-only ones next to it.
- */
-static void order_items(value_vec *merged, yyjson_mut_val *order, yyjson_mut_val **old,
-                        size_t old_len, const char *merge_key)
+/* Keys of items, which stay when the items have been put elsewhere. Free with mem_free. */
+static struct str *keys_of(yyjson_mut_val **items, size_t n, const char *merge_key)
 {
-    struct map wanted, server, by_key;
-    size_t n;
-    yyjson_mut_val **names = items_take(order, &n);
-    map_init(&wanted);
-    map_init(&server);
-    map_init(&by_key);
+    struct str *keys = mem_alloc((n + 1) * sizeof *keys);
     for (size_t i = 0; i < n; i++)
-        map_put(&wanted, item_key(names[i], merge_key), (void *)(i + 1));
-    for (size_t i = 0; i < old_len; i++)
-        map_put(&server, item_key(old[i], merge_key), (void *)(i + 1));
-    value_vec left = {0}, right = {0};
-    for (size_t i = 0; i < merged->len; i++) {
-        struct str key = item_key(merged->items[i], merge_key);
-        if (map_has(&wanted, key))
-            map_put(&by_key, key, merged->items[i]);
+        keys[i] = item_key(items[i], merge_key);
+    return keys;
+}
+
+/* The first place of each key, counted from 1. */
+static void places_init(struct map *places, const struct str *keys, size_t n)
+{
+    map_init(places);
+    for (size_t i = 0; i < n; i++)
+        if (keys[i].p && !map_has(places, keys[i]))
+            map_put(places, keys[i], (void *)(i + 1));
+}
+
+/* An item of the merged list, where its key stands in the patch and in the old list (0: not there),
+ * and where it stands now. */
+struct place {
+    yyjson_mut_val *item;
+    size_t in_order, in_old, now;
+};
+
+static int in_order_first(const void *a, const void *b)
+{
+    const struct place *x = a, *y = b;
+    if (x->in_order != y->in_order)
+        return x->in_order < y->in_order ? -1 : 1;
+    return x->now < y->now ? -1 : 1;
+}
+
+/*
+ * Order a merged list: items that the patch names (in $setElementOrder, or itself) in its order,
+ * the others, which only the server has, in theirs. A server's item goes before the next item of
+ * the patch when the old list had it so; what is new to the server comes first. Several items of
+ * one key stay together.
+ */
+static void order_items(value_vec *merged, const struct str *order, size_t order_len,
+                        const struct str *old, size_t old_len, const char *merge_key)
+{
+    struct map wanted, server;
+    size_t n = merged->len, own = 0, i = 0, j = 0;
+    struct place *named = mem_alloc((n + 1) * sizeof *named);
+    struct place *others = mem_alloc((n + 1) * sizeof *others);
+    places_init(&wanted, order, order_len);
+    places_init(&server, old, old_len);
+    for (size_t k = 0; k < n; k++) {
+        struct str key = item_key(merged->items[k], merge_key);
+        struct place p = {merged->items[k], (size_t)map_get(&wanted, key),
+                          (size_t)map_get(&server, key), k};
+        if (p.in_order)
+            named[own++] = p;
         else
-            vec_push(&right, merged->items[i]);
+            others[k - own] = p;
     }
-    for (size_t i = 0; i < n; i++) {
-        yyjson_mut_val *item = map_remove(&by_key, item_key(names[i], merge_key));
-        if (item)
-            vec_push(&left, item);
+    if (own)
+        qsort(named, own, sizeof *named, in_order_first);
+    for (size_t k = 0; k < n; k++) {
+        bool both = i < n - own && j < own;
+        bool before =
+            both && others[i].in_old && named[j].in_old && others[i].in_old < named[j].in_old;
+        merged->items[k] = before || j == own ? others[i++].item : named[j++].item;
     }
-    merged->len = 0;
-    for (size_t i = 0, j = 0; i < left.len || j < right.len;) {
-        size_t a = i < left.len ? (size_t)map_get(&server, item_key(left.items[i], merge_key)) : 0;
-        size_t b =
-            j < right.len ? (size_t)map_get(&server, item_key(right.items[j], merge_key)) : 0;
-        bool take_left = j == right.len || (i < left.len && a && b && a < b);
-        vec_push(merged, take_left ? left.items[i++] : right.items[j++]);
-    }
-    vec_free(&left);
-    vec_free(&right);
     map_free(&wanted);
     map_free(&server);
-    map_free(&by_key);
-    mem_free(names);
+    mem_free(named);
+    mem_free(others);
 }
 
 static yyjson_mut_val *list_of(struct strategic *s, value_vec *items)
@@ -133,6 +159,19 @@ static yyjson_mut_val *list_of(struct strategic *s, value_vec *items)
     return out;
 }
 
+/* As $setElementOrder says (NULL: there is none), else as the items of the patch stand. */
+static void order_by_patch(value_vec *merged, yyjson_mut_val *order, yyjson_mut_val **patch,
+                           size_t patch_len, const struct str *old, size_t old_len,
+                           const char *merge_key)
+{
+    size_t n = patch_len;
+    yyjson_mut_val **names = order ? items_take(order, &n) : NULL;
+    struct str *keys = keys_of(names ? names : patch, n, merge_key);
+    order_items(merged, keys, n, old, old_len, merge_key);
+    mem_free(keys);
+    mem_free(names);
+}
+
 /* Lists of scalars: a set. `delete` NULL or the values to take out. */
 static yyjson_mut_val *merge_primitives(struct strategic *s, yyjson_mut_val *old,
                                         yyjson_mut_val *patch, yyjson_mut_val *delete,
@@ -142,6 +181,7 @@ static yyjson_mut_val *merge_primitives(struct strategic *s, yyjson_mut_val *old
     size_t old_len, patch_len, delete_len;
     yyjson_mut_val **o = items_take(old, &old_len), **p = items_take(patch, &patch_len);
     yyjson_mut_val **d = items_take(delete, &delete_len);
+    struct str *old_keys = keys_of(o, old_len, "");
     value_vec merged = {0};
     map_init(&seen);
     map_init(&gone);
@@ -155,8 +195,8 @@ static yyjson_mut_val *merge_primitives(struct strategic *s, yyjson_mut_val *old
         map_put(&seen, key, item);
         vec_push(&merged, item);
     }
-    if (order)
-        order_items(&merged, order, o, old_len, "");
+    order_by_patch(&merged, order, p, patch_len, old_keys, old_len, "");
+    mem_free(old_keys);
     map_free(&seen);
     map_free(&gone);
     mem_free(o);
@@ -176,58 +216,75 @@ static int no_merge_key(struct strategic *s, yyjson_mut_val *item, const char *m
     return ERR_INTERNAL;
 }
 
-/* Patch items into the merged list; deletions become NULL entries. */
-static int merge_items(struct strategic *s, value_vec *merged, struct map *index,
-                       yyjson_mut_val **patch, size_t n, const struct merge_rule *rule, int depth)
+static int unknown_directive(struct strategic *s, struct str directive, yyjson_mut_val *patch)
 {
-    for (size_t i = 0; i < n; i++) {
-        struct str directive = directive_of(patch[i]);
-        if (str_eqz(directive, "replace"))
-            continue; /* handled by merge_list */
-        struct str key = item_key(patch[i], rule->merge_key);
-        if (!key.p)
-            return no_merge_key(s, patch[i], rule->merge_key);
-        size_t at = (size_t)map_get(index, key);
-        if (str_eqz(directive, "delete")) {
-            if (at)
-                merged->items[at - 1] = NULL;
-            map_remove(index, key);
-        } else if (at) {
-            yyjson_mut_val *v =
-                merge_object(s, merged->items[at - 1], patch[i], rule->message, false, depth + 1);
-            if (!v)
-                return ERR_INVALID;
-            merged->items[at - 1] = v;
+    struct buf shown;
+    buf_init(&shown);
+    go_format(patch, &shown);
+    error_set(s->err, ERR_INTERNAL, "unknown patch type: %.*s in map: %.*s",
+              (int)MIN(directive.n, 50), directive.p, (int)MIN(shown.len, (size_t)SHOWN_MAX),
+              shown.data);
+    buf_free(&shown);
+    return ERR_INTERNAL;
+}
+
+/*
+ * Items of the patch that only say what to do are taken out of it: `replace` for the whole list,
+ * or a deletion, whose key goes to `gone`. Returns whether to replace, or an error.
+ */
+static int take_directives(struct strategic *s, yyjson_mut_val **patch, size_t *n,
+                           const char *merge_key, struct map *gone)
+{
+    size_t kept = 0;
+    bool replace = false;
+    for (size_t i = 0; i < *n; i++) {
+        struct str directive = directive_of(patch[i]), key = item_key(patch[i], merge_key);
+        if (!directive.p) {
+            patch[kept++] = patch[i];
+        } else if (str_eqz(directive, "replace")) {
+            replace = true;
+        } else if (str_eqz(directive, "delete")) {
+            if (!key.p)
+                return no_merge_key(s, patch[i], merge_key);
+            map_put(gone, key, patch[i]);
+        } else if (str_eqz(directive, "merge")) {
+            return error_set(s->err, ERR_INTERNAL,
+                             "merging lists cannot yet be specified in the patch");
         } else {
-            yyjson_mut_val *v = cleaned(s, patch[i], depth + 1);
-            vec_push(merged, v);
-            map_put(index, item_key(v, rule->merge_key), (void *)merged->len);
+            return unknown_directive(s, directive, patch[i]);
         }
     }
-    return 0;
+    *n = kept;
+    return replace;
 }
 
-static bool has_replace(yyjson_mut_val **items, size_t n)
+/* Each item of the patch into the first of its key, or at the end. */
+static int merge_items(struct strategic *s, value_vec *merged, yyjson_mut_val **patch, size_t n,
+                       const struct merge_rule *rule, int depth)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (str_eqz(directive_of(items[i]), "replace"))
-            return true;
+    struct map index;
+    struct str *keys = keys_of(merged->items, merged->len, rule->merge_key);
+    int rc = 0;
+    places_init(&index, keys, merged->len);
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        struct str key = item_key(patch[i], rule->merge_key);
+        size_t at = key.p ? (size_t)map_get(&index, key) : 0;
+        yyjson_mut_val *v = NULL;
+        if (!key.p) {
+            rc = no_merge_key(s, patch[i], rule->merge_key);
+        } else if (at) {
+            v = merge_object(s, merged->items[at - 1], patch[i], rule->message, false, depth + 1);
+            rc = v ? 0 : s->err->code;
+            merged->items[at - 1] = v;
+        } else {
+            v = cleaned(s, patch[i], depth + 1);
+            vec_push(merged, v);
+            map_put(&index, item_key(v, rule->merge_key), (void *)merged->len);
+        }
     }
-    return false;
-}
-
-/* Items without content but the replace directive itself. */
-static yyjson_mut_val *replacement_list(struct strategic *s, yyjson_mut_val **items, size_t n,
-                                        int depth)
-{
-    yyjson_mut_val *out = yyjson_mut_arr(s->doc);
-    for (size_t i = 0; i < n; i++) {
-        bool marker =
-            str_eqz(directive_of(items[i]), "replace") && yyjson_mut_obj_size(items[i]) == 1;
-        if (!marker)
-            yyjson_mut_arr_append(out, cleaned(s, items[i], depth + 1));
-    }
-    return out;
+    mem_free(keys);
+    map_free(&index);
+    return rc;
 }
 
 /* NULL on error (s->err is set). */
@@ -235,34 +292,30 @@ static yyjson_mut_val *merge_list(struct strategic *s, yyjson_mut_val *old, yyjs
                                   yyjson_mut_val *order, const struct merge_rule *rule, int depth)
 {
     size_t old_len, patch_len;
-    yyjson_mut_val **o = items_take(old, &old_len), **p = items_take(patch, &patch_len),
-                   *out = NULL;
-    struct map index;
+    yyjson_mut_val **o = items_take(old, &old_len), **p = items_take(patch, &patch_len);
+    yyjson_mut_val *out = NULL;
+    struct map gone;
     value_vec merged = {0};
-    map_init(&index);
-    if (has_replace(p, patch_len)) {
-        out = replacement_list(s, p, patch_len, depth);
-        goto done;
-    }
-    for (size_t i = 0; i < old_len; i++) {
-        struct str key = item_key(o[i], rule->merge_key);
-        vec_push(&merged, o[i]);
-        if (key.p && !map_has(&index, key))
-            map_put(&index, key, (void *)merged.len);
-    }
-    if (merge_items(s, &merged, &index, p, patch_len, rule, depth) < 0)
-        goto done;
-    size_t kept = 0;
-    for (size_t i = 0; i < merged.len; i++) {
-        if (merged.items[i])
-            merged.items[kept++] = merged.items[i];
-    }
-    merged.len = kept;
-    if (order)
-        order_items(&merged, order, o, old_len, rule->merge_key);
-    out = list_of(s, &merged);
-done:
-    map_free(&index);
+    map_init(&gone);
+    int replace = take_directives(s, p, &patch_len, rule->merge_key, &gone);
+    struct str *old_keys = keys_of(o, old_len, rule->merge_key);
+    struct str *patch_keys = keys_of(p, patch_len, rule->merge_key);
+    for (size_t i = 0; i < old_len && replace == 0; i++)
+        if (!old_keys[i].p || !map_has(&gone, old_keys[i]))
+            vec_push(&merged, o[i]);
+    for (size_t i = 0; i < patch_len && replace > 0; i++)
+        vec_push(&merged, cleaned(s, p[i], depth));
+    if (replace == 0 && merge_items(s, &merged, p, patch_len, rule, depth) < 0)
+        replace = ERR_INVALID;
+    if (replace == 0 && order)
+        order_by_patch(&merged, order, NULL, 0, old_keys, old_len, rule->merge_key);
+    else if (replace == 0)
+        order_items(&merged, patch_keys, patch_len, old_keys, old_len, rule->merge_key);
+    if (replace >= 0)
+        out = list_of(s, &merged);
+    map_free(&gone);
+    mem_free(old_keys);
+    mem_free(patch_keys);
     mem_free(o);
     mem_free(p);
     vec_free(&merged);
@@ -385,13 +438,7 @@ static yyjson_mut_val *merge_object(struct strategic *s, yyjson_mut_val *old, yy
     if (str_eqz(directive, "delete"))
         return yyjson_mut_obj(s->doc);
     if (directive.p && !str_eqz(directive, "merge")) {
-        struct buf shown;
-        buf_init(&shown);
-        go_format(patch, &shown);
-        error_set(s->err, ERR_INTERNAL, "unknown patch type: %.*s in map: %.*s",
-                  (int)MIN(directive.n, 50), directive.p, (int)MIN(shown.len, (size_t)SHOWN_MAX),
-                  shown.data);
-        buf_free(&shown);
+        unknown_directive(s, directive, patch);
         return NULL;
     }
     struct members o, p;

@@ -188,7 +188,7 @@ static void test_strategic_patch(void **state)
          "{\"metadata\":{\"finalizers\":[\"a\",\"b\",\"c\"]}}"},
         {"{\"metadata\":{\"finalizers\":[\"a\",\"b\"]}}",
          "{\"metadata\":{\"$deleteFromPrimitiveList/finalizers\":[\"a\"],\"finalizers\":[\"c\"]}}",
-         "{\"metadata\":{\"finalizers\":[\"b\",\"c\"]}}"},
+         "{\"metadata\":{\"finalizers\":[\"c\",\"b\"]}}"},
         {"{\"metadata\":{\"finalizers\":[\"a\",\"b\"]}}",
          "{\"metadata\":{\"$deleteFromPrimitiveList/finalizers\":[\"a\"]}}",
          "{\"metadata\":{\"finalizers\":[\"b\"]}}"},
@@ -203,6 +203,55 @@ static void test_strategic_patch(void **state)
          "\"containers\":[{\"name\":\"n\",\"image\":\"i\"}]}}",
          "{\"spec\":{\"containers\":[{\"name\":\"a\"},{\"name\":\"server\"},{\"name\":\"b\"},"
          "{\"name\":\"n\",\"image\":\"i\"}]}}"},
+        /* what is new to the server comes before what only the server has; what both have keeps
+           the server's order */
+        {"{\"spec\":{\"containers\":[{\"name\":\"a\"},{\"name\":\"b\"}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"n\"}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"n\"},{\"name\":\"a\"},{\"name\":\"b\"}]}}"},
+        {"{\"spec\":{\"containers\":[{\"name\":\"a\"},{\"name\":\"b\"},{\"name\":\"c\"}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"b\",\"image\":\"i\"},{\"name\":\"n\"}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"a\"},{\"name\":\"b\",\"image\":\"i\"},{\"name\":"
+         "\"n\"},"
+         "{\"name\":\"c\"}]}}"},
+        {"{\"spec\":{\"containers\":[{\"name\":\"a\"},{\"name\":\"b\"},{\"name\":\"c\"}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":\"i\"},{\"name\":\"a\",\"image\":"
+         "\"j\"}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"b\"},{\"name\":\"c\",\"image\":\"i\"},{\"name\":"
+         "\"a\","
+         "\"image\":\"j\"}]}}"},
+        {"{\"metadata\":{\"finalizers\":[\"a\",\"b\"]}}", "{\"metadata\":{\"finalizers\":[\"n\"]}}",
+         "{\"metadata\":{\"finalizers\":[\"n\",\"a\",\"b\"]}}"},
+        {"{\"metadata\":{\"finalizers\":[\"a\",\"b\"]}}",
+         "{\"metadata\":{\"$setElementOrder/finalizers\":[\"n\",\"b\"],\"finalizers\":[\"n\"]}}",
+         "{\"metadata\":{\"finalizers\":[\"n\",\"a\",\"b\"]}}"},
+        /* several of one key: all stay, or all go */
+        {"{\"spec\":{\"containers\":[{\"name\":\"a\",\"ports\":[{\"containerPort\":53,\"protocol\":"
+         "\"UDP\"},{\"containerPort\":53,\"protocol\":\"TCP\"},{\"containerPort\":80}]}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"a\",\"$setElementOrder/"
+         "ports\":[{\"containerPort\":80},"
+         "{\"containerPort\":53},{\"containerPort\":53}]}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"a\",\"ports\":[{\"containerPort\":80},"
+         "{\"containerPort\":53,\"protocol\":\"UDP\"},{\"containerPort\":53,\"protocol\":\"TCP\"}]}"
+         "]}}"},
+        {"{\"spec\":{\"containers\":[{\"name\":\"a\",\"ports\":[{\"containerPort\":53,\"protocol\":"
+         "\"UDP\"},{\"containerPort\":53,\"protocol\":\"TCP\"},{\"containerPort\":80}]}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"a\",\"ports\":[{\"$patch\":\"delete\","
+         "\"containerPort\":53}]}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"a\",\"ports\":[{\"containerPort\":80}]}]}}"},
+        /* deletions come before what is added, and are nothing but that */
+        {"{\"spec\":{\"containers\":[{\"name\":\"a\",\"image\":\"x\"}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"a\",\"tty\":true},{\"name\":\"a\",\"$patch\":"
+         "\"delete\"}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"a\",\"tty\":true}]}}"},
+        {"{\"spec\":{\"containers\":[{\"name\":\"a\"},{\"name\":\"b\"}]}}",
+         "{\"spec\":{\"containers\":[{\"$patch\":\"replace\",\"name\":\"r\"},{\"name\":\"b\",\"$"
+         "patch\":"
+         "\"delete\"},{\"name\":\"c\"}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"c\"}]}}"},
+        {"{\"spec\":{\"containers\":[{\"name\":\"a\"}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"b\",\"$patch\":\"merge\"}]}}", NULL},
+        {"{\"spec\":{\"containers\":[{\"name\":\"a\"}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"b\",\"$patch\":\"explode\"}]}}", NULL},
         /* retainKeys: one volume source takes another's place */
         {"{\"spec\":{\"volumes\":[{\"name\":\"v\",\"emptyDir\":{}}]}}",
          "{\"spec\":{\"volumes\":[{\"name\":\"v\",\"$retainKeys\":[\"name\",\"hostPath\"],"
@@ -238,7 +287,7 @@ static void test_strategic_patch(void **state)
          "{\"name\":\"Y\",\"value\":\"2\"}]}]}}}}",
          "{\"spec\":{\"replicas\":1,\"template\":{\"spec\":{\"containers\":[{\"name\":\"a\","
          "\"env\":["
-         "{\"name\":\"X\",\"value\":\"1\"},{\"name\":\"Y\",\"value\":\"2\"}]}]}}}}"},
+         "{\"name\":\"Y\",\"value\":\"2\"},{\"name\":\"X\",\"value\":\"1\"}]}]}}}}"},
     };
     for (size_t i = 0; i < sizeof pods / sizeof *pods; i++)
         check_tree(&pods[i], apply_pod);
@@ -313,6 +362,9 @@ static void test_reports(void **state)
          "error decoding patch: json: cannot unmarshal object into Go value of type "
          "[]handlers.jsonPatchOp",
          "", NULL},
+        {PATCH_MERGE, "null", PATCH_MALFORMED, "Invalid JSON Patch", "", NULL},
+        {PATCH_JSON, "null", PATCH_FINE, NULL, "", NULL},
+        {PATCH_STRATEGIC, "null", PATCH_FINE, NULL, "", NULL},
         {PATCH_MERGE, "[]", PATCH_MALFORMED,
          "error decoding patch: json: cannot unmarshal array into Go value of type "
          "map[string]interface {}",
@@ -472,7 +524,7 @@ static void test_three_way(void **state)
          "{\"metadata\":{\"finalizers\":[\"a\",\"b\",\"s\"]}}",
          "{\"metadata\":{\"$setElementOrder/finalizers\":[\"a\",\"c\"],\"$deleteFromPrimitiveList/"
          "finalizers\":[\"b\"],\"finalizers\":[\"c\"]}}",
-         "{\"metadata\":{\"finalizers\":[\"a\",\"s\",\"c\"]}}"},
+         "{\"metadata\":{\"finalizers\":[\"a\",\"c\",\"s\"]}}"},
         /* one-of: the strategy changes its type */
         {"{\"spec\":{\"strategy\":{\"type\":\"RollingUpdate\"}}}",
          "{\"spec\":{\"strategy\":{\"type\":\"Recreate\"}}}",
