@@ -69,14 +69,6 @@ static struct status *apply_create(struct write *w, void *object)
                                   "the name of the object (%s based on URL) was undeterminable: "
                                   "name must be provided",
                                   w->name);
-    if (*meta->uid) {
-        struct status_about about = {w->r->group, w->r->plural, w->r->kind, w->name};
-        return status_conflict(a, &about,
-                               arena_printf(a,
-                                            "uid mismatch: the provided object specified uid %s, "
-                                            "and no existing object was found",
-                                            meta->uid));
-    }
     struct status *s = rest_check_may_create(w);
     return s ? s : change_create(w, object);
 }
@@ -109,6 +101,20 @@ static struct status *check_duplicates(struct rest *rq)
     return s;
 }
 
+/* What is to be created has no identity yet. */
+static struct status *check_uid(struct write *w, const Meta__V1__ObjectMeta *meta)
+{
+    struct status_about about = {w->r->group, w->r->plural, w->r->kind, w->name};
+    struct arena *a = w->rq->a;
+    if (!*meta->uid)
+        return NULL;
+    return status_conflict(a, &about,
+                           arena_printf(a,
+                                        "uid mismatch: the provided object specified uid %s, and "
+                                        "no existing object was found",
+                                        meta->uid));
+}
+
 struct status *apply_merge(struct write *w, struct apply *ap)
 {
     struct error err = {0};
@@ -117,8 +123,9 @@ struct status *apply_merge(struct write *w, struct apply *ap)
         return conflict_status(ap->a, ap);
     if (rc < 0)
         return status_new(ap->a, 500, "", "%s", err.message);
-    struct status *s = rest_check_name(w->rq, object_meta(ap->object));
-    if (s || (s = check_duplicates(w->rq)))
+    const Meta__V1__ObjectMeta *meta = object_meta(ap->object);
+    struct status *s = ap->live ? NULL : check_uid(w, meta);
+    if (s || (s = rest_check_name(w->rq, meta)) || (s = check_duplicates(w->rq)))
         return s;
     w->applied = true;
     return NULL;
@@ -160,14 +167,14 @@ struct status *apply_parse(struct rest *rq, const char *api_version, const char 
     u->force = query_bool(rq->a, rq->info.query, "force");
     if (yaml_read(rq->a, rq->x->body, &docs, &n, &err) < 0)
         return status_bad_request(rq->a, "error decoding YAML: %s", err.message);
-    if (n != 1 || !yyjson_is_obj(docs[0]))
+    if (n && !yyjson_is_obj(docs[0]))
         return status_bad_request(
             rq->a, "error decoding patch: error unmarshaling JSON: while decoding JSON: json: "
                    "cannot unmarshal value into Go value of type map[string]interface {}");
-    u->config = docs[0];
     struct str version, kind;
-    json_type_meta(u->config, &version, &kind);
-    if (!kind.n)
+    if (n) /* of several documents the first counts */
+        json_type_meta(u->config = docs[0], &version, &kind);
+    if (!n || !kind.n)
         return status_bad_request(rq->a, "invalid object type: /, Kind=");
     if (!str_eqz(version, api_version) || !str_eqz(kind, kind_name)) {
         bool core = str_find_char(version, '/') < 0;

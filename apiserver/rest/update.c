@@ -99,6 +99,36 @@ struct status *rest_patch_error(struct arena *a, const struct patch_report *repo
     return status_bad_request(a, "%s", err->message);
 }
 
+/* Custom resources: a patch that makes another kind of the object fails when that is validated. */
+static struct status *other_kind(struct write *w, const struct patch_report *report)
+{
+    struct arena *a = w->rq->a;
+    struct str api_version, kind, group, version;
+    yyjson_val *tree;
+    struct error err;
+    if (!w->r->custom || report->failure != PATCH_NO_OBJECT || !report->shown ||
+        json_read(a, str_from(report->shown), &tree, &err) < 0)
+        return NULL;
+    json_type_meta(tree, &api_version, &kind);
+    bool wrong_kind = !str_eqz(kind, w->r->kind),
+         wrong_version = !str_eqz(api_version, w->r->api_version);
+    if (!kind.n || !api_version.n || (!wrong_kind && !wrong_version))
+        return NULL;
+    api_version_split(api_version, &group, &version);
+    struct status_about about = {arena_strndup(a, group.p, group.n), w->r->plural,
+                                 arena_strndup(a, kind.p, kind.n), w->name};
+    struct status *s = status_invalid(a, &about);
+    if (wrong_kind)
+        status_cause_add(a, s, "FieldValueInvalid", "kind", "Invalid value: \"%.*s\": must be %s",
+                         STR_ARG(kind), w->r->kind);
+    if (wrong_version)
+        status_cause_add(a, s, "FieldValueInvalid", "apiVersion",
+                         "Invalid value: \"%.*s\": must be %s", STR_ARG(api_version),
+                         w->r->api_version);
+    status_invalid_finish(a, s);
+    return s;
+}
+
 struct status *rest_patch_problems(struct rest *rq, const struct field_problems *problems,
                                    const struct patch_report *report)
 {
@@ -132,8 +162,10 @@ static struct status *patch_change(struct write *w)
     rq->warnings_len = rq->warnings_kept;
     if (object_patch_report(rq->a, seen, u->type, u->patch,
                             rq->field_validation == FIELD_VALIDATION_IGNORE ? NULL : &problems,
-                            &patched, &report, &err) < 0)
-        return rest_patch_error(rq->a, &report, &err);
+                            &patched, &report, &err) < 0) {
+        struct status *other = other_kind(w, &report);
+        return other ? other : rest_patch_error(rq->a, &report, &err);
+    }
     struct status *s = rest_patch_problems(rq, &problems, &report);
     if (s)
         return s;

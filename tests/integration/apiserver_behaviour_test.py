@@ -338,5 +338,30 @@ def test_bindings_name_a_version(c, _):
     equal(ok(c.get(path + "/p"))["spec"]["nodeName"], "n")
 
 
+def test_what_is_new_stands_before_what_only_the_server_has(c, _):
+    path = namespace(c, "orders") + "/pods"
+    created(c.post(path, pod("a")))
+    merged = ok(c.patch(path + "/a", {"metadata": {"finalizers": ["x.y/1", "x.y/2"]}}))
+    equal(merged["metadata"]["finalizers"], ["x.y/1", "x.y/2"])
+    merged = ok(c.patch(path + "/a", {"metadata": {"finalizers": ["x.y/new"]}}))
+    equal(merged["metadata"]["finalizers"], ["x.y/new", "x.y/1", "x.y/2"])
+    merged = ok(c.patch(path + "/a", {"metadata": {"finalizers": ["x.y/2", "x.y/newer"]}}))
+    equal(merged["metadata"]["finalizers"], ["x.y/new", "x.y/1", "x.y/2", "x.y/newer"])
+    merged = ok(c.patch(path + "/a", {"metadata": {"finalizers": None}}))
+    check("finalizers" not in merged["metadata"], "none are left", merged)
+
+
+def test_apply_of_bodies_that_are_no_object(c, _):
+    path = namespace(c, "bodies") + "/configmaps"
+
+    def apply(name, body):
+        return c.request("PATCH", path + "/" + name + "?fieldManager=m", body, content_type="application/apply-patch+yaml")
+    for body in ("", "null", "{}", "a: b", "kind: ConfigMap"):
+        failed(apply("a", body), 400, "BadRequest", "invalid object type: /, Kind=")
+    first = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: first}\n---\nkind: Other\n"
+    equal(created(apply("a", first))["data"], {"k": "first"})  # and no other document is looked at
+    failed(apply("b", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, uid: x}"), 409, "Conflict", "uid mismatch")
+
+
 if __name__ == "__main__":
     sys.exit(run_tests(Server(sys.argv[1]), globals(), sys.argv[2:]))

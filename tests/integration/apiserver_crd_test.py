@@ -252,6 +252,8 @@ def test_objects(clients):
     equal(third.patch(path() + "/one", {"spec": {"image": None, "policy": "Allow"}}, "merge-patch").json["spec"]["image"], "busybox:1")
     failed(third.patch(path() + "/one", {"spec": {}}, STRATEGIC), 415, "UnsupportedMediaType",
            "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml")
+    failed(a.patch(path() + "/one", {"kind": "X", "apiVersion": GROUP + "/v9"}, "merge-patch"), 422, "Invalid",
+           'X.%s "one" is invalid: [kind: Invalid value: "X": must be CronTab, apiVersion: Invalid value: "%s/v9": must be %s/v1]' % (GROUP, GROUP, GROUP))
     # Selectors and tables.
     created(a.post(path(), crontab("two", image="nginx")))
     names = lambda c, q: [i["metadata"]["name"] for i in c.get(path() + q).json["items"]]
