@@ -78,13 +78,17 @@ def merged(o, change):
 
 
 def widgets(p):
-    """The definition, established."""
+    return defined(p, WIDGETS, WIDGET)
+
+
+def defined(p, definition, k):
+    """The kind of a definition, which is established."""
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     for s in p.sides:
-        s.json("POST", path, json.dumps(WIDGETS), JSON)
+        s.json("POST", path, json.dumps(definition), JSON)
     for s in p.sides:
-        until("widgets in " + s.name, lambda s=s: s.request("GET", "/apis/differ.example/v1/widgets")[0] == 200)
-    return WIDGET
+        until(k.plural + " in " + s.name, lambda s=s: s.request("GET", k.path(s, ""))[0] == 200)
+    return k
 
 
 def every(p):

@@ -61,7 +61,7 @@ KNOWN = [
     Known("1.21: the accept header of custom resources; details of 406 and 415", r"details$", theirs="^{}$|none", ours="^{}$|none"),
     Known("1.20: 500 for what is a bad request since", r"^(status|body\.(code|reason|message|details|kind|apiVersion|metadata|status))", "garbage|resourceVersion=(x|-1)|continue=",),
     Known("a decoder of 1.20 tells where in the text it stopped", r"message$", theirs="error found in #|unmarshalerDecoder"),
-    Known("1.26: JSON patches of what is not there are refused (library)", r"", r"^(PATCH|GET) \S*/deployments/json-(3|11|18|36|37|40|41|45)\b"),
+    Known("1.26: JSON patches of what is not there are refused (library)", r"", r"^(PATCH|GET) \S*/deployments/json-(3|11|18|40|45)\b"),
 
     # ---- owners
     Known("selectors and references of one object are atomic since 1.21 (+structType=atomic)",
@@ -70,6 +70,33 @@ KNOWN = [
     Known("1.22: a status in an object is not owned by who writes the object (resetFields)", OWNED + r"\.f:status$", ours="none"),
     Known("1.22: entries name the subresource", r"managedFields\[\d+\]\.subresource$"),
     Known("API services have managed fields since their server has (1.21)", r"managedFields$", "apiservices", theirs="none"),
+
+    Known("pull secrets and owner references are atomic items since 1.21", OWNED + r".*(f:imagePullSecrets|f:ownerReferences)\.k:[^.]*\.", ours="none"),
+    Known("1.21: who applies an empty map owns it (structured-merge-diff 184)", OWNED + r".*f:(emptyDir|podSelector|labels|annotations|data|metadata|nodeSelector)$",
+          "applies|/(deployments/d|networkpolicies/name-)", theirs="none", ours=r"^({'f:(labels|annotations|data)': {}}|{})$"),
+    Known("1.22: an apply that changes no more than owners leaves their entry without a time", r"managedFields\[\d+\]\.time$", theirs="<time>", ours="none"),
+    Known("1.26: what stands twice in a set is somebody's; 1.20 dropped all owners of such an object", r"managedFields$", r"/json-42\b", theirs="none"),
+    Known("1.22: whoever scales owns the replicas", r"managedFields", "deployments/scaled"),
+    Known("1.22: a conflict names the subresource", r"message$", "applies", ours='with subresource "status"'),
+    Known("… and what is atomic is in conflict as a whole", r"(message|causes\[0\]\.field)$", "applies", theirs=r"(nodeSelector|spec\.selector)\.a$"),
+    Known("1.20 owns what a patch says of the status (no resetFields)", r"managedFields$", r"/merge-34\b", theirs="f:status"),
+    Known("1.25: nothing may follow the patch", r"", r"^PATCH \S*/strategic-41 \({.a.:1} x\)"),
+
+    # ---- patches and their refusals
+    Known("1.27: nulls and directives of what is not there go (discardNullValuesFromPatch, dropDirectives)", r"", r"/strategic-(18|19)\b"),
+    Known("jsonpatch 4.12: the whole document can be replaced", r"", r"^PATCH \S*/json-26\b"),
+    Known("1.25: patches are decoded strictly first, and what is no patch is a bad request", r"^(status|body\.(code|reason|message|details))$",
+          r"^PATCH \S*/(json-(38|39|45)|merge-(23|24|25|34)|strategic-(38|39|40|41))\b"),
+    Known("1.22: the namespace is looked at before the name, in other words", r"message$", r"^PATCH \S*/merge-31\b"),
+    Known("an object in a message: its members in another order", r"message$", r"^PATCH", theirs=r'patch: Invalid value: "|^Invalid value: "{'),
+    Known("1.22: the words of what is no good to apply", r"message$", r"fieldManager=", ours="invalid object type: |^error decoding YAML: "),
+    Known("1.21: an apply that cannot be typed names its object", r"message$", r"applies|fieldManager=three", theirs="^failed to create typed patch object: "),
+    Known("1.22: a patch of another kind is a bad request", r"body\.(code|reason|status)$|^status$|message$", r"/(m|fresh)\?fieldManager=three", theirs="500|none|failed to"),
+    Known("1.21: an item without its keys cannot be typed", r"", "two applies .*no name"),
+    Known("1.23: faults in custom objects have indexes and their own reason", r"causes\[0\]\.(field|message|reason)$|message$", r"/w2\b", theirs=r"parts\.count|FieldValueInvalid"),
+    Known("1.21: nil shows as null without quotes", r"message$", "", theirs='"null"'),
+    Known("rules and words that changed since, which validation_diff.py compares: here for what is left when nothing is applied", r"body\.(message|details)",
+          r"one applies {\"metadata\": {\"name\": \"name-\d+\"}}"),
 
     # ---- warnings and words
     Known("1.25: unknown fields are warned of (ServerSideFieldValidation); 1.19 and later: deprecations", r"headers\.warning", theirs="none"),

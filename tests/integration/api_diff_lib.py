@@ -19,6 +19,7 @@ UID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12
 TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 ADDRESS = re.compile(r"\b10\.0\.\d+\.\d+\b")
 GENERATED = re.compile(r"(?<=gen-)[a-z0-9]{5}\b|(?<=kube-api-access-)[a-z0-9]{5}\b")
+VERSION = re.compile(r'("resourceVersion":")\d+')  # of an object that a message shows
 AGE = re.compile(r"^(\d+[dhms]){1,2}$")
 HEADERS = ("content-type", "warning", "location", "retry-after", "allow", "www-authenticate")
 VERSIONED = ("resourceVersion", "currentResourceVersion")
@@ -99,7 +100,7 @@ class Side:
 
     def text(self, s):
         s = OLDER.sub(r"\1/v1", UID.sub(self.uid, s))
-        s = TIME.sub("<time>", s)
+        s = VERSION.sub(r"\1version", TIME.sub("<time>", s))
         s = ADDRESS.sub("<address>", s)
         return GENERATED.sub("#####", s)
 

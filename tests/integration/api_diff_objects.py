@@ -1,5 +1,7 @@
 """One small object of each kind that api_diff_test.py asks two API servers about."""
 
+import json
+
 CORE = "/api/v1"
 
 
@@ -159,3 +161,25 @@ WIDGETS = {
 WIDGET = Kind("Widget", "widgets", "differ.example/v1",
               {"spec": {"size": 3, "parts": [{"name": "a"}, {"name": "b", "count": 2}], "tags": ["x", "y"], "free": {"z": [1]}}},
               change={"spec": {"size": 4}})
+
+
+def _gadgets():
+    """Widgets without what 1.20 cannot describe: it takes all lists of a kind with an int-or-string for atomic."""
+    g = json.loads(json.dumps(WIDGETS).replace("widgets", "gadgets").replace("widget", "gadget").replace("Widget", "Gadget"))
+    version = g["spec"]["versions"][0]
+    g["spec"]["names"]["shortNames"] = ["gd"]
+    spec = version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    del spec["either"]
+    spec["ports"] = {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["port", "protocol"],
+                     "items": {"type": "object", "required": ["port", "protocol"], "properties": {
+                         "port": {"type": "integer"}, "protocol": {"type": "string"}, "note": {"type": "string"}}}}
+    spec["whole"] = {"type": "object", "x-kubernetes-map-type": "atomic", "additionalProperties": {"type": "string"}}
+    spec["order"] = {"type": "array", "x-kubernetes-list-type": "atomic", "items": {"type": "string"}}
+    version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]["conditions"] = {
+        "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"],
+        "items": {"type": "object", "required": ["type"], "properties": {"type": {"type": "string"}, "status": {"type": "string"}}}}
+    return g
+
+
+GADGETS = _gadgets()
+GADGET = Kind("Gadget", "gadgets", "differ.example/v1", WIDGET.body, change=WIDGET.change)

@@ -3,8 +3,8 @@ import copy
 import json
 import random
 
-from api_diff_cases import PATCHES, Of, label, merged, namespace, widgets
-from api_diff_objects import kind
+from api_diff_cases import PATCHES, Of, defined, label, merged, namespace
+from api_diff_objects import GADGET, GADGETS, KINDS, kind
 
 POD = {"spec": {"containers": [
     {"name": "c", "image": "i", "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}],
@@ -14,6 +14,10 @@ POD = {"spec": {"containers": [
     "volumes": [{"name": "v", "emptyDir": {}}, {"name": "w", "configMap": {"name": "m"}}],
     "tolerations": [{"key": "k", "operator": "Exists"}], "imagePullSecrets": [{"name": "s"}, {"name": "t"}],
     "hostAliases": [{"ip": "1.2.3.4", "hostnames": ["a"]}], "nodeSelector": {"a": "b"}}}
+
+
+def gadgets(p):
+    return defined(p, GADGETS, GADGET)
 
 
 def deployment(p, ns, name):
@@ -97,11 +101,11 @@ def case_patches(p):
             one.patch(name, patch, form, query="?fieldManager=second")
             one.get(name)
         for text in ("", "{", "a: b", "null", "[", '{"a":1} x', '{"metadata":{"labels":{"d":"1","d":"2"}}}'):
-            one.patch(name, text, form)
+            one.patch(name, text, form, note=text)
 
 
 def case_patches_custom(p):
-    ns, k = namespace(p), widgets(p)
+    ns, k = namespace(p), gadgets(p)
     one = Of(p, k, ns)
     for i, (form, patch) in enumerate([
             ("json", [{"op": "add", "path": "/spec/size", "value": 7}]), ("json", [{"op": "add", "path": "/spec/unknown", "value": 7}]),
@@ -189,22 +193,32 @@ def case_apply_lists(p):
     applied(one, "d", {"status": {"replicas": 3}}, "six", sub="status")
     applied(one, "d", {"status": {"replicas": 3, "conditions": [{"type": "A", "status": "True"}]}}, "six", sub="status")
     applied(one, "d", {"status": {"conditions": [{"type": "A", "status": "False"}]}}, "seven", sub="status")
-    one.patch("d", {"spec": {"replicas": 9}}, sub="scale", query="?fieldManager=scaler")
-    applied(one, "d", {"spec": {"replicas": 2}}, "four")
     one.patch("d", {"metadata": {"managedFields": [{}]}})
     applied(one, "d", containers({**c, "image": "z"}), "eight")
     one.get("d")
 
 
+def case_apply_scaled(p):
+    """Who scaled owns the replicas: 1.20 has no entry for it."""
+    ns = namespace(p)
+    one = Of(p, kind("deployments"), ns)
+    one.create("scaled", {"spec": {"template": {"spec": POD["spec"]}}})
+    applied(one, "scaled", {"spec": {"replicas": 2}}, "four", True)
+    one.patch("scaled", {"spec": {"replicas": 9}}, sub="scale", query="?fieldManager=scaler")
+    one.get("scaled")
+    applied(one, "scaled", {"spec": {"replicas": 3}}, "four", True)
+
+
 def case_apply_kinds(p):
     """Every kind is applied twice, and changed by a second manager."""
-    import api_diff_cases
     ns = namespace(p)
-    for k in api_diff_cases.every(p):
+    for k in [*KINDS, gadgets(p)]:
         if k.plural in ("apiservices",):
             continue
         one, name = Of(p, k, ns), label(k)
         body = json.loads(json.dumps(k.body).replace("@NAMESPACE@", ns))
+        if k.plural == "services":  # 1.20 wants all keys of an item
+            body["spec"]["ports"][0]["protocol"] = "TCP"
         applied(one, name, body, "one")
         applied(one, name, body, "one")
         applied(one, name, copy.deepcopy(k.change), "two")
@@ -222,7 +236,8 @@ def leaf(r):
 
 
 def random_map(r, keys="abc"):
-    return {k: leaf(r) for k in keys if r.random() < 0.5}
+    """Never empty: whose an empty map is has changed since 1.20."""
+    return {k: leaf(r) for k in keys if r.random() < 0.5} or {keys[0]: leaf(r)}
 
 
 def random_container(r, name):
@@ -254,31 +269,64 @@ def random_deployment(r):
 
 
 def random_service(r):
-    ports = [{"port": n, "protocol": r.choice(["TCP", "UDP"]), "name": "p%d" % n} for n in r.sample([80, 81, 82], r.randint(1, 3))]
+    """Among its ports one number with both protocols."""
+    ports = [{"port": n, "protocol": q, "name": "p%d-%s" % (n, q.lower())}
+             for n, q in r.sample([(53, "TCP"), (53, "UDP"), (80, "TCP"), (81, "UDP")], r.randint(1, 4))]
     return {"spec": {"ports": ports, "selector": {"a": "b"}, **({"sessionAffinity": r.choice(["None", "ClientIP"])} if r.random() < 0.3 else {})},
             "metadata": {"annotations": random_map(r)}}
 
 
-def random_widget(r):
-    """Without lists: 1.20 takes those of custom resources for atomic."""
+def random_items(r, keys, more):
+    """Items of a list map."""
+    return [{**key, **({more: r.randint(1, 3) if more == "count" else leaf(r)} if r.random() < 0.6 else {})}
+            for key in r.sample(keys, r.randint(1, len(keys)))]
+
+
+def random_gadget(r):
     spec = {"size": r.randint(1, 5), "color": r.choice(["red", "blue"])}
+    if r.random() < 0.4:
+        spec["parts"] = random_items(r, [{"name": n} for n in "abc"], "count")
+    if r.random() < 0.4:
+        spec["ports"] = random_items(r, [{"port": n, "protocol": q} for n in (53, 80) for q in ("TCP", "UDP")], "note")
+    if r.random() < 0.3:
+        spec["tags"] = r.sample("xyz", r.randint(1, 3))
+    if r.random() < 0.3:
+        spec["order"] = [leaf(r) for _ in range(r.randint(1, 3))]
+    if r.random() < 0.3:
+        spec["whole"] = random_map(r)
     if r.random() < 0.5:
         spec["mode"] = r.choice("xyz")
     if r.random() < 0.3:
         spec["free"] = {"k": random_map(r)}
     if r.random() < 0.3:
-        spec["map"] = {k: r.randint(0, 2) for k in r.sample("ab", r.randint(0, 2))}
+        spec["map"] = {k: r.randint(0, 2) for k in r.sample("ab", r.randint(1, 2))}
     return {"spec": spec, "metadata": {"labels": random_map(r)}}
 
 
+def random_status(r, k):
+    """Of those that have one; its managers apply nothing else, since 1.20 has one entry for both."""
+    status = {"conditions": [{"type": n, "status": r.choice(["True", "False"])} for n in r.sample("AB", r.randint(1, 2))]}
+    if r.random() < 0.5:
+        status["replicas"] = r.randint(0, 2)
+    return {"apiVersion": k.group, "kind": k.kind, "status": status}
+
+
+def retaining(r):
+    """A strategic patch that says which members stay."""
+    if r.random() < 0.5:
+        return {"spec": {"strategy": {"$retainKeys": ["type"], "type": r.choice(["Recreate", "RollingUpdate"])}}}
+    return {"spec": {"template": {"spec": {"volumes": [{"name": "v", **r.choice([
+        {"$retainKeys": ["name", "emptyDir"], "emptyDir": {"medium": "Memory"}}, {"$retainKeys": ["name", "configMap"], "configMap": {"name": leaf(r)}}])}]}}}}
+
+
 def pruned(r, o, keep=0.7):
-    """Some of the fields of an object; sometimes null instead."""
+    """Some of the fields of an object, and no empty maps."""
     out = {}
     for key, v in o.items():
         if r.random() > keep and key not in ("name", "containerPort", "port", "protocol"):
             continue
         out[key] = pruned(r, v, keep) if isinstance(v, dict) else v
-    return out
+    return {k: v for k, v in out.items() if v != {}}
 
 
 def random_step(r, one, make, name):
@@ -290,7 +338,13 @@ def random_step(r, one, make, name):
         if r.random() < 0.5:
             body = pruned(r, body)
         applied(one, name, body, manager, r.random() < 0.5)
-    elif what < 0.55:
+    elif what < 0.44 and one.k.plural in ("deployments", "gadgets"):
+        applied(one, name, random_status(r, one.k), "status-" + manager, r.random() < 0.5, "status")
+    elif what < 0.46:
+        applied(one, name, pruned(r, make(r), 0.3), manager, r.random() < 0.5)  # most is given up
+    elif what < 0.49 and one.k.plural == "deployments":
+        one.patch(name, retaining(r), "strategic", query=query)
+    elif what < 0.57:
         new = make(r)
         one.put(name, lambda o: merged(o, copy.deepcopy(new)), query=query)
     elif what < 0.75:
@@ -312,7 +366,7 @@ def random_writes(p, seed, steps=60):
     r = random.Random(seed)
     ns = namespace(p)
     made = [(kind("configmaps"), random_config), (kind("deployments"), random_deployment), (kind("services"), random_service),
-            (widgets(p), random_widget)]
+            (gadgets(p), random_gadget)]
     for k, make in made:
         one = Of(p, k, ns)
         for i in range(steps):
