@@ -61,7 +61,7 @@ KNOWN = [
     Known("1.21: the accept header of custom resources; details of 406 and 415", r"details$", theirs="^{}$|none", ours="^{}$|none"),
     Known("1.20: 500 for what is a bad request since", r"^(status|body\.(code|reason|message|details|kind|apiVersion|metadata|status))", "garbage|resourceVersion=(x|-1)|continue=",),
     Known("a decoder of 1.20 tells where in the text it stopped", r"message$", theirs="error found in #|unmarshalerDecoder"),
-    Known("1.26: JSON patches of what is not there are refused (library)", r"", r"^(PATCH|GET) \S*/deployments/json-(3|11|18|40|45)\b"),
+    Known("1.26: JSON patches of what is not there are refused (library)", r"", r"^(PATCH|GET) \S*/deployments/json-(3|11|18|36|37|40|45)\b"),
 
     # ---- owners
     Known("selectors and references of one object are atomic since 1.21 (+structType=atomic)",
@@ -77,6 +77,7 @@ KNOWN = [
     Known("1.22: an apply that changes no more than owners leaves their entry without a time", r"managedFields\[\d+\]\.time$", theirs="<time>", ours="none"),
     Known("1.26: what stands twice in a set is somebody's; 1.20 dropped all owners of such an object", r"managedFields$", r"/json-42\b", theirs="none"),
     Known("1.22: whoever scales owns the replicas", r"managedFields", "deployments/scaled"),
+    Known("1.21: what a schema leaves open is deduced member by member, not a whole", OWNED + r"\.f:spec\.f:free\.f:[a-z]\.", "gadgets", theirs="none"),
     Known("1.22: a conflict names the subresource", r"message$", "applies", ours='with subresource "status"'),
     Known("… and what is atomic is in conflict as a whole", r"(message|causes\[0\]\.field)$", "applies", theirs=r"(nodeSelector|spec\.selector)\.a$"),
     Known("1.20 owns what a patch says of the status (no resetFields)", r"managedFields$", r"/merge-34\b", theirs="f:status"),

@@ -152,11 +152,13 @@ class Side:
 
 
 def tell_once(status):
-    """Causes: 1.20 checks metadata twice and tells what it found twice."""
+    """Causes: 1.20 checks metadata twice and tells what it found twice; conflicts come in any order."""
     details = status.get("details") or {}
     causes = details.get("causes")
     if causes:
         details["causes"] = [c for i, c in enumerate(causes) if c not in causes[:i]]
+        if causes[0].get("reason") == "FieldManagerConflict":
+            details["causes"].sort(key=lambda c: (c["message"], c["field"]))
 
 
 def oracle(kube_apiserver, etcd, flags):

@@ -188,8 +188,8 @@ def bookmarks(s, raw):
     status, headers, body = raw
     told = [json.loads(line) for line in body.splitlines() if line.strip()]
     shapes = {json.dumps(s.normal({**e, "object": {**e["object"], "metadata": sorted(e["object"]["metadata"].keys() - {"creationTimestamp"})}}), sort_keys=True)
-              for e in told if e["type"] == "BOOKMARK"}
-    rest = [s.normal(e) for e in told if e["type"] != "BOOKMARK"]
+              for e in told if e.get("type") == "BOOKMARK"}
+    rest = [s.normal(e) for e in told if e.get("type") != "BOOKMARK"]
     return {"status": status, "type": headers.get("Content-Type"), "events": rest, "bookmarks": [json.loads(b) for b in sorted(shapes)]}
 
 
