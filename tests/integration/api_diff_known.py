@@ -99,6 +99,15 @@ KNOWN = [
     Known("rules and words that changed since, which validation_diff.py compares: here for what is left when nothing is applied", r"body\.(message|details)",
           r"one applies {\"metadata\": {\"name\": \"name-\d+\"}}"),
 
+    # ---- watches
+    Known("1.20: 500 for what is a bad request since", r"^(status|events\[0\]\.(code|reason))$", r"^WATCH \S*resourceVersion=(x|-1)$"),
+    Known("1.27: what goes with sendInitialEvents", r"^events\[0\]\.(message|details\.causes)$", r"^WATCH \S*resourceVersionMatch="),
+    Known("1.20 looks for bookmarks that are due once a second, and misses those of short watches", r"^bookmarks$", r"^WATCH \S*allowWatchBookmarks", theirs=r"^\[\]$"),
+
+    # ---- protobuf
+    Known("the servers' own roles and bindings are others", r"^items$", r"^GET \S*/clusterrole(binding)?s "),
+    Known("1.20 has code of its own for services: what has an address already is refused", r"", r"^(GET|POST) \S*/services/name-\d+-of-(kube|c8s)$"),
+
     # ---- warnings and words
     Known("1.25: unknown fields are warned of (ServerSideFieldValidation); 1.19 and later: deprecations", r"headers\.warning", theirs="none"),
     Known("Table columns: c8s describes them in words of its own", r"columnDefinitions\[\d+\]\.description$"),
