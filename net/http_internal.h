@@ -191,6 +191,10 @@ void exchange_error(struct exchange *x, int status);
 void exchange_hold(struct exchange *x);
 void exchange_release(struct exchange *x);
 
+/* http_text.c: of an answer's head as it came, "HTTP/1.1 101 …": its number (0: no such line), and what it says of
+ * its body's length (-1: nothing). */
+int http_head_status(struct str head);
+int64_t http_head_length(struct str head);
 /* http_text.c */
 /* Is this a valid header value (no control characters)? */
 bool http_value_valid(struct str value);

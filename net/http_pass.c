@@ -4,16 +4,23 @@
 #include "net/http_pass.h"
 #include "base/buf.h"
 #include "base/mem.h"
+#include "net/http_internal.h"
 #include "net/stream.h"
 
 #define QUEUE_MAX (256u << 10) /* bytes waiting for one side before the other is not read */
 #define CONNECT_TIMEOUT_MS 10000
+#define HEAD_MAX (64u << 10)
+#define ANSWER_TIMEOUT_MS 30000
+#define REFUSAL_TIMEOUT_MS 10000 /* for a refusal that does not say where it ends */
 
 struct http_pass {
     struct http_exchange *x; /* NULL once it is answered */
     struct stream *server;
-    struct buf head; /* the request, until there is somebody to tell */
-    bool open;
+    struct buf head; /* the request, until there is somebody to tell; then the head of the answer */
+    struct loop_timer timer;
+    bool open;         /* answered: bytes go to the client */
+    bool refused;      /* with something else than 101: what the client sends goes nowhere */
+    int64_t body_left; /* of the refusal; -1: until the end */
     bool client_gone;
     void (*failed)(struct http_exchange *x, const char *why);
 };
@@ -23,7 +30,7 @@ struct http_pass {
 static void on_bytes(struct http_exchange *x, struct str data, bool end)
 {
     struct http_pass *p = x->tunnel;
-    if (end)
+    if (end || p->refused)
         return; /* on_close tells */
     stream_write(p->server, data.p, data.n);
     if (stream_queued(p->server) > QUEUE_MAX)
@@ -54,13 +61,101 @@ static void on_client_close(struct http_exchange *x)
 static void on_open(struct stream *s, void *ctx)
 {
     struct http_pass *p = ctx;
-    if (!http_tunnel(p->x, on_bytes)) { /* the client has gone */
-        stream_close(s, ERR_CANCELLED, "the client has gone");
+    stream_write(s, p->head.data, p->head.len);
+    buf_clear(&p->head);
+    loop_timer_start(&p->timer, ANSWER_TIMEOUT_MS);
+}
+
+static void on_timeout(struct loop_timer *t)
+{
+    struct http_pass *p = container_of(t, struct http_pass, timer);
+    stream_close(p->server, p->open ? 0 : ERR_TIMEOUT, "no answer");
+}
+
+/* The refusal's head as the client may have it: the connection ends behind it. */
+static void write_refusal(struct http_pass *p, struct str head)
+{
+    struct str line, name;
+    bool first = true;
+    while (str_split(&head, '\n', &line)) {
+        struct str rest = line;
+        str_split(&rest, ':', &name);
+        if (!first && (str_ieq(name, STR("connection")) || str_ieq(name, STR("keep-alive"))))
+            continue;
+        http_stream_write(p->x, line);
+        http_stream_write(p->x, first ? STR("\nConnection: close\r\n") : STR("\n"));
+        first = false;
+    }
+}
+
+static void pass_refusal(struct http_pass *p, struct str data)
+{
+    http_stream_write(p->x, data);
+    if (p->body_left >= 0)
+        p->body_left -= MIN((int64_t)data.n, p->body_left);
+    if (p->body_left == 0)
+        stream_close(p->server, 0, NULL);
+}
+
+static bool has_no_body(const struct http_pass *p, int status)
+{
+    return status == 204 || status == 304 || str_eqz(p->x->method, "HEAD");
+}
+
+/*
+ * The answer's head is complete. Only 101 makes a tunnel of the connection: whoever asked for an upgrade that was
+ * refused could else send requests of his own behind it, on a connection that is trusted as ours.
+ */
+static void answered(struct http_pass *p, size_t head_len)
+{
+    struct str all = buf_str(&p->head), head = str_slice(all, 0, head_len);
+    struct str rest = str_slice(all, head_len, all.n);
+    int status = http_head_status(head);
+    loop_timer_stop(&p->timer);
+    if (!status) {
+        stream_close(p->server, ERR_INVALID, "the answer is no HTTP");
+        return;
+    }
+    if (!http_tunnel(p->x, on_bytes)) {
+        stream_close(p->server, ERR_CANCELLED, "the client has gone");
         return;
     }
     p->open = true;
-    stream_write(s, p->head.data, p->head.len);
+    p->refused = status != 101;
+    if (!p->refused) {
+        http_stream_write(p->x, all);
+    } else {
+        p->body_left = has_no_body(p, status) ? 0 : http_head_length(head);
+        loop_timer_start(&p->timer, REFUSAL_TIMEOUT_MS);
+        write_refusal(p,
+                      str_slice(head, 0, head.n - 1)); /* the last line's end is written with it */
+        pass_refusal(p, rest);
+    }
     buf_free(&p->head);
+}
+
+/* Answers that say that another one follows are not for the client, who sent everything. */
+static bool skip_interim(struct http_pass *p, size_t head_len)
+{
+    int status = http_head_status(str_slice(buf_str(&p->head), 0, head_len));
+    if (status < 100 || status > 199 || status == 101)
+        return false;
+    memmove(p->head.data, p->head.data + head_len, p->head.len - head_len);
+    p->head.len -= head_len;
+    return true;
+}
+
+static void take_head(struct http_pass *p, const char *data, size_t n)
+{
+    ptrdiff_t end;
+    buf_append(&p->head, data, n);
+    do {
+        end = str_find(buf_str(&p->head), STR("\r\n\r\n"));
+    } while (end >= 0 && skip_interim(p, (size_t)end + 4));
+    if (end >= 0)
+        answered(p, (size_t)end + 4);
+    else if (p->head.len > HEAD_MAX)
+        stream_close(p->server, ERR_LIMIT, "the answer's head is too long");
 }
 
 static void on_data(struct stream *s, void *ctx, const char *data, size_t n)
@@ -68,8 +163,13 @@ static void on_data(struct stream *s, void *ctx, const char *data, size_t n)
     struct http_pass *p = ctx;
     if (!p->x)
         return;
-    http_stream_write(p->x, str_make(data, n));
-    if (http_stream_queued(p->x) > QUEUE_MAX)
+    if (!p->open)
+        take_head(p, data, n);
+    else if (p->refused)
+        pass_refusal(p, str_make(data, n));
+    else
+        http_stream_write(p->x, str_make(data, n));
+    if (p->open && http_stream_queued(p->x) > QUEUE_MAX)
         stream_pause(s);
 }
 
@@ -86,6 +186,7 @@ static void on_server_close(struct stream *s, void *ctx, int code, const char *r
     (void)s;
     struct http_pass *p = ctx;
     struct http_exchange *x = p->x;
+    loop_timer_stop(&p->timer);
     if (x) {
         x->on_close = NULL;
         x->on_drain = NULL;
@@ -134,6 +235,7 @@ void http_pass(struct http_exchange *x, const struct http_pass_target *target,
     p->failed = failed;
     buf_init(&p->head);
     write_head(&p->head, x, target);
+    loop_timer_init(x->loop, &p->timer, on_timeout);
     x->tunnel = p;
     x->on_close = on_client_close;
     x->on_drain = on_client_drain;

@@ -148,3 +148,27 @@ bool http_token_valid(struct str name)
     }
     return name.n > 0;
 }
+
+/* ---- the head of an answer, as bytes ---- */
+
+int http_head_status(struct str head)
+{
+    if (head.n < 12 || !str_has_prefix(head, STR("HTTP/1.")) || head.p[8] != ' ')
+        return 0;
+    int64_t status;
+    return str_to_i64(str_slice(head, 9, 12), &status) && status >= 100 ? (int)status : 0;
+}
+
+int64_t http_head_length(struct str head)
+{
+    struct str line;
+    int64_t n;
+    while (head.p && str_split(&head, '\n', &line)) {
+        struct str value = line, name;
+        str_split(&value, ':', &name);
+        if (value.p && str_ieq(name, STR("content-length")) && str_to_i64(str_trim(value), &n) &&
+            n >= 0)
+            return n;
+    }
+    return -1;
+}

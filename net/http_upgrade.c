@@ -4,6 +4,7 @@
 #include "net/http_upgrade.h"
 #include "base/buf.h"
 #include "base/mem.h"
+#include "net/http_internal.h"
 #include "net/stream.h"
 
 #define HEAD_MAX (16u << 10)
@@ -32,34 +33,11 @@ static void refused(struct http_upgrade *u, struct str body)
         stream_close(u->stream, 0, NULL);
 }
 
-/* "HTTP/1.1 101 …": the number; 0: no such line. */
-static int status_of(struct str head)
-{
-    if (head.n < 12 || !str_has_prefix(head, STR("HTTP/1.")) || head.p[8] != ' ')
-        return 0;
-    int64_t status;
-    return str_to_i64(str_slice(head, 9, 12), &status) && status >= 100 ? (int)status : 0;
-}
-
-static int64_t length_of(struct str head)
-{
-    struct str line;
-    int64_t n;
-    while (head.p && str_split(&head, '\n', &line)) {
-        struct str value = line, name;
-        str_split(&value, ':', &name);
-        if (value.p && str_ieq(name, STR("content-length")) && str_to_i64(str_trim(value), &n) &&
-            n >= 0)
-            return n;
-    }
-    return -1;
-}
-
 /* The head is complete; what came behind it is the first of the stream. */
 static void answered(struct http_upgrade *u, size_t head_len)
 {
     struct str head = str_slice(buf_str(&u->in), 0, head_len);
-    u->status = status_of(head);
+    u->status = http_head_status(head);
     loop_timer_stop(&u->timer);
     if (!u->status) {
         stream_close(u->stream, ERR_INVALID, "the answer is no HTTP");
@@ -67,7 +45,7 @@ static void answered(struct http_upgrade *u, size_t head_len)
     }
     struct buf in = u->in;
     struct str rest = str_slice(buf_str(&in), head_len, in.len);
-    int64_t length = length_of(head);
+    int64_t length = http_head_length(head);
     buf_init(&u->in);
     if (u->status == 101) {
         u->events->on_open(u, u->ctx);
