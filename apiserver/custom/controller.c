@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #define AGAIN_MS 100
+#define AGAIN_MAX_MS 5000
 #define FOLLOWER_AGAIN_MS 500
 #define SETTLED_MS 1000 /* so long after the last change, freed memory is given back */
 #define DELETE_BATCH 60 /* operations and compares of one transaction */
@@ -273,7 +274,8 @@ static bool put(struct custom_controller *c, struct arena *a, const struct custo
 struct sweep {
     struct custom_controller *c;
     const struct custom_type *t;
-    struct arena *a;
+    struct arena *a; /* of the page */
+    struct buf next; /* where the next one begins */
     struct kv_compare compares[DELETE_BATCH];
     struct kv_op ops[DELETE_BATCH];
     size_t len;
@@ -324,18 +326,25 @@ static bool sweep_page(struct sweep *w, struct str *next, struct str end)
 {
     struct kv_range_result out;
     struct error err;
+    struct arena page; /* there may be gigabytes of them */
     struct kv_range_request range = {
         .key = *next, .end = end, .no_count = true, .bytes_max = 1u << 20};
-    if (kv_range(w->c->s->kv, &range, w->a, &out, &err) < 0) {
+    arena_init(&page);
+    w->a = &page;
+    if (kv_range(w->c->s->kv, &range, &page, &out, &err) < 0) {
         log_warn("custom", "objects not readable → again type=%s error=\"%s\"", w->t->name,
                  err.message);
         w->held++;
+        arena_free(&page);
         return false;
     }
     for (size_t i = 0; i < out.pairs_len; i++)
         sweep_one(w, &out.pairs[i]);
     sweep_flush(w);
-    *next = out.next;
+    buf_clear(&w->next);
+    buf_append_str(&w->next, out.more ? out.next : STR_NONE);
+    *next = buf_str(&w->next);
+    arena_free(&page);
     return out.more;
 }
 
@@ -347,10 +356,12 @@ static struct str objects_prefix(struct arena *a, const struct custom_type *t)
 /* Remove all objects that can go; true when none is known to be left. */
 static bool sweep_objects(struct custom_controller *c, struct arena *a, const struct custom_type *t)
 {
-    struct sweep w = {.c = c, .t = t, .a = a};
+    struct sweep w = {.c = c, .t = t};
     struct str next = objects_prefix(a, t), end = kv_prefix_end(a, next);
+    buf_init(&w.next);
     while (sweep_page(&w, &next, end))
         ;
+    buf_free(&w.next);
     return w.held == 0;
 }
 
@@ -460,7 +471,8 @@ static bool rest_until_woken(struct custom_controller *c, uint64_t ms, bool *wok
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += (long)ms * 1000000;
+    until.tv_sec += (time_t)(ms / 1000);
+    until.tv_nsec += (long)(ms % 1000) * 1000000;
     until.tv_sec += until.tv_nsec / 1000000000;
     until.tv_nsec %= 1000000000;
     pthread_mutex_lock(&c->lock);
@@ -490,12 +502,17 @@ static void *run(void *arg)
             continue;
         }
         bool leader = is_leader(c), again = false;
+        uint64_t began = clock_mono_ns();
         const struct custom_set *all = custom_set_get(c->registry);
         for (size_t i = 0; i < all->types_len; i++)
             again |= reconcile(c, all->types[i], all, leader);
         custom_set_put(c->registry, all);
         settled = !again;
-        wait_ms = settled ? SETTLED_MS : leader ? AGAIN_MS : FOLLOWER_AGAIN_MS;
+        /* Objects of a dying definition that finalizers hold are looked at again and again, by a tenth of the time. */
+        uint64_t took_ms = (clock_mono_ns() - began) / NS_PER_MS;
+        wait_ms = settled  ? SETTLED_MS
+                  : leader ? MIN(MAX((uint64_t)AGAIN_MS, 9 * took_ms), (uint64_t)AGAIN_MAX_MS)
+                           : FOLLOWER_AGAIN_MS;
     }
     return NULL;
 }

@@ -130,14 +130,18 @@ static bool looks_different(const struct custom_type *old, const struct custom_t
 
 /* ---- following the store ---- */
 
-/* What the store has under `name` now: `t` (taken over) or nothing. */
-static void publish(struct custom_registry *r, struct str name, struct custom_type *t)
+/*
+ * What the store had under `name` at revision `as_of`: `t` (taken over) or nothing. Requests look at the store by
+ * themselves beside the watch, and who looked first may come last: what is newer stays.
+ */
+static void publish(struct custom_registry *r, struct str name, struct custom_type *t,
+                    int64_t as_of)
 {
     struct custom_type *ended = NULL;
     struct custom_set *before = NULL;
     pthread_mutex_lock(&r->lock);
     struct custom_type *old = set_find(r->current, name);
-    bool newer = t ? !old || t->mod_rev > old->mod_rev : old != NULL;
+    bool newer = t ? !old || t->mod_rev > old->mod_rev : old && old->mod_rev <= as_of;
     if (newer) {
         before = r->current;
         r->current = set_with(before, old, t);
@@ -174,7 +178,7 @@ static void take(struct custom_registry *r, const struct kv_pair *pair)
     if (!t)
         log_error("custom", "definition cannot be served name=%.*s error=\"%s\"", STR_ARG(name),
                   err.message);
-    publish(r, name, t);
+    publish(r, name, t, pair->mod_rev);
     arena_free(&a);
 }
 
@@ -193,11 +197,12 @@ static void on_events(void *ctx, struct kv_watch *watch, const struct kv_watch_b
         if (e->type == KV_EVENT_PUT)
             take(r, &e->kv);
         else
-            publish(r, str_slice(e->kv.key, strlen(CRD_PREFIX), e->kv.key.n), NULL);
+            publish(r, str_slice(e->kv.key, strlen(CRD_PREFIX), e->kv.key.n), NULL, e->kv.mod_rev);
     }
 }
 
 static void follow(struct custom_registry *r);
+static void refresh(struct custom_registry *r, struct arena *a, struct str name, int64_t known_rev);
 
 /* Compacted away under us: begin anew. Requests look for themselves meanwhile. */
 static void on_closed(void *ctx, struct kv_watch *watch, int code, int64_t compact_rev)
@@ -212,6 +217,18 @@ static void on_closed(void *ctx, struct kv_watch *watch, int code, int64_t compa
 
 static const struct kv_watch_callbacks callbacks = {.events = on_events, .closed = on_closed};
 
+/* Those of which the end was not heard: its event has been compacted away. */
+static void forget_removed(struct custom_registry *r)
+{
+    struct arena a;
+    const struct custom_set *set = custom_set_get(r);
+    arena_init(&a);
+    for (size_t i = 0; i < set->types_len; i++)
+        refresh(r, &a, str_from(set->types[i]->name), set->types[i]->mod_rev);
+    custom_set_put(r, set);
+    arena_free(&a);
+}
+
 static void follow(struct custom_registry *r)
 {
     struct kv *kv = r->s->kv;
@@ -223,6 +240,7 @@ static void follow(struct custom_registry *r)
         log_error("custom", "definitions not readable error=\"%s\"", err.message);
         out.rev = kv_current_revision(kv);
     }
+    forget_removed(r);
     struct kv_watch_request watch = {.key = range.key, .end = range.end, .start_rev = out.rev + 1};
     r->watch = kv_watch(kv, &watch, r->s->workers[0].loop, &callbacks, r, NULL);
 }
@@ -271,25 +289,34 @@ void custom_registry_free(struct custom_registry *r)
 
 /* ---- looking up ---- */
 
-/* Bring one definition up to what the store has; the watch may be a moment behind. */
+/* Bring one definition up to what the store has; the watch may be a moment behind. What was read may be old by the
+ * time that it is compiled and in its place: it is looked at once more then. */
 static void refresh(struct custom_registry *r, struct arena *a, struct str name, int64_t known_rev)
 {
     struct kv_range_result out;
     struct error err;
     struct kv_range_request range = {
         .key = str_from(arena_printf(a, CRD_PREFIX "%.*s", STR_ARG(name))), .keys_only = true};
-    if (kv_range(r->s->kv, &range, a, &out, &err) < 0)
-        return;
-    if (out.pairs_len == 0) {
-        if (known_rev)
-            publish(r, name, NULL);
-        return;
+    for (;;) {
+        range.keys_only = true;
+        if (kv_range(r->s->kv, &range, a, &out, &err) < 0)
+            return;
+        int64_t rev = out.pairs_len ? out.pairs[0].mod_rev : 0;
+        if (rev == known_rev)
+            return;
+        known_rev = rev;
+        if (!rev) {
+            publish(r, name, NULL, out.rev);
+            continue;
+        }
+        range.keys_only = false;
+        if (kv_range(r->s->kv, &range, a, &out, &err) < 0)
+            return;
+        if (out.pairs_len) {
+            known_rev = out.pairs[0].mod_rev;
+            take(r, &out.pairs[0]);
+        }
     }
-    if (out.pairs[0].mod_rev == known_rev)
-        return;
-    range.keys_only = false;
-    if (kv_range(r->s->kv, &range, a, &out, &err) == 0 && out.pairs_len)
-        take(r, &out.pairs[0]);
 }
 
 static const struct custom_version *find(struct custom_registry *r, struct str name,
