@@ -160,7 +160,8 @@ struct owner {
     struct str key; /* of the service */
     int64_t mod_rev;
     const char *ns, *name;
-    bool ready; /* a claim of its own was seen */
+    bool ready;  /* a claim of its own was seen */
+    bool opaque; /* it cannot be read: what it has stays its own */
 };
 
 struct repair {
@@ -201,7 +202,8 @@ static int visit_service(void *ctx, const struct kv_pair *pair)
     *o = (struct owner){.key = str_make(arena_dup(r->a, pair->key.p, pair->key.n), pair->key.n),
                         .mod_rev = pair->mod_rev};
     map_put(&r->services, o->key, o);
-    if (stored_decode(r->a, copy, pair->mod_rev, NULL, &object, &err) < 0)
+    o->opaque = stored_decode(r->a, copy, pair->mod_rev, NULL, &object, &err) < 0;
+    if (o->opaque)
         return 0;
     const Core__V1__Service *s = object;
     o->ns = s->metadata->namespace_;
@@ -255,6 +257,8 @@ static int check_claim(struct repair *r, const struct kv_pair *pair, struct str 
     if (!owner.p && !wanted)
         return 0; /* somebody's own IPAddress */
     struct owner *service = map_get(&r->services, owner);
+    if (service && service->opaque)
+        return 0;
     int rc = kept_remove_with(r->s, pair->key, pair->mod_rev, owner, service ? service->mod_rev : 0,
                               r->err);
     if (rc == 0) {
