@@ -154,6 +154,7 @@ static const struct user *authenticate(struct rest *rq, struct error *err)
     struct str authorization = http_header_get(rq->x, "authorization"), token;
     bool bad_token = websocket_token_take(rq->x, rq->a, &token, err) < 0;
     const struct user *u = front_proxy_user(&rq->server->config.front_proxy, rq->x, rq->a);
+    front_proxy_forget(&rq->server->config.front_proxy, rq->x, rq->a);
     if (u)
         return u;
     if (p)

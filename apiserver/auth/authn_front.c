@@ -103,3 +103,47 @@ const struct user *front_proxy_user(const struct front_proxy_config *c,
     user_add_authenticated(u);
     return u;
 }
+
+/* ---- what stays here ---- */
+
+static bool is_named(const char *const *names, struct str header)
+{
+    for (; names && *names; names++)
+        if (str_ieq(header, str_from(*names)))
+            return true;
+    return false;
+}
+
+static bool has_any_prefix(const char *const *prefixes, struct str header)
+{
+    for (; prefixes && *prefixes; prefixes++)
+        if (header.n >= strlen(*prefixes) &&
+            strncasecmp(header.p, *prefixes, strlen(*prefixes)) == 0)
+            return true;
+    return false;
+}
+
+static bool names_user(const struct front_proxy_config *c, struct str header)
+{
+    static const char *const usual[] = {"x-remote-user", "x-remote-uid", "x-remote-group", NULL};
+    static const char *const usual_prefix[] = {"x-remote-extra-", NULL};
+    return is_named(usual, header) || has_any_prefix(usual_prefix, header) ||
+           is_named(c->username_headers, header) || is_named(c->uid_headers, header) ||
+           is_named(c->group_headers, header) || has_any_prefix(c->extra_prefixes, header);
+}
+
+void front_proxy_forget(const struct front_proxy_config *c, struct http_exchange *x,
+                        struct arena *arena)
+{
+    size_t first = 0, n;
+    while (first < x->headers_len && !names_user(c, x->headers[first].name))
+        first++;
+    if (first == x->headers_len)
+        return;
+    struct http_header *kept = arena_array(arena, struct http_header, x->headers_len);
+    for (size_t i = n = 0; i < x->headers_len; i++)
+        if (i < first || !names_user(c, x->headers[i].name))
+            kept[n++] = x->headers[i];
+    x->headers = kept;
+    x->headers_len = n;
+}

@@ -21,6 +21,11 @@ struct front_proxy_config {
 const struct user *front_proxy_user(const struct front_proxy_config *c,
                                     const struct http_exchange *x, struct arena *arena);
 
+/* Leave out the headers by which a front proxy names a user, the usual ones and those of the flags: what a request is
+ * passed on with says nothing of users. The arena takes the list of those that are left. */
+void front_proxy_forget(const struct front_proxy_config *c, struct http_exchange *x,
+                        struct arena *arena);
+
 /* A key of "extra" as it stands in a header's name: lower case, percent-decoded. */
 const char *extra_key_decoded(struct arena *a, struct str raw);
 /* One more value of a key of "extra", which has room for as many keys, and values of each, as `max`. */

@@ -142,8 +142,9 @@ static struct str location(const struct proxy *p, struct str to)
     struct str path = to;
     const char *origin =
         arena_printf(p->rq->a, "%s://%s", p->target.tls ? "https" : "http", p->target.address);
-    if (str_has_prefix(to, str_from(origin)))
-        path = str_slice(to, strlen(origin), to.n);
+    size_t n = strlen(origin);
+    if (str_has_prefix(to, str_from(origin)) && (to.n == n || strchr("/?#", to.p[n])))
+        path = str_slice(to, n, to.n);
     else if (!to.n || to.p[0] != '/' || str_has_prefix(to, STR("//")))
         return to; /* relative, or another host's */
     if (str_has_prefix(path, p->prefix))

@@ -178,7 +178,8 @@ def test_a_path_without_a_slash_is_completed(c, _):
 
 def test_redirects_lead_back_through_the_proxy(c, _):
     for to, want in (("/there", POD + "/there"), ("there", "there"), ("http://%s:%d/abs?x=1" % (WORLD.ip, WORLD.http), POD + "/abs?x=1"),
-                     ("http://example.com/", "http://example.com/"), (POD + "/in", POD + "/in")):
+                     ("http://example.com/", "http://example.com/"),
+                     ("http://%s:%d9/other" % (WORLD.ip, WORLD.http), "http://%s:%d9/other" % (WORLD.ip, WORLD.http)), (POD + "/in", POD + "/in")):
         a = c.get(POD + "/redirect?to=" + to)
         equal((a.code, a.headers["Location"]), (302, want))
 
@@ -203,6 +204,19 @@ def test_answers_come_as_they_are_made(c, _):
     equal(r.read(6), b"piece0")
     WORLD.plain.go_on.set()
     equal(r.read(), b"piece1piece2")
+
+
+def test_headers_that_name_users_stay_here(c, _):
+    """They mean something only where a front proxy says them."""
+    saw = c.get(POD + "/x", headers={"X-Remote-User": "root", "X-Remote-Group": "system:masters", "X-Remote-Extra-A": "b", "X-Other": "y"}).json["headers"]
+    equal({k: v for k, v in saw.items() if k.startswith("x-remote") or k == "x-other"}, {"x-other": "y"})
+    raw = c.context.wrap_socket(socket.create_connection(("127.0.0.1", c.port), 10), server_hostname="localhost")
+    raw.sendall(("GET %s/up HTTP/1.1\r\nHost: x\r\nX-Remote-User: root\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n" % POD).encode())
+    seen = b""
+    while b"\r\n\r\n" not in seen:
+        seen += raw.recv(4096)
+    raw.close()
+    check(b"X-Saw" in seen and b"emote" not in seen, seen)
 
 
 def test_an_upgrade_becomes_a_tunnel(c, _):
