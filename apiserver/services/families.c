@@ -115,7 +115,8 @@ static void keep_ips(Core__V1__Service *s, const Core__V1__Service *old)
 static void keep_node_ports(Core__V1__Service *s, const Core__V1__Service *old)
 {
     Core__V1__ServiceSpec *n = s->spec, *o = old->spec;
-    if (!service_needs_node_ports(s) || !service_needs_node_ports(old))
+    if (!service_needs_node_ports(s) || !service_needs_node_ports(old) ||
+        n->n_ports > SERVICE_NODE_PORT_USERS_MAX) /* which will be refused */
         return;
     for (size_t i = 0; i < n->n_ports; i++)
         for (size_t k = 0; k < o->n_ports && !n->ports[i]->node_port; k++)

@@ -11,6 +11,11 @@
 #include "apiserver/services/allocator.h"
 #include "proto/core_v1.pb-c.h"
 
+#define SERVICE_NODE_PORTS_MAX \
+    48 /* node ports a service may have, twice as many keys in a transaction; more are refused */
+/* Ports that share them: one for each protocol. */
+#define SERVICE_NODE_PORT_USERS_MAX (3 * SERVICE_NODE_PORTS_MAX)
+
 /* What the client left out stays as it was (addresses, node ports), what the new type has no use for and the
  * client did not touch goes, and clusterIP and clusterIPs agree. `old` NULL: a new service. Before defaults. */
 void service_patch(struct arena *a, Core__V1__Service *s, const Core__V1__Service *old);

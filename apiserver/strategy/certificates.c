@@ -4,6 +4,7 @@
  */
 #include "api/meta.h"
 #include "apiserver/strategy/strategy.h"
+#include "base/map.h"
 #include "proto/certificates_v1.pb-c.h"
 
 typedef Certificates__V1__CertificateSigningRequest Csr;
@@ -36,18 +37,17 @@ static void prepare_update(struct write *w, void *obj, const void *old)
 
 /* ---- conditions ---- */
 
-static const Condition *find(const Csr *csr, const char *type, const char *status)
+static struct str name_of(struct arena *a, const Condition *c)
 {
-    for (size_t i = 0; i < csr->status->n_conditions; i++) {
-        const Condition *c = csr->status->conditions[i];
-        if (strcmp(c->type, type) == 0 && strcmp(c->status, status) == 0)
-            return c;
-    }
-    return NULL;
+    return str_from(arena_printf(a, "%s\n%s", c->type, c->status));
 }
 
 static void stamp(struct arena *a, Csr *csr, const Csr *old)
 {
+    struct map known; /* nobody has counted them yet */
+    map_init(&known);
+    for (size_t i = old->status->n_conditions; i-- > 0;) /* of equal ones the first */
+        map_put(&known, name_of(a, old->status->conditions[i]), old->status->conditions[i]);
     for (size_t i = 0; i < csr->status->n_conditions; i++) {
         Condition *c = csr->status->conditions[i];
         if (!*c->status)
@@ -56,11 +56,12 @@ static void stamp(struct arena *a, Csr *csr, const Csr *old)
             c->last_update_time = time_now(a);
         if (!time_is_zero(c->last_transition_time))
             continue;
-        const Condition *was = find(old, c->type, c->status);
+        const Condition *was = map_get(&known, name_of(a, c));
         c->last_transition_time = was && !time_is_zero(was->last_transition_time)
                                       ? was->last_transition_time
                                       : time_now(a);
     }
+    map_free(&known);
 }
 
 /* Conditions of a type stay as they are: to approve or deny is not for who signs. Where there are more or fewer of

@@ -3,6 +3,7 @@
  */
 #include "api/meta.h"
 #include "apiserver/strategy/strategy.h"
+#include "base/map.h"
 #include "base/random.h"
 #include "proto/core_v1.pb-c.h"
 
@@ -74,16 +75,16 @@ const struct strategy strategy_namespace = {.message = Core__V1__Namespace__SCHE
 
 /* ---- secrets: stringData is another way to write data ---- */
 
-static void secret_set(struct arena *a, Core__V1__Secret *s, const char *key, const char *value)
+/* s->data has room. */
+static void secret_set(struct arena *a, Core__V1__Secret *s, struct map *known, const char *key,
+                       const char *value)
 {
-    Meta__V1__BytesEntry *entry = NULL;
-    for (size_t i = 0; i < s->n_data; i++)
-        if (strcmp(s->data[i]->key, key) == 0)
-            entry = s->data[i];
+    Meta__V1__BytesEntry *entry = map_get(known, str_from(key));
     if (!entry) {
         entry = api_new(a, Meta__V1__BytesEntry);
         entry->key = (char *)key;
-        api_append(a, s, data, entry);
+        s->data[s->n_data++] = entry;
+        map_put(known, str_from(key), entry);
     }
     entry->has_value = 1;
     entry->value.len = strlen(value);
@@ -93,8 +94,21 @@ static void secret_set(struct arena *a, Core__V1__Secret *s, const char *key, co
 static void secret_prepare(struct write *w, void *obj)
 {
     Core__V1__Secret *s = obj;
+    struct arena *a = w->rq->a;
+    Meta__V1__BytesEntry **all;
+    struct map known; /* there may be a hundred thousand */
+    if (!s->n_string_data)
+        return;
+    map_init(&known);
+    all = arena_array(a, Meta__V1__BytesEntry *, s->n_data + s->n_string_data);
+    for (size_t i = 0; i < s->n_data; i++) {
+        all[i] = s->data[i];
+        map_put(&known, str_from(all[i]->key), all[i]);
+    }
+    s->data = all;
     for (size_t i = 0; i < s->n_string_data; i++)
-        secret_set(w->rq->a, s, s->string_data[i]->key, s->string_data[i]->value);
+        secret_set(a, s, &known, s->string_data[i]->key, s->string_data[i]->value);
+    map_free(&known);
     s->n_string_data = 0;
 }
 

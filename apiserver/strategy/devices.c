@@ -6,6 +6,7 @@
 #include "api/validation.h"
 #include "apiserver/admission/admission.h"
 #include "apiserver/strategy/strategy.h"
+#include "base/map.h"
 #include "proto/resource_v1.pb-c.h"
 
 #define ADMIN_LABEL "resource.kubernetes.io/admin-access"
@@ -67,27 +68,40 @@ static struct status *admit_template(struct write *w, void *obj, const void *old
 
 /* ---- status ---- */
 
-static bool is_allocated(const Status *s, const DeviceStatus *d)
+static struct str device_key(struct arena *a, const char *driver, const char *pool,
+                             const char *device)
 {
+    return str_from(arena_printf(a, "%s\n%s\n%s", driver, pool, device));
+}
+
+/* The devices that are allocated; nobody has counted them yet. */
+static void allocated(struct arena *a, const Status *s, struct map *out)
+{
+    map_init(out);
     for (size_t i = 0; s->allocation && i < s->allocation->devices->n_results; i++) {
-        const Resource__V1__DeviceRequestAllocationResult *r = s->allocation->devices->results[i];
-        if (strcmp(r->driver, d->driver) == 0 && strcmp(r->pool, d->pool) == 0 &&
-            strcmp(r->device, d->device) == 0)
-            return true;
+        Resource__V1__DeviceRequestAllocationResult *r = s->allocation->devices->results[i];
+        map_put(out, device_key(a, r->driver, r->pool, r->device), r);
     }
-    return false;
 }
 
 static void drop_deallocated(struct write *w, void *obj, const void *old)
 {
     Status *now = ((Resource__V1__ResourceClaim *)obj)->status;
     const Status *was = ((const Resource__V1__ResourceClaim *)old)->status;
+    struct arena *a = w->rq->a;
+    struct map before, after;
     size_t n = 0;
-    (void)w;
-    for (size_t i = 0; i < now->n_devices; i++)
-        if (!is_allocated(was, now->devices[i]) || is_allocated(now, now->devices[i]))
-            now->devices[n++] = now->devices[i];
+    allocated(a, was, &before);
+    allocated(a, now, &after);
+    for (size_t i = 0; i < now->n_devices; i++) {
+        DeviceStatus *d = now->devices[i];
+        struct str key = device_key(a, d->driver, d->pool, d->device);
+        if (!map_has(&before, key) || map_has(&after, key))
+            now->devices[n++] = d;
+    }
     now->n_devices = n;
+    map_free(&before);
+    map_free(&after);
 }
 
 const struct strategy strategy_resource_claim = {

@@ -4,6 +4,7 @@
 #include "api/meta.h"
 #include "api/quantity.h"
 #include "apiserver/strategy/strategy.h"
+#include "base/map.h"
 #include "proto/core_v1.pb-c.h"
 
 /* ---- quality of service ---- */
@@ -17,10 +18,9 @@ static bool positive(const char *q)
     return q && !quantity_is_zero(quantity_of(q));
 }
 
-static void qos_add(struct qos *q, const Core__V1__Container *c)
+static void qos_add(struct qos *q, const Core__V1__ResourceRequirements *r)
 {
     static const char *const names[] = {"cpu", "memory"};
-    const Core__V1__ResourceRequirements *r = c->resources;
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         const char *request = r ? quantity_map_get(r->requests, r->n_requests, names[i]) : NULL;
         const char *limit = r ? quantity_map_get(r->limits, r->n_limits, names[i]) : NULL;
@@ -32,14 +32,90 @@ static void qos_add(struct qos *q, const Core__V1__Container *c)
     }
 }
 
+static const char *qos_name(const struct qos *q)
+{
+    return !q->any ? "BestEffort" : q->guaranteed ? "Guaranteed" : "Burstable";
+}
+
+/* What is said of the pod as a whole counts before what is said of its containers. */
 static const char *qos_class(const Core__V1__PodSpec *spec)
 {
     struct qos q = {.guaranteed = true};
+    if (spec->resources) {
+        qos_add(&q, spec->resources);
+        return qos_name(&q);
+    }
     for (size_t i = 0; i < spec->n_containers; i++)
-        qos_add(&q, spec->containers[i]);
+        qos_add(&q, spec->containers[i]->resources);
     for (size_t i = 0; i < spec->n_init_containers; i++)
-        qos_add(&q, spec->init_containers[i]);
-    return !q.any ? "BestEffort" : q.guaranteed ? "Guaranteed" : "Burstable";
+        qos_add(&q, spec->init_containers[i]->resources);
+    return qos_name(&q);
+}
+
+/* ---- affinity ---- */
+
+/* "The same value of this label as I have" is said in the selector. */
+static void select_keys(struct arena *a, const struct map *labels, Meta__V1__LabelSelector *s,
+                        char *const *keys, size_t n, const char *operator)
+{
+    if (!s || !n)
+        return;
+    size_t len = s->n_match_expressions;
+    Meta__V1__LabelSelectorRequirement **all =
+        arena_array(a, Meta__V1__LabelSelectorRequirement *, len + n);
+    for (size_t i = 0; i < len; i++)
+        all[i] = s->match_expressions[i];
+    for (size_t i = 0; i < n; i++) {
+        const char *value = map_get(labels, str_from(keys[i]));
+        if (!value)
+            continue;
+        Meta__V1__LabelSelectorRequirement *r = api_new(a, Meta__V1__LabelSelectorRequirement);
+        r->key = keys[i];
+        r->operator_ = (char *)operator;
+        api_append(a, r, values, (char *)value);
+        all[len++] = r;
+    }
+    s->match_expressions = all;
+    s->n_match_expressions = len;
+}
+
+static void settle_term(struct arena *a, const struct map *labels, Core__V1__PodAffinityTerm *t)
+{
+    select_keys(a, labels, t->label_selector, t->match_label_keys, t->n_match_label_keys, "In");
+    select_keys(a, labels, t->label_selector, t->mismatch_label_keys, t->n_mismatch_label_keys,
+                "NotIn");
+}
+
+#define SETTLE_TERMS(a, labels, affinity)                                                          \
+    do {                                                                                           \
+        for (size_t i_ = 0;                                                                        \
+             (affinity) &&                                                                         \
+             i_ < (affinity)->n_preferred_during_scheduling_ignored_during_execution;              \
+             i_++)                                                                                 \
+            settle_term((a), (labels),                                                             \
+                        (affinity)                                                                 \
+                            ->preferred_during_scheduling_ignored_during_execution[i_]             \
+                            ->pod_affinity_term);                                                  \
+        for (size_t i_ = 0;                                                                        \
+             (affinity) && i_ < (affinity)->n_required_during_scheduling_ignored_during_execution; \
+             i_++)                                                                                 \
+            settle_term((a), (labels),                                                             \
+                        (affinity)->required_during_scheduling_ignored_during_execution[i_]);      \
+    } while (0)
+
+static void settle_affinity(struct arena *a, Core__V1__Pod *pod)
+{
+    Core__V1__Affinity *all = pod->spec->affinity;
+    const Meta__V1__ObjectMeta *meta = pod->metadata;
+    struct map labels;
+    if (!all || (!all->pod_affinity && !all->pod_anti_affinity))
+        return;
+    map_init(&labels);
+    for (size_t i = 0; i < meta->n_labels; i++)
+        map_put(&labels, str_from(meta->labels[i]->key), meta->labels[i]->value);
+    SETTLE_TERMS(a, &labels, all->pod_affinity);
+    SETTLE_TERMS(a, &labels, all->pod_anti_affinity);
+    map_free(&labels);
 }
 
 /* ---- hooks ---- */
@@ -47,8 +123,11 @@ static const char *qos_class(const Core__V1__PodSpec *spec)
 static void prepare_create(struct write *w, void *obj)
 {
     Core__V1__Pod *pod = obj;
-    (void)w;
     pod->status->phase = (char *)"Pending";
+    settle_affinity(w->rq->a, pod);
+    if (pod->spec->n_scheduling_gates)
+        pod_set_condition(w->rq->a, pod, "PodScheduled", "False", "SchedulingGated",
+                          "Scheduling is blocked due to non-empty scheduling gates");
 }
 
 /* podIP is the first of podIPs; where the two differ, it is the one that counts. */

@@ -97,7 +97,8 @@ static struct status *role_admit(struct write *w, void *obj, const void *old)
     size_t n;
     if (only_collects(w->rq->a, obj, old))
         return NULL;
-    if (may(w, "escalate", cluster ? "clusterroles" : "roles", w->ns, w->name))
+    /* By the request's name: who creates by POST names nothing that the right could be limited to. */
+    if (may(w, "escalate", cluster ? "clusterroles" : "roles", w->ns, w->rq->info.name))
         return NULL;
     rbac_rules_of(w->rq->a, obj, &rules, &n);
     struct status *s = check_rules(w, cluster ? "" : w->ns, rules, n);

@@ -9,8 +9,7 @@
 #include "base/arena_text.h"
 #include "base/random.h"
 
-#define PORTS_MAX \
-    48 /* node ports a service may have, twice as many keys in a transaction; more are refused */
+#define PORTS_MAX SERVICE_NODE_PORTS_MAX
 
 static void prepare_create(struct write *w, void *obj)
 {
@@ -146,13 +145,16 @@ static struct status *claim_any_ip(struct ip_claim *c, bool v6, const char **ip)
     return status_internal(a, "failed to allocate a serviceIP: range is full");
 }
 
+/* What was asked for stays as it is written ("FD00::1"): who puts it back as it was changes nothing. */
 static void set_ips(struct ip_claim *c)
 {
     Core__V1__ServiceSpec *spec = c->spec;
+    char **asked = spec->cluster_ips;
+    size_t n = spec->n_cluster_ips;
     spec->cluster_ips = NULL;
     spec->n_cluster_ips = 0;
     for (size_t i = 0; i < c->now_len; i++)
-        api_append(c->w->rq->a, spec, cluster_ips, (char *)c->now[i]);
+        api_append(c->w->rq->a, spec, cluster_ips, i < n ? asked[i] : (char *)c->now[i]);
     spec->cluster_ip = c->now_len ? spec->cluster_ips[0] : (char *)"";
 }
 
@@ -311,18 +313,24 @@ static struct status *claim_port(struct write *w, const Core__V1__ServiceSpec *s
                            why);
 }
 
+static struct status *too_many_ports(struct write *w, size_t n)
+{
+    return invalid(w, "spec.ports", "Too many: %zu: must have at most %d node ports", n, PORTS_MAX);
+}
+
 static struct status *claim_ports(struct write *w, Core__V1__Service *s,
                                   const Core__V1__Service *old)
 {
     struct ports before, now = {.len = 0};
+    if (s && service_needs_node_ports(s) && s->spec->n_ports > SERVICE_NODE_PORT_USERS_MAX)
+        return too_many_ports(w, s->spec->n_ports);
     struct status *st = s ? choose_ports(w, s, !old) : NULL;
     if (st)
         return st;
     list_ports(old, &before);
     list_ports(s, &now);
     if (now.len > PORTS_MAX)
-        return invalid(w, "spec.ports", "Too many: %zu: must have at most %d node ports", now.len,
-                       PORTS_MAX);
+        return too_many_ports(w, now.len);
     for (size_t i = 0; i < now.len; i++)
         if (!has_port(&before, now.items[i]) && (st = claim_port(w, s->spec, now.items[i])))
             return st;

@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "proto/core_v1.pb-c.h"
 
+#define GRACE_MAX_S (100LL * 365 * 24 * 3600) /* so that it ends at a time that can be written */
 #define GENERATE_SUFFIX 5
 #define GENERATE_BASE_MAX 58
 
@@ -402,7 +403,7 @@ static void shorten_grace(struct arena *a, Meta__V1__ObjectMeta *meta, int64_t g
     int64_t before = meta->deletion_grace_period_seconds;
     if (!meta->has_deletion_grace_period_seconds || grace_s >= before)
         return;
-    int64_t at = time_ns(meta->deletion_timestamp) / (int64_t)NS_PER_S - before + grace_s;
+    int64_t at = meta->deletion_timestamp->seconds - before + grace_s;
     meta->deletion_timestamp = time_from_s(a, at);
     meta->deletion_grace_period_seconds = grace_s;
 }
@@ -423,7 +424,7 @@ struct status *change_delete(struct write *w, const struct delete_options *o)
         return s;
     void *obj = object_clone(a, w->old);
     Meta__V1__ObjectMeta *meta = object_meta(obj);
-    int64_t grace = st->grace ? st->grace(w->old, o) : 0;
+    int64_t grace = st->grace ? MIN(st->grace(w->old, o), GRACE_MAX_S) : 0;
     if (st->prepare_delete)
         st->prepare_delete(w, obj);
     apply_propagation(a, st, meta, o->propagation);

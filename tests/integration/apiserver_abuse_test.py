@@ -344,12 +344,99 @@ def test_garbage(t):
     t.responsive()
 
 
+def quickly(answer, codes, began, seconds):
+    took = time.monotonic() - began
+    assert answer.code in codes, (answer.code, answer.body[:300])
+    assert took < seconds, "%.1f s" % took
+
+
+SLOWER = 1  # of sanitized builds
+
+
+def timed(codes, call, *args, **kw):
+    began = time.monotonic()
+    answer = call(*args, **kw)
+    quickly(answer, codes, began, 12 * SLOWER)
+    return answer
+
+
+def test_long_secrets(t):
+    """stringData beside data: neither time nor memory with the square of their number."""
+    body = {"metadata": {"name": "long"}, "stringData": {"k%d" % i: "" for i in range(40000)}, "data": {"k%d" % i: "" for i in range(0, 40000, 2)}}
+    made = timed((201,), t.client.post, PATH.replace("configmaps", "secrets"), body)
+    assert len(made.json["data"]) == 40000, len(made.json["data"])
+    timed((200,), t.client.delete, PATH.replace("configmaps", "secrets") + "/long")
+
+
+def test_services_of_many_node_ports(t):
+    """More than there may be: said before any are looked for."""
+    path = PATH.replace("configmaps", "services")
+    many = [{"name": "p%d" % i, "port": i + 1} for i in range(40000)]
+    timed((422,), t.client.post, path, {"metadata": {"name": "many"}, "spec": {"type": "NodePort", "ports": many}})
+    timed((422,), t.client.post, path, {"metadata": {"name": "many"}, "spec": {"type": "LoadBalancer", "ports": many}})
+    made = timed((201,), t.client.post, path, {"metadata": {"name": "few"}, "spec": {"type": "NodePort", "ports": [{"port": 1}]}}).json
+    port = made["spec"]["ports"][0]["nodePort"]
+    made["spec"]["ports"] = [{"port": 1}] * 60000 + [{"port": 1, "nodePort": port}]
+    timed((422,), t.client.put, path + "/few", made)
+    timed((200,), t.client.delete, path + "/few")
+
+
+ABUSED = "abuse.example.com"
+
+
+def defined(t, plural, spec):
+    """A definition with that schema of the member spec; the path of its objects."""
+    kind, crds = plural.capitalize(), "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    answer = t.client.post(crds, {
+        "metadata": {"name": plural + "." + ABUSED}, "spec": {"group": ABUSED, "scope": "Namespaced", "names": {"plural": plural, "kind": kind},
+                                                             "versions": [{"name": "v1", "served": True, "storage": True, "schema": {
+                                                                 "openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}}]}})
+    assert answer.code == 201, answer
+    path, end = "/apis/%s/v1/namespaces/default/%s" % (ABUSED, plural), time.monotonic() + 30
+    while t.client.get(path).code != 200:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return path, lambda spec, **meta: {"apiVersion": ABUSED + "/v1", "kind": kind, "metadata": dict({"name": "a"}, **meta), "spec": spec}
+
+
+def test_patterns_that_backtrack(t):
+    """A hundred thousand texts, each of which would take its time; and a long one that matches."""
+    path, make = defined(t, "patterns", {"type": "object", "properties": {
+        "list": {"type": "array", "items": {"type": "string", "pattern": "^(a+)+$"}},
+        "loose": {"type": "array", "items": {"type": "string", "pattern": "(a+)+$"}},
+        "bytes": {"type": "string", "pattern": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)?$"}}})
+    timed((201,), t.client.post, path, make({"bytes": "abcd" * 150000}, name="long"))
+    timed((422,), t.client.post, path, make({"bytes": "abcd" * 150000 + "!"}))
+    timed((422,), t.client.post, path, make({"list": ["a" * 28 + "b"] * 15000}))
+    timed((422,), t.client.post, path, make({"loose": ["a" * 28 + "b"] * 6000}))
+    timed((201,), t.client.post, path, make({"list": ["a" * 28] * 10000, "loose": ["b" + "a" * 28] * 10000}))
+
+
+def test_definitions_that_cannot_go(t):
+    """Their objects are held by finalizers, and looked at again and again: never all at once."""
+    path, make = defined(t, "helds", {"type": "object", "x-kubernetes-preserve-unknown-fields": True})
+    for i in range(60):
+        timed((201,), t.client.post, path, make({"x": "y" * 200000}, name="h%d" % i, finalizers=["example.com/held"]))
+    crd = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/helds." + ABUSED
+    timed((200,), t.client.delete, crd)
+    end = time.monotonic() + 30
+    while not t.client.get(path + "/h59").json["metadata"].get("deletionTimestamp"):
+        assert time.monotonic() < end
+    for i in range(60):
+        timed((200,), t.client.patch, path + "/h%d" % i, {"metadata": {"finalizers": None}}, kind="merge-patch")
+    while t.client.get(crd).code != 404:
+        assert time.monotonic() < end
+
+
 def main():
     names = sys.argv[2:]
     server, passed, failed = Server(os.path.abspath(sys.argv[1])), 0, 0
     try:
         server.start()
         t = Target(server)
+        if t.sanitized:
+            global SLOWER
+            SLOWER = 4
         for name, test in list(globals().items()):
             if not name.startswith("test_") or names and not any(n in name for n in names):
                 continue

@@ -4,10 +4,11 @@
     apiserver_behaviour_test.py BINARY [NAME…]     run all tests, or those whose name contains NAME
 """
 import sys
+import threading
 
 from apiserver_admission_test import check, created, equal, namespace, ok, pod
 from apiserver_lib import Server, run_tests
-from apiserver_test import config_map, failed
+from apiserver_test import config_map, failed, wait_for
 
 WRONG = "11111111-2222-3333-4444-555555555555"
 
@@ -59,6 +60,94 @@ def test_preconditions_in_published_words(c, _):
     failed(c.patch(path + "/a", {"metadata": {"uid": WRONG}}, "merge-patch"), 422, "Invalid",
            'metadata.uid: Invalid value: "%s": field is immutable' % WRONG)
     failed(c.get(path + "/a?resourceVersion=999999999"), 504, "Timeout", "Timeout: Too large resource version: 999999999, current: ")
+
+
+def grant(server, user, ns, rules):
+    admin, rbac = server.client(), "/apis/rbac.authorization.k8s.io/v1/namespaces/%s/" % ns
+    created(admin.post(rbac + "roles", {"metadata": {"name": user}, "rules": rules}))
+    created(admin.post(rbac + "rolebindings", {
+        "metadata": {"name": user}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": user},
+        "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": user}]}))
+
+
+def test_who_may_update_may_not_create(c, server):
+    """A PUT that makes the object needs both rights."""
+    path = namespace(c, "put-creates").replace("/api/v1", "/apis/coordination.k8s.io/v1") + "/leases"
+    grant(server, "alice", "put-creates", [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["update"]}])
+    alice, lease = server.client("alice"), {"metadata": {"name": "l"}, "spec": {"holderIdentity": "x"}}
+    failed(alice.put(path + "/l", lease), 403, "Forbidden",
+           'User "alice" cannot create resource "leases" in API group "coordination.k8s.io" in the namespace "put-creates"')
+    made = created(c.put(path + "/l", lease))
+    equal(alice.put(path + "/l", made).code, 200)
+
+
+def test_who_may_escalate_a_role_may_not_make_it(c, server):
+    """By the request's name, which a POST has none of."""
+    path = namespace(c, "escalates").replace("/api/v1", "/apis/rbac.authorization.k8s.io/v1") + "/roles"
+    grant(server, "alice", "escalates", [
+        {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles"], "verbs": ["create", "update"]},
+        {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles"], "verbs": ["escalate"], "resourceNames": ["r"]}])
+    alice, role = server.client("alice"), {"metadata": {"name": "r"}, "rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]}
+    failed(alice.post(path, role), 403, "Forbidden", "is attempting to grant RBAC permissions not currently held")
+    equal(alice.put(path + "/r", role).code, 201)
+
+
+def test_removed_definitions_stay_removed(c, server):
+    """Requests that are taking a definition over while it goes do not bring it back into discovery."""
+    crds, group, stop = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "ghosts.example.com", threading.Event()
+    long = {"p%d" % i: {"type": "object", "properties": {"q%d" % k: {"type": "string", "pattern": "^a%d_%d$" % (i, k)} for k in range(40)}}
+            for i in range(60)}
+
+    def ask():
+        connection = server.client().connect()
+        while not stop.is_set():
+            connection.request("GET", "/apis/%s/v1/things" % group)
+            connection.getresponse().read()
+    for n in range(20):
+        stop.clear()
+        askers = [threading.Thread(target=ask) for _ in range(6)]
+        for t in askers:
+            t.start()
+        created(c.post(crds, {"metadata": {"name": "things." + group}, "spec": {
+            "group": group, "scope": "Namespaced", "names": {"plural": "things", "kind": "Thing"}, "versions": [{
+                "name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object", "properties": long}}}]}}))
+        c.delete(crds + "/things." + group)
+        wait_for(lambda: c.get(crds + "/things." + group).code == 404, "the definition is gone")
+        stop.set()
+        for t in askers:
+            t.join()
+        wait_for(lambda: c.get("/apis/" + group).code == 404, "the group is gone")
+
+
+def test_grace_periods_have_an_end(c, _):
+    path = namespace(c, "grace") + "/pods"
+    created(c.post(path, pod("p", nodeName="n")))
+    gone = ok(c.delete(path + "/p?gracePeriodSeconds=9223372036854775807"))
+    check(gone["metadata"]["deletionTimestamp"].startswith("21"), "a time that can be read", gone["metadata"])
+    gone = ok(c.delete(path + "/p?gracePeriodSeconds=5"))
+    equal(gone["metadata"]["deletionGracePeriodSeconds"], 5)
+    check(gone["metadata"]["deletionTimestamp"].startswith("20"), "soon", gone["metadata"])
+    ok(c.delete(path + "/p?gracePeriodSeconds=0"))
+
+
+def test_what_new_pods_are_told(c, _):
+    path = namespace(c, "told") + "/pods"
+    made = created(c.post(path, pod("gated", schedulingGates=[{"name": "example.com/g"}])))
+    gate = made["status"]["conditions"][0]
+    equal((gate["type"], gate["status"], gate["reason"], gate["message"]), (
+        "PodScheduled", "False", "SchedulingGated", "Scheduling is blocked due to non-empty scheduling gates"))
+    sizes = {"cpu": "1", "memory": "1Gi"}
+    made = created(c.post(path, pod("whole", resources={"requests": sizes, "limits": sizes})))
+    equal(made["status"]["qosClass"], "Guaranteed", "what is said of the whole pod counts")
+    term = {"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "a"}}, "matchLabelKeys": ["rev", "absent"], "mismatchLabelKeys": ["app"]}
+    p = pod("near", affinity={"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]},
+                              "podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 1, "podAffinityTerm": term}]}})
+    p["metadata"]["labels"] = {"rev": "7", "app": "b"}
+    affinity = created(c.post(path, p))["spec"]["affinity"]
+    wanted = [{"key": "rev", "operator": "In", "values": ["7"]}, {"key": "app", "operator": "NotIn", "values": ["b"]}]
+    equal(affinity["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0]["labelSelector"]["matchExpressions"], wanted)
+    equal(affinity["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"][0]["podAffinityTerm"]["labelSelector"][
+        "matchExpressions"], wanted)
 
 
 def test_options_of_deletions(c, _):

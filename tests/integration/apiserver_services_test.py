@@ -74,6 +74,13 @@ def test_dual_stack(c, _):
         check(set(s["clusterIPs"]) <= set(ip_objects(c)), name)
         if "clusterIPs" in spec:
             equal(s["clusterIPs"], spec["clusterIPs"])
+    # An address stays as it was written, so that who writes it again changes nothing.
+    s = created(c.post(SVC, service("d7", clusterIP="FD00:90::A7", ipFamilies=["IPv6"])))
+    equal((s["spec"]["clusterIP"], "fd00:90::a7" in ip_objects(c)), ("FD00:90::A7", True))
+    s["metadata"]["labels"] = {"a": "b"}
+    equal(c.put(SVC + "/d7", s).code, 200)
+    c.delete(SVC + "/d7")
+    check("fd00:90::a7" not in ip_objects(c))
     # Down to one family: the second address goes. And up again.
     s = c.get(SVC + "/d1").json
     second = s["spec"]["clusterIPs"][1]
