@@ -397,7 +397,7 @@ def case_changes(k):
         set image pod/single c=
         set env deployment/web B=2
         set env deployment/web A-
-        set env deployment/web --from=configmap/settings --prefix=S_
+        set env deployment/web --from=configmap/settings --prefix=S_ --keys=a
         set env deployment/web --list
         set env deployment/web 'a b=c'
         set env pod/single X=y

@@ -25,12 +25,15 @@ KNOWN = [
     Known("kubectl 1.35 looks for discovery.k8s.io/v1", r"^stdout\.line", "describe ing", "could not find the requested resource"),
     Known("described: a service's internal traffic policy", r"^stdout\.line", "describe svc", ours="Internal Traffic Policy|^$"),
 
+    Known("1.21: a put service keeps its addresses (1.20 wants them said), ports have a protocol by default in the schema, too", r"",
+          "(replace|apply --server-side).*Service.yaml", r"^1$|can not be unset|omits key field|^$", r"^0$|service/tour-service|^$"),
+
     # ---- tables and descriptions
     Known("columns that came or were turned since (and whole lines of tables that have them)", r"^stdout\.line", "",
           ours=r"VOLUMEATTRIBUTESCLASS|<unset>|TIMEZONE|PREEMPTIONPOLICY|PreemptLowerPriority|REQUESTEDDURATION|REQUIRESREPUBLISH|cpu: <unknown>/"
                r"|NAME +STATUS +COMPLETIONS|Running +0/1|Persistent +<age>|Complete|SuccessCriteria"),
-    Known("… of requests for certificates: the duration asked for", r"^stdout\.line", "csr|CertificateSigningRequest", ours="<none>"),
-    Known("… of cron jobs: the time zone", r"^stdout\.line", "CronJob", ours="<none>"),
+    Known("… of requests for certificates: the duration asked for", r"^stdout\.line", "csr|CertificateSigningRequest|objects", ours="<none>"),
+    Known("… of cron jobs: the time zone", r"^stdout\.line", "CronJob|objects", ours="<none>"),
     Known("described: labels and completion mode of jobs, node of endpoints, fields of drivers, generation of templates, metrics of autoscalers", r"^stdout\.line",
           "describe", ours=r"batch\.kubernetes\.io|Completion Mode|NodeName|Requires Republish|Generation:|current / target|Se Linux"),
     Known("a template's creationTimestamp is no longer there", r"^stdout\.line", "describe|diff", r"Creation Timestamp:  <nil>|creationTimestamp: null"),
