@@ -558,7 +558,7 @@ int mvcc_compact_slice(struct logdb *db, const struct mvcc_trees *trees, MDB_txn
         for (size_t i = 0; i < s.items.len && rc >= 0; i++) {
             const struct compact_item *it = &s.items.items[i];
             int e = compact_one(&rm, it->id, it->prev, it->tombstone && it->id.rev < c->target,
-                                str_make(s.keys.data + at, it->key_end - at), err);
+                                str_slice(buf_str(&s.keys), at, it->key_end), err);
             rc = e < 0 ? e : rc;
             at = it->key_end;
         }
