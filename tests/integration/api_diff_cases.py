@@ -48,7 +48,7 @@ class Of:
         return self.p.same("POST", self.at(query=query), self.body(name, change, **metadata))
 
     def get(self, name, sub="", query="", **headers):
-        return self.p.same("GET", self.at(name, sub, query), **headers)
+        return self.p.same("GET", self.at(name, sub, query), note=headers.get("Accept", ""), **headers)
 
     def patch(self, name, patch, form="merge", sub="", query="", **headers):
         return self.p.same("PATCH", self.at(name, sub, query), patch if isinstance(patch, str) else json.dumps(patch),
@@ -207,7 +207,7 @@ def case_bodies(p):
                        "application/json;as=Table;v=v9;g=meta.k8s.io", "application/json;as=Nonsense;v=v1;g=meta.k8s.io", TABLE, PARTIAL,
                        PARTIAL_LIST, "application/yaml;as=Table;v=v1;g=meta.k8s.io", "application/json;pretty=1", ""):
             one.get("there", Accept=accept)
-            one.get("", Accept=accept)
+            one.get("", query="?fieldSelector=metadata.name=there", Accept=accept)
             one.get("absent", Accept=accept)
 
 
@@ -373,8 +373,8 @@ def case_generate_name(p):
             return o
         p.same("POST", lambda s, k=k: k.path(s, ns), body)
         p.same("POST", lambda s, k=k: k.path(s, ns) + "?dryRun=All", body)
-        p.same("POST", lambda s, k=k: k.path(s, ns), lambda s, body=body: body(s, name="named-gen"))
-        p.same("POST", lambda s, k=k: k.path(s, ns), lambda s, body=body: body(s, name="named-gen"))
+        p.same("POST", lambda s, k=k: k.path(s, ns), lambda s, body=body: body(s, name="named-gen"), note="a name beside the prefix")
+        p.same("POST", lambda s, k=k: k.path(s, ns), lambda s, body=body: body(s, name="named-gen"), note="a name beside the prefix")
         p.same("POST", lambda s, k=k: k.path(s, ns), lambda s, body=body: body(s, generateName="Bad_"))
         p.same("POST", lambda s, k=k: k.path(s, ns), lambda s, body=body: body(s, generateName="g" * 300))
 
@@ -404,6 +404,11 @@ def case_namespaces(p):
 # ------------------------------------------------------------------------------------ lists, tables
 
 
+def newest(side, path):
+    """The version of the newest object there: 1.20's cache of a kind has not heard of later ones."""
+    return str(max(int(o["metadata"]["resourceVersion"]) for o in side.json("GET", path)["items"]))
+
+
 def case_lists(p):
     ns = namespace(p)
     for k in [kind("configmaps"), kind("deployments"), kind("clusterroles"), widgets(p)]:
@@ -427,7 +432,7 @@ def case_lists(p):
             for match in ("", "Exact", "NotOlderThan"):
                 for limit in ("", "&limit=2"):
                     def path(s, v=v, match=match, limit=limit, k=k):
-                        at = s.json("GET", k.path(s, ns))["metadata"]["resourceVersion"] if v == "now" else v
+                        at = newest(s, k.path(s, ns) + "?" + selector) if v == "now" else v
                         return "%s?%s&resourceVersion=%s%s%s" % (k.path(s, ns), selector, at,
                                                                   "&resourceVersionMatch=" + match if match else "", limit)
                     p.same("GET", path, note="%s %s" % (v, match))
@@ -467,7 +472,7 @@ STATUSES = [
     ("daemonsets", {"desiredNumberScheduled": 5, "currentNumberScheduled": 4, "numberReady": 3, "numberMisscheduled": 0,
                     "updatedNumberScheduled": 2, "numberAvailable": 1}),
     ("jobs", {"succeeded": 1, "startTime": "2020-01-01T00:00:00Z", "completionTime": "2020-01-01T00:01:05Z",
-              "conditions": [{"type": "Complete", "status": "True"}]}),
+              "conditions": [{"type": "SuccessCriteriaMet", "status": "True"}, {"type": "Complete", "status": "True"}]}),
     ("cronjobs", {"lastScheduleTime": "2020-01-01T00:00:00Z", "active": [{"name": "x"}]}),
     ("nodes", {"conditions": [{"type": "Ready", "status": "True"}], "addresses": [{"type": "InternalIP", "address": "1.2.3.4"}],
                "nodeInfo": {"kubeletVersion": "v9", "kernelVersion": "k", "osImage": "o", "containerRuntimeVersion": "c"}}),
@@ -617,7 +622,7 @@ def case_scale(p):
 def case_pod_subresources(p):
     ns = namespace(p)
     pods, pdb = Of(p, kind("pods"), ns), Of(p, kind("poddisruptionbudgets"), ns)
-    for name in ("one", "two", "three", "four"):
+    for name in ("one", "two", "three", "four", "five"):
         pods.create(name, labels={"a": "b"})
 
     def binding(name, **more):
@@ -626,9 +631,10 @@ def case_pod_subresources(p):
     p.same("POST", pods.at("one", "binding"), binding("other"))
     p.same("POST", pods.at("one", "binding"), {**binding("one"), "target": {"kind": "Pod", "name": "n"}})
     p.same("POST", pods.at("one", "binding", "?dryRun=All"), binding("one"))
-    p.same("POST", pods.at("one", "binding"), binding("one", annotations={"x": "y"}, labels={"l": "m"}, uid="x"))
+    p.same("POST", pods.at("one", "binding"), binding("one", annotations={"x": "y"}, labels={"l": "m"}))
     p.same("POST", pods.at("one", "binding"), binding("one", annotations={"x": "y"}))
     p.same("POST", pods.at("one", "binding"), binding("one"))
+    p.same("POST", pods.at("five", "binding"), binding("five", uid="x"))
     p.same("POST", pods.at("none", "binding"), binding("none"))
     p.same("POST", "/api/v1/namespaces/%s/bindings" % ns, binding("two"))
     p.same("POST", "/api/v1/namespaces/%s/bindings" % ns, binding(""))
@@ -695,7 +701,11 @@ def case_tokens(p):
         p.same("POST", "/apis/authorization.k8s.io/v1/namespaces/%s/localsubjectaccessreviews" % ns, {"spec": {"user": "nobody", **spec}})
         p.same("POST", "/apis/authorization.k8s.io/v1/namespaces/%s/localsubjectaccessreviews" % ns,
                {"metadata": {"namespace": "other"}, "spec": {"user": "nobody", "resourceAttributes": {"namespace": ns, "verb": "get"}}})
-    p.same("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", {"spec": {"namespace": "x"}})
+    rules = p.both(lambda s: s.json("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", '{"spec":{"namespace":"x"}}', JSON))
+    for side in rules:
+        for which in ("resourceRules", "nonResourceRules"):  # in any order
+            side["status"][which].sort(key=json.dumps)
+    p.compare("POST selfsubjectrulesreviews", *rules)
 
 
 def case_forbidden(p):
@@ -787,6 +797,7 @@ def case_definitions(p):
     p.same("DELETE", base + "/aas.def.example")
     for s in p.sides:
         until("aas gone in " + s.name, lambda s=s: s.request("GET", base + "/aas.def.example")[0] == 404)
+        until("aas not served in " + s.name, lambda s=s: s.request("GET", "/apis/def.example/v1/aas")[0] == 404)
     p.same("GET", "/apis/def.example/v1/aas")
 
 
