@@ -802,6 +802,12 @@ static int check_type_meta(const struct schema_message *m, struct str api_versio
         return 0;
     if (kind_message(api_version, kind) == m->id) /* a meta kind with a group's apiVersion */
         return 0;
+    if (m->special == SCHEMA_CUSTOM && api_version.n &&
+        !str_eqz(api_version, message_api_version(m)))
+        return error_set(
+            err, ERR_UNSUPPORTED,
+            "the API version in the data (%.*s) does not match the expected API version (%s)",
+            STR_ARG(api_version), message_api_version(m));
     return error_set(
         err, ERR_INVALID,
         "the API version in the data (%.*s, Kind=%.*s) does not match the expected API "

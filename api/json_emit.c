@@ -165,14 +165,24 @@ void emit_double(struct buf *out, double v)
     do {
         snprintf(text, sizeof text, "%.*e", precision - 1, v);
     } while (strtod(text, NULL) != v && ++precision < 18);
+    char *e = strchr(text, 'e');
     if (!exponent) {
-        int power = atoi(strchr(text, 'e') + 1);
-        int decimals = precision - 1 - power;
-        snprintf(text, sizeof text, "%.*f", decimals > 0 ? decimals : 0, v);
+        int power = atoi(e + 1), decimals = precision - 1 - power;
+        if (decimals >= 0) {
+            snprintf(text, sizeof text, "%.*f", decimals, v);
+        } else { /* the digits that matter, then zeros */
+            size_t digits = (size_t)(e - text);
+            if (precision > 1) {
+                char *point = strchr(text, '.');
+                memmove(point, point + 1, (size_t)(e - point) - 1);
+                digits--;
+            }
+            memset(text + digits, '0', (size_t)-decimals);
+            text[digits + (size_t)-decimals] = 0;
+        }
         buf_append_cstr(out, text);
         return;
     }
-    char *e = strchr(text, 'e');
     if (e[2] == '0') /* Go writes e-7, not e-07 */
         memmove(e + 2, e + 3, strlen(e + 3) + 1);
     buf_append_cstr(out, text);

@@ -78,6 +78,8 @@ enum schema_field_flag {
     SCHEMA_PATCH_REPLACE = 32, /* strategic merge: maps and structs are replaced */
     SCHEMA_PATCH_RETAIN_KEYS = 64,
     SCHEMA_ATOMIC = 128, /* server-side apply: the struct or map is one value */
+    SCHEMA_GRANULAR =
+        256, /* server-side apply: it is none here, though its message is one elsewhere */
 };
 
 /* One field. Strings are offsets into the pool: use the functions below. */
@@ -95,7 +97,7 @@ struct schema_field {
     uint16_t message;       /* SCHEMA_MESSAGE: its id; SCHEMA_MAP: id of the entry message */
     uint8_t type;           /* enum schema_type; of a map: SCHEMA_MESSAGE */
     uint8_t label;          /* enum schema_label */
-    uint8_t flags;          /* enum schema_field_flag */
+    uint16_t flags;         /* enum schema_field_flag */
     uint8_t list_type;      /* enum schema_list_type */
     uint8_t enum_closed;    /* other values than enum_values are refused */
     uint8_t tag_len;        /* length of the wire tag */

@@ -173,7 +173,9 @@ static int parse_set(struct lexer *l, struct selector_requirement *r)
     VEC(const char *) values = {0};
     int rc = 0;
     if (lex(l) != OPEN)
-        return unexpected(l, "'('");
+        return error_set(l->err, ERR_INVALID,
+                         "unable to parse requirement: found '%.*s' expected: '('",
+                         (int)MIN(l->text.n, 100), l->text.p);
     for (bool done = false; !done && rc == 0;) {
         const char *value = "";
         enum token t = peek(l);

@@ -139,6 +139,16 @@ static void json_verbs(struct buf *b, uint32_t verbs)
     buf_append_char(b, ']');
 }
 
+/* Those of custom resources have an order of their own. */
+static void json_verbs_of(struct buf *b, const struct resource *r)
+{
+    if (r->custom)
+        buf_append_cstr(b, ",\"verbs\":[\"delete\",\"deletecollection\",\"get\",\"list\","
+                           "\"patch\",\"create\",\"update\",\"watch\"]");
+    else
+        json_verbs(b, resource_listed_verbs(r));
+}
+
 static bool served_here(const struct resource *r, const char *group, const char *version)
 {
     return strcmp(r->group, group) == 0 && strcmp(r->version, version) == 0;
@@ -174,7 +184,7 @@ static void plain_resource(struct buf *b, const struct resource *r)
 {
     buf_printf(b, "{\"name\":\"%s\",\"singularName\":\"%s\",\"namespaced\":%s,\"kind\":\"%s\"",
                r->plural, r->singular, r->namespaced ? "true" : "false", r->kind);
-    json_verbs(b, resource_listed_verbs(r));
+    json_verbs_of(b, r);
     json_names(b, "shortNames", r->short_names);
     json_names(b, "categories", r->categories);
     storage_version(b, r);
@@ -276,7 +286,7 @@ static void aggregated_resource(struct buf *b, const struct resource *r)
     response_kind(b, r->group, r->version, r->kind);
     buf_printf(b, ",\"scope\":\"%s\",\"singularResource\":\"%s\"",
                r->namespaced ? "Namespaced" : "Cluster", r->singular);
-    json_verbs(b, resource_listed_verbs(r));
+    json_verbs_of(b, r);
     json_names(b, "shortNames", r->short_names);
     json_names(b, "categories", r->categories);
     if (r->subresources && r->subresources->name) {
@@ -405,6 +415,17 @@ static bool document(struct rest *rq, const char *key, make_fn *make, const void
     return doc != NULL;
 }
 
+static void answer_yaml(struct rest *rq, struct document *doc)
+{
+    struct buf b;
+    buf_init(&b);
+    buf_append_str(&b, blob_str(doc->body));
+    blob_unref(doc->body);
+    rq->accept = (struct accept){.media = MEDIA_YAML};
+    rest_json_or_wire(rq, 200, &b);
+    buf_free(&b);
+}
+
 /* ETag and 304. */
 static void answer(struct rest *rq, const char *key, make_fn *make, const void *arg,
                    const char *type)
@@ -412,6 +433,17 @@ static void answer(struct rest *rq, const char *key, make_fn *make, const void *
     struct document doc;
     if (!document(rq, key, make, arg, &doc)) {
         rest_page_not_found(rq);
+        return;
+    }
+    struct accept accept;
+    negotiate_accept(http_header_get(rq->x, "accept"), true, &accept);
+    if (!accept.known_type && str_trim(http_header_get(rq->x, "accept")).n) {
+        blob_unref(doc.body);
+        rest_status(rq, status_no_media(rq->a));
+        return;
+    }
+    if (accept.media == MEDIA_YAML) {
+        answer_yaml(rq, &doc);
         return;
     }
     const char *etag = arena_printf(rq->a, "\"%s\"", doc.hash);

@@ -61,7 +61,7 @@ static void applied(void *ctx, struct kv_txn_result *result)
     struct write *w = ctx;
     int code = result->code;
     bool ok = result->succeeded;
-    w->rev = result->rev;
+    w->rev = w->updated ? w->old_pair.mod_rev : result->rev;
     struct error err;
     if (code < 0)
         error_set(&err, code, "%s", result->message);
@@ -135,7 +135,7 @@ static void attempt(struct write *w)
         return;
     }
     w->obj = NULL;
-    w->remove = w->unchanged = w->created = false;
+    w->remove = w->updated = w->unchanged = w->created = false;
     w->compares_len = w->ops_len = 0;
     w->overflow = false;
     w->lease = w->old_pair.lease;

@@ -47,6 +47,7 @@ struct write {
     /* Set by `change`. */
     void *obj; /* of the stored version's message */
     bool remove, unchanged;
+    bool updated; /* with remove: by an update, which is answered with the version it was made of */
     int64_t lease;
     /* More that must hold, and more that is done, in the same transaction (allocations). Slices must
      * live until the callback (the request's arena). */

@@ -2,10 +2,12 @@
  * Who wrote what: managed fields of every create and update (see api/fields/managed_fields.h).
  */
 #include "api/convert/convert.h"
+#include "api/defaults/defaults.h"
 #include "api/fields/managed_fields.h"
 #include "api/meta.h"
 #include "apiserver/write.h"
 #include "base/clock.h"
+#include "proto/autoscaling_v2.pb-c.h"
 
 struct field_manager write_manager(const struct write *w)
 {
@@ -20,14 +22,22 @@ void write_record_fields(struct write *w, void *obj)
     if (w->applied)
         return;
     const struct schema_message *spoken = rest_message(w->r);
-    if (schema_of(obj)->id == spoken->id) {
-        managed_fields_record(a, &who, w->old, obj);
-        return;
-    }
-    /* The entry names fields of the version that the client speaks. */
     void *before = NULL, *after;
     struct error err;
     Meta__V1__ObjectMeta *meta = object_meta(obj);
+    if (schema_of(obj)->id == spoken->id) {
+        if (w->r->stored_as != Autoscaling__V2__HorizontalPodAutoscaler__SCHEMA ||
+            spoken->id == w->r->stored_as) {
+            managed_fields_record(a, &who, w->old, obj);
+            return;
+        }
+        /* Defaults of the other version show in this one, too. */
+        if (object_convert(a, object_clone(a, obj), schema_get(w->r->stored_as), &after, &err) < 0)
+            return;
+        defaults_apply(a, after);
+        obj = after;
+    }
+    /* The entry names fields of the version that the client speaks. */
     if (object_convert(a, object_clone(a, obj), spoken, &after, &err) < 0 ||
         (w->old && object_convert(a, object_clone(a, w->old), spoken, &before, &err) < 0))
         return;

@@ -1,6 +1,7 @@
 /*
  * The query parameters of writes: dryRun, fieldValidation, fieldManager and force, checked as published.
  */
+#include "api/validation.h"
 #include "apiserver/rest/rest.h"
 
 #define FIELD_MANAGER_MAX 128 /* bytes */
@@ -78,14 +79,10 @@ static void check_manager(struct rest *rq, struct status *s, const char *manager
     while (rest.n) {
         int32_t rune = rune_next(rest, &used);
         if (!is_printable(rune)) {
-            struct buf shown;
-            buf_init(&shown);
-            buf_append_json_string(&shown, str_from(manager));
             status_cause_add(rq->a, s, "FieldValueInvalid", "fieldManager",
                              "Invalid value: %s: invalid character U+%04X (at position %zu)",
-                             buf_cstr(&shown), (unsigned)(rune < 0 ? 0xfffd : rune),
+                             field_quote(rq->a, manager), (unsigned)(rune < 0 ? 0xfffd : rune),
                              (size_t)(rest.p - manager));
-            buf_free(&shown);
             return;
         }
         rest = str_slice(rest, used, rest.n);

@@ -424,7 +424,7 @@ static int verify(const struct jwt_keys *k, const struct alg *only, struct str t
     for (struct str p; n < 3 && str_split(&rest, '.', &p); n++)
         part[n] = p;
     if (n != 3 || rest.p || !part[0].n || !part[1].n || !part[2].n)
-        return error_set(err, ERR_DENIED, "not a JSON web token");
+        return error_set(err, ERR_DENIED, "invalid bearer token"); /* of no kind that is known */
     const char *kid = NULL;
     const struct alg *alg = read_header(part[0], a, &kid);
     if (!alg || (only ? alg != only : !is_account_alg(alg)))

@@ -134,6 +134,8 @@ def field_flags(opt, f):
                       3: "SCHEMA_PATCH_RETAIN_KEYS"}[patch])
     if opt.get(o, "atomic"):
         flags.append("SCHEMA_ATOMIC")
+    if opt.get(o, "granular"):
+        flags.append("SCHEMA_GRANULAR")
     return " | ".join(flags) or "0"
 
 

@@ -64,6 +64,9 @@ struct field_type field_type_of_field(const struct schema_field *f)
 {
     if (f->flags & SCHEMA_ATOMIC)
         return field_type_atomic();
+    if (f->flags & SCHEMA_GRANULAR)
+        return (struct field_type){
+            .kind = FIELD_STRUCT, .schema = &tables, .node = schema_field_message(f)};
     if (f->label == SCHEMA_MAP)
         return (struct field_type){.kind = FIELD_MAP, .schema = &tables, .node = f};
     if (f->label != SCHEMA_REPEATED)

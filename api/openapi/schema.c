@@ -127,6 +127,8 @@ static void merge_extensions(struct openapi_writer *w, const struct schema_field
     }
     if (f->flags & SCHEMA_ATOMIC)
         put_text(w, ",\"x-kubernetes-map-type\":\"atomic\"");
+    if (f->flags & SCHEMA_GRANULAR)
+        put_text(w, ",\"x-kubernetes-map-type\":\"granular\"");
     if (*merge_key)
         buf_printf(w->out, ",\"x-kubernetes-patch-merge-key\":\"%s\"", merge_key);
     bool merge = f->flags & SCHEMA_PATCH_MERGE, retain = f->flags & SCHEMA_PATCH_RETAIN_KEYS;

@@ -449,11 +449,34 @@ int json_patch_apply(yyjson_mut_doc *doc, yyjson_mut_val **root, yyjson_val *pat
 /* --- merge patch -------------------------------------------------------------------------------
  */
 
+/* What is new has no members of null, in lists neither; lists keep theirs. */
+static yyjson_mut_val *without_nulls(yyjson_mut_doc *doc, yyjson_val *v, int depth)
+{
+    size_t i, max;
+    yyjson_val *key, *value;
+    if (yyjson_is_arr(v) && depth <= PATCH_DEPTH_MAX) {
+        yyjson_mut_val *list = yyjson_mut_arr(doc);
+        yyjson_arr_foreach (v, i, max, value)
+            yyjson_mut_arr_append(list, without_nulls(doc, value, depth + 1));
+        return list;
+    }
+    if (!yyjson_is_obj(v) || depth > PATCH_DEPTH_MAX)
+        return yyjson_val_mut_copy(doc, v);
+    yyjson_mut_val *object = yyjson_mut_obj(doc);
+    yyjson_obj_foreach (v, i, max, key, value) {
+        if (!yyjson_is_null(value))
+            yyjson_mut_obj_add(object, yyjson_val_mut_copy(doc, key),
+                               without_nulls(doc, value, depth + 1));
+    }
+    return object;
+}
+
 static yyjson_mut_val *merge(yyjson_mut_doc *doc, yyjson_mut_val *target, yyjson_val *patch,
                              int depth)
 {
-    if (!yyjson_is_obj(patch) || depth > PATCH_DEPTH_MAX)
-        return yyjson_val_mut_copy(doc, patch);
+    if (!yyjson_is_obj(patch) || depth > PATCH_DEPTH_MAX) /* in an object's place: as it stands */
+        return yyjson_mut_is_obj(target) ? yyjson_val_mut_copy(doc, patch)
+                                         : without_nulls(doc, patch, depth);
     struct members old;
     members_take(&old, target);
     yyjson_mut_val *result = yyjson_mut_obj(doc);

@@ -356,7 +356,8 @@ static void check_versions(struct field_errors *e, const struct path *at, const 
     for (size_t i = 0; i < spec->n_versions; i++) {
         const Version *v = spec->versions[i];
         if ((!v->schema || !v->schema->open_api_v3_schema) && !spec->preserve_unknown_fields)
-            err_required(e, AT(AT(ITEM(at, i), "schema"), "openAPIV3Schema"), "");
+            err_required(e, AT(AT(ITEM(at, i), "schema"), "openAPIV3Schema"),
+                         "schemas are required");
     }
     for (size_t i = 0; i < spec->n_versions; i++) {
         storage += spec->versions[i]->storage;

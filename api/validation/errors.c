@@ -39,11 +39,24 @@ static const char *const type_reasons[] = {
     [FIELD_TYPE_INVALID] = "FieldValueTypeInvalid",
 };
 
+/* As Go quotes: what is no text has codes of its own, which JSON does not know. */
 const char *field_quote(struct arena *a, const char *s)
 {
+    static const char letters[] = "abtnvfr"; /* from 7 on */
     struct buf b;
     buf_init(&b);
-    buf_append_json_string(&b, str_from(s));
+    buf_append_char(&b, '"');
+    for (const unsigned char *p = (const unsigned char *)s; *p; p++) {
+        if (*p == '"' || *p == '\\')
+            buf_printf(&b, "\\%c", *p);
+        else if (*p >= 7 && *p <= 13)
+            buf_printf(&b, "\\%c", letters[*p - 7]);
+        else if (*p < 0x20 || *p == 0x7f)
+            buf_printf(&b, "\\x%02x", *p);
+        else
+            buf_append_char(&b, (char)*p);
+    }
+    buf_append_char(&b, '"');
     const char *out = arena_strndup(a, b.data, b.len);
     buf_free(&b);
     return out;

@@ -3,6 +3,7 @@
  */
 #include "apiserver/custom/controller.h"
 #include "api/codec.h"
+#include "api/fields/managed_fields.h"
 #include "api/meta.h"
 #include "apiserver/server.h"
 #include "base/arena_text.h"
@@ -436,6 +437,17 @@ static bool is_dying(const struct custom_type *t)
     return t->crd->metadata->deletion_timestamp && has_finalizer(t->crd->metadata, CRD_FINALIZER);
 }
 
+/* The definition with this one's status, which is the server's own. */
+static CrdObject *with_status(struct arena *a, const CrdObject *stored, const CrdObject *from)
+{
+    struct field_manager self = {"kube-apiserver", "status", clock_wall_s()};
+    CrdObject *crd = api_clone(a, (CrdObject *)stored);
+    crd->metadata = api_clone(a, stored->metadata);
+    crd->status = from->status;
+    managed_fields_record(a, &self, stored, crd);
+    return crd;
+}
+
 /* True: not done, look again soon. */
 static bool reconcile(struct custom_controller *c, const struct custom_type *t,
                       const struct custom_set *all, bool leader)
@@ -450,10 +462,8 @@ static bool reconcile(struct custom_controller *c, const struct custom_type *t,
         crd_settle_names(&a, crd, all);
         settle_structure(&a, crd, t->not_structural);
         again = !object_equal(crd->status, t->crd->status);
-        if (again && leader && (stored = whole(c, &a, t))) {
-            stored->status = crd->status;
-            put(c, &a, t, stored, all);
-        }
+        if (again && leader && (stored = whole(c, &a, t)))
+            put(c, &a, t, with_status(&a, stored, crd), all);
     }
     arena_free(&a);
     return again;

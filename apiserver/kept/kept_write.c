@@ -23,7 +23,16 @@ void kept_stamp(struct arena *a, void *object)
     meta->uid = arena_strdup(a, uid);
     meta->creation_timestamp = time_now(a);
     struct field_manager self = {"kube-apiserver", "", clock_wall_s()};
+    if (schema_of(object)->id != Core__V1__Namespace__SCHEMA) {
+        managed_fields_record(a, &self, NULL, object);
+        return;
+    }
+    /* Its finalizers are nobody's, as those of any other. */
+    Core__V1__Namespace *ns = object;
+    Core__V1__NamespaceSpec *spec = ns->spec;
+    ns->spec = api_new(a, Core__V1__NamespaceSpec);
     managed_fields_record(a, &self, NULL, object);
+    ns->spec = spec;
 }
 
 struct str kept_encode(struct arena *a, const void *object)

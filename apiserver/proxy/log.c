@@ -159,7 +159,7 @@ static void start(struct rest *rq, const Core__V1__Pod *pod)
     struct error err;
     const char *container = bad ? NULL : pod_node_container(rq, pod, &bad);
     if (container && !*pod->spec->node_name) { /* it has not said anything anywhere */
-        rest_respond(rq, 204, "text/plain", STR(""));
+        rest_respond(rq, 204, NULL, STR(""));
         return;
     }
     const char *address = bad ? NULL : pod_node_address(rq, pod, &bad);

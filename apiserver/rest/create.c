@@ -19,6 +19,24 @@ static void *fresh_object(struct write *w)
     return object;
 }
 
+/* Somebody has the name; who lets the server make names up hears that it could not, even of one he gave. */
+static struct status *name_taken(struct write *w, const Meta__V1__ObjectMeta *meta, const void *by)
+{
+    struct arena *a = w->rq->a;
+    struct status_about about = {w->r->group, w->r->plural, w->r->kind, w->name};
+    struct status *s = status_already_exists(a, &about);
+    if (*meta->generate_name) {
+        s->message = arena_printf(a,
+                                  "%s, the server was not able to generate a unique name for "
+                                  "the object",
+                                  s->message);
+        s->retry_after_s = 1;
+    }
+    if (object_meta(by)->deletion_timestamp)
+        s->message = arena_printf(a, "object is being deleted: %s", s->message);
+    return s;
+}
+
 static struct status *create_change(struct write *w)
 {
     void *object = fresh_object(w);
@@ -29,25 +47,17 @@ static struct status *create_change(struct write *w)
         w->old_pair = (struct kv_pair){0};
         w->lease = 0;
     }
-    if (w->old) {
-        if (w->dry_run) { /* no transaction says that the name is taken, so what is wrong is said here */
-            w->old = NULL;
-            w->name = meta->name;
-            struct status *wrong = change_create(w, object);
-            if (wrong)
-                return wrong;
-        }
-        struct status_about about = {w->r->group, w->r->plural, w->r->kind, w->name};
-        struct status *s = status_already_exists(w->rq->a, &about);
-        if (generated) {
-            s->message = arena_printf(w->rq->a,
-                                      "%s, the server was not able to generate a unique name for "
-                                      "the object",
-                                      s->message);
-            s->retry_after_s = 1;
-        }
-        return s;
+    const void *taken = w->old;
+    if (taken &&
+        w->dry_run) { /* no transaction says that the name is taken, so what is wrong is said here */
+        w->old = NULL;
+        w->name = meta->name;
+        struct status *wrong = change_create(w, object);
+        if (wrong)
+            return wrong;
     }
+    if (taken)
+        return name_taken(w, meta, taken);
     w->name = meta->name;
     return change_create(w, object);
 }

@@ -6,6 +6,7 @@
 #include "apiserver/rest/continue_token.h"
 #include "apiserver/rest/list_options.h"
 #include "apiserver/strategy/strategy.h"
+#include "base/arena_str.h"
 
 static bool body_options(struct rest *rq, struct delete_options *o)
 {
@@ -42,14 +43,12 @@ static bool query_options(struct rest *rq, struct delete_options *o)
     if (orphan && !o->propagation)
         o->propagation =
             query_bool(rq->a, rq->info.query, "orphanDependents") ? "Orphan" : "Background";
-    int found = query_i64(rq->a, rq->info.query, "gracePeriodSeconds", &o->grace_s);
-    if (found < 0) {
-        rest_status(
-            rq, status_bad_request(rq->a, "gracePeriodSeconds: Invalid value: must be a number"));
-        return false;
-    }
-    o->has_grace |= found == 1;
-    return true;
+    const char *grace = query_get(rq->a, rq->info.query, "gracePeriodSeconds");
+    struct status *bad = query_number(rq, "gracePeriodSeconds", &o->grace_s);
+    if (bad)
+        rest_status(rq, bad);
+    o->has_grace |= grace && *grace;
+    return !bad;
 }
 
 static struct status *options_error(struct rest *rq, const struct delete_options *o)
@@ -309,11 +308,35 @@ static void go_on(struct loop_task *task)
 static void collection_ready(struct rest *rq)
 {
     struct collection *c = rq->op;
-    c->start = c->select.prefix;
     c->end = c->select.exact ? STR_NONE : kv_prefix_end(rq->a, c->select.prefix);
     c->token = "";
     c->remaining = -1;
     go_on(&c->go_on);
+}
+
+/* At the first object, or where an earlier answer ended, at its revision. */
+static struct status *begin_at(struct collection *c)
+{
+    struct rest *rq = c->rq;
+    const char *token = query_get(rq->a, rq->info.query, "continue");
+    struct continue_token from;
+    struct error err;
+    c->start = c->select.prefix;
+    if (!token || !*token)
+        return NULL;
+    if (continue_token_parse(rq->a, token, &from, &err) < 0)
+        return status_bad_request(rq->a, "invalid continue token: %s", err.message);
+    struct buf b;
+    buf_init(&b);
+    buf_printf(&b, "%s/", rq->r->storage_prefix);
+    buf_append_str(&b, from.start);
+    c->start = arena_copy(rq->a, buf_str(&b));
+    buf_free(&b);
+    c->rev = from.revision == CONTINUE_NEWEST ? 0 : from.revision;
+    return str_has_prefix(c->start, c->select.prefix)
+               ? NULL
+               : status_bad_request(rq->a, "invalid continue token: continue key is not valid: it "
+                                           "is of another list");
 }
 
 void rest_delete_collection(struct rest *rq)
@@ -333,6 +356,8 @@ void rest_delete_collection(struct rest *rq)
         bad = query_number(rq, "timeoutSeconds", &ignored);
     if (!bad)
         bad = query_number(rq, "limit", &c->limit);
+    if (!bad)
+        bad = begin_at(c);
     if (bad) {
         rest_status(rq, bad);
         return;

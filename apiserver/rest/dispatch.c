@@ -132,6 +132,8 @@ static bool resolve(struct rest *rq)
     bool bad_scope =
         rq->r && !rq->r->namespaced && *i->ns && strcmp(i->resource, "namespaces") != 0;
     bool proxied = strcmp(i->subresource, "proxy") == 0;
+    bool no_ns = rq->r && rq->r->namespaced && !*i->ns;
+    bad_scope |= no_ns && (*i->name || (rq->r->custom && i->verb == VERB_CREATE));
     if (!rq->r || bad_scope || ((*i->rest || i->gaps) && !proxied)) {
         rest_page_not_found(rq);
         return false;
@@ -145,11 +147,15 @@ static bool resolve(struct rest *rq)
             return false;
         }
         verbs = rq->sub->verbs;
-        if (proxied && !i->verb)
-            return true; /* any method */
+        if (proxied && !i->verb && !str_eqz(rq->x->method, "TRACE"))
+            return true; /* any other method */
+        if (rq->r->custom && !(verbs & i->verb)) {
+            rest_status(rq, status_method_not_allowed(rq->a, &rq->about, i->verb_str));
+            return false;
+        }
     }
     bool head = str_eqz(rq->x->method, "HEAD") && strcmp(i->subresource, "proxy") != 0;
-    bool needs_ns = rq->r->namespaced && !*i->ns && (i->verb == VERB_CREATE || *i->subresource);
+    bool needs_ns = no_ns && i->verb == VERB_CREATE;
     bool nameless = (i->verb & (VERB_UPDATE | VERB_PATCH)) && !*i->name;
     if (!(verbs & i->verb) || needs_ns || head || nameless ||
         (i->verb == VERB_CREATE && *i->name && !*i->subresource)) {
@@ -181,10 +187,10 @@ void rest_dispatch(struct rest *rq)
     struct str accept = http_header_get(rq->x, "accept");
     if (custom ? !negotiate_accept_custom(accept, &rq->accept)
                : !negotiate_accept(accept, false, &rq->accept)) {
-        bool known = rq->accept.known_type;
-        const char *offered = custom ? ACCEPTED_MEDIA_CUSTOM : ACCEPTED_MEDIA;
+        bool known = rq->accept.known_type || custom; /* of built-in ones the path decides first */
         rq->accept = (struct accept){0};
-        rest_status(rq, known ? status_not_acceptable(rq->a, offered) : status_no_media(rq->a));
+        rest_status(rq,
+                    known ? status_not_acceptable(rq->a, ACCEPTED_MEDIA) : status_no_media(rq->a));
         return;
     }
     const char *deprecated = custom ? custom->warning : deprecation_of(rq->r);

@@ -8,8 +8,11 @@ struct status *query_number(struct rest *rq, const char *name, int64_t *out)
     *out = 0;
     if (query_i64(rq->a, rq->info.query, name, out) >= 0)
         return NULL;
-    return status_bad_request(rq->a, "strconv.ParseInt: parsing \"%s\": invalid syntax",
-                              query_get(rq->a, rq->info.query, name));
+    const char *text = query_get(rq->a, rq->info.query, name);
+    const char *digits = text + (*text == '-' || *text == '+');
+    bool number = *digits && digits[strspn(digits, "0123456789")] == 0;
+    return status_bad_request(rq->a, "strconv.ParseInt: parsing \"%s\": %s", text,
+                              number ? "value out of range" : "invalid syntax");
 }
 
 struct status *selection_parse(struct rest *rq, struct selection *out)

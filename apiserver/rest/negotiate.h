@@ -44,7 +44,6 @@ bool negotiate_accept_custom(struct str header, struct accept *out);
 bool negotiate_content_type(struct str header, enum media *out);
 const char *media_type(enum media media);
 /* What a 406 or 415 lists. */
-#define ACCEPTED_MEDIA_CUSTOM "application/json, application/yaml"
 #define ACCEPTED_MEDIA "application/json, application/yaml, application/vnd.kubernetes.protobuf"
 #define ACCEPTED_STREAMS \
     "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"

@@ -140,6 +140,10 @@ void rest_binding(struct rest *rq)
                     status_bad_request(rq->a, "name in URL does not match name in Binding object"));
         return;
     }
+    if (!*name) {
+        rest_status(rq, status_bad_request(rq->a, "Name parameter required."));
+        return;
+    }
     struct status_about about = {"", "bindings", "Binding", name};
     struct status *s = status_invalid(rq->a, &about);
     if (*b->target->kind && strcmp(b->target->kind, "Node") != 0)

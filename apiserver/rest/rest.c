@@ -3,6 +3,7 @@
  */
 #include "apiserver/rest/rest.h"
 #include "api/custom/custom.h"
+#include "api/json_words.h"
 #include "apiserver/rest/answer_cache.h"
 #include "apiserver/table/table.h"
 #include "base/gzip.h"
@@ -49,7 +50,8 @@ static size_t common_headers(struct rest *rq, const char *content_type, struct h
     size_t n = 0;
     h[n++] = (struct http_header){STR("audit-id"), audit_id(rq)};
     h[n++] = (struct http_header){STR("cache-control"), STR("no-cache, private")};
-    h[n++] = (struct http_header){STR("content-type"), str_from(content_type)};
+    if (content_type)
+        h[n++] = (struct http_header){STR("content-type"), str_from(content_type)};
     for (size_t i = 0; i < rq->warnings_len; i++)
         h[n++] = (struct http_header){STR("warning"), str_from(rq->warnings[i])};
     return n;
@@ -108,13 +110,20 @@ void rest_stream_start(struct rest *rq, const char *content_type)
 
 struct status *status_wrong_form(struct rest *rq, bool list)
 {
+    size_t label = strcspn(rq->r->group, "."); /* the group without its domain */
+    const char *package = rq->r->custom ? "unstructured"
+                          : label       ? arena_strndup(rq->a, rq->r->group, label)
+                                        : "core";
+    const char *kind = list ? rq->r->list_kind : rq->r->kind;
+    if (rq->r->custom)
+        kind = list ? "UnstructuredList" : "Unstructured";
     return status_new(
         rq->a, 406, "NotAcceptable",
         list ? "you requested PartialObjectMetadata, but the requested object is a list "
                "(*%s.%s)"
              : "you requested PartialObjectMetadataList, but the requested object is not "
                "a list (*%s.%s)",
-        *rq->r->group ? rq->r->group : "core", list ? rq->r->list_kind : rq->r->kind);
+        package, kind);
 }
 
 static void json_to_yaml(struct arena *a, struct buf *b)
@@ -133,8 +142,9 @@ void rest_status(struct rest *rq, const struct status *s)
 {
     struct buf b;
     buf_init(&b);
-    bool protobuf = rq->accept.media == MEDIA_PROTOBUF;
-    if (protobuf) {
+    /* A form that was asked for is one of objects: a Status has none, and comes as JSON. */
+    enum media media = rq->accept.transform == TRANSFORM_NONE ? rq->accept.media : MEDIA_JSON;
+    if (media == MEDIA_PROTOBUF) {
         struct buf raw;
         buf_init(&raw);
         status_encode_wire(s, &raw);
@@ -142,11 +152,11 @@ void rest_status(struct rest *rq, const struct status *s)
         buf_free(&raw);
     } else {
         status_encode_json(s, &b);
-        if (rq->accept.media == MEDIA_YAML)
+        if (media == MEDIA_YAML)
             json_to_yaml(rq->a, &b);
     }
     struct http_header h[HEADERS_MAX];
-    size_t n = common_headers(rq, media_type(rq->accept.media), h);
+    size_t n = common_headers(rq, media_type(media), h);
     if (s->retry_after_s)
         h[n++] = (struct http_header){STR("retry-after"),
                                       str_from(arena_printf(rq->a, "%d", s->retry_after_s))};
@@ -346,12 +356,7 @@ void *rest_decode(struct rest *rq, const struct schema_message *m)
     bool known = negotiate_content_type(http_header_get(rq->x, "content-type"), &media);
     bool custom = custom_of_message(m) != NULL;
     if (!known || (custom && media == MEDIA_PROTOBUF)) {
-        rest_status(
-            rq, status_unsupported_media(rq->a, custom ? ACCEPTED_MEDIA_CUSTOM : ACCEPTED_MEDIA));
-        return NULL;
-    }
-    if (rq->x->body.n == 0) {
-        rest_status(rq, status_bad_request(rq->a, "the request has no body"));
+        rest_status(rq, status_unsupported_media(rq->a, ACCEPTED_MEDIA));
         return NULL;
     }
     struct field_problems problems = {0};
@@ -360,10 +365,21 @@ void *rest_decode(struct rest *rq, const struct schema_message *m)
     void *object;
     if (media == MEDIA_JSON && !custom && str_eqz(str_trim(body), "null"))
         body = STR("{}"); /* as everywhere in an object: the same as leaving everything out */
-    if (body_decode(rq->a, media, m, body, &problems, &object, &err) < 0) {
-        rest_status(rq, status_bad_request(
-                            rq->a, "%s in version \"%s\" cannot be handled as a %s: %s",
-                            message_kind(m), rq->info.version, message_kind(m), err.message));
+    if (body.n == 0 || body_decode(rq->a, media, m, body, &problems, &object, &err) < 0) {
+        const char *words = media == MEDIA_JSON || body.n == 0 ? json_words(rq->a, body) : NULL;
+        if (words)
+            rest_status(rq,
+                        status_bad_request(
+                            rq->a,
+                            "the object provided is unrecognized (must be of type %s): couldn't "
+                            "get version/kind; json parse error: %s (%s)",
+                            message_kind(m), words, json_excerpt(rq->a, body)));
+        else if (custom && err.code == ERR_UNSUPPORTED)
+            rest_status(rq, status_bad_request(rq->a, "%s", err.message));
+        else
+            rest_status(rq, status_bad_request(
+                                rq->a, "%s in version \"%s\" cannot be handled as a %s: %s",
+                                message_kind(m), rq->info.version, message_kind(m), err.message));
         return NULL;
     }
     struct status *s = rest_field_problems(rq, &problems);

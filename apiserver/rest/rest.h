@@ -47,7 +47,7 @@ struct rest {
 /* Route an authorised resource request. Takes over answering. */
 void rest_dispatch(struct rest *rq);
 
-/* Headers: content-type, cache-control, audit-id, warnings. Body is copied. */
+/* Headers: content-type (NULL: none), cache-control, audit-id, warnings. Body is copied. */
 void rest_respond(struct rest *rq, int code, const char *content_type, struct str body);
 /* The same with a shared body, not copied; `gzip`: it is compressed already. */
 void rest_respond_blob(struct rest *rq, int code, const char *content_type, struct blob *body,

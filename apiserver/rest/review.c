@@ -1,9 +1,11 @@
 /*
  * Reviews: questions about tokens and permissions, answered at once and stored nowhere.
  */
+#include "api/fields/managed_fields.h"
 #include "api/meta.h"
 #include "apiserver/auth/node_identity.h"
 #include "apiserver/rest/rest.h"
+#include "base/clock.h"
 #include "proto/authentication_v1.pb-c.h"
 #include "proto/authorization_v1.pb-c.h"
 
@@ -87,47 +89,77 @@ static void decide(struct rest *rq, const struct user *user,
     out->reason = (char *)reason;
 }
 
-/* Exactly one kind of attributes, or 422. */
-static bool one_question(struct rest *rq, const void *res, const void *path)
+static const char *shown_path(struct arena *a, const Authorization__V1__NonResourceAttributes *path)
 {
-    if (!!res != !!path)
-        return true;
-    struct status *s = status_invalid(rq->a, &rq->about);
-    if (res)
-        status_cause_add(
-            rq->a, s, "FieldValueInvalid", "spec.nonResourceAttributes",
-            "Invalid value: {}: cannot be specified in combination with resourceAttributes");
-    else
+    struct buf b;
+    buf_init(&b);
+    buf_append_cstr(&b, "{\"path\":");
+    buf_append_json_string(&b, str_from(path->path));
+    buf_append_cstr(&b, ",\"verb\":");
+    buf_append_json_string(&b, str_from(path->verb));
+    buf_append_char(&b, '}');
+    const char *text = arena_strdup(a, buf_cstr(&b));
+    buf_free(&b);
+    return text;
+}
+
+/* Exactly one kind of attributes. */
+static void check_question(struct rest *rq, struct status *s, const void *res,
+                           const Authorization__V1__NonResourceAttributes *path)
+{
+    if (res && path)
+        status_cause_add(rq->a, s, "FieldValueInvalid", "spec.nonResourceAttributes",
+                         "Invalid value: %s: cannot be specified in combination with "
+                         "resourceAttributes",
+                         shown_path(rq->a, path));
+    else if (!res && !path)
         status_cause_add(rq->a, s, "FieldValueInvalid", "spec.resourceAttributes",
-                         "Invalid value: null: exactly one of nonResourceAttributes or "
+                         "Invalid value: \"null\": exactly one of nonResourceAttributes or "
                          "resourceAttributes must be specified");
+}
+
+/* The refusal, if anything is wrong; true: none. */
+static bool answerable(struct rest *rq, struct status *s)
+{
+    if (!s->causes)
+        return true;
     status_invalid_finish(rq->a, s);
     rest_status(rq, s);
     return false;
 }
 
+/* Refusals of access reviews name no kind, as published. */
+static struct status *refusal(struct rest *rq)
+{
+    struct status_about about = rq->about;
+    about.kind = "";
+    return status_invalid(rq->a, &about);
+}
+
 static void self_access(struct rest *rq, Authorization__V1__SelfSubjectAccessReview *r)
 {
-    if (!one_question(rq, r->spec->resource_attributes, r->spec->non_resource_attributes))
+    struct status *s = refusal(rq);
+    check_question(rq, s, r->spec->resource_attributes, r->spec->non_resource_attributes);
+    if (!answerable(rq, s))
         return;
     decide(rq, rq->user, r->spec->resource_attributes, r->spec->non_resource_attributes, r->status);
     rest_object(rq, 201, r);
+}
+
+/* What is wrong with a question about anybody. */
+static void check_spec(struct rest *rq, struct status *s,
+                       const Authorization__V1__SubjectAccessReviewSpec *spec)
+{
+    check_question(rq, s, spec->resource_attributes, spec->non_resource_attributes);
+    if (!*spec->user && !spec->n_groups)
+        status_cause_add(rq->a, s, "FieldValueInvalid", "spec.user",
+                         "Invalid value: \"\": at least one of user or group must be specified");
 }
 
 static void access_review(struct rest *rq, void *review,
                           const Authorization__V1__SubjectAccessReviewSpec *spec,
                           Authorization__V1__SubjectAccessReviewStatus *status)
 {
-    if (!one_question(rq, spec->resource_attributes, spec->non_resource_attributes))
-        return;
-    if (!*spec->user && !spec->n_groups) {
-        struct status *s = status_invalid(rq->a, &rq->about);
-        status_cause_add(rq->a, s, "FieldValueInvalid", "spec.user",
-                         "Invalid value: \"\": at least one of user or group must be specified");
-        status_invalid_finish(rq->a, s);
-        rest_status(rq, s);
-        return;
-    }
     struct user u = {.name = spec->user,
                      .uid = spec->uid,
                      .groups = (const char **)spec->groups,
@@ -186,6 +218,7 @@ static void self_rules(struct rest *rq, Authorization__V1__SelfSubjectRulesRevie
     }
     struct rules ctx = {rq->a, r->status};
     authz_user_rules(rq->server->authz, rq->user, r->spec->namespace_, add_rule, NULL, &ctx);
+    r->spec->namespace_ = (char *)""; /* the answer is a new object, as published */
     const char *node;
     if (rq->server->config.node_authorizer && node_identity(rq->user, &node)) {
         r->status->incomplete = 1;
@@ -196,34 +229,33 @@ static void self_rules(struct rest *rq, Authorization__V1__SelfSubjectRulesRevie
 }
 
 /* A local review asks about its own namespace only. */
-static struct status *check_local(struct rest *rq,
-                                  const Authorization__V1__LocalSubjectAccessReview *r)
+static void check_local(struct rest *rq, struct status *s,
+                        const Authorization__V1__LocalSubjectAccessReview *r)
 {
     const Authorization__V1__ResourceAttributes *at = r->spec->resource_attributes;
     const Authorization__V1__NonResourceAttributes *path = r->spec->non_resource_attributes;
-    if (*r->metadata->namespace_ && strcmp(r->metadata->namespace_, rq->info.ns) != 0)
-        return status_bad_request(rq->a, "the namespace of the provided object does not match the "
-                                         "namespace sent on the request");
-    struct status *s = status_invalid(rq->a, &rq->about);
-    if (at && strcmp(at->namespace_, rq->info.ns) != 0)
+    if (path)
+        status_cause_add(rq->a, s, "FieldValueInvalid", "spec.nonResourceAttributes",
+                         "Invalid value: %s: disallowed on this kind of request",
+                         shown_path(rq->a, path));
+    else if (at && strcmp(at->namespace_, rq->info.ns) != 0)
         status_cause_add(rq->a, s, "FieldValueInvalid", "spec.resourceAttributes.namespace",
                          "Invalid value: \"%s\": must match metadata.namespace", at->namespace_);
-    if (path) {
-        struct buf shown;
-        buf_init(&shown);
-        buf_append_cstr(&shown, "{\"path\":");
-        buf_append_json_string(&shown, str_from(path->path));
-        buf_append_cstr(&shown, ",\"verb\":");
-        buf_append_json_string(&shown, str_from(path->verb));
-        status_cause_add(rq->a, s, "FieldValueInvalid", "spec.nonResourceAttributes",
-                         "Invalid value: %s}: disallowed on this kind of request",
-                         buf_cstr(&shown));
-        buf_free(&shown);
+}
+
+static void local_review(struct rest *rq, Authorization__V1__LocalSubjectAccessReview *r)
+{
+    struct status *s = refusal(rq);
+    if (*r->metadata->namespace_ && strcmp(r->metadata->namespace_, rq->info.ns) != 0) {
+        rest_status(
+            rq, status_bad_request(rq->a, "the namespace of the provided object does not match the "
+                                          "namespace sent on the request"));
+        return;
     }
-    if (!s->causes)
-        return NULL;
-    status_invalid_finish(rq->a, s);
-    return s;
+    check_spec(rq, s, r->spec);
+    check_local(rq, s, r);
+    if (answerable(rq, s))
+        access_review(rq, r, r->spec, r->status);
 }
 
 void rest_review(struct rest *rq)
@@ -234,33 +266,34 @@ void rest_review(struct rest *rq)
     if (!review)
         return;
     switch (schema_of(review)->id) {
-    case Authentication__V1__TokenReview__SCHEMA:
-        token_review(rq, review);
-        return;
     case Authentication__V1__SelfSubjectReview__SCHEMA:
         self_subject_review(rq, review);
-        return;
-    case Authorization__V1__SelfSubjectAccessReview__SCHEMA:
-        self_access(rq, review);
         return;
     case Authorization__V1__SelfSubjectRulesReview__SCHEMA:
         self_rules(rq, review);
         return;
+    }
+    /* What is answered is the question, whose fields have their owner. */
+    struct field_manager who = {rq->manager ? rq->manager : "unknown", "", clock_wall_s()};
+    managed_fields_record(rq->a, &who, NULL, review);
+    switch (schema_of(review)->id) {
+    case Authentication__V1__TokenReview__SCHEMA:
+        token_review(rq, review);
+        return;
+    case Authorization__V1__SelfSubjectAccessReview__SCHEMA:
+        self_access(rq, review);
+        return;
     case Authorization__V1__SubjectAccessReview__SCHEMA: {
         Authorization__V1__SubjectAccessReview *r = review;
-        access_review(rq, r, r->spec, r->status);
+        struct status *bad = refusal(rq);
+        check_spec(rq, bad, r->spec);
+        if (answerable(rq, bad))
+            access_review(rq, r, r->spec, r->status);
         return;
     }
-    case Authorization__V1__LocalSubjectAccessReview__SCHEMA: {
-        Authorization__V1__LocalSubjectAccessReview *r = review;
-        struct status *bad = check_local(rq, r);
-        if (bad) {
-            rest_status(rq, bad);
-            return;
-        }
-        access_review(rq, r, r->spec, r->status);
+    case Authorization__V1__LocalSubjectAccessReview__SCHEMA:
+        local_review(rq, review);
         return;
-    }
     default:
         rest_status(rq, status_path_not_found(rq->a));
     }

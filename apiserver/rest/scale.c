@@ -116,6 +116,17 @@ static void answer(struct rest *rq, void *object)
     }
 }
 
+/* Built-in kinds call what is not there a scale, as published. */
+static struct status *scale_absent(struct rest *rq)
+{
+    struct status_about about = rq->about;
+    if (!rq->r->custom && rq->r->message != Apps__V1__StatefulSet__SCHEMA) {
+        about.resource = arena_printf(rq->a, "%s/scale", rq->r->plural);
+        about.group = *rq->r->group ? rq->r->group : "autoscaling";
+    }
+    return status_not_found(rq->a, &about);
+}
+
 static void get_ready(struct rest *rq)
 {
     void *object;
@@ -124,7 +135,7 @@ static void get_ready(struct rest *rq)
     if (rc < 0)
         rest_status(rq, status_from_error(rq->a, &err));
     else if (rc == 0)
-        rest_status(rq, status_not_found(rq->a, &rq->about));
+        rest_status(rq, scale_absent(rq));
     else
         answer(rq, object);
 }

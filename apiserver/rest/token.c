@@ -1,6 +1,7 @@
 /*
  * serviceaccounts/token: a signed token for a service account, bound to an object if asked.
  */
+#include "api/fields/managed_fields.h"
 #include "api/meta.h"
 #include "apiserver/admission/admission.h"
 #include "base/clock.h"
@@ -181,8 +182,7 @@ static void token_ready(struct rest *rq)
         bad = admission_mutate(&ad);
     if (!bad && !(bad = admission_validate(&ad)))
         bad = find_bound(rq, tr->spec->bound_object_ref, &bound);
-    int64_t seconds =
-        tr->spec->has_expiration_seconds ? tr->spec->expiration_seconds : EXPIRATION_DEFAULT_S;
+    int64_t seconds = tr->spec->expiration_seconds;
     if (!bad)
         bad = check_expiration(rq, seconds);
     if (bad) {
@@ -200,7 +200,6 @@ static void token_ready(struct rest *rq)
         rest_status(rq, status_internal(rq->a, "%s", err.message));
         return;
     }
-    api_set(tr->spec, expiration_seconds, seconds);
     tr->metadata->name = (char *)rq->info.name;
     tr->metadata->namespace_ = (char *)rq->info.ns;
     tr->metadata->creation_timestamp = time_now(rq->a);
@@ -217,7 +216,14 @@ void rest_token(struct rest *rq)
     }
     if (!rest_write_options(rq))
         return;
-    rq->op = rest_decode(rq, schema_get(Authentication__V1__TokenRequest__SCHEMA));
-    if (rq->op)
-        rest_await(rq, "", token_ready);
+    Authentication__V1__TokenRequest *tr =
+        rest_decode(rq, schema_get(Authentication__V1__TokenRequest__SCHEMA));
+    if (!tr)
+        return;
+    if (!tr->spec->has_expiration_seconds)
+        api_set(tr->spec, expiration_seconds, EXPIRATION_DEFAULT_S);
+    struct field_manager who = {rq->manager ? rq->manager : "unknown", "token", clock_wall_s()};
+    managed_fields_record(rq->a, &who, NULL, tr);
+    rq->op = tr;
+    rest_await(rq, "", token_ready);
 }

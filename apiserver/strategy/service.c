@@ -11,7 +11,8 @@
 
 #define PORTS_MAX SERVICE_NODE_PORTS_MAX
 
-static void prepare_create(struct write *w, void *obj)
+/* What follows from clusterIP has no owner. */
+static void complete_create(struct write *w, void *obj)
 {
     service_patch(w->rq->a, obj, NULL);
 }
@@ -349,7 +350,7 @@ static struct status *claim(struct write *w, void *obj, const void *old)
 const struct strategy strategy_service = {
     .message = Core__V1__Service__SCHEMA,
     .flags = STRATEGY_RETURN_DELETED,
-    .prepare_create = prepare_create,
+    .complete_create = complete_create,
     .prepare_update = prepare_update,
     .admit = admit,
     .claim = claim,

@@ -10,6 +10,7 @@
 #include "api/validation.h"
 #include "base/clock.h"
 #include "base/random.h"
+#include "proto/apiextensions_v1.pb-c.h"
 #include "proto/core_v1.pb-c.h"
 
 #define GRACE_MAX_S (100LL * 365 * 24 * 3600) /* so that it ends at a time that can be written */
@@ -24,6 +25,15 @@ static bool has_status(const struct resource *r)
 static struct status_about about_of(const struct write *w)
 {
     return (struct status_about){w->r->group, w->r->plural, w->r->kind, w->name};
+}
+
+/* As refusals that name a kind have it: events are of the core group, whoever asks. */
+static struct status_about about_kind(const struct write *w)
+{
+    struct status_about about = about_of(w);
+    if (w->r->stored_as == Core__V1__Event__SCHEMA)
+        about.group = "";
+    return about;
 }
 
 /* ---- create ---- */
@@ -67,7 +77,7 @@ static struct status *validated(struct write *w, const struct field_errors *e)
 {
     if (e->len == 0)
         return NULL;
-    struct status_about about = about_of(w);
+    struct status_about about = about_kind(w);
     return status_invalid_fields(w->rq->a, &about, e);
 }
 
@@ -326,7 +336,7 @@ struct status *change_update(struct write *w, void *object, const struct subreso
     if (is_released(meta) && !namespace_held(obj)) {
         if (st->claim && (s = st->claim(w, NULL, w->old)))
             return s;
-        w->remove = true;
+        w->remove = w->updated = true;
         w->obj = obj; /* what is answered */
         return NULL;
     }
@@ -342,11 +352,37 @@ struct status *change_update(struct write *w, void *object, const struct subreso
 
 /* ---- delete ---- */
 
+/* Namespaces have words of their own. */
+static struct status *check_namespace_preconditions(struct arena *a,
+                                                    const struct status_about *about,
+                                                    const struct delete_options *o,
+                                                    const Meta__V1__ObjectMeta *old)
+{
+    const char *what = NULL, *wanted = NULL, *found = NULL;
+    if (o->uid && strcmp(o->uid, old->uid) != 0) {
+        what = "UID";
+        wanted = o->uid;
+        found = old->uid;
+    } else if (o->resource_version && strcmp(o->resource_version, old->resource_version) != 0) {
+        what = "ResourceVersion";
+        wanted = o->resource_version;
+        found = old->resource_version;
+    }
+    if (!what)
+        return NULL;
+    return status_conflict(
+        a, about,
+        arena_printf(a, "Precondition failed: %s in precondition: %s, %s in object meta: %s", what,
+                     wanted, what, found));
+}
+
 static struct status *check_preconditions(struct write *w, const struct delete_options *o)
 {
     struct arena *a = w->rq->a;
-    struct status_about about = about_of(w);
+    struct status_about about = about_kind(w);
     const Meta__V1__ObjectMeta *old = object_meta(w->old);
+    if (schema_of(w->old)->id == Core__V1__Namespace__SCHEMA)
+        return check_namespace_preconditions(a, &about, o, old);
     about.resource = about.kind; /* as published */
     if (o->uid && strcmp(o->uid, old->uid) != 0)
         return status_conflict(
@@ -378,8 +414,11 @@ static void set_finalizer(struct arena *a, Meta__V1__ObjectMeta *meta, const cha
 static void apply_propagation(struct arena *a, const struct strategy *st,
                               Meta__V1__ObjectMeta *meta, const char *propagation)
 {
-    if (st->flags & STRATEGY_OWNS_NOTHING)
+    if (st->flags & STRATEGY_OWNS_NOTHING) {
+        set_finalizer(a, meta, "orphan", false);
+        set_finalizer(a, meta, "foregroundDeletion", false);
         return;
+    }
     if (!propagation) {
         if ((st->flags & STRATEGY_ORPHANS) && !has_finalizer(meta, "foregroundDeletion"))
             set_finalizer(a, meta, "orphan", true);
@@ -408,6 +447,14 @@ static void shorten_grace(struct arena *a, Meta__V1__ObjectMeta *meta, int64_t g
     meta->deletion_grace_period_seconds = grace_s;
 }
 
+/* Whose deletion is marked by code of its own, which knows of no grace period. */
+static bool ends_in_its_own_way(const void *obj)
+{
+    int id = schema_of(obj)->id;
+    return id == Core__V1__Namespace__SCHEMA ||
+           id == Apiextensions__V1__CustomResourceDefinition__SCHEMA;
+}
+
 struct status *change_delete(struct write *w, const struct delete_options *o)
 {
     const struct strategy *st = strategy_of(w->r);
@@ -424,6 +471,10 @@ struct status *change_delete(struct write *w, const struct delete_options *o)
         return s;
     void *obj = object_clone(a, w->old);
     Meta__V1__ObjectMeta *meta = object_meta(obj);
+    if (meta->deletion_timestamp && namespace_held(obj)) {
+        w->unchanged = true; /* it ends as the first deletion said */
+        return NULL;
+    }
     int64_t grace = st->grace ? MIN(st->grace(w->old, o), GRACE_MAX_S) : 0;
     if (st->prepare_delete)
         st->prepare_delete(w, obj);
@@ -434,8 +485,10 @@ struct status *change_delete(struct write *w, const struct delete_options *o)
     if (!meta->deletion_timestamp) {
         if (held || grace > 0)
             mark_deleted(a, meta, grace);
-        if (schema_of(obj)->id == Core__V1__Namespace__SCHEMA) /* ends in its own way */
+        if (ends_in_its_own_way(obj)) {
             meta->has_deletion_grace_period_seconds = 0;
+            meta->generation = object_meta(w->old)->generation;
+        }
     } else if (st->grace && (o->has_grace || !meta->has_deletion_grace_period_seconds)) {
         shorten_grace(a, meta, grace);
         grace = meta->deletion_grace_period_seconds;
@@ -445,10 +498,14 @@ struct status *change_delete(struct write *w, const struct delete_options *o)
     if (!held && grace == 0) {
         if (st->claim && (s = st->claim(w, NULL, w->old)))
             return s;
-        if (st->grace && !meta->deletion_timestamp) {
-            mark_deleted(a, meta, 0); /* what is answered: as if it had been marked before */
+        const Meta__V1__ObjectMeta *before = object_meta(w->old);
+        if (st->grace && !meta->deletion_timestamp)
+            mark_deleted(a, meta, 0);
+        if (st->grace &&
+            before->deletion_grace_period_seconds != meta->deletion_grace_period_seconds)
+            w->obj = obj; /* what is answered: as if it had been marked before */
+        else if (st->grace && !before->deletion_timestamp)
             w->obj = obj;
-        }
         w->remove = true;
         return NULL;
     }

@@ -33,13 +33,19 @@ static const char *node_roles(struct arena *a, const Core__V1__Node *n)
 {
     struct text t = text_new(a);
     const struct str prefix = STR("node-role.kubernetes.io/");
+    const char **roles = arena_array(a, const char *, n->metadata->n_labels);
+    size_t len = 0;
     for (size_t i = 0; i < n->metadata->n_labels; i++) {
         const char *key = n->metadata->labels[i]->key;
         if (str_has_prefix(str_from(key), prefix) && key[prefix.n])
-            text_item(&t, ",", key + prefix.n);
+            roles[len++] = key + prefix.n;
         else if (strcmp(key, "kubernetes.io/role") == 0 && *n->metadata->labels[i]->value)
-            text_item(&t, ",", n->metadata->labels[i]->value);
+            roles[len++] = n->metadata->labels[i]->value;
     }
+    qsort(roles, len, sizeof *roles, cstr_order);
+    for (size_t i = 0; i < len; i++)
+        if (i == 0 || strcmp(roles[i], roles[i - 1]) != 0)
+            text_item(&t, ",", roles[i]);
     return text_or_none(&t);
 }
 

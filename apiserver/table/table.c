@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "proto/autoscaling_v1.pb-c.h"
+#include "proto/core_v1.pb-c.h"
 
 struct table_options table_options(const struct rest *rq)
 {
@@ -115,6 +116,23 @@ static void write_cells(const struct resource *r, const void *object, struct cel
     }
 }
 
+/* Pods that have come to an end say so beside their cells. */
+static void row_conditions(const void *object, struct buf *out)
+{
+    if (schema_of(object)->id != Core__V1__Pod__SCHEMA)
+        return;
+    const char *phase = ((const Core__V1__Pod *)object)->status->phase, *message = NULL;
+    if (cstr_eq(phase, "Succeeded"))
+        message = "The pod has completed successfully.";
+    else if (cstr_eq(phase, "Failed"))
+        message = "The pod failed.";
+    if (message)
+        buf_printf(out,
+                   ",\"conditions\":[{\"type\":\"Completed\",\"status\":\"True\",\"reason\":"
+                   "\"%s\",\"message\":\"%s\"}]",
+                   phase, message);
+}
+
 static int write_row(const struct resource *r, struct str stored, int64_t revision,
                      struct table_options o, struct buf *out, struct error *err)
 {
@@ -130,6 +148,7 @@ static int write_row(const struct resource *r, struct str stored, int64_t revisi
         buf_append_cstr(out, "{\"cells\":[");
         write_cells(r, object, &c);
         buf_append_char(out, ']');
+        row_conditions(object, out);
         buf_append_cstr(out, o.include == TABLE_NONE ? ",\"object\":null" : ",\"object\":");
         if (o.include != TABLE_NONE) {
             rc = stored_answer(r, stored, revision, MEDIA_JSON,
@@ -197,7 +216,9 @@ int table_add(struct table_writer *w, struct str stored, int64_t revision, struc
 void table_end(struct table_writer *w, int64_t revision, const char *continue_token,
                int64_t remaining)
 {
-    buf_printf(w->out, "],\"metadata\":{\"resourceVersion\":\"%lld\"", (long long)revision);
+    buf_append_cstr(w->out, "],\"metadata\":{");
+    if (revision) /* a dry run's new object has none */
+        buf_printf(w->out, "\"resourceVersion\":\"%lld\"", (long long)revision);
     if (continue_token && *continue_token)
         buf_printf(w->out, ",\"continue\":\"%s\"", continue_token);
     if (remaining > 0)

@@ -452,5 +452,123 @@ def test_apply_of_bodies_that_are_no_object(c, _):
     failed(apply("b", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, uid: x}"), 409, "Conflict", "uid mismatch")
 
 
+def test_bodies_that_are_no_objects(c, _):
+    path = namespace(c, "no-objects") + "/configmaps"
+    start = "the object provided is unrecognized (must be of type ConfigMap): couldn't get version/kind; json parse error: "
+    for body, words in [("{", "unexpected end of JSON input ({)"), ("a: b", "invalid character 'a' looking for beginning of value (613a2062)"),
+                        ('{"a":1} x', "invalid character 'x' after top-level value ({\"a\":1} x)"), ('{"a" 1}', "invalid character '1' after object key"),
+                        ('{"a":[1 2]}', "invalid character '2' after array element"), ('{"a":1,}', "invalid character '}' looking for beginning of object key"),
+                        ('{"a":tru}', "invalid character '}' in literal true (expecting 'e')"), ('{"a":"\\x"}', "invalid character 'x' in string escape code"),
+                        ('{"a":1.}', "invalid character '}' after decimal point in numeric literal"), ('{"a":"\n"}', "invalid character '\\n' in string literal"),
+                        ("[]", "json: cannot unmarshal array into Go value of type struct { APIVersion string"), ("3", "json: cannot unmarshal number"),
+                        ('{"a":{"b":[{}],"c":[]}', "unexpected end of JSON input"), ('{"a":[],"b":{}]', "invalid character ']' after object key:value pair")]:
+        failed(c.post(path, body), 400, "BadRequest", start + words)
+    failed(c.post(path, ""), 400, "BadRequest", start + "unexpected end of JSON input (<empty>)")
+
+
+def test_names_that_are_taken(c, _):
+    path = namespace(c, "taken-names") + "/configmaps"
+    created(c.post(path, {"metadata": {"name": "a", "finalizers": ["x.y/z"]}}))
+    failed(c.post(path, config_map("a")), 409, "AlreadyExists", 'configmaps "a" already exists')
+    failed(c.post(path, {"metadata": {"name": "a", "generateName": "a-"}}), 409, "AlreadyExists",
+           'configmaps "a" already exists, the server was not able to generate a unique name for the object')
+    ok(c.delete(path + "/a"))
+    failed(c.post(path, config_map("a")), 409, "AlreadyExists", 'object is being deleted: configmaps "a" already exists')
+    kept = ok(c.get(path + "/a"))["metadata"]["resourceVersion"]
+    equal(ok(c.patch(path + "/a", {"metadata": {"finalizers": None}}, "merge-patch"))["metadata"]["resourceVersion"], kept)
+    equal(c.get(path + "/a").code, 404)
+
+
+def test_namespaces_end_as_they_were_told_first(c, _):
+    path = "/api/v1/namespaces/ends"
+    made = created(c.post("/api/v1/namespaces", {"metadata": {"name": "ends"}}))["metadata"]
+    failed(c.delete(path, {"preconditions": {"uid": WRONG}}), 409, "Conflict", 'Operation cannot be fulfilled on namespaces "ends": '
+           "Precondition failed: UID in precondition: %s, UID in object meta: %s" % (WRONG, made["uid"]))
+    failed(c.delete(path, {"preconditions": {"resourceVersion": "1"}}), 409, "Conflict",
+           "Precondition failed: ResourceVersion in precondition: 1, ResourceVersion in object meta: " + made["resourceVersion"])
+    for policy in ("Orphan", "Foreground", "Background"):
+        equal(ok(c.delete(path, {"propagationPolicy": policy}))["metadata"]["finalizers"], ["orphan"], policy)
+
+
+def test_pods_end_with_the_last_grace_period(c, _):
+    path = namespace(c, "grace") + "/pods"
+    created(c.post(path, pod("p", nodeName="n")))
+    equal(ok(c.delete(path + "/p", {"gracePeriodSeconds": 20}))["metadata"]["deletionGracePeriodSeconds"], 20)
+    equal(ok(c.delete(path + "/p", {"gracePeriodSeconds": 0}))["metadata"]["deletionGracePeriodSeconds"], 0)
+    equal(c.get(path + "/p").code, 404)
+
+
+def test_pods_that_have_ended_say_so_beside_their_cells(c, _):
+    path = namespace(c, "ended") + "/pods"
+    for phase, message in (("Succeeded", "The pod has completed successfully."), ("Failed", "The pod failed."), ("Running", None)):
+        name = phase.lower()
+        created(c.post(path, pod(name)))
+        ok(c.patch(path + "/%s/status" % name, {"status": {"phase": phase}}, "merge-patch"))
+        row = ok(c.get(path + "/" + name, accept="application/json;as=Table;v=v1;g=meta.k8s.io"))["rows"][0]
+        equal(row.get("conditions"), message and [{"type": "Completed", "status": "True", "reason": phase, "message": message}])
+
+
+def test_questions_have_owners_too(c, _):
+    path = namespace(c, "questions")
+    asked = {"spec": {"resourceAttributes": {"verb": "get", "resource": "pods"}}}
+    reviews = "/apis/authorization.k8s.io/v1/"
+    equal(set(fields(created(c.post(reviews + "selfsubjectaccessreviews", asked)))["f:spec"]), {"f:resourceAttributes"})
+    created(c.post(path + "/serviceaccounts", {"metadata": {"name": "a"}}))
+    made = created(c.post(path + "/serviceaccounts/a/token", {}))
+    equal([(e["subresource"], e["fieldsV1"]) for e in made["metadata"]["managedFields"]], [("token", {"f:spec": {"f:expirationSeconds": {}}})])
+    failed(c.post(reviews + "subjectaccessreviews", {"spec": {}}), 422, "Invalid",
+           '.authorization.k8s.io "" is invalid: [spec.resourceAttributes: Invalid value: "null": exactly one of nonResourceAttributes or '
+           'resourceAttributes must be specified, spec.user: Invalid value: "": at least one of user or group must be specified]')
+    rules = created(c.post(reviews + "selfsubjectrulesreviews", {"spec": {"namespace": "questions"}}))
+    equal(rules["spec"], {})
+    check(any("selfsubjectaccessreviews" in r["resources"] for r in rules["status"]["resourceRules"]), "what everybody may", rules)
+    equal(created(c.post("/apis/authentication.k8s.io/v1/tokenreviews", {"spec": {"token": "nonsense"}}))["status"]["error"],
+          "invalid bearer token")
+
+
+def test_owners_of_references_and_defaults(c, _):
+    volume = {"metadata": {"name": "owned"}, "spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/x"},
+                                                      "claimRef": {"namespace": "a", "name": "b"}}}
+    made = created(c.post("/api/v1/persistentvolumes", volume))
+    equal(fields(made)["f:spec"]["f:claimRef"], {".": {}, "f:name": {}, "f:namespace": {}})
+    ok(c.delete("/api/v1/persistentvolumes/owned"))
+    path = namespace(c, "defaulted")
+    hpa = {"metadata": {"name": "h"}, "spec": {"maxReplicas": 1, "scaleTargetRef": {"kind": "Deployment", "name": "d", "apiVersion": "apps/v1"}}}
+    made = created(c.post(path.replace("/api/v1", "/apis/autoscaling/v1") + "/horizontalpodautoscalers", hpa))
+    check("f:targetCPUUtilizationPercentage" in fields(made)["f:spec"], "a default of the other version", made)
+    made = created(c.post(path + "/services", {"metadata": {"name": "s"}, "spec": {"clusterIP": "None", "ports": [{"port": 1}]}}))
+    equal(made["spec"]["clusterIPs"], ["None"])
+    check("f:clusterIPs" not in fields(made)["f:spec"], "what follows from the other field", made)
+    check("f:spec" not in fields(ok(c.get("/api/v1/namespaces/default"))), "finalizers are nobody's")
+
+
+def test_a_rest_that_a_token_names_is_deleted(c, _):
+    path = namespace(c, "rests") + "/configmaps"
+    for i in range(4):
+        created(c.post(path, config_map("r-%d" % i)))
+    token = ok(c.get(path + "?limit=3"))["metadata"]["continue"]
+    equal([o["metadata"]["name"] for o in ok(c.delete(path + "?continue=" + token))["items"]], ["r-3"])
+    equal([o["metadata"]["name"] for o in ok(c.get(path))["items"]], ["r-0", "r-1", "r-2"])
+    failed(c.delete(path + "?continue=x"), 400, "BadRequest", "continue")
+
+
+def test_paths_without_their_namespace(c, _):
+    for call in (c.get, c.delete, lambda at: c.put(at, {}), lambda at: c.post(at, {})):
+        failed(call("/api/v1/pods/x"), 404, "NotFound", "the server could not find the requested resource")
+    failed(c.post("/api/v1/namespaces/default/bindings", {"target": {"name": "n"}}), 400, "BadRequest", "Name parameter required.")
+    failed(c.get("/apis/apps/v1/namespaces/default/deployments/none/scale"), 404, "NotFound", 'deployments/scale.apps "none" not found')
+
+
+def test_media_of_discovery_and_of_errors(c, _):
+    for path in ("/api", "/apis", "/api/v1"):
+        equal(c.get(path, accept="text/html").code, 406, path)
+        equal(c.get(path, accept="application/yaml").headers["content-type"], "application/yaml", path)
+        equal(c.get(path, accept="text/html, */*").code, 200, path)
+    gone = c.get("/api/v1/namespaces/none", accept="application/yaml;as=Table;v=v1;g=meta.k8s.io")
+    equal((gone.code, gone.headers["content-type"]), (404, "application/json"))
+    failed(c.get("/apis/rbac.authorization.k8s.io/v1/clusterroles", accept="application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"), 406,
+           "NotAcceptable", "the requested object is a list (*rbac.ClusterRoleList)")
+
+
 if __name__ == "__main__":
     sys.exit(run_tests(Server(sys.argv[1]), globals(), sys.argv[2:]))

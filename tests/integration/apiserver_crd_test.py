@@ -165,7 +165,7 @@ def test_invalid_definitions(clients):
          'spec.group: Invalid value: "nodot": should be a domain with at least one dot'),
         (lambda d: d["spec"]["names"].update(kind=""), "spec.names.kind: Required value"),
         (lambda d: d["spec"]["versions"][0].update(storage=False), "must have exactly one version marked as storage version"),
-        (lambda d: d["spec"]["versions"][0].pop("schema"), "spec.versions[0].schema.openAPIV3Schema: Required value"),
+        (lambda d: d["spec"]["versions"][0].pop("schema"), "spec.versions[0].schema.openAPIV3Schema: Required value: schemas are required"),
         (lambda d: d["spec"].update(preserveUnknownFields=True), "spec.preserveUnknownFields: Invalid value: true: cannot set to true"),
         (at_schema("properties", "spec", "properties", "image", {}), s + ".properties[spec].properties[image].type: Required value: must not be empty for specified object fields"),
         (at_schema("anyOf", [{"properties": {"x": {"minimum": 1}}}]),

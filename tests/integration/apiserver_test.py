@@ -881,7 +881,7 @@ def test_service_account_tokens(c, server):
 # ---- bad input ----
 
 def test_bad_input(c, server):
-    failed(c.post(CM, '{"a":'), 400, "BadRequest", "cannot be handled as a ConfigMap")
+    failed(c.post(CM, '{"a":'), 400, "BadRequest", "unexpected end of JSON input")
     failed(c.post(CM, "[]"), 400, "BadRequest")
     failed(c.post(CM, ""), 400, "BadRequest")
     failed(c.post(CM, "x", content_type="text/plain"), 415, "UnsupportedMediaType")

@@ -191,7 +191,7 @@ def test_selectors(c, _):
                            ("s,app==a", ["s-1"])):
         q = selector.replace(" ", "%20").replace("=", "%3D").replace("!", "%21").replace(">", "%3E").replace(",", "%2C")
         equal(names(c.get(CM + "?labelSelector=" + q)), want, selector)
-    failed(c.get(CM + "?labelSelector=a%20in%20b"), 400, "BadRequest", "unable to parse requirement: found 'b', expected: '('")
+    failed(c.get(CM + "?labelSelector=a%20in%20b"), 400, "BadRequest", "unable to parse requirement: found 'b' expected: '('")
     failed(c.get(CM + "?fieldSelector=data.x%3Db"), 400, "BadRequest", '"data.x" is not a known field selector: only')
     equal(names(c.get(CM + "?fieldSelector=metadata.name%3Ds-2")), ["s-2"])
     equal(c.delete(CM + "?labelSelector=s%3Dy%2Capp%3Da").code, 200)

@@ -134,6 +134,10 @@ static void test_merge_patch(void **state)
         {"{\"e\":null}", "{\"a\":1}", "{\"e\":null,\"a\":1}"},
         {"[1,2]", "{\"a\":\"b\",\"c\":null}", "{\"a\":\"b\"}"},
         {"{}", "{\"a\":{\"bb\":{\"ccc\":null}}}", "{\"a\":{\"bb\":{}}}"},
+        /* as published: what is new loses members of null within lists, too, but for an object's place */
+        {"{}", "{\"a\":[{\"b\":null,\"c\":1},null]}", "{\"a\":[{\"c\":1},null]}"},
+        {"{\"a\":[1]}", "{\"a\":[[{\"b\":null}]]}", "{\"a\":[[{}]]}"},
+        {"{\"a\":{\"b\":1}}", "{\"a\":[{\"b\":null}]}", "{\"a\":[{\"b\":null}]}"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         check_tree(&cases[i], apply_merge);
@@ -353,8 +357,8 @@ static void test_reports(void **state)
         const char *problems; /* one a line */
         const char *shown;    /* a part of it */
     } cases[] = {
-        {PATCH_MERGE, "{", PATCH_MALFORMED, "error decoding patch: unexpected end of JSON input", "",
-         NULL},
+        {PATCH_MERGE, "{", PATCH_MALFORMED, "error decoding patch: unexpected end of JSON input",
+         "", NULL},
         {PATCH_JSON, "", PATCH_MALFORMED, "error decoding patch: unexpected end of JSON input", "",
          NULL},
         {PATCH_STRATEGIC, "{\"data\":[", PATCH_MALFORMED, "unexpected end of JSON input", "", NULL},

@@ -53,7 +53,8 @@ static const struct validation_case creates[] = {
      "empty for specified object fields"},
     {crd, ONE("schema: {openAPIV3Schema: {}}"),
      "spec.validation.openAPIV3Schema.type: Required value: must not be empty at the root"},
-    {crd, ONE("schema: {}"), "spec.versions[0].schema.openAPIV3Schema: Required value"},
+    {crd, ONE("schema: {}"),
+     "spec.versions[0].schema.openAPIV3Schema: Required value: schemas are required"},
     {crd,
      ONE(SCHEMA("") ", subresources: {scale: {}}, additionalPrinterColumns: [{name: a, type: x, "
                     "jsonPath: y}, {}], "
