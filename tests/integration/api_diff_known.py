@@ -182,7 +182,16 @@ KNOWN = [
     # ---- tokens and reviews
     Known("1.21: requests for tokens carry names and time, and name the account first", r"^(status|body\.(metadata\.(name|namespace|creationTimestamp)|status|code|reason|details|message|kind|apiVersion|metadata|spec)\b.*)$",
           "^POST token of (sa .*(\"name\": \"other\")|sa .*|none .*expirationSeconds.*)$", ours="none|sa|ns-|time|404|422|Invalid|not found|NotFound|serviceaccounts|Status|v1|Failure|cannot bind|^{"),
-    Known("1.28: everybody may ask who he is", r"status\.resourceRules\[\d+\]\.resources$", "selfsubjectrulesreviews", ours="selfsubjectreviews"),
+    Known("1.28: everybody may ask who he is", r"status\.resourceRules(\[\d+\]\.resources)?$", "selfsubjectrulesreviews", ours="selfsubjectreviews"),
     Known("1.21: an object in another namespace than its path is a bad request", r"^(status|body\.(code|reason|details|message))$", "/localsubjectaccessreviews$",
           "must match|^(400|422|BadRequest|Invalid|\\(none\\))$|FieldValueInvalid", "^(400|422|BadRequest|Invalid|\\(none\\))$|must match|the namespace of the provided object"),
+
+    # ---- told by what the other has done by then
+    Known("compaction goes by the clock", r"^(status|body)\b", r"resourceVersion=1(&resourceVersionMatch=\w+)?(&limit=2)? \(1 ",
+          ours="none|^410$|^v1$|Status|Failure|Expired|too old"),
+    Known("1.21: export is gone: 1.20's answer has no time", r"creationTimestamp$", "export=true$", "None|null"),
+    Known("1.25: a binding's labels are the pod's", r"metadata\.labels\.l$", "/pods/one", "none", "^m$"),
+    Known("1.23: conditions of jobs are one value", OWNED + r"\.f:status\.f:conditions\.", "/jobs/", ours="none"),
+    Known("1.20 owns what a patch of the object says of its status, too", r"metadata\.resourceVersion$", r"^PATCH \S*/(pods|nodes|persistentvolumes|widgets)/[^/?]+$"),
+    Known("batch/v1beta1 orphaned by default: the first is still there", r"^body\.items", r"^DELETE \S*/cronjobs\?limit=1"),
 ]
