@@ -491,7 +491,7 @@ def test_namespaces_end_as_they_were_told_first(c, _):
 
 
 def test_pods_end_with_the_last_grace_period(c, _):
-    path = namespace(c, "grace") + "/pods"
+    path = namespace(c, "last-grace") + "/pods"
     created(c.post(path, pod("p", nodeName="n")))
     equal(ok(c.delete(path + "/p", {"gracePeriodSeconds": 20}))["metadata"]["deletionGracePeriodSeconds"], 20)
     equal(ok(c.delete(path + "/p", {"gracePeriodSeconds": 0}))["metadata"]["deletionGracePeriodSeconds"], 0)
