@@ -106,8 +106,9 @@ static void admit(struct arena *a, const struct resource *r, void *object)
     quota_missing(a, spec, object);
     admit_pod(a, object);
     Core__V1__Pod *pod = object_clone(a, object);
-    limits_default(a, range, pod);
-    limits_check(a, range, pod);
+    size_t room = 1u << 20;
+    if (limits_default(a, range, pod, &room))
+        limits_check(a, range, pod);
 }
 
 /* Stored as all of its kind are, and printed. */
