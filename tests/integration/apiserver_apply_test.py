@@ -223,7 +223,7 @@ def test_parameters_are_checked(c, _):
     body = config_map("p", {"a": "1"})
     for query, message in (
             ("fieldManager=" + "x" * 129, 'fieldManager: Too long: may not be more than 128 bytes'),
-            ("fieldManager=a%01b", 'fieldManager: Invalid value: "a\\u0001b": invalid character U+0001 (at position 1)'),
+            ("fieldManager=a%01b", 'fieldManager: Invalid value: "a\\x01b": invalid character U+0001 (at position 1)'),
             ("dryRun=yes", 'dryRun: Unsupported value: []string{"yes"}: supported values: "All"'),
             ("fieldValidation=some", 'fieldValidation: Unsupported value: "some": supported values: "", "Ignore", "Strict", "Warn"')):
         failed(c.post(CM + "?" + query, body), 422, "Invalid", 'CreateOptions.meta.k8s.io "" is invalid: ' + message)

@@ -217,6 +217,7 @@ static void a_refusal_is_no_tunnel(void **state)
         "HTTP/1.1 403 No\r\nconnection: keep-alive\r\nX-Why: y\r\nContent-Length: 3\r\n\r\nabc",
         "HTTP/1.1 200 OK\r\nX-Why: y\r\nContent-Length: 3\r\n\r\nabc",
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 400 No\r\nX-Why: y\r\ncontent-length:3\r\n\r\nabc"};
+    const struct str late = STR("POST /late HTTP/1.1\r\nhost: x\r\n\r\n");
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
         int fd =
@@ -225,7 +226,7 @@ static void a_refusal_is_no_tunnel(void **state)
         int peer = accept_backend();
         assert_null(strstr(read_until(peer, "\r\n\r\n"), "/early"));
         send(peer, refusals[i], strlen(refusals[i]), MSG_NOSIGNAL);
-        send(fd, "POST /late HTTP/1.1\r\nhost: x\r\n\r\n", 35, MSG_NOSIGNAL);
+        send(fd, late.p, late.n, MSG_NOSIGNAL);
         assert_string_equal(read_until(peer, NULL), ""); /* nothing but the end */
         const char *got = read_until(fd, NULL);
         assert_non_null(strstr(got, "\r\nX-Why: y\r\n"));
