@@ -133,7 +133,9 @@ static bool resolve(struct rest *rq)
         rq->r && !rq->r->namespaced && *i->ns && strcmp(i->resource, "namespaces") != 0;
     bool proxied = strcmp(i->subresource, "proxy") == 0;
     bool no_ns = rq->r && rq->r->namespaced && !*i->ns;
-    bad_scope |= no_ns && (*i->name || (rq->r->custom && i->verb == VERB_CREATE));
+    /* A list's name is that of its field selector, and the path has none. */
+    bool named = *i->name && !(i->verb & (VERB_LIST | VERB_WATCH | VERB_DELETECOLLECTION));
+    bad_scope |= no_ns && (named || (rq->r->custom && i->verb == VERB_CREATE));
     if (!rq->r || bad_scope || ((*i->rest || i->gaps) && !proxied)) {
         rest_page_not_found(rq);
         return false;

@@ -310,6 +310,10 @@ def test_field_selectors_of_nothing(c, _):
     created(c.post(path, config_map("a")))
     for selector in ("=", "==", "!=", "metadata.name=a,="):
         equal([o["metadata"]["name"] for o in ok(c.get(path + "?fieldSelector=" + selector))["items"]], ["a"], selector)
+    everywhere = "/api/v1/configmaps?fieldSelector=metadata.name%3Da,metadata.namespace%3Dselectors"
+    equal([o["metadata"]["name"] for o in ok(c.get(everywhere))["items"]], ["a"], everywhere)
+    with c.watch(everywhere + "&watch=1") as w:
+        equal(w.next()["object"]["metadata"]["name"], "a", "watched by name in all namespaces")
     for selector in ("=a", "metadata.name%20=a"):
         failed(c.get(path + "?fieldSelector=" + selector), 400, "BadRequest", "is not a known field selector")
 
