@@ -54,6 +54,9 @@ static inline bool field_is_list(const struct schema_field *f)
  * empties managedFields means something else than one that leaves it out. */
 extern const char empty_list[1];
 
+/* Of an object's members with one name the last; NULL: none. (json_read.c) */
+yyjson_val *json_last_member(yyjson_val *object, struct str name);
+
 /* Size of one element in a repeated member's array. */
 size_t element_size(const struct schema_field *f);
 /* A struct with its descriptor set and nothing else. */

@@ -38,74 +38,6 @@ struct decoder {
     bool whole;    /* of a member that stands twice the last one counts whole */
 };
 
-/* --- yyjson in an arena -------------------------------------------------------------------------
- */
-
-static void *alc_malloc(void *ctx, size_t size)
-{
-    return arena_alloc(ctx, size);
-}
-
-static void *alc_realloc(void *ctx, void *p, size_t old_size, size_t size)
-{
-    return arena_grow(ctx, p, old_size, size);
-}
-
-static void alc_free(void *ctx, void *p)
-{
-    (void)ctx;
-    (void)p;
-}
-
-static yyjson_alc arena_allocator(struct arena *a)
-{
-    return (yyjson_alc){alc_malloc, alc_realloc, alc_free, a};
-}
-
-yyjson_mut_doc *json_doc_new(struct arena *a)
-{
-    yyjson_alc alc = arena_allocator(a);
-    return yyjson_mut_doc_new(&alc);
-}
-
-int json_read(struct arena *a, struct str json, yyjson_val **out, struct error *err)
-{
-    yyjson_alc alc = arena_allocator(a);
-    yyjson_read_err e;
-    if (json.n == 0)
-        return error_set(err, ERR_INVALID, "unexpected end of JSON input");
-    yyjson_doc *doc = yyjson_read_opts((char *)json.p, json.n, YYJSON_READ_NUMBER_AS_RAW, &alc, &e);
-    if (!doc && e.code == YYJSON_READ_ERROR_UNEXPECTED_END)
-        return error_set(err, ERR_INVALID, "unexpected end of JSON input");
-    if (!doc)
-        return error_set(err, ERR_INVALID, "invalid JSON at byte %zu: %s", e.pos, e.msg);
-    *out = yyjson_doc_get_root(doc);
-    return 0;
-}
-
-/* Of members with one name the last; NULL: none. */
-static yyjson_val *last_member(yyjson_val *object, struct str name)
-{
-    size_t i, max;
-    yyjson_val *key, *item, *found = NULL;
-    yyjson_obj_foreach (object, i, max, key, item) {
-        if (str_eq(str_make(yyjson_get_str(key), yyjson_get_len(key)), name))
-            found = item;
-    }
-    return found;
-}
-
-void json_type_meta(yyjson_val *value, struct str *api_version, struct str *kind)
-{
-    yyjson_val *v = last_member(value, STR("apiVersion")), *k = last_member(value, STR("kind"));
-    *api_version = str_make(yyjson_get_str(v), yyjson_get_len(v));
-    *kind = str_make(yyjson_get_str(k), yyjson_get_len(k));
-    if (!yyjson_is_str(v))
-        *api_version = STR_NONE;
-    if (!yyjson_is_str(k))
-        *kind = STR_NONE;
-}
-
 /* --- errors -------------------------------------------------------------------------------------
  */
 
@@ -216,29 +148,6 @@ static int path_error(struct decoder *d, const struct frame *frame, const char *
     return ERR_INVALID;
 }
 
-bool field_problems_full(const struct field_problems *p)
-{
-    return !p || p->len >= FIELD_PROBLEMS_MAX || p->bytes >= FIELD_PROBLEMS_BYTES_MAX;
-}
-
-void field_problem_add(struct arena *a, struct field_problems *p, struct field_problem problem)
-{
-    if (field_problems_full(p))
-        return;
-    p->bytes += strlen(problem.path);
-    for (size_t i = 0; i < p->len; i++) { /* each is told once */
-        const struct field_problem *known = &p->items[i];
-        if (known->duplicate == problem.duplicate && strcmp(known->path, problem.path) == 0)
-            return;
-    }
-    if (p->len == p->cap) {
-        size_t cap = p->cap ? 2 * p->cap : 8;
-        p->items = arena_grow(a, p->items, p->cap * sizeof *p->items, cap * sizeof *p->items);
-        p->cap = cap;
-    }
-    p->items[p->len++] = problem;
-}
-
 static void problem_add(struct decoder *d, const struct frame *frame, bool duplicate)
 {
     struct field_problems *p = d->problems;
@@ -251,12 +160,6 @@ static void problem_add(struct decoder *d, const struct frame *frame, bool dupli
                       (struct field_problem){.duplicate = duplicate,
                                              .path = arena_strndup(d->arena, path.data, path.len)});
     buf_free(&path);
-}
-
-const char *field_problem_message(struct arena *a, const struct field_problem *p)
-{
-    return arena_printf(a, "%s%s field \"%s\"", p->in_patch ? "json patch " : "",
-                        p->duplicate ? "duplicate" : "unknown", p->path);
 }
 
 static int spend(struct decoder *d, size_t bytes)
@@ -590,7 +493,7 @@ static int decode_custom(struct decoder *d, const struct schema_message *m, void
 {
     const struct custom_version *custom = custom_of_message(m);
     const struct schema_field *f = schema_field_at(m, 0);
-    yyjson_val *metadata = last_member(v, STR("metadata"));
+    yyjson_val *metadata = json_last_member(v, STR("metadata"));
     if (!custom || !yyjson_is_obj(v))
         return error_set(d->err, ERR_INVALID, "json: cannot unmarshal %s into a custom object",
                          type_of_value(v));

@@ -63,7 +63,7 @@ static bool is_hex(int c)
 static void read_escape(struct scan *s)
 {
     int c = peek(s);
-    if (c < 0 || !strchr("bfnrt\\/\"u", c)) {
+    if (c <= 0 || !strchr("bfnrt\\/\"u", c)) {
         stop(s, "in string escape code");
         return;
     }
