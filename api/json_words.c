@@ -2,6 +2,7 @@
  * Where a text stops being JSON: see json_words.h. Only read when something else has failed, so it may be slow.
  */
 #include "api/json_words.h"
+#include "base/arena_text.h"
 #include <stdio.h>
 
 #define EXCERPT_MAX 30
@@ -267,7 +268,7 @@ const char *json_excerpt(struct arena *a, struct str text)
     if (!n)
         return "<empty>";
     if (text.p[0] == '{')
-        return arena_printf(a, "%.*s%s", (int)n, text.p, dots);
+        return arena_printf(a, "%s%s", arena_readable(a, str_slice(text, 0, n)), dots);
     char hex[2 * EXCERPT_MAX + 1];
     for (size_t i = 0; i < n; i++)
         snprintf(hex + 2 * i, 3, "%02x", (unsigned char)text.p[i]);

@@ -2,6 +2,9 @@
  * Texts that grow in an arena: see arena_text.h.
  */
 #include "base/arena_text.h"
+#include "base/buf.h"
+#include "base/encode.h"
+#include "base/mem.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -52,4 +55,23 @@ char *arena_join(struct arena *a, const char *const *items, size_t n, const char
     }
     *end = '\0';
     return text;
+}
+
+char *arena_readable(struct arena *a, struct str s)
+{
+    struct buf out;
+    buf_init(&out);
+    while (s.n) {
+        size_t most = MIN(s.n, 4), n = 1;
+        while (n <= most && !utf8_valid(str_slice(s, 0, n)))
+            n++;
+        if (n <= most)
+            buf_append(&out, s.p, n);
+        else
+            buf_append_cstr(&out, "\xef\xbf\xbd");
+        s = str_slice(s, n <= most ? n : 1, s.n);
+    }
+    char *copy = arena_strndup(a, out.data ? out.data : "", out.len);
+    buf_free(&out);
+    return copy;
 }

@@ -6,6 +6,7 @@
 #define C8S_BASE_ARENA_TEXT_H
 
 #include "base/arena.h"
+#include "base/str.h"
 
 struct arena_text {
     struct arena *a; /* without a limit */
@@ -25,5 +26,8 @@ static inline const char *arena_text_of(const struct arena_text *t)
 
 /* All items with `between` between them; "" for none. */
 char *arena_join(struct arena *a, const char *const *items, size_t n, const char *between);
+
+/* The bytes as UTF-8: each that belongs to no character becomes U+FFFD. */
+char *arena_readable(struct arena *a, struct str s);
 
 #endif

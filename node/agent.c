@@ -2,6 +2,7 @@
  * Paths, control groups and events that the parts of the agent share (see agent.h).
  */
 #include "node/agent.h"
+#include "base/arena_text.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "node/cgroup.h"
@@ -104,7 +105,7 @@ void agent_event(struct agent *g, const Core__V1__Pod *pod, const char *containe
 
     arena_init(&a);
     va_start(args, format);
-    text = text_readable(arena_vprintf(&a, format, args), &a);
+    text = arena_readable(&a, str_from(arena_vprintf(&a, format, args)));
     va_end(args);
     if (container) {
         bool init = false;

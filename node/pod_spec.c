@@ -5,7 +5,6 @@
 #include "api/meta.h"
 #include "api/quantity.h"
 #include "base/buf.h"
-#include "base/encode.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include <ctype.h>
@@ -64,29 +63,6 @@ const Core__V1__ContainerStatus *pod_container_status(const Core__V1__Pod *pod, 
         return s->init_container_statuses[i];
     i -= s->n_init_container_statuses;
     return i < s->n_ephemeral_container_statuses ? s->ephemeral_container_statuses[i] : NULL;
-}
-
-char *text_readable(const char *text, struct arena *a)
-{
-    struct str rest = str_from(text);
-    struct buf out;
-    char *copy;
-
-    buf_init(&out);
-    while (rest.n) {
-        size_t most = MIN(rest.n, 4), n = 1;
-
-        while (n <= most && !utf8_valid(str_slice(rest, 0, n)))
-            n++;
-        if (n <= most)
-            buf_append(&out, rest.p, n);
-        else
-            buf_append_cstr(&out, "\xef\xbf\xbd");
-        rest = str_slice(rest, n <= most ? n : 1, rest.n);
-    }
-    copy = arena_strndup(a, out.data, out.len);
-    buf_free(&out);
-    return copy;
 }
 
 bool container_is_sidecar(const Core__V1__Container *c)

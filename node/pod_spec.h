@@ -83,9 +83,6 @@ bool container_is_sidecar(const Core__V1__Container *init_container); /* restart
 
 /* The i-th status of ordinary, init and ephemeral containers, in that order; NULL past the last one. */
 const Core__V1__ContainerStatus *pod_container_status(const Core__V1__Pod *pod, size_t i);
-/* Text from outside as the API takes it, in the arena: each byte that belongs to no UTF-8 sequence is replaced
- * by U+FFFD. A status with anything else is refused, and a pod that has ended would never be said to have. */
-char *text_readable(const char *text, struct arena *a);
 
 /* "Guaranteed", "Burstable", "BestEffort". */
 const char *pod_qos(const Core__V1__Pod *pod);

@@ -4,6 +4,7 @@
 #include "node/pod_status.h"
 #include "api/meta.h"
 #include "api/quantity.h"
+#include "base/arena_text.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -35,7 +36,7 @@ static Core__V1__ContainerState *state_terminated(const struct status_input *in,
 
     t->exit_code = r->exit_code;
     t->reason = (char *)(*r->reason ? r->reason : r->exit_code ? "Error" : "Completed");
-    t->message = text_readable(*words ? words : r->message, a);
+    t->message = arena_readable(a, str_from(*words ? words : r->message));
     t->started_at = time_from_s(a, r->started_ns / (int64_t)NS_PER_S);
     t->finished_at = time_from_s(a, r->finished_ns / (int64_t)NS_PER_S);
     t->container_id = (char *)container_id(in, r, a);
@@ -50,7 +51,7 @@ static Core__V1__ContainerState *state_waiting(const char *reason, const char *m
 
     s->waiting = api_new(a, Core__V1__ContainerStateWaiting);
     s->waiting->reason = (char *)reason;
-    s->waiting->message = text_readable(message ? message : "", a);
+    s->waiting->message = arena_readable(a, str_from(message ? message : ""));
     return s;
 }
 

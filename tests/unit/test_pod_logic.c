@@ -4,6 +4,7 @@
  */
 #include "api/codec.h"
 #include "api/meta.h"
+#include "base/arena_text.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "node/cgroup.h"
@@ -159,7 +160,7 @@ static void text_of_programs_is_made_readable(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-        assert_string_equal(text_readable(cases[i][0], &arena), cases[i][1]);
+        assert_string_equal(arena_readable(&arena, str_from(cases[i][0])), cases[i][1]);
 }
 
 static void environment_comes_from_everywhere(void **state)
