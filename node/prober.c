@@ -402,6 +402,8 @@ static void spawn_if_busy(struct prober *p)
         pthread_detach(thread);
         p->threads++;
         p->idle++;
+    } else if (p->threads == 0) {
+        log_error("prober", "no thread can be made: nothing is probed until one can");
     }
 }
 

@@ -50,24 +50,6 @@ static void merge_map(struct arena *a, StringEntry ***entries, size_t *n, String
     *n = len;
 }
 
-/* Who binds may say which pod is meant, and in which version. */
-static struct status *check_preconditions(const struct write *w, const struct status_about *about,
-                                          const Meta__V1__ObjectMeta *wanted,
-                                          const Meta__V1__ObjectMeta *meta)
-{
-    bool other = *wanted->uid && strcmp(wanted->uid, meta->uid) != 0;
-    bool changed =
-        *wanted->resource_version && strcmp(wanted->resource_version, meta->resource_version) != 0;
-    if (!other && !changed)
-        return NULL;
-    const char *what = other ? "UID" : "ResourceVersion";
-    return status_conflict(
-        w->rq->a, about,
-        arena_printf(w->rq->a, "Precondition failed: %s in precondition: %s, %s in object meta: %s",
-                     what, other ? wanted->uid : wanted->resource_version, what,
-                     other ? meta->uid : meta->resource_version));
-}
-
 static struct status *binding_change(struct write *w)
 {
     struct arena *a = w->rq->a;
@@ -84,7 +66,10 @@ static struct status *binding_change(struct write *w)
     if (s || (s = admission_validate(&ad)))
         return s;
     Core__V1__Pod *pod = object_clone(a, w->old);
-    if ((s = check_preconditions(w, &about, b->metadata, pod->metadata)))
+    /* Who binds may say which pod is meant, and in which version. */
+    const char *uid = *b->metadata->uid ? b->metadata->uid : NULL;
+    const char *version = *b->metadata->resource_version ? b->metadata->resource_version : NULL;
+    if ((s = strategy_precondition(a, &about, uid, version, pod->metadata)))
         return s;
     if (pod->metadata->deletion_timestamp)
         return status_conflict(

@@ -352,28 +352,19 @@ struct status *change_update(struct write *w, void *object, const struct subreso
 
 /* ---- delete ---- */
 
-/* Namespaces have words of their own. */
-static struct status *check_namespace_preconditions(struct arena *a,
-                                                    const struct status_about *about,
-                                                    const struct delete_options *o,
-                                                    const Meta__V1__ObjectMeta *old)
+struct status *strategy_precondition(struct arena *a, const struct status_about *about,
+                                     const char *uid, const char *resource_version,
+                                     const Meta__V1__ObjectMeta *meta)
 {
-    const char *what = NULL, *wanted = NULL, *found = NULL;
-    if (o->uid && strcmp(o->uid, old->uid) != 0) {
-        what = "UID";
-        wanted = o->uid;
-        found = old->uid;
-    } else if (o->resource_version && strcmp(o->resource_version, old->resource_version) != 0) {
-        what = "ResourceVersion";
-        wanted = o->resource_version;
-        found = old->resource_version;
-    }
-    if (!what)
+    bool other = uid && strcmp(uid, meta->uid) != 0;
+    if (!other && (!resource_version || strcmp(resource_version, meta->resource_version) == 0))
         return NULL;
+    const char *what = other ? "UID" : "ResourceVersion";
     return status_conflict(
         a, about,
         arena_printf(a, "Precondition failed: %s in precondition: %s, %s in object meta: %s", what,
-                     wanted, what, found));
+                     other ? uid : resource_version, what,
+                     other ? meta->uid : meta->resource_version));
 }
 
 static struct status *check_preconditions(struct write *w, const struct delete_options *o)
@@ -382,7 +373,7 @@ static struct status *check_preconditions(struct write *w, const struct delete_o
     struct status_about about = about_kind(w);
     const Meta__V1__ObjectMeta *old = object_meta(w->old);
     if (schema_of(w->old)->id == Core__V1__Namespace__SCHEMA)
-        return check_namespace_preconditions(a, &about, o, old);
+        return strategy_precondition(a, &about, o->uid, o->resource_version, old);
     about.resource = about.kind; /* as published */
     if (o->uid && strcmp(o->uid, old->uid) != 0)
         return status_conflict(

@@ -49,6 +49,11 @@ struct strategy {
     int64_t (*grace)(const void *old, const struct delete_options *o);
 };
 
+/* 409 in the words of bindings and namespaces when the object is another one (uid) or another version; NULL of both:
+ * whichever. */
+struct status *strategy_precondition(struct arena *a, const struct status_about *about,
+                                     const char *uid, const char *resource_version,
+                                     const Meta__V1__ObjectMeta *meta);
 /* The refusal of an update that names another uid than the object has ("": there is none). */
 struct status *strategy_wrong_uid(const struct write *w, const char *wanted, const char *found);
 
