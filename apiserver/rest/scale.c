@@ -6,6 +6,7 @@
 #include "api/patch/patch.h"
 #include "api/selector.h"
 #include "apiserver/custom/view.h"
+#include "apiserver/strategy/strategy.h"
 #include "apiserver/rest/apply.h"
 #include "apiserver/table/table.h"
 #include "proto/apps_v1.pb-c.h"
@@ -248,15 +249,10 @@ static struct status *check_scale(struct write *w, const Autoscaling__V1__Scale 
         status_invalid_finish(a, s);
         return s;
     }
-    const char *uid = object_meta(w->old)->uid;
-    if (!*scale->metadata->uid || strcmp(scale->metadata->uid, uid) == 0)
-        return NULL;
     struct status_about about = {w->r->group, arena_printf(a, "%s/scale", w->r->plural), "",
                                  w->name};
-    return status_conflict(
-        a, &about,
-        arena_printf(a, "Precondition failed: UID in precondition: %s, UID in object meta: %s",
-                     scale->metadata->uid, uid));
+    const char *uid = *scale->metadata->uid ? scale->metadata->uid : NULL;
+    return strategy_precondition(a, &about, uid, NULL, object_meta(w->old));
 }
 
 static struct status *scale_change(struct write *w)

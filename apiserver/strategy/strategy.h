@@ -49,7 +49,7 @@ struct strategy {
     int64_t (*grace)(const void *old, const struct delete_options *o);
 };
 
-/* 409 in the words of bindings and namespaces when the object is another one (uid) or another version; NULL of both:
+/* 409 in the words of bindings, scales and namespaces when the object is another one (uid) or another version; NULL of both:
  * whichever. */
 struct status *strategy_precondition(struct arena *a, const struct status_about *about,
                                      const char *uid, const char *resource_version,
