@@ -65,6 +65,7 @@ struct informer {
     struct map incoming; /* key → struct object: pages so far */
     char *continue_token;
     uint64_t list_revision;
+    bool newest; /* the version known may never come: list the newest state, whatever it is */
 };
 
 static void list_start(struct informer *i);
@@ -130,16 +131,9 @@ static void call_delete(struct informer *i, struct object *old)
 
 /* Put an object into the cache and tell. Takes over the reference. An object that was deleted and
  * made again while nobody looked has another uid: that is two events. */
-static void object_arrived(struct informer *i, struct object *o)
+static void object_put(struct informer *i, struct object *o)
 {
-    struct object *known = informer_cache_get(&i->cache, o->ns, o->name);
-    if (known && known->revision >= o->revision && o->revision) {
-        object_unref(known); /* older than what we have: from before a relist */
-        object_unref(o);
-        return;
-    }
     struct object *old = informer_cache_put(&i->cache, o);
-    object_unref(known);
     if (old && !cstr_eq(old->uid, o->uid)) {
         call_delete(i, old);
         call_add(i, o);
@@ -150,6 +144,17 @@ static void object_arrived(struct informer *i, struct object *o)
     }
     object_unref(old);
     object_unref(o);
+}
+
+/* An event: what is no newer than the object known is from before a relist. */
+static void object_arrived(struct informer *i, struct object *o)
+{
+    struct object *known = informer_cache_get(&i->cache, o->ns, o->name);
+    if (known && known->revision >= o->revision && o->revision)
+        object_unref(o);
+    else
+        object_put(i, o);
+    object_unref(known);
 }
 
 static void object_left(struct informer *i, const char *ns, const char *name)
@@ -208,6 +213,33 @@ static void synced_now(struct informer *i)
             i->handlers[h].on_synced(i->handlers[h].ctx);
 }
 
+/* An object of a complete list takes the place of what is known, older or not: the list is what there is. */
+static void object_listed(struct informer *i, struct object *o)
+{
+    struct object *known = informer_cache_get(&i->cache, o->ns, o->name);
+    if (known && known->revision == o->revision && cstr_eq(known->uid, o->uid))
+        object_unref(o);
+    else
+        object_put(i, o);
+    object_unref(known);
+}
+
+/* A linearizable list of an older revision than what was seen: what was seen is no part of the history any more. */
+static void revision_listed(struct informer *i)
+{
+    uint64_t seen = atomic_load(&i->revision);
+    if (i->newest && i->list_revision < seen) {
+        log_warn("informer",
+                 "the store is older than what was seen of it, restored? → beginning from its state"
+                 " resource=%s seen=%llu now=%llu",
+                 i->resource->plural, (unsigned long long)seen,
+                 (unsigned long long)i->list_revision);
+        atomic_store(&i->revision, i->list_revision);
+    }
+    i->newest = false;
+    advance(i, i->list_revision);
+}
+
 /* The list is complete: deliver its difference to the cache. */
 static void replace(struct informer *i)
 {
@@ -224,9 +256,9 @@ static void replace(struct informer *i)
     object_refs_free(&known);
     struct map_iter it = {0};
     while (map_next(&i->incoming, &it))
-        object_arrived(i, object_ref(it.value));
+        object_listed(i, object_ref(it.value));
     incoming_drop(i);
-    advance(i, i->list_revision);
+    revision_listed(i);
     synced_now(i);
 }
 
@@ -273,13 +305,14 @@ static void page_add(struct informer *i, void *list)
 
 static void page_request(struct informer *i);
 
-static int page_read(struct informer *i, const struct http_response *r, struct error *err)
+static int page_read(struct informer *i, const struct http_response *r,
+                     struct client_status *status, struct error *err)
 {
     struct arena a;
     arena_init(&a);
     struct str type = http_response_header(r, "content-type");
     const char *t = arena_strndup(&a, type.p ? type.p : "", type.n);
-    int rc = status_to_error(r->status, t, r->body, NULL, err);
+    int rc = status_to_error(r->status, t, r->body, status, err);
     void *list = NULL;
     if (rc == 0)
         rc = decode_body(&a,
@@ -301,11 +334,13 @@ static void page_done(void *ctx, const struct http_response *r, const struct err
         return;
     i->page = NULL;
     struct error failure = {0};
+    struct client_status status = {0};
     if (err)
         failure = *err;
     else
-        page_read(i, r, &failure);
+        page_read(i, r, &status, &failure);
     if (failure.code) {
+        i->newest |= cstr_eq(status.cause, "ResourceVersionTooLarge");
         list_failed(i, &failure);
     } else if (i->continue_token) {
         page_request(i);
@@ -328,7 +363,7 @@ static void page_request(struct informer *i)
                                .metadata_only = i->metadata_only};
     /* A first list is linearizable; later ones need only not be older than what we know. A continue
      * token has its revision inside. */
-    if (!i->continue_token && atomic_load(&i->revision))
+    if (!i->continue_token && !i->newest && atomic_load(&i->revision))
         o.resource_version = at_least;
     struct buf path;
     buf_init(&path);

@@ -14,6 +14,10 @@
  * as new as" that one, so failing over to a member that lags waits instead of showing the past. A
  * lost watch is resumed from the last revision; 410 Gone leads to a relist, whose difference to the
  * cache is delivered as ordinary add/update/delete calls.
+ *
+ * Unless the past is all there is: a server that cannot reach that revision (504, ResourceVersionTooLarge) is asked
+ * for the newest state instead. That list is linearizable, so a member that lags still waits for the others; of a store
+ * that was restored from a backup it is older than what was seen, and takes its place.
  */
 #ifndef C8S_CLIENT_INFORMER_H
 #define C8S_CLIENT_INFORMER_H

@@ -41,6 +41,7 @@ struct fake_api {
     uint64_t revision, compacted, next_uid;
     unsigned refuse;
     int refuse_status, refuse_after_s;
+    bool lags;
     struct fake_counts counts;
 };
 
@@ -186,6 +187,10 @@ static void serve_list(struct fake_api *f, struct http_exchange *x, const char *
         fail(x, 504, "Timeout", "ResourceVersionTooLarge");
         return;
     }
+    if (f->lags && !at_least && !from) {
+        fail(x, 504, "Timeout", NULL);
+        return;
+    }
     Core__V1__PodList *list = api_new(&x->arena, Core__V1__PodList);
     list->metadata->resource_version =
         arena_printf(&x->arena, "%llu", (unsigned long long)f->revision);
@@ -232,6 +237,12 @@ static void serve_watch(struct fake_api *f, struct http_exchange *x)
     x->user = w;
     x->on_close = watch_closed;
     x->on_done = watcher_gone;
+    if (from <= f->revision || f->lags)
+        return;
+    struct str status =
+        encode(status_failure(&x->arena, 410, "Expired", "", "pods", "", "of the future"));
+    send_event(x, "ERROR", status);
+    mem_free((char *)status.p);
 }
 
 static void serve_write(struct fake_api *f, struct http_exchange *x, const char *ns,
@@ -527,6 +538,7 @@ static void do_copy(void *arg)
     to->revision = from->revision;
     to->compacted = from->compacted;
     to->next_uid = from->next_uid;
+    to->lags = false;
 }
 
 /* Only while nothing changes in `from`. */
@@ -534,4 +546,16 @@ void fake_copy(struct fake_api *to, struct fake_api *from)
 {
     struct call c = {.f = to, .from = from};
     loop_call(to->loop, do_copy, &c);
+}
+
+static void do_lag(void *arg)
+{
+    struct call *c = arg;
+    c->f->lags = true;
+}
+
+void fake_lag(struct fake_api *f)
+{
+    struct call c = {.f = f};
+    loop_call(f->loop, do_lag, &c);
 }

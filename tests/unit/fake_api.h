@@ -2,7 +2,7 @@
  * A small API server for tests of clients: pods in memory, over plain HTTP on loopback.
  *
  * It serves list (with limit and continue), watch (from a revision, with bookmarks), get, create, update and delete of
- * pods, with revisions, conflicts, 410 after fake_compact and 504 for revisions of the future, and faults on request:
+ * pods, with revisions, conflicts, 410 after fake_compact and for watches from the future, 504 for lists of it, and faults on request:
  * refuse the next requests, break all watches, die, come back. State can be copied to a second server, which then lags.
  */
 #ifndef C8S_TESTS_FAKE_API_H
@@ -38,6 +38,9 @@ void fake_die(struct fake_api *f);
 void fake_revive(struct fake_api *f);
 /* Make `to` know exactly what `from` knows now. */
 void fake_copy(struct fake_api *to, struct fake_api *from);
+
+/* A member that lags cannot say what is newest: lists without a version get 504 until it is copied to. */
+void fake_lag(struct fake_api *f);
 
 /* What was asked, since the start. */
 struct fake_counts {
