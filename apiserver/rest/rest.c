@@ -469,8 +469,6 @@ static void awaited(void *ctx, int code, int64_t rev)
     rest_status(rq, status_from_error(rq->a, &err));
 }
 
-#define FUTURE_REVISION_WAIT_MS 3000
-
 /* The reads of one iteration, on their way through the store. */
 struct batch {
     struct list waiting;

@@ -151,6 +151,7 @@ static inline const struct schema_message *rest_kept_message(const struct resour
  * Bring this member to the version a read wants ("": linearizable, "0": as it is, N: at least N), then
  * call `ready` with *err (code 0: go on). An unparsable version is answered here.
  */
+#define FUTURE_REVISION_WAIT_MS 3000 /* so long a version may be another member's and not here yet */
 typedef void rest_ready_fn(struct rest *rq);
 void rest_await(struct rest *rq, const char *resource_version, rest_ready_fn *ready);
 void rest_barrier_init(struct worker *w);

@@ -10,6 +10,7 @@
 #include "apiserver/rest/list_version.h"
 #include "apiserver/table/table.h"
 #include "apiserver/watch/hub.h"
+#include "base/mem.h"
 #include "base/random.h"
 #include "net/websocket.h"
 
@@ -18,12 +19,19 @@
 #define PAGE_BYTES (512u << 10)
 #define INITIAL_END "k8s.io/initial-events-end"
 
+/* Asked of the cluster, for a watch that may end meanwhile. */
+struct future_question {
+    struct watch *watch; /* NULL: it has ended */
+};
+
 struct watch {
     struct watcher watcher; /* first: callbacks get it */
     struct rest *rq;
     struct websocket *ws; /* NULL: a plain answer */
     struct selection select;
     struct loop_timer deadline;
+    struct loop_timer future; /* runs while this member is not at `start` */
+    struct future_question *asked;
     uint64_t timeout_ms;
     enum media media;
     bool bookmarks;      /* allowWatchBookmarks */
@@ -71,15 +79,26 @@ static void put_shared(struct watch *w, struct blob *event)
 
 /* ---- the end ---- */
 
-static void end(struct watch *w, bool abort)
+/* All that is under way for it; false: it had ended before. */
+static bool stop(struct watch *w)
 {
     if (w->finished)
-        return;
+        return false;
     w->finished = true;
-    struct rest *rq = w->rq;
     watcher_stop(&w->watcher);
     loop_timer_stop(&w->deadline);
-    atomic_fetch_sub(&rq->server->watchers, 1);
+    loop_timer_stop(&w->future);
+    if (w->asked)
+        w->asked->watch = NULL;
+    atomic_fetch_sub(&w->rq->server->watchers, 1);
+    return true;
+}
+
+static void end(struct watch *w, bool abort)
+{
+    if (!stop(w))
+        return;
+    struct rest *rq = w->rq;
     if (w->ws) {
         websocket_close(w->ws, abort ? WEBSOCKET_INTERNAL : WEBSOCKET_NORMAL, "");
         return;
@@ -245,6 +264,45 @@ static void on_closed(struct watcher *watcher, int code)
 static const struct watcher_events watcher_events = {
     .event = on_event, .progress = on_progress, .closed = on_closed};
 
+/* ---- a start in the future ---- */
+
+/* Every version up to the cluster's is here now. One beyond it nobody can have been told, unless the store was restored
+ * from a backup since: then its client would wait until as much has been written again, and miss all that. It is told
+ * to list (410; the list says which version is too large). */
+static void future_answered(void *ctx, int code, int64_t rev)
+{
+    struct future_question *q = ctx;
+    struct watch *w = q->watch;
+    (void)rev;
+    mem_free(q);
+    if (!w)
+        return;
+    w->asked = NULL;
+    int64_t now = kv_current_revision(w->rq->server->kv);
+    if (now >= w->start)
+        return;
+    if (code != 0) {
+        loop_timer_start(&w->future, FUTURE_REVISION_WAIT_MS);
+        return;
+    }
+    send_error(w, status_expired(w->rq->a, arena_printf(w->rq->a,
+                                                        "too large resource version: %lld, "
+                                                        "current: %lld",
+                                                        (long long)w->start, (long long)now)));
+    end(w, false);
+}
+
+static void on_future(struct loop_timer *timer)
+{
+    struct watch *w = container_of(timer, struct watch, future);
+    struct kv *kv = w->rq->server->kv;
+    if (kv_current_revision(kv) >= w->start)
+        return;
+    w->asked = mem_zalloc(sizeof *w->asked);
+    w->asked->watch = w;
+    kv_read_index(kv, w->rq->x->loop, future_answered, w->asked);
+}
+
 static void go_live(struct watch *w, int64_t seen, bool resumed)
 {
     const struct custom_version *custom = w->rq->r->custom;
@@ -255,6 +313,8 @@ static void go_live(struct watch *w, int64_t seen, bool resumed)
     w->watcher.select = &w->select;
     w->watcher.events = &watcher_events;
     w->start = seen;
+    if (kv_current_revision(w->rq->server->kv) < seen)
+        loop_timer_start(&w->future, FUTURE_REVISION_WAIT_MS);
     watcher_start(w->rq->worker->hubs, &w->watcher, seen, resumed);
 }
 
@@ -351,12 +411,7 @@ static void ws_close(struct websocket *ws, void *ctx)
     struct watch *w = ctx;
     (void)ws;
     w->ws = NULL;
-    if (w->finished)
-        return;
-    w->finished = true;
-    watcher_stop(&w->watcher);
-    loop_timer_stop(&w->deadline);
-    atomic_fetch_sub(&w->rq->server->watchers, 1);
+    stop(w);
 }
 
 static const struct websocket_events ws_events = {ws_message, ws_drain, ws_close};
@@ -391,6 +446,7 @@ static bool stream(struct watch *w)
     }
     if (!w->ws && rq->code == 500)
         return false;
+    loop_timer_init(rq->x->loop, &w->future, on_future);
     loop_timer_init(rq->x->loop, &w->deadline, on_deadline);
     loop_timer_start(&w->deadline, w->timeout_ms);
     atomic_fetch_add(&rq->server->watchers, 1);

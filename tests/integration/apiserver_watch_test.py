@@ -378,6 +378,21 @@ def test_watch_ends(c, server):
         equal((e["type"], e["object"]["code"], e["object"]["reason"]), ("ERROR", 410, "Expired"))
         check(e["object"]["message"].startswith("too old resource version: %d (" % (int(first) - 1)), e)
         equal(w.next(), None)
+    # Nobody was told a version that the cluster has not reached, unless its store was restored from a backup since.
+    ahead = int(version(c)) + 1000000
+    with c.watch(CM + "?watch=1&resourceVersion=" + str(ahead)) as w:
+        equal(w.code, 200)
+        e = w.next()
+        equal((e["type"], e["object"]["code"], e["object"]["reason"]), ("ERROR", 410, "Expired"))
+        check(e["object"]["message"].startswith("too large resource version: %d, current: " % ahead), e)
+        equal(w.next(), None)
+    near = int(version(c)) + 2
+    with c.watch(CM + "?watch=1&labelSelector=f%3Dy&resourceVersion=" + str(near)) as w:
+        for name in ("f-1", "f-2", "f-3"):
+            made(c.post(CM, config_map(name, {"f": "y"})))
+        equal(w.next()["object"]["metadata"]["name"], "f-3", "the first after the version asked for")
+        for name in ("f-1", "f-2", "f-3"):
+            c.delete(CM + "/" + name)
     failed(c.get(CM + "?watch=1&timeoutSeconds=x"), 400, "BadRequest", "strconv.ParseInt")
     failed(c.get(CM + "?watch=1&resourceVersion=x"), 400, "BadRequest", 'resourceVersion: Invalid value: "x"')
 
