@@ -511,31 +511,3 @@ void merge_patch_apply(yyjson_mut_doc *doc, yyjson_mut_val **root, yyjson_val *p
 {
     *root = merge(doc, *root, patch, 0);
 }
-
-static bool vals_equal(yyjson_val *a, yyjson_val *b)
-{
-    if (yyjson_is_raw(a) && yyjson_is_raw(b))
-        return strcmp(yyjson_get_raw(a), yyjson_get_raw(b)) == 0;
-    return yyjson_equals(a, b);
-}
-
-yyjson_mut_val *merge_patch_create(yyjson_mut_doc *doc, yyjson_val *from, yyjson_val *to)
-{
-    if (!yyjson_is_obj(from) || !yyjson_is_obj(to))
-        return yyjson_val_mut_copy(doc, to);
-    yyjson_mut_val *patch = yyjson_mut_obj(doc);
-    size_t i, max;
-    yyjson_val *key, *value;
-    yyjson_obj_foreach (from, i, max, key, value) {
-        if (!yyjson_obj_getn(to, yyjson_get_str(key), yyjson_get_len(key)))
-            yyjson_mut_obj_add(patch, yyjson_val_mut_copy(doc, key), yyjson_mut_null(doc));
-    }
-    yyjson_obj_foreach (to, i, max, key, value) {
-        yyjson_val *old = yyjson_obj_getn(from, yyjson_get_str(key), yyjson_get_len(key));
-        if (!old || !vals_equal(old, value))
-            yyjson_mut_obj_add(patch, yyjson_val_mut_copy(doc, key),
-                               old ? merge_patch_create(doc, old, value)
-                                   : yyjson_val_mut_copy(doc, value));
-    }
-    return patch;
-}

@@ -72,7 +72,5 @@ int strategic_patch_apply(yyjson_mut_doc *doc, yyjson_mut_val **root, yyjson_val
 int patch_three_way(struct arena *a, const struct schema_message *m, yyjson_val *original,
                     yyjson_val *modified, yyjson_val *current, yyjson_mut_val **patch,
                     yyjson_mut_doc *doc, struct error *err);
-/* The JSON merge patch from one document to another. */
-yyjson_mut_val *merge_patch_create(yyjson_mut_doc *doc, yyjson_val *from, yyjson_val *to);
 
 #endif

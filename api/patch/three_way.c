@@ -17,10 +17,40 @@ static struct str val_str(yyjson_val *v)
     return str_make(yyjson_get_str(v), yyjson_get_len(v));
 }
 
-static yyjson_val *get(yyjson_val *object, yyjson_val *key)
+/* The members of an object by name: looked for one by one as long as they are few. */
+struct names {
+    yyjson_val *object; /* NULL or no object: none */
+    bool many;
+    struct map index;
+};
+
+#define NAMES_FEW 32
+
+static void names_init(struct names *n, yyjson_val *object)
 {
-    return yyjson_is_obj(object) ? yyjson_obj_getn(object, yyjson_get_str(key), yyjson_get_len(key))
-                                 : NULL;
+    size_t i, max;
+    yyjson_val *key, *value;
+    n->object = yyjson_is_obj(object) ? object : NULL;
+    n->many = yyjson_obj_size(n->object) > NAMES_FEW;
+    map_init(&n->index);
+    if (!n->many)
+        return;
+    yyjson_obj_foreach (object, i, max, key, value)
+        if (!map_has(&n->index, val_str(key)))
+            map_put(&n->index, val_str(key), value);
+}
+
+static yyjson_val *names_get(const struct names *n, yyjson_val *key)
+{
+    struct str name = val_str(key);
+    if (n->many)
+        return map_get(&n->index, name);
+    return n->object ? yyjson_obj_getn(n->object, name.p, name.n) : NULL;
+}
+
+static void names_free(struct names *n)
+{
+    map_free(&n->index);
 }
 
 static struct str val_scalar(yyjson_val *v)
@@ -42,26 +72,37 @@ static bool same_scalar(yyjson_val *a, yyjson_val *b)
     return str_eq(x, y) || (yyjson_is_raw(a) && strtod(x.p, NULL) == strtod(y.p, NULL));
 }
 
-static bool same(yyjson_val *a, yyjson_val *b)
+static bool same(yyjson_val *a, yyjson_val *b);
+
+static bool same_members(yyjson_val *a, yyjson_val *b)
 {
     size_t i, max;
     yyjson_val *key, *item;
+    struct names others;
+    bool equal = true;
+    names_init(&others, b);
+    yyjson_obj_foreach (a, i, max, key, item) {
+        yyjson_val *other = names_get(&others, key);
+        equal = equal && other && same(item, other);
+    }
+    names_free(&others);
+    return equal;
+}
+
+static bool same(yyjson_val *a, yyjson_val *b)
+{
     if (yyjson_get_type(a) != yyjson_get_type(b) || yyjson_get_len(a) != yyjson_get_len(b))
         return same_scalar(a, b);
-    if (yyjson_is_obj(a)) {
-        yyjson_obj_foreach (a, i, max, key, item) {
-            yyjson_val *other = get(b, key);
-            if (!other || !same(item, other))
-                return false;
-        }
-        return true;
-    }
+    if (yyjson_is_obj(a))
+        return same_members(a, b);
     if (!yyjson_is_arr(a))
         return same_scalar(a, b);
-    yyjson_arr_foreach (a, i, max, item) {
-        if (!same(item, yyjson_arr_get(b, i)))
+    yyjson_arr_iter x, y;
+    yyjson_arr_iter_init(a, &x);
+    yyjson_arr_iter_init(b, &y);
+    while (yyjson_arr_iter_has_next(&x))
+        if (!same(yyjson_arr_iter_next(&x), yyjson_arr_iter_next(&y)))
             return false;
-    }
     return true;
 }
 
@@ -252,19 +293,26 @@ static yyjson_mut_val *diff_object(struct differ *d, yyjson_val *original, yyjso
     size_t i, max;
     yyjson_val *key, *value;
     yyjson_mut_val *patch = yyjson_mut_obj(d->doc);
+    struct names had, wanted, have;
     if (depth > PATCH_DEPTH_MAX)
         return NULL;
+    names_init(&had, original);
+    names_init(&wanted, modified);
+    names_init(&have, current);
     yyjson_obj_foreach (modified, i, max, key, value) {
-        diff_member(d, patch, key, get(original, key), value, get(current, key), m, depth);
+        diff_member(d, patch, key, names_get(&had, key), value, names_get(&have, key), m, depth);
     }
     if (yyjson_is_obj(original)) {
         yyjson_obj_foreach (original, i, max, key, value) {
-            yyjson_val *there = get(current, key);
-            if (!get(modified, key) && there && !yyjson_is_null(there))
+            yyjson_val *there = names_get(&have, key);
+            if (!names_get(&wanted, key) && there && !yyjson_is_null(there))
                 yyjson_mut_obj_add(patch, yyjson_val_mut_copy(d->doc, key),
                                    yyjson_mut_null(d->doc));
         }
     }
+    names_free(&had);
+    names_free(&wanted);
+    names_free(&have);
     if (yyjson_mut_obj_size(patch) == 0)
         return NULL;
     if (d->strategic && retain) {

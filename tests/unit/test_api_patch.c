@@ -6,6 +6,7 @@
 #include "proto/apps_v1.pb-c.h"
 #include "proto/core_v1.pb-c.h"
 #include "tests/unit/api_test.h"
+#include <time.h>
 
 struct patch_case {
     const char *document, *patch, *want; /* want NULL: refused */
@@ -573,6 +574,46 @@ static void test_three_way(void **state)
     }
 }
 
+/* {"data":{"name-0":"v",…}}, in the order of `step`. */
+static yyjson_val *large(struct arena *a, size_t n, size_t step, const char *value)
+{
+    struct buf b;
+    struct error err = {0};
+    yyjson_val *root;
+    buf_init(&b);
+    buf_append_cstr(&b, "{\"data\":{");
+    for (size_t i = 0; i < n; i++)
+        buf_printf(&b, "%s\"name-%05zu\":\"%s\"", i ? "," : "", i * step % n, value);
+    buf_append_cstr(&b, "}}");
+    assert_int_equal(json_read(a, buf_str(&b), &root, &err), 0);
+    buf_free(&b);
+    return root;
+}
+
+static void test_three_way_of_large_objects(void **state)
+{
+    (void)state;
+    struct arena a;
+    struct error err = {0};
+    yyjson_mut_val *made;
+    size_t n = 100000;
+    arena_init(&a);
+    yyjson_mut_doc *doc = json_doc_new(&a);
+    yyjson_val *original = large(&a, n, 1, "x"), *modified = large(&a, n, 7, "y"),
+               *current = large(&a, n, 99999, "x");
+    struct timespec began, ended;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &began);
+    assert_int_equal(patch_three_way(&a, schema_get(Core__V1__ConfigMap__SCHEMA), original,
+                                     modified, current, &made, doc, &err),
+                     0);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ended);
+    double took = (double)(ended.tv_sec - began.tv_sec) + (ended.tv_nsec - began.tv_nsec) / 1e9;
+    print_message("three-way merge of %zu names: %.3f s\n", n, took);
+    assert_int_equal(yyjson_mut_obj_size(yyjson_mut_obj_get(made, "data")), n);
+    assert_true(took < 5);
+    arena_free(&a);
+}
+
 static void test_patch_types(void **state)
 {
     (void)state;
@@ -588,10 +629,15 @@ static void test_patch_types(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json_patch),      cmocka_unit_test(test_merge_patch),
-        cmocka_unit_test(test_strategic_patch), cmocka_unit_test(test_object_patch),
-        cmocka_unit_test(test_reports),         cmocka_unit_test(test_too_many_operations),
-        cmocka_unit_test(test_patch_types),     cmocka_unit_test(test_three_way),
+        cmocka_unit_test(test_json_patch),
+        cmocka_unit_test(test_merge_patch),
+        cmocka_unit_test(test_strategic_patch),
+        cmocka_unit_test(test_object_patch),
+        cmocka_unit_test(test_reports),
+        cmocka_unit_test(test_too_many_operations),
+        cmocka_unit_test(test_three_way_of_large_objects),
+        cmocka_unit_test(test_patch_types),
+        cmocka_unit_test(test_three_way),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
