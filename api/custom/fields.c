@@ -3,6 +3,7 @@
  */
 #include "api/custom/custom.h"
 #include "api/fields/field_type.h"
+#include "api/structural/internal.h"
 #include <stdlib.h>
 
 static enum field_declared root_member(const struct field_type *t, struct str name,
@@ -73,10 +74,7 @@ static enum field_declared member_of(const struct structural *s, struct str name
     const struct structural *below = structural_member(s, name);
     *out = type_of(below);
     if (!s || s->preserve_unknown || s->has_additional) {
-        for (size_t i = 0; s && i < s->properties_len; i++)
-            if (str_eq(name, s->properties[i].name))
-                return FIELD_DECLARED;
-        return FIELD_UNDECLARED;
+        return s && structural_find(s, name) ? FIELD_DECLARED : FIELD_UNDECLARED;
     }
     return below ? FIELD_DECLARED : FIELD_UNKNOWN;
 }

@@ -101,9 +101,10 @@ int custom_decode_body(struct arena *a, const struct custom_version *v, yyjson_v
     if (problems && problems->len > p.first_unknown)
         qsort(problems->items + p.first_unknown, problems->len - p.first_unknown,
               sizeof *problems->items, by_path);
-    structural_default(doc, body, v->schema);
-    custom_set_body(a, out, body);
-    return 0;
+    int rc = structural_default(doc, body, v->schema, err);
+    if (rc == 0)
+        custom_set_body(a, out, body);
+    return rc;
 }
 
 /* ---- bodies ---- */

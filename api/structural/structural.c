@@ -73,6 +73,22 @@ static void compile_list_keys(struct compiler *c, const Apiextensions__V1__JSONS
     mem_free(places);
 }
 
+/* The properties that have a default, in order. */
+static void note_defaulted(struct compiler *c, struct structural *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->properties_len; i++)
+        n += s->properties[i].schema->default_value != NULL;
+    s->defaulted = n ? arena_array(c->a, const struct structural_property *, n) : NULL;
+    for (size_t i = 0; i < s->properties_len; i++) {
+        struct structural_property *p = &s->properties[i];
+        if (!p->schema->default_value)
+            continue;
+        p->defaulted = s->defaulted_len;
+        s->defaulted[s->defaulted_len++] = p;
+    }
+}
+
 static int compile_properties(struct compiler *c, const Apiextensions__V1__JSONSchemaProps *p,
                               int depth, struct structural *s)
 {
@@ -89,6 +105,7 @@ static int compile_properties(struct compiler *c, const Apiextensions__V1__JSONS
         s->defaults_below |= to->schema->defaults_below;
     }
     qsort(s->properties, s->properties_len, sizeof *s->properties, by_name);
+    note_defaulted(c, s);
     return 0;
 }
 
@@ -586,47 +603,93 @@ static bool wants_default(yyjson_mut_val *v, const struct structural *s)
     return s && s->default_value && (!v || (yyjson_mut_is_null(v) && !s->nullable));
 }
 
-/* Put the default's value where a value stands. */
-static void overwrite(yyjson_mut_doc *doc, yyjson_mut_val *at, const struct structural *s)
+struct defaulting {
+    yyjson_mut_doc *doc;
+    size_t room; /* for the text of what is still added */
+};
+
+/* A copy of the default; NULL: there is no room for it (nor for any after it). */
+static yyjson_mut_val *default_of(struct defaulting *d, const struct structural *s, size_t more)
 {
-    yyjson_mut_val *copy = yyjson_val_mut_copy(doc, s->default_value), *next = at->next;
-    *at = *copy;
-    at->next = next;
+    size_t n = strlen(s->default_json) + more;
+    if (n > d->room) {
+        d->room = 0;
+        return NULL;
+    }
+    d->room -= n;
+    return yyjson_val_mut_copy(d->doc, s->default_value);
 }
 
-static void set_defaults(yyjson_mut_doc *doc, yyjson_mut_val *v, const struct structural *s)
+/* Put the default's value where a value stands. */
+static bool overwrite(struct defaulting *d, yyjson_mut_val *at, const struct structural *s)
+{
+    yyjson_mut_val *copy = default_of(d, s, 0), *next = at->next;
+    if (!copy)
+        return false;
+    *at = *copy;
+    at->next = next;
+    return true;
+}
+
+/* The properties that are absent and have a default. What is there is looked up in the schema, not the other way
+ * round: each step is paid for by a byte of the object or of a default. */
+static bool add_absent(struct defaulting *d, yyjson_mut_val *v, const struct structural *s)
+{
+    size_t i, max;
+    yyjson_mut_val *key, *item;
+    if (s->defaulted_len == 0)
+        return true;
+    bool *there = mem_zalloc(s->defaulted_len), fits = true;
+    yyjson_mut_obj_foreach (v, i, max, key, item) {
+        const struct structural_property *p = structural_find(s, mut_text(key));
+        if (p && p->schema->default_value)
+            there[p->defaulted] = true;
+    }
+    for (size_t k = 0; k < s->defaulted_len && fits; k++) {
+        const struct structural_property *p = s->defaulted[k];
+        if (there[k])
+            continue;
+        yyjson_mut_val *value = default_of(d, p->schema, p->name.n + strlen("\"\":,"));
+        fits = value && yyjson_mut_obj_add(v, yyjson_mut_strn(d->doc, p->name.p, p->name.n), value);
+    }
+    mem_free(there);
+    return fits;
+}
+
+static bool set_defaults(struct defaulting *d, yyjson_mut_val *v, const struct structural *s)
 {
     size_t i, max;
     yyjson_mut_val *key, *item;
     if (!s || !s->defaults_below)
-        return;
+        return true;
     if (yyjson_mut_is_arr(v)) {
         yyjson_mut_arr_foreach (v, i, max, item) {
-            if (wants_default(item, s->items))
-                overwrite(doc, item, s->items);
-            set_defaults(doc, item, s->items);
+            if ((wants_default(item, s->items) && !overwrite(d, item, s->items)) ||
+                !set_defaults(d, item, s->items))
+                return false;
         }
-        return;
+        return true;
     }
     if (!yyjson_mut_is_obj(v))
-        return;
-    for (size_t k = 0; k < s->properties_len; k++) {
-        const struct structural_property *p = &s->properties[k];
-        if (!p->schema->default_value || yyjson_mut_obj_getn(v, p->name.p, p->name.n))
-            continue;
-        yyjson_mut_obj_add(v, yyjson_mut_strn(doc, p->name.p, p->name.n),
-                           yyjson_val_mut_copy(doc, p->schema->default_value));
-    }
+        return true;
+    if (!add_absent(d, v, s))
+        return false;
     yyjson_mut_obj_foreach (v, i, max, key, item) {
         const struct structural *below = structural_member(s, mut_text(key));
-        if (wants_default(item, below))
-            overwrite(doc, item, below);
-        set_defaults(doc, item, below);
+        if ((wants_default(item, below) && !overwrite(d, item, below)) ||
+            !set_defaults(d, item, below))
+            return false;
     }
+    return true;
 }
 
-void structural_default(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct structural *s)
+int structural_default(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct structural *s,
+                       struct error *err)
 {
+    struct defaulting d = {doc, STRUCTURAL_DEFAULTED_MAX};
     drop_nulls(root, s);
-    set_defaults(doc, root, s);
+    return set_defaults(&d, root, s)
+               ? 0
+               : error_set(err, ERR_LIMIT, "defaults of its schema add more than %u bytes",
+                           STRUCTURAL_DEFAULTED_MAX);
 }

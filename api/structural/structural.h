@@ -22,6 +22,8 @@
 
 /* Documents and schemas are walked recursively: nothing deeper is accepted. */
 #define STRUCTURAL_DEPTH_MAX 100
+/* Bytes of JSON that defaults add to one document: as many as the body of a request may have. */
+#define STRUCTURAL_DEFAULTED_MAX (3u << 20)
 
 enum structural_type {
     STRUCTURAL_ANY, /* no type given */
@@ -41,6 +43,7 @@ struct structural_pattern;
 struct structural_property {
     struct str name;
     struct structural *schema;
+    size_t defaulted; /* its place among those with a default, if it has one */
 };
 
 /* What a value must be like; nodes that ask for nothing share one. */
@@ -82,6 +85,8 @@ struct structural {
     const size_t *list_keys_order;          /* their places, sorted by name */
     struct structural_property *properties; /* sorted by name */
     size_t properties_len;
+    const struct structural_property **defaulted; /* those with a default, in the same order */
+    size_t defaulted_len;
     struct structural *additional; /* NULL: `true` or `false` */
     struct structural *items;
     const char *default_json; /* the default's text; NULL: none */
@@ -119,8 +124,10 @@ void structural_prune(yyjson_mut_val *root, const struct structural *s,
                       structural_unknown_fn *unknown, void *ctx);
 /* The same for a value that is no object of its own: a default. */
 void structural_prune_value(yyjson_mut_val *value, const struct structural *s);
-/* Remove nulls where they are not allowed, then set defaults (copied into doc). */
-void structural_default(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct structural *s);
+/* Remove nulls where they are not allowed, then set defaults (copied into doc). ERR_LIMIT when the text of what is
+ * added would be longer than any object may be: a long default in each of a million items would fill the memory. */
+int structural_default(yyjson_mut_doc *doc, yyjson_mut_val *root, const struct structural *s,
+                       struct error *err);
 
 /*
  * Validate a value at `path` ("" for the whole object: then apiVersion, kind and metadata are only checked

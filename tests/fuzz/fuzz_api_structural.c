@@ -29,21 +29,20 @@ static void use(struct arena *a, struct structural *s, yyjson_val *root)
     struct buf once, twice;
     buf_init(&once);
     buf_init(&twice);
-    structural_prune(v, s, NULL, NULL);
-    structural_default(doc, v, s);
-    structural_prune(v, s, NULL, NULL); /* a default may hold what the schema does not know */
-    structural_default(doc, v, s);
-    write_tree(v, &once);
-    structural_prune(v, s, NULL, NULL);
-    structural_default(doc, v, s);
-    write_tree(v, &twice);
-    require(str_eq(buf_str(&once), buf_str(&twice)));
+    bool defaulted = true;
+    for (int i = 0; i < 3 && defaulted;
+         i++) { /* a default may hold what the schema does not know */
+        structural_prune(v, s, NULL, NULL);
+        defaulted = structural_default(doc, v, s, NULL) == 0;
+        write_tree(v, i == 1 ? &once : &twice);
+    }
+    require(!defaulted || str_eq(buf_str(&once), buf_str(&twice)));
     structural_validate(s, v, NULL, "", &e);
     structural_validate_lists(s, v, "", &e);
     structural_validate_embedded(s, v, "", &e);
     e.len = 0;
     structural_validate(s, v, v, "", &e);
-    require(e.len == 0); /* nothing has changed */
+    require(!defaulted || e.len == 0); /* nothing has changed */
     buf_free(&once);
     buf_free(&twice);
 }

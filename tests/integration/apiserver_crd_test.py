@@ -286,6 +286,24 @@ def test_objects(clients):
     drop(clients)
 
 
+def test_defaults_without_end(clients):
+    """A long default for each item of a long list: refused, as it would not fit into any store."""
+    c = clients[0]
+    crd = definition("hoards", "Hoard", schema={"openAPIV3Schema": {"type": "object", "properties": {
+        "spec": {"type": "object", "properties": {
+            "cronSpec": {"type": "string"}, "list": {"type": "array", "items": {"type": "object", "properties": {
+                "long": {"type": "string", "default": "x" * 500000}}}}}}}}})
+    del crd["spec"]["versions"][0]["selectableFields"], crd["spec"]["versions"][0]["subresources"]
+    establish(clients, crd)
+    created(c.post(path("hoards"), crontab("one", "Hoard", list=[{}])))
+    failed(c.post(path("hoards"), crontab("many", "Hoard", list=[{}] * 200000)), 400, "BadRequest",
+           "defaults of its schema add more than 3145728 bytes")
+    failed(c.patch(path("hoards") + "/one", {"spec": {"list": [{}] * 200000}}, kind="merge-patch"), 422, "Invalid",
+           "defaults of its schema add more than 3145728 bytes")
+    equal(len(c.get(path("hoards")).json["items"]), 1)
+    drop(clients, "hoards")
+
+
 def test_quota_counts_them(clients):
     a = clients[0]
     establish(clients, definition())

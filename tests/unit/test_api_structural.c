@@ -153,10 +153,45 @@ static void test_default(void **state)
         struct structural *s = schema_of_json(defaultings[i].schema);
         yyjson_mut_doc *doc = json_doc_new(&arena);
         yyjson_mut_val *v = tree(doc, defaultings[i].in);
-        structural_default(doc, v, s);
+        assert_int_equal(structural_default(doc, v, s, NULL), 0);
         assert_string_equal(text_of(v), defaultings[i].out);
         structural_free(s);
     }
+}
+
+/* A default of n bytes for a property of each item, and a list of that many items. */
+static int default_items(size_t n, size_t items, struct error *err)
+{
+    struct buf text;
+    buf_init(&text);
+    buf_printf(&text,
+               "{\"type\":\"object\",\"properties\":{\"l\":{\"type\":\"array\",\"items\":{\"type\":"
+               "\"object\",\"properties\":{\"p\":{\"type\":\"string\",\"default\":\"%0*d\"}}}}}}",
+               (int)n, 0);
+    struct structural *s = schema_of_json(buf_cstr(&text));
+    buf_clear(&text);
+    buf_append_cstr(&text, "{\"l\":[{}");
+    for (size_t i = 1; i < items; i++)
+        buf_append_cstr(&text, ",{}");
+    buf_append_cstr(&text, "]}");
+    yyjson_mut_doc *doc = json_doc_new(&arena);
+    yyjson_mut_val *v = tree(doc, buf_cstr(&text));
+    int rc = structural_default(doc, v, s, err);
+    structural_free(s);
+    buf_free(&text);
+    return rc;
+}
+
+static void test_defaults_have_a_limit(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    assert_int_equal(default_items(1000, 3000, &err), 0);
+    assert_int_equal(default_items(1000, 3200, &err), ERR_LIMIT);
+    assert_string_equal(err.message, "defaults of its schema add more than 3145728 bytes");
+    size_t before = arena.used;
+    assert_int_equal(default_items(600000, 100000, &err), ERR_LIMIT);
+    assert_true(arena.used - before < 100u << 20); /* sixty gigabytes, were it done */
 }
 
 /* ---- validation: schema of one field `f`, its value, the errors ---- */
@@ -589,6 +624,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_prune),
         cmocka_unit_test(test_default),
+        cmocka_unit_test(test_defaults_have_a_limit),
         cmocka_unit_test(test_validate),
         cmocka_unit_test(test_ratcheting),
         cmocka_unit_test(test_lists),
