@@ -10,6 +10,7 @@
 #include "kvstore/kv.h"
 #include "net/loop.h"
 #include "proto/core_v1.pb-c.h"
+#include "proto/flowcontrol_v1.pb-c.h"
 #include "proto/networking_v1.pb-c.h"
 #include "proto/node_v1.pb-c.h"
 #include "proto/scheduling_v1.pb-c.h"
@@ -25,6 +26,8 @@ static const int messages[CACHED_KINDS] = {
     [CACHED_RUNTIME_CLASSES] = Node__V1__RuntimeClass__SCHEMA,
     [CACHED_STORAGE_CLASSES] = Storage__V1__StorageClass__SCHEMA,
     [CACHED_INGRESS_CLASSES] = Networking__V1__IngressClass__SCHEMA,
+    [CACHED_FLOW_SCHEMAS] = Flowcontrol__V1__FlowSchema__SCHEMA,
+    [CACHED_PRIORITY_LEVELS] = Flowcontrol__V1__PriorityLevelConfiguration__SCHEMA,
 };
 
 struct kind_cache {
@@ -35,6 +38,8 @@ struct kind_cache {
     bool ready;
     struct map objects; /* "ns/name" → struct cached_object */
     struct map spaces;  /* "ns" → the first of its objects */
+    void (*changed)(void *ctx); /* NULL: nobody asks */
+    void *changed_ctx;
 };
 
 struct object_cache {
@@ -128,6 +133,12 @@ static void clear(struct kind_cache *k)
     map_clear(&k->spaces);
 }
 
+static void tell(const struct kind_cache *k)
+{
+    if (k->changed)
+        k->changed(k->changed_ctx);
+}
+
 /* ---- loading and following ---- */
 
 static int on_scan(void *ctx, const struct kv_pair *pair)
@@ -151,6 +162,7 @@ static void load(struct kind_cache *k)
         log_error("cache", "cannot read %s → asking the store each time error=\"%s\"", k->r->plural,
                   err.message);
     arena_free(&a);
+    tell(k);
 }
 
 static void on_events(void *ctx, struct kv_watch *watch, const struct kv_watch_batch *batch)
@@ -169,6 +181,7 @@ static void on_events(void *ctx, struct kv_watch *watch, const struct kv_watch_b
         if (o && o->mod_rev < e->kv.mod_rev)
             drop(k, sub);
     }
+    tell(k);
 }
 
 static void follow(struct kind_cache *k);
@@ -253,4 +266,11 @@ const struct cached_object *object_cache_first(const struct object_cache *c, enu
                                                const char *ns)
 {
     return map_get(&c->kinds[kind].spaces, str_from(ns));
+}
+
+void object_cache_on_change(struct object_cache *c, enum cached_kind kind, void (*fn)(void *ctx),
+                            void *ctx)
+{
+    c->kinds[kind].changed = fn;
+    c->kinds[kind].changed_ctx = ctx;
 }

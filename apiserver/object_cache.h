@@ -27,6 +27,8 @@ enum cached_kind {
     CACHED_RUNTIME_CLASSES,
     CACHED_STORAGE_CLASSES,
     CACHED_INGRESS_CLASSES,
+    CACHED_FLOW_SCHEMAS,
+    CACHED_PRIORITY_LEVELS,
     CACHED_KINDS,
 };
 
@@ -52,6 +54,9 @@ const struct cached_object *object_cache_get(const struct object_cache *c, enum 
 /* The first of a namespace's objects (by `next`), in no order; NULL when there are none. */
 const struct cached_object *object_cache_first(const struct object_cache *c, enum cached_kind kind,
                                                const char *ns);
+/* Call fn after each change of that kind's objects; one for each kind. */
+void object_cache_on_change(struct object_cache *c, enum cached_kind kind, void (*fn)(void *ctx),
+                            void *ctx);
 /* The schema id of a kind's objects. */
 int cached_kind_message(enum cached_kind kind);
 

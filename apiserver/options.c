@@ -449,6 +449,8 @@ void options_parse(struct options *o, int argc, char **argv)
         {"max-requests-inflight", 0, FLAG_INT, &o->inflight, "N",
          "Reads at once; more get 429. 0: no limit."},
         {"max-mutating-requests-inflight", 0, FLAG_INT, &o->mutating, "N", "Writes at once."},
+        {"enable-priority-and-fairness", 0, FLAG_BOOL, &c->priority_and_fairness, NULL,
+         "The sum of both is dealt to users as FlowSchemas and PriorityLevelConfigurations say."},
         {"min-request-timeout", 0, FLAG_SECONDS, &o->min_request_timeout_s, NULL,
          "Watches last this long, up to twice."},
         {"etcd-compaction-interval", 0, FLAG_DURATION, &o->compaction_ns, NULL,

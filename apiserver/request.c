@@ -105,6 +105,12 @@ bool request_is_connect(const struct request_info *r)
             strcmp(r->subresource, "portforward") == 0);
 }
 
+bool request_is_long_running(const struct request_info *r)
+{
+    return r->verb == VERB_WATCH || strcmp(r->subresource, "log") == 0 ||
+           strcmp(r->subresource, "proxy") == 0 || request_is_connect(r);
+}
+
 static void refine_collection_verb(struct arena *a, struct request_info *r)
 {
     if (*r->name || (r->verb != VERB_GET && r->verb != VERB_DELETE))

@@ -36,6 +36,9 @@ int request_info_parse(struct arena *a, struct str method, struct str path, stru
 /* pods/exec, attach or portforward: a connection, for which the verb is "create" also by GET. */
 bool request_is_connect(const struct request_info *r);
 
+/* Watches, logs, and what is passed on to nodes, pods and services: no limit of time or number is theirs. */
+bool request_is_long_running(const struct request_info *r);
+
 /* The decoded value of the first `key` in a query string; NULL when absent, "" for "key" and "key=". */
 const char *query_get(struct arena *a, struct str query, const char *key);
 /* As Go's ParseBool plus presence: absent, "0", "false" (any case) give false. */

@@ -11,6 +11,8 @@
 #include "apiserver/auth/authn_stored.h"
 #include "apiserver/auth/authn_websocket.h"
 #include "apiserver/discovery.h"
+#include "apiserver/flow/flow_control.h"
+#include "apiserver/flow/flow_filter.h"
 #include "apiserver/auth/impersonate.h"
 #include "apiserver/kept/keeper.h"
 #include "apiserver/rest/list_cache.h"
@@ -39,6 +41,7 @@ void apiserver_config_init(struct apiserver_config *c)
         .node_port_max = 32767,
         .inflight_max = 400,
         .mutating_inflight_max = 200,
+        .priority_and_fairness = true,
         .watchers_max = 100000,
         .min_request_timeout_s = 1800,
         .compaction_interval_s = 300,
@@ -60,7 +63,6 @@ struct worker *apiserver_worker(struct apiserver *s, const struct loop *loop)
 struct http_metrics {
     struct histogram *seconds[8][2]; /* verb bit, resource or not */
     struct counter *codes[6];        /* 1xx … 5xx */
-    struct counter *rejected;
 };
 
 static const double second_bounds[] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
@@ -83,8 +85,6 @@ static struct http_metrics *metrics_make(struct metrics *m)
         h->codes[c] = metrics_counter(m, "apiserver_request_total", labels,
                                       "Requests answered, by class of status.");
     }
-    h->rejected =
-        metrics_counter(m, "apiserver_rejected_requests_total", NULL, "Requests refused with 429.");
     return h;
 }
 
@@ -99,46 +99,18 @@ static double watchers_now(void *ctx)
     return (double)atomic_load(&((struct apiserver *)ctx)->watchers);
 }
 
-static bool is_long_running(const struct rest *rq)
-{
-    return rq->info.verb == VERB_WATCH || strcmp(rq->info.subresource, "log") == 0 ||
-           strcmp(rq->info.subresource, "proxy") == 0 || request_is_connect(&rq->info);
-}
-
-/* Take a place among the requests in flight; false: answered 429. */
-static bool admit_inflight(struct rest *rq)
-{
-    struct apiserver *s = rq->server;
-    if (is_long_running(rq) || !rq->info.is_resource)
-        return true;
-    bool mutating = !(rq->info.verb & (VERB_GET | VERB_LIST));
-    atomic_uint *n = mutating ? &s->mutating_inflight : &s->inflight;
-    unsigned max = mutating ? s->config.mutating_inflight_max : s->config.inflight_max;
-    if (atomic_fetch_add(n, 1) >= max && max) {
-        atomic_fetch_sub(n, 1);
-        if (s->metrics->rejected)
-            counter_add(s->metrics->rejected, 1);
-        rest_status(rq, status_too_many_requests(rq->a, 1));
-        return false;
-    }
-    rq->counted = true;
-    rq->counted_mutating = mutating;
-    return true;
-}
-
 static void on_done(struct http_exchange *x)
 {
     struct rest *rq = x->user;
     struct apiserver *s = rq->server;
-    if (rq->counted)
-        atomic_fetch_sub(rq->counted_mutating ? &s->mutating_inflight : &s->inflight, 1);
+    flow_filter_done(rq);
     if (rq->budget)
         kv_budget_give(s->kv, rq->budget);
     resource_unref(rq->r);
     unsigned class = (unsigned)rq->code / 100;
     if (class >= 1 && class <= 5 && s->metrics->codes[class])
         counter_add(s->metrics->codes[class], 1);
-    if (rq->info.verb && !is_long_running(rq)) {
+    if (rq->info.verb && !request_is_long_running(&rq->info)) {
         struct histogram *h = s->metrics->seconds[__builtin_ctz(rq->info.verb)][1];
         if (h)
             histogram_observe(h, (double)(clock_mono_ns() - rq->started_ns) / 1e9);
@@ -346,6 +318,22 @@ static struct rest *rest_new(struct apiserver *s, struct http_exchange *x)
     return rq;
 }
 
+/* It is known who asks, and it is his turn. */
+static void serve(struct rest *rq)
+{
+    struct authz_attributes at;
+    const char *reason;
+    attributes_of(rq, &at);
+    /* Why is only asked of a refusal: it takes longer to put into words than to decide. */
+    if (!authz_allowed(rq->server->authz, &at, rq->a, NULL) &&
+        !authz_allowed(rq->server->authz, &at, rq->a, &reason))
+        rest_status(rq, authz_forbidden(rq->a, &at, reason));
+    else if (!rq->info.is_resource)
+        serve_path(rq);
+    else
+        rest_dispatch(rq);
+}
+
 static void on_request(void *ctx, struct http_exchange *x)
 {
     struct rest *rq = rest_new(ctx, x);
@@ -370,18 +358,12 @@ static void on_request(void *ctx, struct http_exchange *x)
     }
     struct status *s = impersonate(rq);
     struct authz_attributes at;
-    const char *reason;
-    attributes_of(rq, &at);
-    /* Why is only asked of a refusal: it takes longer to put into words than to decide. */
-    if (!s && !authz_allowed(rq->server->authz, &at, rq->a, NULL) &&
-        !authz_allowed(rq->server->authz, &at, rq->a, &reason))
-        s = authz_forbidden(rq->a, &at, reason);
-    if (s)
+    if (s) {
         rest_status(rq, s);
-    else if (!rq->info.is_resource)
-        serve_path(rq);
-    else if (admit_inflight(rq))
-        rest_dispatch(rq);
+        return;
+    }
+    attributes_of(rq, &at);
+    flow_filter_enter(rq, &at, serve);
 }
 
 /* Too long a body is refused before it is read; that of a proxied request is passed on as it comes. */
@@ -472,7 +454,11 @@ static int setup(struct apiserver *s, struct error *err)
         s->openapi,
         &(struct openapi_source){s->custom, custom_openapi_generation, custom_openapi_list});
     s->metrics = metrics_make(c->metrics);
+    if (c->priority_and_fairness)
+        s->flow = flow_control_new(c->inflight_max + c->mutating_inflight_max, c->metrics);
     if (c->metrics) {
+        s->rejected = metrics_counter(c->metrics, "apiserver_rejected_requests_total", NULL,
+                                      "Requests refused with 429.");
         metrics_gauge_fn(c->metrics, "apiserver_current_inflight_requests", NULL,
                          "Requests being served.", inflight_now, s);
         metrics_gauge_fn(c->metrics, "apiserver_registered_watchers", NULL, "Open watches.",
@@ -496,18 +482,20 @@ static void worker_open(void *arg)
     w->quota_turns = quota_turns_new();
     w->node_clients = mem_zalloc(sizeof *w->node_clients);
     map_init(w->node_clients);
-    if (w->index == 0)
-        w->server->authz = authz_new(w->server->kv, w->loop, w->server->config.always_allow,
-                                     w->server->config.node_authorizer);
+    if (w->index > 0)
+        return;
+    w->server->authz = authz_new(w->server->kv, w->loop, w->server->config.always_allow,
+                                 w->server->config.node_authorizer);
 }
 
 static void worker_close(void *arg)
 {
     struct worker *w = arg;
-    if (w->index == 0)
+    if (w->index == 0) {
+        flow_filter_unfollow(w);
         authz_close(w->server->authz);
-    if (w->index == 0)
         custom_registry_unfollow(w->server->custom);
+    }
     watch_hubs_free(w->hubs);
     list_cache_free(w->lists);
     object_cache_free(w->cache);
@@ -519,6 +507,11 @@ static void worker_close(void *arg)
 static void follow_custom(void *arg)
 {
     custom_registry_follow(arg);
+}
+
+static void follow_flows(void *arg)
+{
+    flow_filter_follow(arg);
 }
 
 static void end_watches(void *arg)
@@ -563,6 +556,7 @@ static void free_all(struct apiserver *s)
     discovery_free(s->discovery);
     openapi_service_free(s->openapi);
     custom_registry_free(s->custom);
+    flow_control_free(s->flow);
     mem_free(s->metrics);
     mem_free(s->service_net);
     mem_free(s->workers);
@@ -594,6 +588,7 @@ struct apiserver *apiserver_start(const struct apiserver_config *config, struct 
                                        .body_bytes_max = BODY_MAX,
                                        .queue_low_water = 64u << 10};
     s->http = http_server_new(&http);
+    loop_call(loops[0], follow_flows, &s->workers[0]);
     struct listen_call l = {s, err, 0};
     loop_call(loops[0], listen_on_loop, &l);
     if (l.rc < 0) {

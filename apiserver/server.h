@@ -50,6 +50,7 @@ struct apiserver_config {
     const char *kubelet_ca_file, *kubelet_cert_file, *kubelet_key_file;
     /* Limits and times. */
     unsigned inflight_max, mutating_inflight_max; /* 400, 200 */
+    bool priority_and_fairness; /* true: they are seats for all, dealt by flow/flow_control.h */
     unsigned watchers_max;                        /* per member; default 100000 */
     uint64_t min_request_timeout_s;               /* 1800: watches last this long up to twice */
     uint64_t compaction_interval_s;               /* 300; 0: never */
@@ -65,6 +66,7 @@ struct apiserver;
 struct watch_hubs;
 struct list_cache;
 struct rest;
+struct flow_control;
 struct openapi_service;
 
 /* The lease that this minute's events hang on. */
@@ -91,6 +93,8 @@ struct worker {
     struct quota_turns *quota_turns; /* writes that wait for a quota (admission/quota.h) */
     struct event_lease event_lease;
     struct read_barrier barrier;
+    struct loop_timer flow_look; /* of the first worker: flow/flow_filter.h */
+    unsigned flow_pressed;       /* looks for which it has been so */
     struct rng rng;  /* for ids that need not be secret */
     struct buf text; /* the answer that is being written: rest_stored */
     struct answer_cache *answers;
@@ -121,9 +125,12 @@ struct apiserver {
     int64_t quota_recount_next_s;    /* the keeper's: when all quotas are counted anew */
     struct keeper *keeper;           /* self-maintained objects, compaction (keeper.h) */
     struct http_metrics *metrics;
+    struct counter *rejected;  /* requests, with 429; NULL: not counted */
+    struct flow_control *flow; /* flow/flow_control.h; NULL: two plain limits */
     atomic_uint inflight, mutating_inflight, watchers;
     atomic_bool bootstrapped; /* the self-made objects are there: ready */
     atomic_bool stopping;
+    atomic_bool output_short; /* a request was refused for the answers that nobody takes */
 };
 
 /*

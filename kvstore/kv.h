@@ -251,6 +251,7 @@ void kv_wait_revision(struct kv *kv, int64_t rev, uint32_t timeout_ms, struct lo
  */
 bool kv_budget_take(struct kv *kv, size_t bytes, struct loop *loop, kv_revision_fn *cb, void *ctx);
 void kv_budget_give(struct kv *kv, size_t bytes);
+bool kv_budget_wanted(struct kv *kv); /* does anybody wait? */
 
 /* ---- writing -------------------------------------------------------------------------------- */
 

@@ -446,6 +446,14 @@ bool kv_budget_take(struct kv *kv, size_t bytes, struct loop *loop, kv_revision_
     return now;
 }
 
+bool kv_budget_wanted(struct kv *kv)
+{
+    pthread_mutex_lock(&kv->budget_lock);
+    bool wanted = !list_empty(&kv->budget_queue);
+    pthread_mutex_unlock(&kv->budget_lock);
+    return wanted;
+}
+
 void kv_budget_give(struct kv *kv, size_t bytes)
 {
     waiter_vec out = {0};

@@ -125,6 +125,8 @@ void http_server_stop(struct http_server *s, uint64_t grace_ms, void (*done)(voi
 void http_server_stop_wait(struct http_server *s, uint64_t grace_ms);
 /* After `done`. */
 void http_server_free(struct http_server *s);
+/* From now on another options.write_timeout_ms; 0: what the options said. Any thread. */
+void http_server_write_timeout(struct http_server *s, uint64_t ms);
 
 /* --- the request --- */
 

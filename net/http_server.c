@@ -255,7 +255,7 @@ static void on_tick(struct loop_timer *timer)
     const struct http_server_options *o = &c->worker->server->options;
     uint64_t now = loop_now_ms(c->worker->loop);
     loop_timer_start(&c->tick, tick_ms(o));
-    if (stream_write_stalled_ms(c->stream) > o->write_timeout_ms) {
+    if (stream_write_stalled_ms(c->stream) > atomic_load(&c->worker->server->write_timeout_ms)) {
         stream_close(c->stream, ERR_TIMEOUT, "the peer takes no output");
         return;
     }
@@ -353,6 +353,11 @@ static void set_defaults(struct http_server_options *o)
     DEFAULT(o->window_bytes, 1024 * 1024);
 }
 
+void http_server_write_timeout(struct http_server *s, uint64_t ms)
+{
+    atomic_store(&s->write_timeout_ms, ms ? ms : s->options.write_timeout_ms);
+}
+
 static void on_grace_over(struct loop_timer *timer)
 {
     struct http_worker *w = container_of(timer, struct http_worker, grace);
@@ -368,6 +373,7 @@ struct http_server *http_server_new(const struct http_server_options *options)
     struct http_server *s = mem_zalloc(sizeof *s);
     s->options = *options;
     set_defaults(&s->options);
+    atomic_init(&s->write_timeout_ms, s->options.write_timeout_ms);
     s->options.loops = mem_dup(options->loops, options->loops_len * sizeof *options->loops);
     s->workers = mem_zalloc(options->loops_len * sizeof *s->workers);
     for (size_t i = 0; i < options->loops_len; i++) {

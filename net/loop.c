@@ -327,6 +327,11 @@ uint64_t loop_now_ms(const struct loop *loop)
     return uv_now(&loop->uv);
 }
 
+size_t loop_output_bytes(const struct loop *loop)
+{
+    return pool_held(loop->pool);
+}
+
 struct pool *loop_pool(struct loop *loop)
 {
     return loop->pool;

@@ -60,6 +60,8 @@ void loop_call(struct loop *loop, void (*fn)(void *arg), void *arg);
 
 uv_loop_t *loop_uv(struct loop *loop);
 bool loop_is_current(const struct loop *loop); /* is the caller on the loop's thread? */
+/* Memory of output that peers have not taken yet, but for shared blobs. On the loop's thread. */
+size_t loop_output_bytes(const struct loop *loop);
 uint64_t loop_now_ms(const struct loop *loop); /* monotonic, updated once per iteration */
 
 /*

@@ -18,6 +18,7 @@ struct chunk {
     const char *data;  /* first byte not consumed yet */
     size_t len;        /* bytes not consumed yet */
     size_t room;       /* free bytes of `buffer` after data + len */
+    size_t held;       /* bytes of memory that wait with it */
     char buffer[];
 };
 
@@ -32,6 +33,7 @@ static void chunk_free(struct outq *q, struct chunk *c)
 {
     list_remove(&c->link);
     blob_unref(c->blob);
+    pool_unhold(q->pool, c->held);
     pool_release(q->pool, c);
 }
 
@@ -42,9 +44,12 @@ void outq_free(struct outq *q)
     q->bytes = 0;
 }
 
-static struct chunk *chunk_new(struct outq *q, size_t buffer)
+/* `held`: the memory that it keeps; a blob's is shared, and not counted. */
+static struct chunk *chunk_new(struct outq *q, size_t buffer, size_t held)
 {
     struct chunk *c = pool_alloc(q->pool, sizeof *c + buffer);
+    c->held = held;
+    pool_hold(q->pool, held);
     c->blob = NULL;
     c->data = c->buffer;
     c->len = 0;
@@ -71,8 +76,8 @@ void outq_copy(struct outq *q, const void *data, size_t n)
     if (!n)
         return;
     /* A queue of one small piece is the common case: an answer. */
-    struct chunk *c =
-        chunk_new(q, MAX(n, list_empty(&q->chunks) ? FIRST_CHUNK_BYTES : CHUNK_BYTES));
+    size_t size = MAX(n, list_empty(&q->chunks) ? FIRST_CHUNK_BYTES : CHUNK_BYTES);
+    struct chunk *c = chunk_new(q, size, size);
     memcpy(c->buffer, from, n);
     c->len = n;
     c->room -= n;
@@ -85,7 +90,7 @@ void outq_blob(struct outq *q, struct blob *b, size_t from, size_t n)
         outq_copy(q, b->data + from, n);
         return;
     }
-    struct chunk *c = chunk_new(q, 0);
+    struct chunk *c = chunk_new(q, 0, 0);
     c->blob = blob_ref(b);
     c->data = b->data + from;
     c->len = n;
@@ -96,7 +101,7 @@ void outq_borrow(struct outq *q, const void *data, size_t n)
 {
     if (!n)
         return;
-    struct chunk *c = chunk_new(q, 0);
+    struct chunk *c = chunk_new(q, 0, n);
     c->data = data;
     c->len = n;
     q->bytes += n;

@@ -28,9 +28,25 @@ struct pool {
     union header *lists[CLASSES + 1]; /* pieces of class * STEP bytes; class 0 is not used */
     size_t kept;                      /* bytes in the lists */
     size_t out;                       /* pieces given out */
+    size_t held;                      /* bytes of output that wait */
 };
 
 static_assert(sizeof(union header) == 16, "pieces stay aligned as malloc's are");
+
+void pool_hold(struct pool *p, size_t n)
+{
+    p->held += n;
+}
+
+void pool_unhold(struct pool *p, size_t n)
+{
+    p->held -= n;
+}
+
+size_t pool_held(const struct pool *p)
+{
+    return p->held;
+}
 
 struct pool *pool_new(void)
 {

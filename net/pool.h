@@ -23,4 +23,9 @@ void *pool_calloc(struct pool *p, size_t count, size_t size);
 void *pool_realloc(struct pool *p, void *piece, size_t n);
 void pool_release(struct pool *p, void *piece); /* NULL is fine */
 
+/* Bytes that wait in output queues, wherever they lie. */
+void pool_hold(struct pool *p, size_t n);
+void pool_unhold(struct pool *p, size_t n);
+size_t pool_held(const struct pool *p);
+
 #endif

@@ -52,6 +52,12 @@ static size_t common_headers(struct rest *rq, const char *content_type, struct h
     h[n++] = (struct http_header){STR("cache-control"), STR("no-cache, private")};
     if (content_type)
         h[n++] = (struct http_header){STR("content-type"), str_from(content_type)};
+    if (rq->flow.schema_uid[0]) {
+        h[n++] = (struct http_header){STR("x-kubernetes-pf-flowschema-uid"),
+                                      str_from(rq->flow.schema_uid)};
+        h[n++] = (struct http_header){STR("x-kubernetes-pf-prioritylevel-uid"),
+                                      str_from(rq->flow.level_uid)};
+    }
     for (size_t i = 0; i < rq->warnings_len; i++)
         h[n++] = (struct http_header){STR("warning"), str_from(rq->warnings[i])};
     return n;

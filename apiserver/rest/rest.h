@@ -7,6 +7,7 @@
 #ifndef C8S_APISERVER_REST_REST_H
 #define C8S_APISERVER_REST_REST_H
 
+#include "apiserver/flow/flow_control.h"
 #include "apiserver/rest/negotiate.h"
 #include "apiserver/request.h"
 #include "apiserver/server.h"
@@ -36,6 +37,9 @@ struct rest {
     size_t warnings_len;
     size_t warnings_kept; /* of them, those that belong to the resource: each attempt says them */
     bool counted, counted_mutating; /* holds a place among the requests in flight */
+    struct flow_ticket flow;        /* its seat (flow/flow_filter.h) */
+    struct loop_timer flow_wait;
+    void (*flow_next)(struct rest *rq);
     uint64_t started_ns;
     int code;
     struct list event_link; /* waiting for worker.event_lease */
@@ -47,7 +51,7 @@ struct rest {
 /* Route an authorised resource request. Takes over answering. */
 void rest_dispatch(struct rest *rq);
 
-/* Headers: content-type (NULL: none), cache-control, audit-id, warnings. Body is copied. */
+/* Headers: content-type (NULL: none), cache-control, audit-id, where the request was counted, warnings. Body is copied. */
 void rest_respond(struct rest *rq, int code, const char *content_type, struct str body);
 /* The same with a shared body, not copied; `gzip`: it is compressed already. */
 void rest_respond_blob(struct rest *rq, int code, const char *content_type, struct blob *body,

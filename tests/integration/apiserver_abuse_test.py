@@ -322,6 +322,26 @@ def test_deletions_of_large_ones(t):
     t.responsive()
 
 
+def test_slow_readers(t):
+    """Large lists that nobody reads: others get theirs."""
+    path = make_many(t, "unread", 12, "x" * 500000)
+    readers = []
+    try:
+        for _ in range(200):
+            c = Raw(t.server.port, h2=False, tls=t.context("http/1.1"), receive=4096)
+            c.send(b"GET %s HTTP/1.1\r\nhost: a\r\n\r\n" % path.encode())
+            readers.append(c)
+        began = time.monotonic()
+        answer = t.client.get(path)
+        took = time.monotonic() - began
+        assert answer.code == 200 and len(answer.json["items"]) == 12, answer.code
+        assert took < 15 * SLOWER, "%.1f s" % took
+    finally:
+        for c in readers:
+            c.sock.close()
+    t.responsive()
+
+
 def test_pings(t):
     with t.h2() as c:
         for _ in range(50):
