@@ -294,6 +294,8 @@ static void register_schema(struct flow_control *fc, struct schema *s)
              s->object->metadata->name, STR_ARG(s->level->name));
     s->dispatched = metrics_counter(fc->metrics, "apiserver_flowcontrol_dispatched_requests_total",
                                     labels, "Requests that got a seat.");
+    if (s->level->exempt)
+        return;
     s->queue_full = rejections(fc, s, "queue-full");
     s->no_queue = rejections(fc, s, "concurrency-limit");
     s->timed_out = rejections(fc, s, "time-out");

@@ -936,7 +936,7 @@ def raw_http(server, data, want):
 # ---- the process ----
 
 def test_requests_in_flight_are_bounded(c, server):
-    small = Server(server.binary, ["--max-requests-inflight=1"])
+    small = Server(server.binary, ["--max-requests-inflight=1", "--enable-priority-and-fairness=false"])
     try:
         small.start()
         s = small.client()

@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+"""Priority and Fairness: where requests are counted, who waits for whom, and that nobody keeps others out.
+
+    apiserver_flow_test.py BINARY [NAME…]
+"""
+import os
+import socket
+import ssl
+import sys
+import threading
+import time
+import traceback
+
+from apiserver_lib import Server
+
+CM = "/api/v1/namespaces/default/configmaps"
+FLOW = "/apis/flowcontrol.apiserver.k8s.io/v1"
+SEATS = 8
+
+
+def equal(got, want, what=""):
+    assert got == want, "%s: %r, not %r" % (what, got, want)
+
+
+def wait_for(condition, what, seconds=20):
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, "waited in vain for " + what
+        time.sleep(0.05)
+
+
+def metric(c, name, **labels):
+    total = 0
+    for line in c.get("/metrics").body.decode().splitlines():
+        if line.startswith(name + "{") and all('%s="%s"' % (k, v) in line for k, v in labels.items()):
+            total += float(line.split()[-1])
+    return total
+
+
+def level(name, shares, **limited):
+    limited.setdefault("limitResponse", {"type": "Reject"})
+    return {"metadata": {"name": name}, "spec": {"type": "Limited", "limited": dict(limited, nominalConcurrencyShares=shares)}}
+
+
+def schema(name, level_name, users, precedence=50):
+    return {"metadata": {"name": name}, "spec": {
+        "priorityLevelConfiguration": {"name": level_name}, "matchingPrecedence": precedence, "distinguisherMethod": {"type": "ByUser"},
+        "rules": [{"subjects": [{"kind": "User", "user": {"name": u}} for u in users],
+                   "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "namespaces": ["*"], "clusterScope": True}],
+                   "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}]}]}}
+
+
+class Flows:
+    def __init__(self, server):
+        self.server, self.c = server, server.client()
+        self.alice, self.carol = server.client("alice"), server.client(user=None, token="sekret")
+        answer = self.c.post("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", {
+            "metadata": {"name": "dev"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "dev"}]})
+        assert answer.code == 201, answer
+        for i in range(30):
+            assert self.c.post(CM, {"metadata": {"name": "fat%d" % i}, "data": {"x": "y" * 900000}}).code == 201
+        wait_for(lambda: self.alice.get(CM + "/none").code == 404 and self.carol.get(CM + "/none").code == 404, "rights")
+
+    def make(self, path, body):
+        answer = self.c.post(FLOW + path, body)
+        assert answer.code == 201, answer
+        return answer.json["metadata"]["uid"]
+
+    def where(self, client, path=CM + "/none"):
+        h = client.get(path).headers
+        return h.get("x-kubernetes-pf-flowschema-uid"), h.get("x-kubernetes-pf-prioritylevel-uid")
+
+    def remove(self, path):
+        assert self.c.delete(FLOW + path).code == 200
+
+    def reader(self, path=CM, receive=4096):
+        """Asks for more than ten megabytes as alice and reads nothing."""
+        context = ssl.create_default_context(cafile=self.server.pki.path("ca.crt"))
+        context.check_hostname = False
+        context.load_cert_chain(self.server.pki.path("alice.crt"), self.server.pki.path("alice.key"))
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
+        s.connect(("127.0.0.1", self.server.port))
+        s = context.wrap_socket(s)
+        s.sendall(b"GET %s HTTP/1.1\r\nhost: a\r\n\r\n" % path.encode())
+        return s
+
+
+def test_where_requests_are_counted(f):
+    defaults = {o["metadata"]["name"]: o["metadata"]["uid"] for kind in ("/flowschemas", "/prioritylevelconfigurations")
+                for o in f.c.get(FLOW + kind).json["items"] if kind == "/flowschemas" or o["metadata"]["name"] not in ("exempt", "catch-all", "global-default")}
+    levels = {o["metadata"]["name"]: o["metadata"]["uid"] for o in f.c.get(FLOW + "/prioritylevelconfigurations").json["items"]}
+    equal(f.where(f.c), (defaults["exempt"], levels["exempt"]), "an administrator")
+    equal(f.where(f.alice), (defaults["global-default"], levels["global-default"]), "anybody")
+    equal(f.where(f.alice, "/version"), (defaults["global-default"], levels["global-default"]), "a path")
+    equal(f.where(f.alice, "/api/v1/nodes/none"), (defaults["global-default"], levels["global-default"]), "what is refused")
+    own = f.make("/prioritylevelconfigurations", level("own", 1)), f.make("/flowschemas", schema("own", "own", ["alice"]))
+    wait_for(lambda: f.where(f.alice) == own[::-1], "the new schema")
+    equal(f.where(f.carol), (defaults["global-default"], levels["global-default"]), "others")
+    f.make("/flowschemas", schema("nowhere", "absent", ["carol"]))
+    equal(f.where(f.carol), (defaults["global-default"], levels["global-default"]), "a schema whose level is absent")
+    for path in ("/flowschemas/own", "/flowschemas/nowhere", "/prioritylevelconfigurations/own"):
+        f.remove(path)
+    wait_for(lambda: f.where(f.alice)[0] == defaults["global-default"], "the schema to be gone")
+
+
+def test_a_full_level_refuses(f):
+    """One seat and no queue: the second request is refused at once, other levels are served."""
+    f.make("/prioritylevelconfigurations", level("one", 1, borrowingLimitPercent=0))
+    f.make("/flowschemas", schema("one", "one", ["alice"]))
+    wait_for(lambda: metric(f.c, "apiserver_flowcontrol_nominal_limit_seats", priority_level="one") == 1, "the level")
+    reader = f.reader()
+    wait_for(lambda: metric(f.c, "apiserver_flowcontrol_current_executing_seats", priority_level="one") == 1, "the reader")
+    answer = f.alice.get(CM + "/none")
+    equal((answer.code, answer.json["reason"], answer.headers.get("retry-after")), (429, "TooManyRequests", "1"))
+    assert answer.headers.get("x-kubernetes-pf-flowschema-uid"), answer.headers
+    equal(metric(f.c, "apiserver_flowcontrol_rejected_requests_total", flow_schema="one", reason="concurrency-limit"), 1)
+    equal((f.c.get(CM + "/none").code, f.carol.get(CM + "/none").code), (404, 404), "others")
+    reader.close()
+    wait_for(lambda: f.alice.get(CM + "/none").code == 404, "the seat")
+    f.remove("/flowschemas/one")
+    f.remove("/prioritylevelconfigurations/one")
+
+
+def queue_of_one_seat(f):
+    f.make("/prioritylevelconfigurations", level("line", 1, borrowingLimitPercent=0, limitResponse={
+        "type": "Queue", "queuing": {"queues": 8, "handSize": 2, "queueLengthLimit": 2}}))
+    f.make("/flowschemas", schema("line", "line", ["alice", "carol"]))
+    wait_for(lambda: metric(f.c, "apiserver_flowcontrol_nominal_limit_seats", priority_level="line") == 1, "the level")
+
+
+def end_of_queue(f):
+    f.remove("/flowschemas/line")
+    f.remove("/prioritylevelconfigurations/line")
+
+
+def test_who_reads_nothing_goes(f):
+    """Five who read nothing, one seat: each is sent away after a while, and carol is not behind all of them."""
+    queue_of_one_seat(f)
+    readers = [f.reader() for _ in range(5)]
+    wait_for(lambda: metric(f.c, "apiserver_flowcontrol_current_inqueue_requests", priority_level="line") == 4, "the queue")
+    answers = []
+    more = threading.Thread(target=lambda: answers.append(f.alice.get(CM + "/none").code))
+    more.start()
+    more.join()
+    equal(answers, [429], "the flow's queue is full")
+    equal(metric(f.c, "apiserver_flowcontrol_rejected_requests_total", flow_schema="line", reason="queue-full"), 1)
+    began = time.monotonic()
+    equal(f.carol.get(CM + "/none").code, 404, "another flow")
+    assert time.monotonic() - began < 14, "carol waited for %.1f s" % (time.monotonic() - began)
+    for s in readers:
+        s.close()
+    wait_for(lambda: metric(f.c, "apiserver_flowcontrol_current_inqueue_requests", priority_level="line") == 0, "nobody to wait")
+    equal(f.alice.get(CM + "/none").code, 404, "the seat is free")
+    end_of_queue(f)
+
+
+def test_waiting_has_its_end(f):
+    """Somebody reads so slowly, and steadily, that who waits is told to come again."""
+    queue_of_one_seat(f)
+    reader, done = f.reader(receive=1 << 17), threading.Event()
+
+    def read():
+        """A megabyte a second."""
+        began, n = time.monotonic(), 0
+        while not done.wait(max(0, n / 1e6 - (time.monotonic() - began))):
+            piece = reader.recv(65536)
+            n += len(piece)
+            if not piece:
+                break
+    thread = threading.Thread(target=read)
+    thread.start()
+    wait_for(lambda: metric(f.c, "apiserver_flowcontrol_current_executing_seats", priority_level="line") == 1, "the reader")
+    began = time.monotonic()
+    answer = f.carol.get(CM + "/none")
+    took = time.monotonic() - began
+    done.set()
+    thread.join()
+    reader.close()
+    equal(answer.code, 429)
+    assert 14 < took < 25, took
+    equal(metric(f.c, "apiserver_flowcontrol_rejected_requests_total", flow_schema="line", reason="time-out"), 1)
+    end_of_queue(f)
+
+
+def main():
+    names = sys.argv[2:]
+    server, passed, failed = Server(os.path.abspath(sys.argv[1]), ["--max-requests-inflight=%d" % SEATS, "--max-mutating-requests-inflight=0"]), 0, 0
+    try:
+        server.start()
+        f = Flows(server)
+        for name, test in list(globals().items()):
+            if not name.startswith("test_") or names and not any(n in name for n in names):
+                continue
+            try:
+                test(f)
+                passed += 1
+                print("ok   " + name, flush=True)
+            except Exception:
+                failed += 1
+                print("FAIL %s\n%s" % (name, traceback.format_exc()[-2000:]), flush=True)
+        code = server.stop()
+        if code:
+            failed += 1
+            print("FAIL the server ended with %d:\n%s" % (code, server.log_tail()))
+    finally:
+        server.remove()
+    print("%d passed, %d failed" % (passed, failed))
+    sys.exit(1 if failed or not passed else 0)
+
+
+if __name__ == "__main__":
+    main()
