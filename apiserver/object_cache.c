@@ -36,8 +36,8 @@ struct kind_cache {
     char prefix[96]; /* "/registry/namespaces/" */
     struct kv_watch *watch;
     bool ready;
-    struct map objects; /* "ns/name" → struct cached_object */
-    struct map spaces;  /* "ns" → the first of its objects */
+    struct map objects;         /* "ns/name" → struct cached_object */
+    struct map spaces;          /* "ns" → the first of its objects */
     void (*changed)(void *ctx); /* NULL: nobody asks */
     void *changed_ctx;
 };

@@ -520,8 +520,8 @@ static void check_exchange(struct h2 *h, struct exchange *x, uint64_t now)
     const struct http_server_options *o = &x->worker->server->options;
     bool silent = !x->received && !x->body_paused && now - x->progress_ms > o->body_timeout_ms;
     bool body_late = silent && x->body_mode == BODY_BUFFER && !x->started;
-    bool output_late = x->out.bytes &&
-                       now - x->progress_ms > atomic_load(&x->worker->server->write_timeout_ms);
+    bool output_late =
+        x->out.bytes && now - x->progress_ms > atomic_load(&x->worker->server->write_timeout_ms);
     if (body_late)
         exchange_error(x, 408);
     else if (output_late || (silent && x->body_due))

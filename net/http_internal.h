@@ -81,7 +81,7 @@ struct http_server {
     struct http_listen **listens;
     size_t listens_len;
     atomic_size_t connections;
-    atomic_size_t body_bytes;   /* held in all buffered bodies */
+    atomic_size_t body_bytes;              /* held in all buffered bodies */
     atomic_uint_fast64_t write_timeout_ms; /* options.write_timeout_ms, or a shorter one in need */
     atomic_size_t busy_workers; /* stopping: workers with connections or exchanges left */
     atomic_bool stopping;

@@ -21,8 +21,9 @@ struct flow {
     struct flow_level *level;
     struct str key; /* with the flow */
     unsigned seated, waiting_len;
-    struct list waiting;         /* struct flow_ticket.link */
-    struct heap_item by_holding; /* level->waiting_flows: seats held, then who was served longest ago */
+    struct list waiting; /* struct flow_ticket.link */
+    struct heap_item
+        by_holding; /* level->waiting_flows: seats held, then who was served longest ago */
     uint32_t turn;
 };
 
@@ -32,7 +33,7 @@ struct flow_level {
     struct str name;
     char uid[FLOW_UID_MAX];
     bool exempt;
-    unsigned nominal, sure, most; /* seats: nominal limit, never lent, at most */
+    unsigned nominal, sure, most;       /* seats: nominal limit, never lent, at most */
     unsigned queue_max, flow_queue_max; /* requests that may wait; 0: none */
     unsigned seated, waiting;
     uint32_t turn;
@@ -193,8 +194,8 @@ static struct flow_level *neediest(struct flow_control *fc)
     for (size_t i = 0; i < fc->levels.len; i++) {
         struct flow_level *l = fc->levels.items[i];
         if (l->waiting && may_seat(l) &&
-            (!best || (uint64_t)l->seated * (best->nominal + 1) <
-                          (uint64_t)best->seated * (l->nominal + 1)))
+            (!best ||
+             (uint64_t)l->seated * (best->nominal + 1) < (uint64_t)best->seated * (l->nominal + 1)))
             best = l;
     }
     return best;

@@ -36,7 +36,7 @@ enum flow_answer { FLOW_SEATED, FLOW_QUEUED, FLOW_REFUSED };
 /* A request's place; it must live until it is left, or refused. */
 struct flow_ticket {
     char schema_uid[FLOW_UID_MAX], level_uid[FLOW_UID_MAX]; /* "": no FlowSchema is known yet */
-    void (*go)(struct flow_ticket *t); /* of a queued one: it has a seat now */
+    void (*go)(struct flow_ticket *t);                      /* of a queued one: it has a seat now */
     /* Of flow_control. */
     struct loop *loop;
     struct loop_task task;

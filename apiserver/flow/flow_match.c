@@ -62,8 +62,7 @@ static bool has_resource(char *const *list, size_t n, const struct authz_attribu
 static bool matches_resource(const Flowcontrol__V1__ResourcePolicyRule *r,
                              const struct authz_attributes *at)
 {
-    return has(r->verbs, r->n_verbs, at->verb) &&
-           has_resource(r->resources, r->n_resources, at) &&
+    return has(r->verbs, r->n_verbs, at->verb) && has_resource(r->resources, r->n_resources, at) &&
            has(r->api_groups, r->n_api_groups, at->group) &&
            (at->ns[0] ? has(r->namespaces, r->n_namespaces, at->ns) : r->cluster_scope);
 }

@@ -4,14 +4,17 @@
 #include "base/arena_text.h"
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 static struct arena arena;
-static struct loop *loop; /* not running: who is given a seat is seen by his ticket */
+/* Not running: who is given a seat is seen by his ticket. Teardown runs what was posted: tickets are static. */
+static struct loop *loop;
 
 static int setup(void **state)
 {
@@ -50,7 +53,9 @@ static struct user user_named(const char *name)
 static void requests_match_schemas(void **state)
 {
     (void)state;
-#define PODS "{\"verbs\":[\"get\",\"list\"],\"apiGroups\":[\"\"],\"resources\":[\"pods\",\"nodes/status\"],"
+#define PODS                                                                              \
+    "{\"verbs\":[\"get\",\"list\"],\"apiGroups\":[\"\"],\"resources\":[\"pods\",\"nodes/" \
+    "status\"],"
 #define RULE(subject, rules) "{\"spec\":{\"rules\":[{\"subjects\":[" subject "]," rules "}]}}"
 #define ALICE "{\"kind\":\"User\",\"user\":{\"name\":\"alice\"}}"
 #define ANY "{\"kind\":\"Group\",\"group\":{\"name\":\"*\"}}"
@@ -113,26 +118,28 @@ static void requests_match_schemas(void **state)
 
 static const char *schema_json(const char *name, int precedence, const char *level)
 {
-    return arena_printf(&arena,
-                        "{\"metadata\":{\"name\":\"%s\",\"uid\":\"s-%s\"},\"spec\":{\"matchingPrecedence\":%d,"
-                        "\"priorityLevelConfiguration\":{\"name\":\"%s\"},\"distinguisherMethod\":"
-                        "{\"type\":\"ByUser\"},\"rules\":[{\"subjects\":[{\"kind\":\"Group\",\"group\":"
-                        "{\"name\":\"*\"}}],\"resourceRules\":[{\"verbs\":[\"%s\"],\"apiGroups\":[\"*\"],"
-                        "\"resources\":[\"*\"],\"clusterScope\":true}]}]}}",
-                        name, name, precedence, level, name);
+    return arena_printf(
+        &arena,
+        "{\"metadata\":{\"name\":\"%s\",\"uid\":\"s-%s\"},\"spec\":{\"matchingPrecedence\":%d,"
+        "\"priorityLevelConfiguration\":{\"name\":\"%s\"},\"distinguisherMethod\":"
+        "{\"type\":\"ByUser\"},\"rules\":[{\"subjects\":[{\"kind\":\"Group\",\"group\":"
+        "{\"name\":\"*\"}}],\"resourceRules\":[{\"verbs\":[\"%s\"],\"apiGroups\":[\"*\"],"
+        "\"resources\":[\"*\"],\"clusterScope\":true}]}]}}",
+        name, name, precedence, level, name);
 }
 
 static const char *level_json(const char *name, int shares, const char *more)
 {
-    return arena_printf(&arena,
-                        "{\"metadata\":{\"name\":\"%s\",\"uid\":\"l-%s\"},\"spec\":{\"type\":\"Limited\","
-                        "\"limited\":{\"nominalConcurrencyShares\":%d,%s}}}",
-                        name, name, shares, more);
+    return arena_printf(
+        &arena,
+        "{\"metadata\":{\"name\":\"%s\",\"uid\":\"l-%s\"},\"spec\":{\"type\":\"Limited\","
+        "\"limited\":{\"nominalConcurrencyShares\":%d,%s}}}",
+        name, name, shares, more);
 }
 
-#define QUEUE(queues, hand, length)                                                \
-    "\"limitResponse\":{\"type\":\"Queue\",\"queuing\":{\"queues\":" queues        \
-    ",\"handSize\":" hand ",\"queueLengthLimit\":" length "}}"
+#define QUEUE(queues, hand, length)                                                               \
+    "\"limitResponse\":{\"type\":\"Queue\",\"queuing\":{\"queues\":" queues ",\"handSize\":" hand \
+    ",\"queueLengthLimit\":" length "}}"
 #define REJECT "\"limitResponse\":{\"type\":\"Reject\"}"
 
 /* Schemas and levels, NULL behind each; a schema is for the verb of its name. */
@@ -187,8 +194,8 @@ static void leave_all(struct flow_control *fc, struct flow_ticket *t, size_t n)
         flow_leave(fc, &t[i]);
 }
 
-#define ASK_MANY(fc, tickets, user, verb)                  \
-    for (size_t i_ = 0; i_ < ARRAY_LEN(tickets); i_++)     \
+#define ASK_MANY(fc, tickets, user, verb)              \
+    for (size_t i_ = 0; i_ < ARRAY_LEN(tickets); i_++) \
     ask(fc, &(tickets)[i_], user, verb)
 
 /* Ten seats for two levels alike: who lends half may borrow from whom lends nothing only what is left over. */
@@ -198,10 +205,11 @@ static void levels_lend_and_borrow(void **state)
     struct flow_control *fc = flow_control_new(10, NULL);
     const char *const schemas[] = {schema_json("get", 1, "keeps"), schema_json("list", 2, "lends"),
                                    NULL};
-    const char *const levels[] = {level_json("keeps", 1, QUEUE("2", "1", "50")),
-                                  level_json("lends", 1, "\"lendablePercent\":40," QUEUE("2", "1", "50")),
-                                  level_json("catch-all", 0, REJECT), NULL};
-    struct flow_ticket get[12], list[12], one;
+    const char *const levels[] = {
+        level_json("keeps", 1, QUEUE("2", "1", "50")),
+        level_json("lends", 1, "\"lendablePercent\":40," QUEUE("2", "1", "50")),
+        level_json("catch-all", 0, REJECT), NULL};
+    static struct flow_ticket get[12], list[12], one;
     update(fc, schemas, levels);
     ASK_MANY(fc, get, "alice", "get");
     assert_int_equal(seated(get, 12), 7); /* five, and the two that are lent */
@@ -227,13 +235,13 @@ static void borrowing_has_its_limit(void **state)
     (void)state;
     struct flow_control *fc = flow_control_new(20, NULL);
     const char *const schemas[] = {schema_json("get", 1, "few"), NULL};
-    const char *const levels[] = {
-        level_json("few", 1, "\"borrowingLimitPercent\":50," REJECT),
-        level_json("idle", 1, "\"lendablePercent\":100," REJECT), NULL};
-    struct flow_ticket get[20];
+    const char *const levels[] = {level_json("few", 1, "\"borrowingLimitPercent\":50," REJECT),
+                                  level_json("idle", 1, "\"lendablePercent\":100," REJECT), NULL};
+    static struct flow_ticket get[20];
     update(fc, schemas, levels);
     ASK_MANY(fc, get, "alice", "get");
-    assert_int_equal(seated(get, 20), 3 + 2); /* one share in seven, catch-all's five among them, and half of that */
+    assert_int_equal(seated(get, 20),
+                     3 + 2); /* one share in seven, catch-all's five among them, and half of that */
     leave_all(fc, get, 20);
     flow_control_free(fc);
 }
@@ -246,7 +254,7 @@ static void flows_take_turns(void **state)
     const char *const schemas[] = {schema_json("get", 1, "l"), NULL};
     const char *const levels[] = {level_json("l", 1, QUEUE("8", "2", "3")),
                                   level_json("catch-all", 0, REJECT), NULL};
-    struct flow_ticket greedy[12], bob[2], carol;
+    static struct flow_ticket greedy[12], bob[2], carol;
     update(fc, schemas, levels);
     ASK_MANY(fc, greedy, "greedy", "get");
     assert_int_equal(seated(greedy, 12), 2);
@@ -278,12 +286,13 @@ static void levels_come_and_go(void **state)
     struct flow_control *fc = flow_control_new(2, NULL);
     const char *const schemas[] = {schema_json("get", 5, "l"), schema_json("list", 1, "free"),
                                    schema_json("watch", 1, "nowhere"), NULL};
-    const char *const levels[] = {
-        level_json("l", 1, QUEUE("8", "2", "3")), level_json("catch-all", 0, REJECT),
-        "{\"metadata\":{\"name\":\"free\",\"uid\":\"l-free\"},\"spec\":{\"type\":\"Exempt\",\"exempt\":{}}}",
-        NULL};
+    const char *const levels[] = {level_json("l", 1, QUEUE("8", "2", "3")),
+                                  level_json("catch-all", 0, REJECT),
+                                  "{\"metadata\":{\"name\":\"free\",\"uid\":\"l-free\"},\"spec\":{"
+                                  "\"type\":\"Exempt\",\"exempt\":{}}}",
+                                  NULL};
     const char *const none[] = {NULL};
-    struct flow_ticket get[4], list[50], other;
+    static struct flow_ticket get[4], list[50], other;
     assert_int_equal(ask(fc, &other, "alice", "get"), FLOW_SEATED); /* nothing is known yet */
     assert_string_equal(other.schema_uid, "");
     flow_leave(fc, &other);
@@ -311,10 +320,111 @@ static void no_seats_is_no_limit(void **state)
 {
     (void)state;
     struct flow_control *fc = flow_control_new(0, NULL);
-    struct flow_ticket get[50];
+    static struct flow_ticket get[50];
     ASK_MANY(fc, get, "alice", "get");
     assert_int_equal(seated(get, 50), 50);
     leave_all(fc, get, 50);
+    flow_control_free(fc);
+}
+
+/* ---- many threads ---- */
+
+#define LOOPS 4
+#define JOBS 40 /* of a loop */
+#define ROUNDS 50
+#define SEATS 5
+
+struct job {
+    struct flow_ticket ticket;
+    struct loop_task task;
+    struct flow_control *fc;
+    struct loop *loop;
+    const char *user;
+    unsigned rounds;
+};
+
+static atomic_uint busy, worst, refused, ended;
+
+static void job_done(struct loop_task *task);
+
+/* Hold the seat for a turn of the loop. */
+static void job_go(struct flow_ticket *t)
+{
+    struct job *j = container_of(t, struct job, ticket);
+    unsigned now = atomic_fetch_add(&busy, 1) + 1, most = atomic_load(&worst);
+    while (now > most && !atomic_compare_exchange_weak(&worst, &most, now))
+        ;
+    j->task.fn = job_done;
+    loop_post(j->loop, &j->task);
+}
+
+static void job_start(struct loop_task *task)
+{
+    struct job *j = container_of(task, struct job, task);
+    struct user u = user_named(j->user);
+    struct authz_attributes at = {.user = &u,
+                                  .verb = "get",
+                                  .is_resource = true,
+                                  .group = "",
+                                  .resource = "pods",
+                                  .subresource = "",
+                                  .ns = "",
+                                  .name = "",
+                                  .path = ""};
+    j->ticket.go = job_go;
+    switch (flow_enter(j->fc, &j->ticket, &at, j->loop)) {
+    case FLOW_SEATED:
+        job_go(&j->ticket);
+        break;
+    case FLOW_REFUSED:
+        atomic_fetch_add(&refused, 1);
+        break;
+    case FLOW_QUEUED:
+        break;
+    }
+}
+
+static void job_done(struct loop_task *task)
+{
+    struct job *j = container_of(task, struct job, task);
+    atomic_fetch_sub(&busy, 1);
+    flow_leave(j->fc, &j->ticket);
+    if (--j->rounds)
+        job_start(&j->task);
+    else
+        atomic_fetch_add(&ended, 1);
+}
+
+static void everybody_is_served(void **state)
+{
+    (void)state;
+    static struct job jobs[LOOPS][JOBS];
+    static const char *const users[] = {"a", "b", "c"};
+    struct flow_control *fc = flow_control_new(SEATS, NULL);
+    struct loop *loops[LOOPS];
+    const char *const schemas[] = {schema_json("get", 1, "l"), NULL};
+    const char *const levels[] = {level_json("l", 1, QUEUE("8", "2", "200")),
+                                  level_json("catch-all", 0, REJECT), NULL};
+    update(fc, schemas, levels);
+    for (size_t i = 0; i < LOOPS; i++)
+        loops[i] = loop_start("flows");
+    for (size_t i = 0; i < LOOPS * JOBS; i++) {
+        struct job *j = &jobs[i % LOOPS][i / LOOPS];
+        *j = (struct job){.fc = fc,
+                          .loop = loops[i % LOOPS],
+                          .user = users[i % ARRAY_LEN(users)],
+                          .rounds = ROUNDS,
+                          .task.fn = job_start};
+        loop_post(j->loop, &j->task);
+    }
+    for (int i = 0; i < 6000 && atomic_load(&ended) < LOOPS * JOBS; i++)
+        usleep(10000);
+    for (size_t i = 0; i < LOOPS; i++)
+        loop_join(loops[i]);
+    assert_int_equal(atomic_load(&ended), LOOPS * JOBS);
+    assert_int_equal(atomic_load(&refused), 0);
+    assert_int_equal(atomic_load(&worst), SEATS);
+    assert_false(flow_control_pressed(fc));
     flow_control_free(fc);
 }
 
@@ -327,6 +437,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(flows_take_turns, setup, teardown),
         cmocka_unit_test_setup_teardown(levels_come_and_go, setup, teardown),
         cmocka_unit_test_setup_teardown(no_seats_is_no_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(everybody_is_served, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
