@@ -69,7 +69,8 @@ int json_decode(struct arena *a, const struct schema_message *m, struct str json
 /* The same, where upstream reads the text into a map first: of what stands twice the last counts whole. */
 int json_decode_map(struct arena *a, const struct schema_message *m, struct str json,
                     struct field_problems *problems, void **out, struct error *err);
-/* The same of strategic merge patches, where besides a value of a wrong type is told in other words. */
+/* The same of strategic merge patches, where besides a value of a wrong type is told in other words, and
+ * apiVersion and kind, which such a patch may have as it likes, are not looked at. */
 int json_decode_restored(struct arena *a, const struct schema_message *m, struct str json,
                          struct field_problems *problems, void **out, struct error *err);
 /* As json_decode_map, from a parsed tree (numbers may be raw: see json_read). */

@@ -426,7 +426,7 @@ static int decode_quantity(struct decoder *d, Meta__V1__Quantity *q, yyjson_val 
     if (!text.p)
         return special_error(d, frame, "must be a quantity: a number or a string");
     if (quantity_parse(str_trim(text), &parsed, &err) < 0)
-        return special_error(d, frame, err.message);
+        return error_set(d->err, ERR_INVALID, "%s", err.message); /* upstream's, without a path */
     q->string = quantity_text(d->arena, parsed);
     return 0;
 }
@@ -739,7 +739,7 @@ static int decode_tree(struct arena *a, const struct schema_message *m, yyjson_v
                              STR_ARG(api_version));
         m = schema_get(id);
     } else {
-        int rc = check_type_meta(m, api_version, kind, err);
+        int rc = source == SOURCE_RESTORED ? 0 : check_type_meta(m, api_version, kind, err);
         if (rc == 0 && m->special == SCHEMA_CUSTOM && !kind.n)
             rc = error_set(err, ERR_INVALID, "Object 'Kind' is missing");
         if (rc < 0)

@@ -399,6 +399,18 @@ static void test_reports(void **state)
          "unknown field \"spec.template.spec.containers[0].imagee\"\nunknown field \"spec.foo\"\n",
          "map[spec:map[foo:[b <nil> 1] template:map[spec:map[containers:[map[imagee:x "
          "name:c]]]]]]"},
+        {PATCH_STRATEGIC, "{\"apiVersion\":\"x/v9\",\"kind\":\"Other\"}", PATCH_FINE, NULL, "",
+         NULL},
+        {PATCH_MERGE, "{\"kind\":\"Other\"}", PATCH_NO_OBJECT,
+         "the API version in the data (apps/v1, Kind=Other) does not match the expected API "
+         "version "
+         "(apps/v1, Kind=Deployment)",
+         "", "\"kind\":\"Other\""},
+        {PATCH_STRATEGIC, "{\"spec\":{\"template\":{\"spec\":{\"overhead\":{\"cpu\":\"x\"}}}}}",
+         PATCH_NO_OBJECT,
+         "quantities must match the regular expression "
+         "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+         "", "overhead:map[cpu:x]"},
         {PATCH_STRATEGIC, "{\"spec\":{\"replicas\":[]}}", PATCH_NO_OBJECT,
          "unrecognized type: int32", "", "map[spec:map[replicas:[]]]"},
         {PATCH_STRATEGIC, "{\"spec\":{\"replicas\":\"x\"}}", PATCH_NO_OBJECT,
