@@ -106,18 +106,26 @@ static void put_required(struct openapi_writer *w, yyjson_val *schema, yyjson_va
     put_text(w, some ? "]" : "");
 }
 
-/* Words that v2 has no place for at this node. */
+static bool is_text(yyjson_val *schema, const char *word, const char *text)
+{
+    return yyjson_equals_str(yyjson_obj_get(schema, word), text);
+}
+
+/* Words that v2 has no place for at this node. What keeps unknown fields has no type either: older kubectls would
+ * refuse what its schema does not name. */
 static bool dropped_in_v2(yyjson_val *schema, const char *word)
 {
     static const char *const always[] = {"allOf", "anyOf", "oneOf", "not", "nullable", "default"};
     static const char *const structure[] = {"items", "properties", "additionalProperties"};
-    bool nullable = is_true(schema, "nullable");
+    bool nullable = is_true(schema, "nullable"),
+         open = is_true(schema, "x-kubernetes-preserve-unknown-fields");
     for (size_t i = 0; i < sizeof always / sizeof *always; i++)
         if (strcmp(word, always[i]) == 0)
             return true;
-    if (nullable && strcmp(word, "type") == 0)
-        return true;
-    if (!nullable && !is_true(schema, "x-kubernetes-preserve-unknown-fields"))
+    if (strcmp(word, "type") == 0)
+        return nullable ||
+               (open && (is_text(schema, word, "object") || is_text(schema, word, "array")));
+    if (!nullable && !open)
         return strcmp(word, "additionalProperties") == 0 && is_true(schema, word);
     for (size_t i = 0; i < sizeof structure / sizeof *structure; i++)
         if (strcmp(word, structure[i]) == 0)

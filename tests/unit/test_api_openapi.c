@@ -262,6 +262,9 @@ static void custom_resources_in_v2(void **state)
     assert_int_equal(yyjson_arr_size(at(spec, "required", '/')), 1); /* and not required */
     assert_null(at(spec, "properties/port/anyOf", '/'));
     assert_null(at(spec, "properties/free/properties", '/')); /* or kubectl would refuse the rest */
+    assert_null(at(spec, "properties/free/type", '/'));
+    assert_true(
+        yyjson_is_true(at(spec, "properties/free/x-kubernetes-preserve-unknown-fields", '/')));
     yyjson_doc_free(doc);
     buf_free(&text);
 }
