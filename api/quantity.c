@@ -209,6 +209,14 @@ int64_t quantity_value(struct quantity q)
     return divide_up(q.nanos, NANOS_PER_UNIT);
 }
 
+struct quantity quantity_round_up_milli(struct quantity q)
+{
+    __int128 step = NANOS_PER_UNIT / 1000, rest = q.nanos % step;
+    if (rest)
+        q.nanos += (rest > 0 ? step : -step) - rest;
+    return q;
+}
+
 int64_t quantity_milli(struct quantity q)
 {
     return divide_up(q.nanos, NANOS_PER_UNIT / 1000);

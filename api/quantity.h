@@ -34,6 +34,8 @@ struct quantity quantity_sub(struct quantity a, struct quantity b);
 /* Whole units or thousandths, rounded up; saturating. */
 int64_t quantity_value(struct quantity q);
 int64_t quantity_milli(struct quantity q);
+struct quantity
+quantity_round_up_milli(struct quantity q); /* to whole thousandths, away from zero */
 bool quantity_is_zero(struct quantity q);
 /* Canonical text: mantissa without fraction, the largest suffix that keeps it exact. Returns the
  * length. */

@@ -88,10 +88,13 @@ static void daemon_set(struct arena *a, void *object)
     template(a, spec->template_);
 }
 
-static void claim(Core__V1__PersistentVolumeClaim *pvc)
+static void claim(struct arena *a, Core__V1__PersistentVolumeClaim *pvc)
 {
     default_string(&pvc->status->phase, "Pending");
     default_pointer_string(&pvc->spec->volume_mode, "Filesystem");
+    defaults_claim_amounts(a, pvc->spec);
+    defaults_amounts(a, pvc->status->capacity, pvc->status->n_capacity);
+    defaults_amounts(a, pvc->status->allocated_resources, pvc->status->n_allocated_resources);
 }
 
 static void stateful_set(struct arena *a, void *object)
@@ -113,7 +116,7 @@ static void stateful_set(struct arena *a, void *object)
     default_string(&spec->persistent_volume_claim_retention_policy->when_deleted, "Retain");
     default_string(&spec->persistent_volume_claim_retention_policy->when_scaled, "Retain");
     for (size_t i = 0; i < spec->n_volume_claim_templates; i++)
-        claim(spec->volume_claim_templates[i]);
+        claim(a, spec->volume_claim_templates[i]);
     template(a, spec->template_);
 }
 
@@ -251,17 +254,18 @@ static void namespace(struct arena *a, void *object)
 static void node(struct arena *a, void *object)
 {
     Core__V1__NodeStatus *status = ((Core__V1__Node *)object)->status;
-    (void)a;
     if (status->n_allocatable == 0) {
         status->allocatable = status->capacity;
         status->n_allocatable = status->n_capacity;
     }
+    defaults_amounts(a, status->capacity, status->n_capacity);
+    defaults_amounts(a, status->allocatable, status->n_allocatable);
 }
 
 static void persistent_volume(struct arena *a, void *object)
 {
     Core__V1__PersistentVolume *pv = object;
-    (void)a;
+    defaults_amounts(a, pv->spec->capacity, pv->spec->n_capacity);
     default_string(&pv->status->phase, "Pending");
     default_string(&pv->spec->persistent_volume_reclaim_policy, "Retain");
     default_pointer_string(&pv->spec->volume_mode, "Filesystem");
@@ -271,8 +275,7 @@ static void persistent_volume(struct arena *a, void *object)
 
 static void persistent_volume_claim(struct arena *a, void *object)
 {
-    (void)a;
-    claim(object);
+    claim(a, object);
 }
 
 /* Containers: a default limit from max, a default request from the default limit, else from min. */
@@ -281,6 +284,11 @@ static void limit_range(struct arena *a, void *object)
     Core__V1__LimitRangeSpec *spec = ((Core__V1__LimitRange *)object)->spec;
     for (size_t i = 0; i < spec->n_limits; i++) {
         Core__V1__LimitRangeItem *item = spec->limits[i];
+        defaults_amounts(a, item->max, item->n_max);
+        defaults_amounts(a, item->min, item->n_min);
+        defaults_amounts(a, item->default_, item->n_default_);
+        defaults_amounts(a, item->default_request, item->n_default_request);
+        defaults_amounts(a, item->max_limit_request_ratio, item->n_max_limit_request_ratio);
         if (strcmp(item->type, "Container") != 0)
             continue;
         quantity_map_fill(a, &item->default_, &item->n_default_, item->max, item->n_max);
@@ -506,6 +514,8 @@ static const struct {
     {Core__V1__PersistentVolume__SCHEMA, persistent_volume},
     {Core__V1__PersistentVolumeClaim__SCHEMA, persistent_volume_claim},
     {Core__V1__LimitRange__SCHEMA, limit_range},
+    {Core__V1__ResourceQuota__SCHEMA, defaults_resource_quota},
+    {Node__V1__RuntimeClass__SCHEMA, defaults_runtime_class},
     {Core__V1__ReplicationController__SCHEMA, replication_controller},
     {Apps__V1__Deployment__SCHEMA, deployment},
     {Apps__V1__ReplicaSet__SCHEMA, replica_set},

@@ -33,6 +33,13 @@ static inline void default_i32(int32_t *v, int32_t value)
 
 void defaults_pod(struct arena *a, Core__V1__Pod *pod);
 
+/* amounts.c: what is finer than a thousandth is rounded. */
+void defaults_amounts(struct arena *a, Meta__V1__QuantityEntry **entries, size_t n);
+void defaults_pod_amounts(struct arena *a, Core__V1__PodSpec *spec);
+void defaults_claim_amounts(struct arena *a, Core__V1__PersistentVolumeClaimSpec *spec);
+void defaults_resource_quota(struct arena *a, void *object);
+void defaults_runtime_class(struct arena *a, void *object);
+
 /* cluster.c: rows of the table. */
 void defaults_flow_schema(struct arena *a, void *object);
 void defaults_priority_level(struct arena *a, void *object);

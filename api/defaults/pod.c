@@ -193,6 +193,7 @@ void defaults_pod_spec(struct arena *a, Core__V1__PodSpec *spec)
         container(spec->containers[i], spec->host_network);
     for (size_t i = 0; i < spec->n_ephemeral_containers; i++)
         ephemeral_container(spec->ephemeral_containers[i]->ephemeral_container_common);
+    defaults_pod_amounts(a, spec);
 }
 
 /* A limit without a request requests as much. */

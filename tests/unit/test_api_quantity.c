@@ -111,6 +111,16 @@ static void test_arithmetic(void **state)
     assert_int_equal(quantity_value(quantity_of("-1.1")), -2);
     assert_int_equal(quantity_milli(quantity_of("0.0001")), 1);
     assert_int_equal(quantity_milli(quantity_of("2")), 2000);
+    static const char *const rounded[][2] = {{"100u", "1m"},
+                                             {"-100u", "-1m"},
+                                             {"1000001u", "1001m"},
+                                             {"1n", "1m"},
+                                             {"1e-6", "1e-3"},
+                                             {"1500m", "1500m"},
+                                             {"9223372036854775807", "9223372036854775807"}};
+    for (size_t i = 0; i < sizeof rounded / sizeof *rounded; i++)
+        assert_string_equal(quantity_text(&a, quantity_round_up_milli(quantity_of(rounded[i][0]))),
+                            rounded[i][1]);
     assert_true(quantity_is_zero(quantity_of("0Gi")));
     assert_string_equal(quantity_text(&a, quantity_from_milli(1500, QUANTITY_DECIMAL_SI)), "1500m");
     assert_string_equal(quantity_text(&a, quantity_from_i64(2048, QUANTITY_BINARY_SI)), "2Ki");
