@@ -72,7 +72,8 @@ const char *node_host(struct rest *rq, const char *name, int32_t *port, struct s
     int rc = rest_load(rq->server, rq->a, resource_of_message(Core__V1__Node__SCHEMA), "", name,
                        &object, &err);
     if (rc <= 0) {
-        struct status_about about = {"", "nodes", "Node", name};
+        /* Upstream's store says what was asked for, not what was looked up. */
+        struct status_about about = {rq->r->group, rq->r->plural, rq->r->kind, name};
         *bad = rc < 0 ? status_from_error(rq->a, &err) : status_not_found(rq->a, &about);
         return NULL;
     }
