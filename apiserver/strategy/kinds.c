@@ -2,6 +2,7 @@
  * Which strategy is whose: the table of resources of which little is special, with their small hooks, and
  * the list of those that have a file of their own.
  */
+#include "api/defaults/defaults.h"
 #include "api/meta.h"
 #include "apiserver/strategy/strategy.h"
 #include "base/mem.h"
@@ -46,10 +47,11 @@ static void first_template_generation(struct write *w, void *obj)
     set_template_generation(w->rq->a, object_meta(obj), template_generation(object_meta(obj)));
 }
 
-/* Clients do not choose it: it counts changes of the template. */
+/* Clients do not choose it: it counts changes of the template, which a client who puts it need not say whole. */
 static void count_template_generation(struct write *w, void *obj, const void *old)
 {
     const Apps__V1__DaemonSet *ds = obj, *was = old;
+    defaults_apply(w->rq->a, obj);
     bool changed = !object_equal(ds->spec->template_, was->spec->template_);
     set_template_generation(w->rq->a, object_meta(obj),
                             template_generation(object_meta(old)) + changed);

@@ -169,7 +169,6 @@ KNOWN = [
     Known("1.29: jobs, services and pods that end have more to say", r"status\.conditions$", "pods", ours="DisruptionTarget"),
     Known("1.26: addresses only of load balancers", r"status\.loadBalancer\.ingress$", "services", ours="none"),
     Known("1.22: ephemeral containers are read with the pod", r"", "/ephemeralcontainers$"),
-    Known("1.20 names the request's resource where a node is not found", r"(details\.kind|message)$", "/pods/one/log$", ours="nodes"),
     Known("c8s deletes a pod that waits for nothing in one step: its last event shows it as it was", r"metadata\.deletion(Timestamp|GracePeriodSeconds)$",
           r"^WATCH \S*/pods\?", ours="none"),
 

@@ -574,5 +574,60 @@ def test_media_of_discovery_and_of_errors(c, _):
            "NotAcceptable", "the requested object is a list (*rbac.ClusterRoleList)")
 
 
+def test_amounts_are_kept_to_the_thousandth(c, _):
+    path = namespace(c, "amounts")
+    pod = {"metadata": {"name": "p"}, "spec": {"containers": [
+        {"name": "c", "image": "x", "resources": {"limits": {"cpu": "100u", "memory": "1Gi"}, "requests": {"cpu": "0.00001"}}}]}}
+    equal(created(c.post(path + "/pods", pod))["spec"]["containers"][0]["resources"],
+          {"limits": {"cpu": "1m", "memory": "1Gi"}, "requests": {"cpu": "1m", "memory": "1Gi"}})
+    web = {"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}},
+                                                                                                     "spec": pod["spec"]}}}
+    made = created(c.post(path.replace("/api/v1", "/apis/apps/v1") + "/deployments", web))
+    equal(made["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"], {"cpu": "1m"})
+    claim = {"metadata": {"name": "c"}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1000.0001"}}}}
+    equal(created(c.post(path + "/persistentvolumeclaims", claim))["spec"]["resources"], {"requests": {"storage": "1000001m"}})
+    volume = {"metadata": {"name": "amounts"}, "spec": {"capacity": {"storage": "1n"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/x"}}}
+    equal(created(c.post("/api/v1/persistentvolumes", volume))["spec"]["capacity"], {"storage": "1m"})
+    ok(c.delete("/api/v1/persistentvolumes/amounts"))
+    limits = {"metadata": {"name": "l"}, "spec": {"limits": [{"type": "Pod", "max": {"cpu": "1.0001"}}]}}
+    equal(created(c.post(path + "/limitranges", limits))["spec"]["limits"][0]["max"], {"cpu": "1001m"})
+    equal(created(c.post(path + "/resourcequotas", {"metadata": {"name": "q"}, "spec": {"hard": {"cpu": "1u"}}}))["spec"]["hard"], {"cpu": "1m"})
+    node = {"metadata": {"name": "amounts"}, "status": {"capacity": {"cpu": "7u"}}}
+    equal(created(c.post("/api/v1/nodes", node))["status"]["allocatable"], {"cpu": "1m"})
+    ok(c.delete("/api/v1/nodes/amounts"))
+
+
+def test_templates_of_daemons_count_their_changes(c, _):
+    path = namespace(c, "daemons").replace("/api/v1", "/apis/apps/v1") + "/daemonsets"
+    daemon = {"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {
+        "metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "x"}]}}}}
+
+    def counted(o):
+        return o["metadata"]["annotations"]["deprecated.daemonset.template.generation"], o["metadata"]["generation"]
+    equal(counted(created(c.post(path, daemon))), ("1", 1))
+    equal(counted(ok(c.put(path + "/d", daemon))), ("1", 1), "put again as it was sent")
+    daemon["spec"]["minReadySeconds"] = 3
+    equal(counted(ok(c.put(path + "/d", daemon))), ("1", 2))
+    daemon["spec"]["template"]["spec"]["containers"][0]["image"] = "y"
+    equal(counted(ok(c.put(path + "/d", daemon))), ("2", 3))
+
+
+def test_a_strategic_patch_may_name_another_kind(c, _):
+    at = namespace(c, "kinds") + "/configmaps/a"
+    created(c.post(at[:-2], config_map("a")))
+    version = ok(c.get(at))["metadata"]["resourceVersion"]
+    for patch in ({"kind": "Secret"}, {"apiVersion": "v9"}, {"apiVersion": "apps/v1", "kind": "Deployment"}):
+        equal([ok(c.patch(at, patch, "strategic-merge-patch"))[k] for k in ("kind", "apiVersion")], ["ConfigMap", "v1"])
+        failed(c.patch(at, patch, "merge-patch"), 422, "Invalid", "does not match the expected API version")
+    equal(ok(c.get(at))["metadata"]["resourceVersion"], version)
+
+
+def test_a_node_that_is_gone_is_called_by_what_was_asked(c, _):
+    path = namespace(c, "homeless")
+    created(c.post(path + "/pods", {"metadata": {"name": "p"}, "spec": {"nodeName": "gone", "containers": [{"name": "c", "image": "x"}]}}))
+    for sub in ("log", "exec?command=x", "attach?stdout=1", "portforward"):
+        failed(c.get(path + "/pods/p/" + sub), 404, "NotFound", 'pods "gone" not found')
+
+
 if __name__ == "__main__":
     sys.exit(run_tests(Server(sys.argv[1]), globals(), sys.argv[2:]))
