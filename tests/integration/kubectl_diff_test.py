@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Can kubectl and Helm tell c8s from a real kube-apiserver? The same command lines against both, what they say compared.
 
-    kubectl_diff_test.py C8S_APISERVER KUBE_APISERVER ETCD CLIENT… [--only CASE…] [--verbose] [--unused]
+    kubectl_diff_test.py C8S_APISERVER KUBE_APISERVER ETCD CLIENT… [--only CASE…] [--verbose] [--unused] [--covered FILE]
 
 By hand, since no distribution ships the server: get-kube-apiserver.sh beside it builds 1.20. Each CLIENT is a kubectl or a helm, and gets
-two new servers. Cases are the functions case_… of kubectl_diff_cases.py and kubectl_diff_more.py (helm_… for Helm); --only takes those whose
+two new servers. Cases are the functions case_… of kubectl_diff_{cases,more,ways}.py (helm_… for Helm); --only takes those whose
 name has one of the words. Where 1.35, which c8s follows, leads to another output than 1.20, kubectl_diff_known.py says so and why; all
-else that differs is printed and makes the test fail. --unused names entries of that list that covered nothing.
+else that differs is printed and makes the test fail. --unused names entries of that list that covered nothing, --covered writes what each
+covered to a file, one JSON object a line: for whoever wants to know whether an entry is as narrow as it could be.
 """
 import json
 import os
@@ -20,6 +21,7 @@ import traceback
 import api_diff_lib
 import kubectl_diff_cases
 import kubectl_diff_more
+import kubectl_diff_ways
 from api_diff_known import KNOWN as KNOWN_OF_OBJECTS
 from kubectl_diff_known import KNOWN
 from kubectl_diff_lib import Client
@@ -42,7 +44,7 @@ def version(program):
 
 def cases(client, only):
     start = "helm_" if client.label == "helm" else "case_"
-    for module in (kubectl_diff_cases, kubectl_diff_more):
+    for module in (kubectl_diff_cases, kubectl_diff_more, kubectl_diff_ways):
         for name, run in vars(module).items():
             if name.startswith(start) and (not only or any(w in name for w in only)):
                 yield name, run
@@ -73,8 +75,24 @@ def tried(program, minor, args, only, known, verbose):
         close()
 
 
+def noting(path):
+    """What every entry covers is written down."""
+    covers, out = api_diff_lib.Known.covers, open(path, "a", buffering=1)
+
+    def noted(self, request, at, a, b):
+        if not covers(self, request, at, a, b):
+            return False
+        out.write(json.dumps({"why": self.why, "request": request, "at": at, "kube": str(a), "c8s": str(b)}) + "\n")
+        return True
+    api_diff_lib.Known.covers = noted
+
+
 def main():
     words = sys.argv[1:]
+    if "--covered" in words:
+        at = words.index("--covered")
+        noting(words[at + 1])
+        del words[at:at + 2]
     only = words[words.index("--only") + 1:] if "--only" in words else []
     args = [a for a in (words[:words.index("--only")] if only else words) if not a.startswith("--")]
     if len(args) < 4:
