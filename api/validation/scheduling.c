@@ -89,6 +89,44 @@ static void check_label_keys(struct field_errors *e, const struct path *at, char
         check_string(e, ITEM(at, i), keys[i], validate_qualified_name);
 }
 
+/* A key that stands in matchLabelKeys and in the selector: by now the selector has it from both. As upstream, the
+ * refusal names the place of the key in matchLabelKeys, but not that list. */
+static void check_keys_of_both(struct field_errors *e, const struct path *at, char *const *match,
+                               size_t n, const Meta__V1__LabelSelector *selector)
+{
+    struct seen places = {.arena = e->arena}, met = {.arena = e->arena};
+    for (size_t i = n; i-- > 0;)
+        seen_put(&places, match[i], (void *)(i + 1));
+    for (size_t i = 0; i < selector->n_match_labels; i++)
+        seen_again(&met, selector->match_labels[i]->key);
+    for (size_t i = 0; i < selector->n_match_expressions; i++) {
+        const char *key = selector->match_expressions[i]->key;
+        size_t place = (size_t)seen_value(&places, key);
+        if (seen_again(&met, key) && place)
+            err_invalid(e, ITEM(at, place - 1), key,
+                        "exists in both matchLabelKeys and labelSelector");
+    }
+}
+
+/* matchLabelKeys and mismatchLabelKeys of an affinity's term or a spread constraint. */
+static void check_selecting_keys(struct field_errors *e, const struct path *at, char *const *match,
+                                 size_t n, char *const *mismatch, size_t m,
+                                 const Meta__V1__LabelSelector *selector)
+{
+    struct seen others = {.arena = e->arena};
+    check_label_keys(e, AT(at, "matchLabelKeys"), match, n, selector);
+    check_label_keys(e, AT(at, "mismatchLabelKeys"), mismatch, m, selector);
+    if (n && selector)
+        check_keys_of_both(e, at, match, n, selector);
+    for (size_t i = 0; i < m; i++)
+        seen_again(&others, mismatch[i]);
+    for (size_t i = 0; i < n; i++) {
+        if (seen_has(&others, match[i]))
+            err_invalid(e, ITEM(AT(at, "matchLabelKeys"), i), match[i],
+                        "exists in both matchLabelKeys and mismatchLabelKeys");
+    }
+}
+
 static void check_pod_term(struct field_errors *e, const struct path *at,
                            const Core__V1__PodAffinityTerm *t)
 {
@@ -96,16 +134,8 @@ static void check_pod_term(struct field_errors *e, const struct path *at,
     check_label_selector(e, AT(at, "namespaceSelector"), t->namespace_selector);
     for (size_t i = 0; i < t->n_namespaces; i++)
         check_string(e, AT(at, "namespace"), t->namespaces[i], validate_dns1123_label);
-    check_label_keys(e, AT(at, "matchLabelKeys"), t->match_label_keys, t->n_match_label_keys,
-                     t->label_selector);
-    check_label_keys(e, AT(at, "mismatchLabelKeys"), t->mismatch_label_keys,
-                     t->n_mismatch_label_keys, t->label_selector);
-    for (size_t i = 0; i < t->n_match_label_keys; i++) {
-        if (string_list_has(t->mismatch_label_keys, t->n_mismatch_label_keys,
-                            t->match_label_keys[i]))
-            err_invalid(e, ITEM(AT(at, "matchLabelKeys"), i), t->match_label_keys[i],
-                        "exists in both matchLabelKeys and mismatchLabelKeys");
-    }
+    check_selecting_keys(e, at, t->match_label_keys, t->n_match_label_keys, t->mismatch_label_keys,
+                         t->n_mismatch_label_keys, t->label_selector);
     if (!*t->topology_key)
         err_required(e, AT(at, "topologyKey"), "can not be empty");
     check_string(e, AT(at, "topologyKey"), t->topology_key, validate_qualified_name);
@@ -263,30 +293,6 @@ void check_tolerations(struct field_errors *e, const struct path *at,
 
 /* --- topology spread --------------------------------------------------------------------------- */
 
-static bool selector_has_key(const Meta__V1__LabelSelector *s, const char *key)
-{
-    if (string_map_get(s->match_labels, s->n_match_labels, key))
-        return true;
-    for (size_t i = 0; i < s->n_match_expressions; i++) {
-        if (cstr_eq(s->match_expressions[i]->key, key))
-            return true;
-    }
-    return false;
-}
-
-static void check_spread_keys(struct field_errors *e, const struct path *at,
-                              const Core__V1__TopologySpreadConstraint *c)
-{
-    if (c->n_match_label_keys && !c->label_selector)
-        err_forbidden(e, at, "must not be specified when labelSelector is not set");
-    for (size_t i = 0; i < c->n_match_label_keys; i++) {
-        const char *key = c->match_label_keys[i];
-        check_string(e, ITEM(at, i), key, validate_qualified_name);
-        if (c->label_selector && selector_has_key(c->label_selector, key))
-            err_invalid(e, ITEM(at, i), key, "exists in both matchLabelKeys and labelSelector");
-    }
-}
-
 static void check_min_domains(struct field_errors *e, const struct path *at,
                               const Core__V1__TopologySpreadConstraint *c)
 {
@@ -329,7 +335,8 @@ void check_spread_constraints(struct field_errors *e, const struct path *at,
         if (c->node_taints_policy)
             check_one_of(e, AT(item, "nodeTaintsPolicy"), c->node_taints_policy,
                          ONE_OF("Honor", "Ignore"));
-        check_spread_keys(e, AT(item, "matchLabelKeys"), c);
+        check_selecting_keys(e, item, c->match_label_keys, c->n_match_label_keys, NULL, 0,
+                             c->label_selector);
         check_label_selector(e, AT(item, "labelSelector"), c->label_selector);
     }
 }

@@ -52,7 +52,7 @@ static const char *qos_class(const Core__V1__PodSpec *spec)
     return qos_name(&q);
 }
 
-/* ---- affinity ---- */
+/* ---- affinity and spread ---- */
 
 /* "The same value of this label as I have" is said in the selector. */
 static void select_keys(struct arena *a, const struct map *labels, Meta__V1__LabelSelector *s,
@@ -103,18 +103,25 @@ static void settle_term(struct arena *a, const struct map *labels, Core__V1__Pod
                         (affinity)->required_during_scheduling_ignored_during_execution[i_]);      \
     } while (0)
 
-static void settle_affinity(struct arena *a, Core__V1__Pod *pod)
+static void settle_selectors(struct arena *a, Core__V1__Pod *pod)
 {
-    Core__V1__Affinity *all = pod->spec->affinity;
+    const Core__V1__PodSpec *spec = pod->spec;
     const Meta__V1__ObjectMeta *meta = pod->metadata;
     struct map labels;
-    if (!all || (!all->pod_affinity && !all->pod_anti_affinity))
+    if (!spec->affinity && !spec->n_topology_spread_constraints)
         return;
     map_init(&labels);
     for (size_t i = 0; i < meta->n_labels; i++)
         map_put(&labels, str_from(meta->labels[i]->key), meta->labels[i]->value);
-    SETTLE_TERMS(a, &labels, all->pod_affinity);
-    SETTLE_TERMS(a, &labels, all->pod_anti_affinity);
+    if (spec->affinity) {
+        SETTLE_TERMS(a, &labels, spec->affinity->pod_affinity);
+        SETTLE_TERMS(a, &labels, spec->affinity->pod_anti_affinity);
+    }
+    for (size_t i = 0; i < spec->n_topology_spread_constraints; i++) {
+        Core__V1__TopologySpreadConstraint *c = spec->topology_spread_constraints[i];
+        select_keys(a, &labels, c->label_selector, c->match_label_keys, c->n_match_label_keys,
+                    "In");
+    }
     map_free(&labels);
 }
 
@@ -124,7 +131,7 @@ static void prepare_create(struct write *w, void *obj)
 {
     Core__V1__Pod *pod = obj;
     pod->status->phase = (char *)"Pending";
-    settle_affinity(w->rq->a, pod);
+    settle_selectors(w->rq->a, pod);
     if (pod->spec->n_scheduling_gates)
         pod_set_condition(w->rq->a, pod, "PodScheduled", "False", "SchedulingGated",
                           "Scheduling is blocked due to non-empty scheduling gates");

@@ -148,6 +148,24 @@ def test_what_new_pods_are_told(c, _):
     equal(affinity["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0]["labelSelector"]["matchExpressions"], wanted)
     equal(affinity["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"][0]["podAffinityTerm"]["labelSelector"][
         "matchExpressions"], wanted)
+    # So do spread constraints; a key that the selector has already is one of both only where the pod has that label.
+    constraint = {"topologyKey": "zone", "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule", "matchLabelKeys": ["rev", "absent"],
+                  "labelSelector": {"matchLabels": {"app": "a"}}}
+    p = pod("spread", topologySpreadConstraints=[constraint])
+    p["metadata"]["labels"] = {"rev": "7"}
+    made = created(c.post(path, p))
+    equal(made["spec"]["topologySpreadConstraints"][0], dict(constraint, labelSelector={
+        "matchLabels": {"app": "a"}, "matchExpressions": [{"key": "rev", "operator": "In", "values": ["7"]}]}))
+    made["metadata"]["annotations"] = {"a": "b"}
+    ok(c.put(path + "/spread", made))  # and stay so
+    p["metadata"]["name"] = "twice"
+    constraint["labelSelector"] = {"matchExpressions": [{"key": "absent", "operator": "Exists"}, {"key": "rev", "operator": "Exists"}]}
+    failed(c.post(path, p), 422, "Invalid", 'spec.topologySpreadConstraints[0][0]: Invalid value: "rev": exists in both matchLabelKeys and labelSelector')
+    term["labelSelector"] = {"matchLabels": {"rev": "6"}}
+    p = pod("twice", affinity={"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}})
+    p["metadata"]["labels"] = {"rev": "7"}
+    failed(c.post(path, p), 422, "Invalid", 'spec.affinity.podAffinity.requiredDuringSchedulingIgnoredDuringExecution[0][0]: Invalid value: "rev": '
+           "exists in both matchLabelKeys and labelSelector")
 
 
 def test_options_of_deletions(c, _):
