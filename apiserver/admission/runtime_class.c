@@ -6,6 +6,8 @@
 #include "proto/core_v1.pb-c.h"
 #include "proto/node_v1.pb-c.h"
 
+#define TOLERATIONS_MANY 1000
+
 static bool same_amounts(Meta__V1__QuantityEntry *const *x, size_t nx,
                          Meta__V1__QuantityEntry *const *y, size_t ny)
 {
@@ -36,6 +38,46 @@ static struct status *set_overhead(struct admission *ad, Core__V1__PodSpec *spec
     return NULL;
 }
 
+/* Does `wide` tolerate all that `t` does? As upstream has it: an Equal that is only meant is none of `t`. */
+static bool tolerates_more(const Core__V1__Toleration *wide, const Core__V1__Toleration *t)
+{
+    bool exists = cstr_eq(wide->operator_, "Exists");
+    if (object_equal(wide, t))
+        return true;
+    if (!cstr_eq(wide->key, t->key) && !(exists && !*wide->key))
+        return false;
+    if (!cstr_eq(wide->effect, t->effect) && *wide->effect)
+        return false;
+    if (cstr_eq(wide->effect, "NoExecute") && wide->has_toleration_seconds &&
+        (!t->has_toleration_seconds || t->toleration_seconds > wide->toleration_seconds))
+        return false;
+    if (exists)
+        return true;
+    return (!*wide->operator_ || cstr_eq(wide->operator_, "Equal")) &&
+           cstr_eq(t->operator_, "Equal") && cstr_eq(t->value, wide->value);
+}
+
+/* Leave out what another one covers; of equal ones the first stays. Each is compared with all: more than any pod has
+ * are left as they are, which tolerates the same. */
+static void tolerations_reduce(Core__V1__PodSpec *spec)
+{
+    size_t kept = 0;
+    if (spec->n_tolerations > TOLERATIONS_MANY)
+        return;
+    for (size_t i = 0; i < spec->n_tolerations; i++) {
+        const Core__V1__Toleration *t = spec->tolerations[i];
+        bool covered = false;
+        for (size_t k = 0; k < kept && !covered; k++)
+            covered = tolerates_more(spec->tolerations[k], t);
+        for (size_t k = i + 1; k < spec->n_tolerations && !covered; k++)
+            covered =
+                tolerates_more(spec->tolerations[k], t) && !object_equal(spec->tolerations[k], t);
+        if (!covered)
+            spec->tolerations[kept++] = spec->tolerations[i];
+    }
+    spec->n_tolerations = kept;
+}
+
 static struct status *set_scheduling(struct admission *ad, Core__V1__PodSpec *spec,
                                      const Node__V1__Scheduling *s)
 {
@@ -52,13 +94,9 @@ static struct status *set_scheduling(struct admission *ad, Core__V1__PodSpec *sp
         string_map_set(ad->a, &spec->node_selector, &spec->n_node_selector,
                        arena_strdup(ad->a, want->key), arena_strdup(ad->a, want->value));
     }
-    for (size_t i = 0; i < s->n_tolerations; i++) {
-        bool there = false;
-        for (size_t k = 0; k < spec->n_tolerations && !there; k++)
-            there = object_equal(spec->tolerations[k], s->tolerations[i]);
-        if (!there)
-            api_append(ad->a, spec, tolerations, api_clone(ad->a, s->tolerations[i]));
-    }
+    for (size_t i = 0; i < s->n_tolerations; i++)
+        api_append(ad->a, spec, tolerations, api_clone(ad->a, s->tolerations[i]));
+    tolerations_reduce(spec);
     return NULL;
 }
 

@@ -203,6 +203,13 @@ def test_runtime_class(c, _):
     equal(made["overhead"], {"cpu": "100m"})
     equal(made["nodeSelector"], {"vm": "yes"})
     check({"key": "vm", "operator": "Exists"} in made["tolerations"], made["tolerations"])
+    # What another toleration covers goes, whichever of the two brought it.
+    created(cluster(c, "node.k8s.io", "runtimeclasses", "RuntimeClass", "wide", handler="vm", scheduling={
+        "tolerations": [{"key": "a", "operator": "Exists"}, {"key": "b", "operator": "Equal", "value": "x", "effect": "NoSchedule"}]}))
+    own = [{"key": "a", "operator": "Equal", "value": "1", "effect": "NoSchedule"}, {"key": "b", "operator": "Exists", "effect": "NoSchedule"},
+           {"key": "c", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 5}]
+    made = created(c.post(path + "/pods", pod("wide", runtimeClassName="wide", tolerations=own)))["spec"]
+    equal([t for t in made["tolerations"] if not t["key"].startswith("node.kubernetes.io/")], own[1:] + [{"key": "a", "operator": "Exists"}])
     refused(c.post(path + "/pods", pod("b", runtimeClassName="none")), 403,
             'pods "b" is forbidden: pod rejected: RuntimeClass "none" not found')
     refused(c.post(path + "/pods", pod("b", runtimeClassName="vm", nodeSelector={"vm": "no"})), 403, 'pods "b" is forbidden: '
