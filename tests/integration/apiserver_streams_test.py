@@ -16,7 +16,7 @@ import threading
 import zlib
 
 from apiserver_lib import Server, run_tests
-from apiserver_test import NS, check, created, equal, failed, pod, service_account
+from apiserver_test import NS, check, created, equal, failed, pod, service_account, wait_for
 
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 WORDS = """options head post put delete trace accept accept-charset accept-encoding accept-language accept-ranges age allow
@@ -205,6 +205,7 @@ class WebSocket:
 NODE = None
 EXEC = NS + "/pods/p/exec?container=c&command=cat&stdin=true&stdout=true"
 V5 = "v5.channel.k8s.io"
+TUNNEL = "SPDY/3.1+portforward.k8s.io"
 
 
 def test_v5_is_translated(c, _):
@@ -272,7 +273,7 @@ def test_frames_have_bounds(c, _):
 
 
 def test_port_forward_tunnel(c, _):
-    w = WebSocket(c, NS + "/pods/p/portforward?ports=80", "SPDY/3.1+portforward.k8s.io")
+    w = WebSocket(c, NS + "/pods/p/portforward?ports=80", TUNNEL)
     equal(w.code, 101, w.head)
     check("Sec-WebSocket-Protocol: SPDY/3.1+portforward.k8s.io\r\n" in w.head, w.head)
     w.send(b"\x80\x03abc")
@@ -305,14 +306,33 @@ def test_refusals(c, server):
     equal(WebSocket(c, EXEC, "v9.channel.k8s.io").code, 400)
     equal(WebSocket(c, EXEC.replace("container=c", "container=zz"), V5).code, 400)
     equal(WebSocket(c, EXEC.replace("/pods/p/", "/pods/nobody/"), V5).code, 404)
-    # GET is no way around: a connection is "create".
-    c.post("/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles", {
-        "metadata": {"name": "r"}, "rules": [{"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["get"]}]})
-    c.post("/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings", {
+
+
+def test_verbs_of_connections(c, server):
+    """GET is no way around "create": it asks for both verbs, POST for "create" alone."""
+    rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/"
+    role = {"metadata": {"name": "r"}, "rules": [{
+        "apiGroups": [""], "resources": ["pods/exec", "pods/attach", "pods/portforward"], "verbs": ["get"]}]}
+    created(c.post(rbac + "roles", role))
+    created(c.post(rbac + "rolebindings", {
         "metadata": {"name": "r"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"},
-        "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "alice"}]})
-    w = WebSocket(server.client("alice"), EXEC, V5)
-    equal(w.code, 403)
+        "subjects": [{"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": "alice"}]}))
+    alice = server.client("alice")
+    paths = [(EXEC, V5), (EXEC.replace("/exec", "/attach"), V5), (NS + "/pods/p/portforward?ports=80", TUNNEL)]
+    for path, protocol in paths:
+        wait_for(lambda: "cannot" not in alice.get(path).json["message"], "the role is known")
+        refused = alice.get(path)
+        failed(refused, 403, "Forbidden", 'pods "p" is forbidden: ')
+        equal((refused.json["message"], refused.json["details"]), ('pods "p" is forbidden: ', {"name": "p", "kind": "pods"}))
+        equal(WebSocket(alice, path, protocol).code, 403, path)
+        failed(alice.post(path, b""), 403, "Forbidden", 'cannot create resource "pods/')
+    for verbs, code, word in ((["create"], 403, 'cannot get resource "pods/'), (["get", "create"], 400, "Upgrade request required")):
+        role["rules"][0]["verbs"] = verbs
+        equal(c.put(rbac + "roles/r", role).code, 200)
+        for path, protocol in paths:
+            wait_for(lambda: word in alice.get(path).json["message"], word)
+            equal(WebSocket(alice, path, protocol).code, 403 if code == 403 else 101, (path, verbs))
+            failed(alice.post(path, b""), 400, "BadRequest", "Upgrade request required")
 
 
 def with_agent(server):
