@@ -74,6 +74,11 @@ void validate_warnings(struct arena *a, const void *object, const void *old, war
 void validate_object_meta(const Meta__V1__ObjectMeta *meta, bool namespaced, const char *path,
                           struct field_errors *e);
 
+/* What an access review asks about (its selectors), at spec.resourceAttributes. */
+struct Authorization__V1__ResourceAttributes;
+void validate_access_attributes(const struct Authorization__V1__ResourceAttributes *attributes,
+                                struct field_errors *e);
+
 /* --- syntax rules: NULL when good, else upstream's messages, one a line -------------------------- */
 
 const char *validate_dns1123_label(const char *s);     /* ≤ 63: lower case, digits, '-' */

@@ -175,14 +175,19 @@ static const char *cause_reason(enum field_error_type type)
     return "InternalError";
 }
 
-struct status *status_invalid_fields(struct arena *a, const struct status_about *o,
-                                     const struct field_errors *errors)
+void status_causes_add(struct arena *a, struct status *s, const struct field_errors *errors)
 {
-    struct status *s = status_invalid(a, o);
     for (size_t i = 0; i < errors->len; i++) {
         const struct field_error *e = &errors->items[i];
         status_cause_add(a, s, cause_reason(e->type), e->field, "%s", e->detail);
     }
+}
+
+struct status *status_invalid_fields(struct arena *a, const struct status_about *o,
+                                     const struct field_errors *errors)
+{
+    struct status *s = status_invalid(a, o);
+    status_causes_add(a, s, errors);
     status_invalid_finish(a, s);
     return s;
 }

@@ -58,8 +58,9 @@ struct status *status_forbidden(struct arena *a, const struct status_about *o, c
 struct status *status_invalid(struct arena *a, const struct status_about *o);
 void status_cause_add(struct arena *a, struct status *s, const char *reason, const char *field,
                       const char *format, ...) __attribute__((format(printf, 5, 6)));
-/* The causes and message of field errors, at once. */
 struct field_errors;
+void status_causes_add(struct arena *a, struct status *s, const struct field_errors *errors);
+/* The causes and message of field errors, at once. */
 struct status *status_invalid_fields(struct arena *a, const struct status_about *o,
                                      const struct field_errors *errors);
 /* Appends the message ": field: text" or ": [a, b]" from the causes. */

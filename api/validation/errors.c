@@ -488,8 +488,9 @@ void check_annotations(struct field_errors *e, const struct path *at, StringEntr
         err_too_long(e, at, ANNOTATIONS_SIZE_MAX);
 }
 
-static void check_requirement(struct field_errors *e, const struct path *at,
-                              const Meta__V1__LabelSelectorRequirement *r, bool any_value)
+void check_label_requirement(struct field_errors *e, const struct path *at,
+                             const Meta__V1__LabelSelectorRequirement *r, bool any_value,
+                             bool any_operator)
 {
     bool list = cstr_eq(r->operator_, "In") || cstr_eq(r->operator_, "NotIn");
     bool none = cstr_eq(r->operator_, "Exists") || cstr_eq(r->operator_, "DoesNotExist");
@@ -498,7 +499,7 @@ static void check_requirement(struct field_errors *e, const struct path *at,
     if (none && r->n_values > 0)
         err_forbidden(e, AT(at, "values"),
                       "may not be specified when `operator` is 'Exists' or 'DoesNotExist'");
-    if (!list && !none)
+    if (!list && !none && !any_operator)
         err_invalid(e, AT(at, "operator"), r->operator_, "not a valid selector operator");
     check_string(e, AT(at, "key"), r->key, validate_qualified_name);
     for (size_t i = 0; i < r->n_values && !any_value; i++)
@@ -518,8 +519,8 @@ void check_label_selector_keeping(struct field_errors *e, const struct path *at,
         return;
     check_labels(e, AT(at, "matchLabels"), s->match_labels, s->n_match_labels);
     for (size_t i = 0; i < s->n_match_expressions; i++)
-        check_requirement(e, ITEM(AT(at, "matchExpressions"), i), s->match_expressions[i],
-                          any_value);
+        check_label_requirement(e, ITEM(AT(at, "matchExpressions"), i), s->match_expressions[i],
+                                any_value, false);
 }
 
 void check_int_or_percent(struct field_errors *e, const struct path *at,

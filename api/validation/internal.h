@@ -149,6 +149,10 @@ void check_label_selector(struct field_errors *e, const struct path *at,
 /* `any_value`: values may be no label values (what is there has such already). */
 void check_label_selector_keeping(struct field_errors *e, const struct path *at,
                                   const Meta__V1__LabelSelector *s, bool any_value);
+/* One of its requirements; `any_operator`: it may be one that later versions know. */
+void check_label_requirement(struct field_errors *e, const struct path *at,
+                             const Meta__V1__LabelSelectorRequirement *r, bool any_value,
+                             bool any_operator);
 /* Non-negative integer or percentage. */
 void check_int_or_percent(struct field_errors *e, const struct path *at,
                           const Meta__V1__IntOrString *v);

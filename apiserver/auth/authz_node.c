@@ -313,7 +313,7 @@ static bool get_only(const struct authz_attributes *at, const char **reason)
 static bool claim(struct node_authz *n, const char *node, const struct authz_attributes *at,
                   struct arena *a, const char **reason)
 {
-    static const char *const changes[] = {"get", "update", "patch", NULL};
+    static const char *const changes[] = {"update", "patch", NULL};
     if (strcmp(at->subresource, "status") == 0) {
         if (!one_of(at->verb, changes))
             return no(reason, "can only get/update/patch this type");
@@ -399,12 +399,13 @@ static bool csi_node(const char *node, const struct authz_attributes *at, const 
 static bool pod(struct node_authz *n, const char *node, const struct authz_attributes *at,
                 struct arena *a, const char **reason)
 {
-    if (strcmp(at->verb, "get") == 0 && !*at->subresource) {
-        const Core__V1__Pod *p = load(n, a, arena_printf(a, PODS "%s/%s", at->ns, at->name));
-        return by_relation(p && strcmp(p->spec->node_name, node) == 0, node, a, reason);
-    }
-    return selects_own(at, "spec.nodeName", node, a) ||
-           no(reason, "can only list/watch pods with spec.nodeName field selector");
+    bool one = strcmp(at->verb, "get") == 0;
+    if (!one && selects_own(at, "spec.nodeName", node, a))
+        return true;
+    if (!one && !*at->name)
+        return no(reason, "can only list/watch pods with spec.nodeName field selector");
+    const Core__V1__Pod *p = load(n, a, arena_printf(a, PODS "%s/%s", at->ns, at->name));
+    return by_relation(p && strcmp(p->spec->node_name, node) == 0, node, a, reason);
 }
 
 static bool own_node(const char *node, const struct authz_attributes *at, struct arena *a,
@@ -472,9 +473,10 @@ bool node_authz_allowed(struct node_authz *n, const char *node, const struct aut
                by_relation(volume_related(n, node, at->name, a), node, a, reason);
     if (core && strcmp(r, "serviceaccounts") == 0)
         return token(n, node, at, a, reason);
-    if (core && strcmp(r, "pods") == 0 && one_of(at->verb, reads))
+    bool read = one_of(at->verb, reads) && !*at->subresource;
+    if (core && strcmp(r, "pods") == 0 && read)
         return pod(n, node, at, a, reason);
-    if (core && strcmp(r, "nodes") == 0 && one_of(at->verb, reads))
+    if (core && strcmp(r, "nodes") == 0 && read)
         return own_node(node, at, a, reason);
     if (strcmp(at->group, "resource.k8s.io") == 0 && strcmp(r, "resourceclaims") == 0)
         return get_only(at, reason) &&

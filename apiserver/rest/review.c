@@ -3,8 +3,10 @@
  */
 #include "api/fields/managed_fields.h"
 #include "api/meta.h"
+#include "api/validation.h"
 #include "apiserver/auth/node_identity.h"
 #include "apiserver/rest/rest.h"
+#include "apiserver/rest/review_selector.h"
 #include "base/clock.h"
 #include "proto/authentication_v1.pb-c.h"
 #include "proto/authorization_v1.pb-c.h"
@@ -65,7 +67,7 @@ static void decide(struct rest *rq, const struct user *user,
                    const Authorization__V1__NonResourceAttributes *path,
                    Authorization__V1__SubjectAccessReviewStatus *out)
 {
-    const char *reason = "";
+    const char *reason = "", *ignored = "";
     struct authz_attributes at = {.user = user,
                                   .group = "",
                                   .resource = "",
@@ -81,12 +83,14 @@ static void decide(struct rest *rq, const struct user *user,
         at.subresource = res->subresource;
         at.ns = res->namespace_;
         at.name = res->name;
+        at.fields = review_field_selector(rq->a, res, &ignored);
     } else {
         at.verb = path->verb;
         at.path = path->path;
     }
     out->allowed = authz_allowed(rq->server->authz, &at, rq->a, &reason);
     out->reason = (char *)reason;
+    out->evaluation_error = (char *)ignored;
 }
 
 static const char *shown_path(struct arena *a, const Authorization__V1__NonResourceAttributes *path)
@@ -118,6 +122,15 @@ static void check_question(struct rest *rq, struct status *s, const void *res,
                          "resourceAttributes must be specified");
 }
 
+static void check_selectors(struct rest *rq, struct status *s,
+                            const Authorization__V1__ResourceAttributes *res)
+{
+    struct field_errors e = {.arena = rq->a};
+    if (res)
+        validate_access_attributes(res, &e);
+    status_causes_add(rq->a, s, &e);
+}
+
 /* The refusal, if anything is wrong; true: none. */
 static bool answerable(struct rest *rq, struct status *s)
 {
@@ -140,6 +153,7 @@ static void self_access(struct rest *rq, Authorization__V1__SelfSubjectAccessRev
 {
     struct status *s = refusal(rq);
     check_question(rq, s, r->spec->resource_attributes, r->spec->non_resource_attributes);
+    check_selectors(rq, s, r->spec->resource_attributes);
     if (!answerable(rq, s))
         return;
     decide(rq, rq->user, r->spec->resource_attributes, r->spec->non_resource_attributes, r->status);
@@ -154,6 +168,7 @@ static void check_spec(struct rest *rq, struct status *s,
     if (!*spec->user && !spec->n_groups)
         status_cause_add(rq->a, s, "FieldValueInvalid", "spec.user",
                          "Invalid value: \"\": at least one of user or group must be specified");
+    check_selectors(rq, s, spec->resource_attributes);
 }
 
 static void access_review(struct rest *rq, void *review,

@@ -448,6 +448,37 @@ def test_access_reviews(c, server):
     answer = c.post("/apis/authorization.k8s.io/v1/namespaces/default/localsubjectaccessreviews", local)
     equal(answer.code, 422, answer)
     check("must match metadata.namespace" in answer.json["message"], answer)
+    # Selectors: checked, and seen by the node authorizer, whom they narrow; RBAC has no use for them.
+    def ask(user="system:node:n7", groups=("system:nodes",), **attributes):
+        return c.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", {
+            "spec": {"user": user, "groups": list(groups), "resourceAttributes": dict({"verb": "list", "resource": "pods"}, **attributes)}})
+    own = {"key": "spec.nodeName", "operator": "In", "values": ["n7"]}
+    for selector, allowed, ignored in (
+            ({"rawSelector": "spec.nodeName=n7"}, True, ""), ({"rawSelector": "spec.nodeName=n8"}, False, ""),
+            ({"requirements": [own]}, True, ""), ({"requirements": [dict(own, operator="NotIn")]}, False, ""),
+            ({"requirements": [own, {"key": "x", "operator": "Later"}]}, True, "fieldSelector partially ignored due to parse error"),
+            ({"requirements": [dict(own, values=["n7", "n8"])]}, False, "fieldSelector ignored due to parse error"),
+            ({"rawSelector": "nothing"}, False, "fieldSelector ignored due to parse error")):
+        status = created(ask(fieldSelector=selector))["status"]
+        equal((status["allowed"], status.get("evaluationError", "")), (allowed, ignored and "spec.resourceAttributes." + ignored), selector)
+    status = created(ask(labelSelector={"requirements": [{"key": "a", "operator": "Later"}]}, fieldSelector={"rawSelector": "x"}))["status"]
+    equal(status["evaluationError"], "spec.resourceAttributes.fieldSelector ignored due to parse error; "
+          "spec.resourceAttributes.labelSelector ignored due to parse error")
+    equal(created(ask("root", ["system:masters"], labelSelector={"rawSelector": "a in (b)"}))["status"].get("evaluationError"), None)
+    for selectors, why in (
+            ({"fieldSelector": {"rawSelector": "foo", "requirements": [own]}},
+             'fieldSelector.rawSelector: Invalid value: "foo": may not specified at the same time as requirements'),
+            ({"labelSelector": {}}, "labelSelector.requirements: Required value: when spec.resourceAttributes.labelSelector is specified, "
+             "requirements or rawSelector is required"),
+            ({"fieldSelector": {"requirements": [{"operator": "In"}]}}, "fieldSelector.requirements[0].key: Required value: must be specified"),
+            ({"fieldSelector": {"requirements": [{"key": "k", "operator": "In"}]}},
+             "fieldSelector.requirements[0].values: Required value: must be specified when `operator` is 'In' or 'NotIn'"),
+            ({"fieldSelector": {"requirements": [dict(own, operator="Exists")]}},
+             "fieldSelector.requirements[0].values: Forbidden: may not be specified when `operator` is 'Exists' or 'DoesNotExist'"),
+            ({"labelSelector": {"requirements": [{"key": "?", "operator": "Exists"}]}}, 'labelSelector.requirements[0].key: Invalid value: "?": ')):
+        answer = ask(**selectors)
+        equal(answer.code, 422, answer)
+        check("spec.resourceAttributes." + why in answer.json["message"], answer)
     rules = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": "default"}}
     status = created(server.client("alice").post("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", rules))["status"]
     check(any(r["nonResourceURLs"] == ["/healthz", "/livez", "/readyz", "/version", "/version/"] for r in status["nonResourceRules"]),
@@ -480,6 +511,10 @@ def test_node_authorizer(c, server):
         equal(n.get(path + forbidden).code, 403, forbidden)
     equal(n.get("/api/v1/pods?fieldSelector=spec.nodeName%3Dn7").code, 200)
     equal(n.get("/api/v1/pods?fieldSelector=spec.nodeName%3Dn8").code, 403)
+    equal(n.get(path + "/pods?fieldSelector=metadata.name%3Da").code, 200, "its own pod by name")
+    equal(n.get(path + "/pods?fieldSelector=metadata.name%3Db").code, 403)
+    for forbidden in (path + "/pods/a/log", path + "/pods/a/status", "/api/v1/nodes/n7/proxy/", "/api/v1/nodes/n7/status"):
+        equal(n.get(forbidden).code, 403, forbidden)
     equal(n.delete(path + "/secrets/mine").code, 403)
     uid = ok(c.get(path + "/pods/a"))["metadata"]["uid"]
     token = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
