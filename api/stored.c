@@ -76,12 +76,16 @@ static bool parse_unknown(struct str wire, struct envelope *out)
 int envelope_parse(struct str bytes, struct envelope *out, struct error *err)
 {
     *out = (struct envelope){STR(""), STR(""), STR(""), STR(""), STR("")};
+    if (!bytes.n)
+        return error_set(err, ERR_INVALID, "empty data");
     if (!envelope_is(bytes))
         return error_set(err, ERR_INVALID,
                          "provided data does not appear to be a protobuf message, expected prefix "
-                         "6b 38 73 00");
+                         "[107 56 115 0]");
+    if (bytes.n == MAGIC_LEN)
+        return error_set(err, ERR_INVALID, "empty body");
     if (!parse_unknown(str_slice(bytes, MAGIC_LEN, bytes.n), out))
-        return error_set(err, ERR_INVALID, "protobuf: envelope malformed or cut off");
+        return error_set(err, ERR_INVALID, "unexpected EOF");
     if (out->content_encoding.n)
         return error_set(err, ERR_UNSUPPORTED, "protobuf: content encoding %.*s is not supported",
                          (int)MIN(out->content_encoding.n, 64), out->content_encoding.p);

@@ -609,6 +609,17 @@ static void keep_items(struct typed_space *s, yyjson_mut_val *out, const struct 
             yyjson_mut_arr_append(out, copy(s, base->in_order[*i]->value));
 }
 
+/* Where an item with this step comes next from i on; past the end where none does. */
+static size_t next_place(const struct typed *base, const struct field_step *step, size_t i)
+{
+    struct typed *found;
+    if (find_items(base, step, &found) <= 1)
+        return found->index >= i ? found->index : base->len;
+    while (i < base->len && field_step_compare(&base->in_order[i]->step, step) != 0)
+        i++;
+    return i;
+}
+
 /*
  * The items of both. What both have comes in over's order; before it, what only base has up to that
  * item's old place. Where over's order goes back in base, the rest of base comes first.
@@ -632,8 +643,7 @@ static yyjson_mut_val *merge_lists(struct typed_space *s, const struct typed *ba
     for (size_t k = 0; k < over->len; k++) {
         size_t upto = i;
         if (next[k] < over->len) {
-            size_t place = shared[next[k]]->index;
-            upto = place >= i ? place : base->len;
+            upto = next_place(base, &over->in_order[next[k]]->step, i);
         } else {
             while (upto < base->len && !in_over[upto])
                 upto++;

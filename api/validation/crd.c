@@ -342,6 +342,15 @@ static void versions_invalid(struct field_errors *e, const struct path *at, cons
     buf_free(&b);
 }
 
+static bool has_defaults(const Spec *spec)
+{
+    for (size_t i = 0; i < spec->n_versions; i++)
+        if (spec->versions[i]->schema &&
+            crd_schema_has_default(spec->versions[i]->schema->open_api_v3_schema))
+            return true;
+    return false;
+}
+
 static void check_versions(struct field_errors *e, const struct path *at, const Spec *spec,
                            const Spec *old)
 {
@@ -355,10 +364,13 @@ static void check_versions(struct field_errors *e, const struct path *at, const 
     }
     for (size_t i = 0; i < spec->n_versions; i++) {
         const Version *v = spec->versions[i];
-        if ((!v->schema || !v->schema->open_api_v3_schema) && !spec->preserve_unknown_fields)
+        if (!v->schema || !v->schema->open_api_v3_schema)
             err_required(e, AT(AT(ITEM(at, i), "schema"), "openAPIV3Schema"),
                          "schemas are required");
     }
+    if (spec->preserve_unknown_fields && has_defaults(spec))
+        err_invalid_raw(e, AT(at->up, "preserveUnknownFields"), "true",
+                        "must be false in order to use defaults in the schema");
     for (size_t i = 0; i < spec->n_versions; i++) {
         storage += spec->versions[i]->storage;
         unique &= !seen_again(&seen, spec->versions[i]->name);

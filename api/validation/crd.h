@@ -16,6 +16,9 @@ void check_crd_schema(struct field_errors *e, const struct path *at,
 
 typedef Apiextensions__V1__JSONSchemaProps Props;
 
+/* Does it have a default anywhere, where none may be included? */
+bool crd_schema_has_default(const Props *schema);
+
 /* crd.c */
 void validate_crd(const void *object, struct field_errors *e);
 void validate_crd_update(const void *object, const void *old, struct field_errors *e);

@@ -298,6 +298,30 @@ static void check_defaults(struct field_errors *e, const struct path *at, const 
                        p->properties[i]->value);
 }
 
+static bool any_default(Props *const *all, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (crd_schema_has_default(all[i]))
+            return true;
+    return false;
+}
+
+bool crd_schema_has_default(const Props *p)
+{
+    if (!p)
+        return false;
+    if (has_default(p) || crd_schema_has_default(items_of(p)) ||
+        crd_schema_has_default(additional_of(p)) || crd_schema_has_default(p->not_))
+        return true;
+    if (any_default(p->all_of, p->n_all_of) || any_default(p->any_of, p->n_any_of) ||
+        any_default(p->one_of, p->n_one_of))
+        return true;
+    for (size_t i = 0; i < p->n_properties; i++)
+        if (crd_schema_has_default(p->properties[i]->value))
+            return true;
+    return false;
+}
+
 /* ---- every node by itself, junctors included ---- */
 
 struct context {

@@ -4,6 +4,7 @@
 #include "apiserver/rest/rest.h"
 #include "api/custom/custom.h"
 #include "api/json_words.h"
+#include "base/arena_text.h"
 #include "apiserver/rest/answer_cache.h"
 #include "apiserver/table/table.h"
 #include "base/gzip.h"
@@ -356,15 +357,48 @@ struct status *rest_field_problems(struct rest *rq, const struct field_problems 
     return s;
 }
 
+/* The body's first bytes are no object's, which is told before what the object may be. */
+static void unrecognized(struct rest *rq, const struct schema_message *m, const char *words)
+{
+    rest_status(rq, status_bad_request(
+                        rq->a, "the object provided is unrecognized (must be of type %s): %s (%s)",
+                        message_kind(m), words, json_excerpt(rq->a, rq->x->body)));
+}
+
+/* Is a protobuf body one that can be read? Objects of custom resources have no such form. */
+static bool protobuf_fits(struct rest *rq, const struct schema_message *m)
+{
+    struct envelope e;
+    struct error err;
+    if (envelope_parse(rq->x->body, &e, &err) < 0 && err.code == ERR_INVALID) {
+        unrecognized(rq, m, err.message);
+        return false;
+    }
+    if (!custom_of_message(m))
+        return true;
+    struct str version =
+        str_slice(e.api_version, (size_t)(str_find_char(e.api_version, '/') + 1), e.api_version.n);
+    struct str kind = e.kind.n ? e.kind : str_from(message_kind(m));
+    version = version.n ? version : str_from(rq->info.version);
+    rest_status(rq,
+                status_bad_request(
+                    rq->a,
+                    "%s in version \"%s\" cannot be handled as a %s: Object 'Kind' is missing "
+                    "in 'object has no kind field '",
+                    arena_readable(rq->a, kind), arena_readable(rq->a, version), message_kind(m)));
+    return false;
+}
+
 void *rest_decode(struct rest *rq, const struct schema_message *m)
 {
     enum media media;
-    bool known = negotiate_content_type(http_header_get(rq->x, "content-type"), &media);
     bool custom = custom_of_message(m) != NULL;
-    if (!known || (custom && media == MEDIA_PROTOBUF)) {
+    if (!negotiate_content_type(http_header_get(rq->x, "content-type"), &media)) {
         rest_status(rq, status_unsupported_media(rq->a, ACCEPTED_MEDIA));
         return NULL;
     }
+    if (media == MEDIA_PROTOBUF && !protobuf_fits(rq, m))
+        return NULL;
     struct field_problems problems = {0};
     struct error err = {0};
     struct str body = rq->x->body;
@@ -374,12 +408,9 @@ void *rest_decode(struct rest *rq, const struct schema_message *m)
     if (body.n == 0 || body_decode(rq->a, media, m, body, &problems, &object, &err) < 0) {
         const char *words = media == MEDIA_JSON || body.n == 0 ? json_words(rq->a, body) : NULL;
         if (words)
-            rest_status(rq,
-                        status_bad_request(
-                            rq->a,
-                            "the object provided is unrecognized (must be of type %s): couldn't "
-                            "get version/kind; json parse error: %s (%s)",
-                            message_kind(m), words, json_excerpt(rq->a, body)));
+            unrecognized(
+                rq, m,
+                arena_printf(rq->a, "couldn't get version/kind; json parse error: %s", words));
         else if (custom && err.code == ERR_UNSUPPORTED)
             rest_status(rq, status_bad_request(rq->a, "%s", err.message));
         else

@@ -488,6 +488,37 @@ def test_bodies_that_are_no_objects(c, _):
     failed(c.post(path, ""), 400, "BadRequest", start + "unexpected end of JSON input (<empty>)")
 
 
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+
+
+def test_protobuf_that_is_no_object(c, server):
+    path = namespace(c, "no-protobuf") + "/configmaps"
+    m = b"k8s\0" + b"\x0a\x0f\x0a\x02v1\x12\x09ConfigMap" + b"\x12\x05\x0a\x03\x0a\x01x"
+    start = "the object provided is unrecognized (must be of type %s): "
+    for body, words in [(b"", "empty data (<empty>)"), (b"k8s\0", "empty body (6b387300)"), (m[:-2], "unexpected EOF (6b387300"),
+                        (m[4:], "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0] (0a0f0a02")]:
+        failed(c.post(path, body, content_type=PROTOBUF), 400, "BadRequest", start % "ConfigMap" + words)
+    equal(c.post(path, m, content_type=PROTOBUF).code, 201)
+    definition(c, "wires")
+    wires = "/apis/w.example/v1/wires"
+    wait_for(lambda: c.get(wires).code == 200, "wires are served")
+    failed(c.post(wires, b"k8s\0", content_type=PROTOBUF), 400, "BadRequest", start % "Wires" + "empty body (6b387300)")
+    failed(c.post(wires, m, content_type=PROTOBUF), 400, "BadRequest", 'ConfigMap in version "v1" cannot be handled as a Wires: '
+           "Object 'Kind' is missing in 'object has no kind field '")
+    refused = c.get(wires, accept=PROTOBUF)
+    equal((refused.code, refused.headers["content-type"]), (406, PROTOBUF))
+    ok(c.delete("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/wires.w.example"))
+
+
+def definition(c, plural):
+    """A kind without namespaces whose objects may hold anything."""
+    created(c.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", {
+        "metadata": {"name": plural + ".w.example"}, "spec": {
+            "group": "w.example", "scope": "Cluster", "names": {"plural": plural, "kind": plural.capitalize()},
+            "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {
+                "type": "object", "x-kubernetes-preserve-unknown-fields": True}}}]}}))
+
+
 def test_names_that_are_taken(c, _):
     path = namespace(c, "taken-names") + "/configmaps"
     created(c.post(path, {"metadata": {"name": "a", "finalizers": ["x.y/z"]}}))

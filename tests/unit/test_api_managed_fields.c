@@ -164,6 +164,16 @@ static const struct scenario scenarios[] = {
        "{spec: {containers: [{name: a}, {name: c}, {name: d, image: i}, {name: b, image: i}, "
        "{name: n, image: i}]}}",
        NULL}}},
+    {"what stands twice is passed where it stands first again",
+     POD,
+     {{UPDATE, "x",
+       "{spec: {containers: [{name: c, env: [{name: A}, {name: B}, {name: A}, {name: C}]}]}}", NULL,
+       NULL},
+      {FORCE, "one",
+       "{spec: {containers: [{name: c, env: [{name: B, value: b}, {name: A, value: a}]}]}}",
+       "{spec: {containers: [{name: c, env: [{name: B, value: b}, {name: A, value: a}, {name: "
+       "C}]}]}}",
+       NULL}}},
     {"sets by value",
      POD,
      {{APPLY, "one", "{metadata: {finalizers: [a/x, a/y]}}", NULL,

@@ -55,6 +55,15 @@ static const struct validation_case creates[] = {
      "spec.validation.openAPIV3Schema.type: Required value: must not be empty at the root"},
     {crd, ONE("schema: {}"),
      "spec.versions[0].schema.openAPIV3Schema: Required value: schemas are required"},
+    {crd, SPEC("preserveUnknownFields: true, versions: [" VERSION("v1", "true, schema: {}") "]"),
+     "[spec.versions[0].schema.openAPIV3Schema: Required value: schemas are required, "
+     "spec.preserveUnknownFields: Invalid value: true: cannot set to true"},
+    {crd,
+     SPEC("preserveUnknownFields: true, versions: [" VERSION(
+         "v1", "true, " SCHEMA(
+                   ", properties: {a: {type: array, items: {type: string, default: x}}}")) "]"),
+     "[spec.preserveUnknownFields: Invalid value: true: must be false in order to use defaults in "
+     "the schema, spec.preserveUnknownFields: Invalid value: true: cannot set to true"},
     {crd,
      ONE(SCHEMA("") ", subresources: {scale: {}}, additionalPrinterColumns: [{name: a, type: x, "
                     "jsonPath: y}, {}], "
