@@ -112,11 +112,19 @@ static int in_order_first(const void *a, const void *b)
     return x->now < y->now ? -1 : 1;
 }
 
+static int in_old_first(const void *a, const void *b)
+{
+    const struct place *x = a, *y = b;
+    if (x->in_old != y->in_old)
+        return x->in_old < y->in_old ? -1 : 1;
+    return x->now < y->now ? -1 : 1;
+}
+
 /*
  * Order a merged list: items that the patch names (in $setElementOrder, or itself) in its order,
  * the others, which only the server has, in theirs. A server's item goes before the next item of
  * the patch when the old list had it so; what is new to the server comes first. Several items of
- * one key stay together.
+ * one key come together.
  */
 static void order_items(value_vec *merged, const struct str *order, size_t order_len,
                         const struct str *old, size_t old_len, const char *merge_key)
@@ -138,6 +146,8 @@ static void order_items(value_vec *merged, const struct str *order, size_t order
     }
     if (own)
         qsort(named, own, sizeof *named, in_order_first);
+    if (own < n)
+        qsort(others, n - own, sizeof *others, in_old_first);
     for (size_t k = 0; k < n; k++) {
         bool both = i < n - own && j < own;
         bool before =

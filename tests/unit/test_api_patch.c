@@ -243,6 +243,15 @@ static void test_strategic_patch(void **state)
          "{\"spec\":{\"containers\":[{\"name\":\"a\",\"ports\":[{\"$patch\":\"delete\","
          "\"containerPort\":53}]}]}}",
          "{\"spec\":{\"containers\":[{\"name\":\"a\",\"ports\":[{\"containerPort\":80}]}]}}"},
+        /* … and what the patch does not name comes together, too */
+        {"{\"spec\":{\"containers\":[{\"name\":\"a\",\"ports\":[{\"containerPort\":53,\"protocol\":"
+         "\"UDP\"},{\"containerPort\":81},{\"containerPort\":80},{\"containerPort\":53,"
+         "\"protocol\":\"TCP\"}]}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"a\",\"ports\":[{\"containerPort\":80,\"name\":"
+         "\"w\"}]}]}}",
+         "{\"spec\":{\"containers\":[{\"name\":\"a\",\"ports\":[{\"containerPort\":53,\"protocol\":"
+         "\"UDP\"},{\"containerPort\":53,\"protocol\":\"TCP\"},{\"containerPort\":81},{"
+         "\"containerPort\":80,\"name\":\"w\"}]}]}}"},
         /* deletions come before what is added, and are nothing but that */
         {"{\"spec\":{\"containers\":[{\"name\":\"a\",\"image\":\"x\"}]}}",
          "{\"spec\":{\"containers\":[{\"name\":\"a\",\"tty\":true},{\"name\":\"a\",\"$patch\":"
