@@ -353,8 +353,6 @@ static int read_live(struct run *r, struct error *err)
         before.name = MANAGED_BEFORE_FIRST_APPLY;
         owners_update(&r->owners, &before, NULL, ap->live);
     }
-    if (ap->live)
-        owners_fill_emptied(&r->owners, ap->live);
     return typed_of(r, r->live, &r->live_typed, err);
 }
 

@@ -378,18 +378,6 @@ bool field_set_equal(const struct field_set *x, const struct field_set *y)
     return !p && !q;
 }
 
-/* The type of what is at this step; true: a declared member of a struct. */
-static bool type_at(const struct field_type *type, const struct field_step *step,
-                    struct field_type *child)
-{
-    *child = field_type_untyped();
-    if (step->kind == 'f' && (type->kind == FIELD_STRUCT || type->kind == FIELD_MAP))
-        return field_type_member(type, step->name, child) == FIELD_DECLARED;
-    if (type->kind == FIELD_LIST_MAP && type->schema)
-        type->schema->item(type, child);
-    return false;
-}
-
 struct field_set *field_set_with_named(struct arena *a, const struct field_set *s,
                                        const struct field_type *type)
 {
@@ -397,50 +385,16 @@ struct field_set *field_set_with_named(struct arena *a, const struct field_set *
         return NULL;
     struct field_set *head = NULL, **tail = &head;
     for (const struct field_set *c = s->children; c; c = c->next) {
-        struct field_type child;
-        bool named = type_at(type, &c->step, &child);
+        struct field_type child = field_type_untyped();
+        bool list = type->kind == FIELD_LIST_MAP, named = false;
+        if (c->step.kind == 'f' && (type->kind == FIELD_STRUCT || type->kind == FIELD_MAP))
+            named = field_type_member(type, c->step.name, &child) == FIELD_DECLARED;
+        else if (list && type->schema)
+            type->schema->item(type, &child);
         struct field_set *copy = field_set_with_named(a, c, &child);
         if (copy && named && copy->children)
             copy->member = true;
         tail = field_set_append(tail, copy);
-    }
-    return made(a, s, s->member, head);
-}
-
-/* What a value has below it: declared members of structs are there by what they hold. */
-static struct field_set *value_children(struct arena *a, const struct field_set *s,
-                                        const struct field_type *type)
-{
-    struct field_set *head = NULL, **tail = &head;
-    for (const struct field_set *c = s->children; c; c = c->next) {
-        struct field_type child;
-        bool named = type_at(type, &c->step, &child);
-        struct field_set *below = value_children(a, c, &child);
-        tail = field_set_append(tail, made(a, c, c->member && !(named && below), below));
-    }
-    return head;
-}
-
-struct field_set *field_set_filled(struct arena *a, const struct field_set *s,
-                                   const struct field_set *all, const struct field_type *type)
-{
-    if (!s || !all)
-        return s ? shared(a, s) : NULL;
-    if (s->member && !s->children)
-        return made(a, s, true, value_children(a, all, type));
-    struct field_set *head = NULL, **tail = &head;
-    const struct field_set *p = s->children, *q = all->children;
-    while (p) {
-        int order = next_of(p, q);
-        if (order == 0) {
-            struct field_type child;
-            type_at(type, &p->step, &child);
-            tail = field_set_append(tail, field_set_filled(a, p, q, &child));
-        } else if (order < 0) {
-            tail = field_set_append(tail, shared(a, p));
-        }
-        p = order <= 0 ? p->next : p;
-        q = order >= 0 ? q->next : q;
     }
     return made(a, s, s->member, head);
 }

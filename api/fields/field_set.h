@@ -75,9 +75,6 @@ bool field_set_equal(const struct field_set *x, const struct field_set *y);
 /* The set and, as members, all declared members of structs that lead to its members. */
 struct field_set *field_set_with_named(struct arena *a, const struct field_set *s,
                                        const struct field_type *type);
-/* Members of `s` with nothing below them get what `all`, the fields of a whole object, has below them. */
-struct field_set *field_set_filled(struct arena *a, const struct field_set *s,
-                                   const struct field_set *all, const struct field_type *type);
 
 /* Every member's path as people read it: `.spec.containers[name="web"].image`. */
 typedef void field_set_path_fn(void *ctx, const char *path);

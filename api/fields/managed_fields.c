@@ -309,32 +309,6 @@ static bool delta_at(struct arena *a, const void *old, const void *now, const ch
     return true;
 }
 
-/*
- * Who owns a map, struct or list of named items and nothing in it has all it holds now: the published algorithm takes it for one
- * that its schema called atomic when it was written. So an owner of emptied annotations owns those that came since.
- */
-void owners_fill_emptied(struct owners *o, const void *object)
-{
-    const char *version = NULL;
-    struct field_set *all = NULL;
-    struct field_type type = field_type_untyped();
-    for (size_t i = 0; i < o->len; i++) {
-        struct owner *w = &o->all[i];
-        struct field_set *set = owner_set(o, w);
-        if (!set)
-            continue;
-        if (!version || !same(version, w->api_version)) {
-            const void *seen = object_at_version(o->a, object, w->api_version);
-            version = w->api_version;
-            all = seen ? object_new_fields(o->a, seen) : NULL;
-            if (all)
-                type = field_type_of_message(schema_of(seen));
-        }
-        if (all)
-            owner_set_put(w, field_set_filled(o->a, set, all, &type));
-    }
-}
-
 /* Nobody else owns what this write changed. */
 static void take_from_others(struct owners *o, const void *old, const void *now,
                              const char *api_version, const struct field_delta *delta)
@@ -367,8 +341,6 @@ static struct field_set *written(struct owners *o, const void *old, const void *
     object_compare_fields(o->a, old, now, &delta);
     if (!delta.added && !delta.modified && !delta.removed)
         return NULL;
-    if (o->len && old)
-        owners_fill_emptied(o, old);
     if (o->len)
         take_from_others(o, old, now, api_version, &delta);
     return strip_identity(o->a, field_set_union(o->a, delta.modified, delta.added));

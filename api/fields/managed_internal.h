@@ -40,8 +40,6 @@ struct field_set *strip_identity(struct arena *a, const struct field_set *set);
 struct field_set *object_new_fields(struct arena *a, const void *now);
 /* Unite the oldest updaters while there are more than MANAGED_UPDATERS_MAX. */
 void owners_cap(struct owners *o);
-/* Before a write of `object`: who owns something empty owns what it holds now. */
-void owners_fill_emptied(struct owners *o, const void *object);
 /* Record the difference as an update by `name`. */
 void owners_update(struct owners *o, const struct field_manager *who, const void *old,
                    const void *now);
