@@ -8,6 +8,7 @@
 #include "api/codec_internal.h"
 #include "api/custom/internal.h"
 #include "api/selector.h"
+#include "base/arena_text.h"
 #include "base/vec.h"
 #include "proto/batch_v1.pb-c.h"
 #include "proto/core_v1.pb-c.h"
@@ -24,7 +25,8 @@ static const struct {
 } selectable[] = {
     {Core__V1__Pod__SCHEMA,
      {"spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
-      "spec.hostNetwork", "status.phase", "status.podIP", "status.nominatedNodeName"}},
+      "spec.hostNetwork", "status.phase", "status.podIP", "status.podIPs",
+      "status.nominatedNodeName"}},
     {Core__V1__Event__SCHEMA,
      {"involvedObject.kind", "involvedObject.namespace", "involvedObject.name",
       "involvedObject.uid", "involvedObject.apiVersion", "involvedObject.resourceVersion",
@@ -32,8 +34,7 @@ static const struct {
     {Events__V1__Event__SCHEMA,
      {"regarding.kind", "regarding.namespace", "regarding.name", "regarding.uid",
       "regarding.apiVersion", "regarding.resourceVersion", "regarding.fieldPath", "reason",
-      "reportingController", "type", "involvedObject.kind", "involvedObject.namespace",
-      "involvedObject.name", "involvedObject.uid"}},
+      "reportingController", "type"}},
     {Core__V1__Secret__SCHEMA, {"type"}},
     {Core__V1__Node__SCHEMA, {"spec.unschedulable"}},
     {Core__V1__Namespace__SCHEMA, {"status.phase"}},
@@ -44,12 +45,21 @@ static const struct {
     {Resource__V1__ResourceSlice__SCHEMA, {"spec.nodeName", "spec.driver"}},
 };
 
+/* Does the kind say itself which labels it knows? */
+static bool has_labels(const struct resource *r)
+{
+    bool own = r->custom != NULL;
+    for (size_t i = 0; i < sizeof selectable / sizeof *selectable; i++)
+        own |= selectable[i].message == r->message;
+    return own;
+}
+
 static bool is_selectable(const struct resource *r, const char *path)
 {
     if (strcmp(path, "metadata.name") == 0)
         return true;
     if (strcmp(path, "metadata.namespace") == 0)
-        return r->namespaced;
+        return r->namespaced || !has_labels(r); /* without one, it is "" */
     for (const char *const *s = r->custom ? r->custom->selectable : NULL; s && *s; s++) {
         if (strcmp(*s, path) == 0)
             return true;
@@ -68,15 +78,12 @@ static bool is_selectable(const struct resource *r, const char *path)
 /* The published words, which differ by kind. */
 static int not_selectable(const struct resource *r, const char *path, struct error *err)
 {
-    bool special = r->custom != NULL;
-    for (size_t i = 0; i < sizeof selectable / sizeof *selectable; i++)
-        special |= selectable[i].message == r->message;
     if (r->message == Batch__V1__Job__SCHEMA)
         return error_set(err, ERR_INVALID, "field label \"%.100s\" not supported for Job", path);
     if (r->message == Apps__V1__ReplicaSet__SCHEMA)
         return error_set(err, ERR_INVALID,
                          "field label \"%.100s\" not supported for appsv1.ReplicaSet", path);
-    if (special)
+    if (has_labels(r))
         return error_set(err, ERR_INVALID, "field label not supported: %.100s", path);
     return error_set(err, ERR_INVALID,
                      "\"%.100s\" is not a known field selector: only \"metadata.name\", "
@@ -88,17 +95,13 @@ static int not_selectable(const struct resource *r, const char *path, struct err
 static const char *selectable_path(const struct schema_message *m, const char *label,
                                    char text[256])
 {
-    bool core_event = m->id == Core__V1__Event__SCHEMA, event = m->id == Events__V1__Event__SCHEMA;
+    bool core_event = m->id == Core__V1__Event__SCHEMA;
     if (core_event && strcmp(label, "source") == 0)
         return "source.component";
     if (core_event && strcmp(label, "reportingController") == 0)
         return "reportingComponent";
     if (core_event && strncmp(label, "regarding.", 10) == 0) {
         snprintf(text, 256, "involvedObject.%s", label + 10);
-        return text;
-    }
-    if (event && strncmp(label, "involvedObject.", 15) == 0) {
-        snprintf(text, 256, "regarding.%s", label + 15);
         return text;
     }
     if (m->id == Batch__V1__Job__SCHEMA && strcmp(label, "status.successful") == 0)
@@ -124,17 +127,36 @@ static struct str cut(struct str *rest, const char *stop)
     return part;
 }
 
-static char *unescape(struct arena *a, struct str s)
+/* The character that begins at `i`, all its bytes. */
+static struct str character(struct str s, size_t i)
 {
-    char *out = arena_alloc(a, s.n + 1);
+    size_t end = i + 1;
+    while (end < s.n && ((unsigned char)s.p[end] & 0xc0) == 0x80)
+        end++;
+    return str_slice(s, i, end);
+}
+
+/* A backslash hides itself, a comma and an equals sign, and nothing else. */
+static int unescape(struct arena *a, struct str s, const char **out, struct error *err)
+{
+    char *text = arena_alloc(a, s.n + 1);
     size_t n = 0;
     for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == '\\' && i + 1 < s.n)
-            i++;
-        out[n++] = s.p[i];
+        if (s.p[i] == '=')
+            return error_set(err, ERR_INVALID,
+                             "invalid field selector: unescaped character in value: %d", '=');
+        if (s.p[i] == '\\') {
+            struct str hidden = character(s, ++i);
+            if (!hidden.n || !memchr("\\,=", hidden.p[0], 3))
+                return error_set(err, ERR_INVALID,
+                                 "invalid field selector: invalid escape sequence: \\%s",
+                                 arena_readable(a, hidden));
+        }
+        text[n++] = s.p[i];
     }
-    out[n] = 0;
-    return out;
+    text[n] = 0;
+    *out = text;
+    return 0;
 }
 
 static int parse_term(struct arena *a, struct str term, struct field_requirement *out,
@@ -146,10 +168,9 @@ static int parse_term(struct arena *a, struct str term, struct field_requirement
         return error_set(err, ERR_INVALID, "invalid selector: '%.*s'; can't understand '%.*s'",
                          (int)MIN(term.n, 100), term.p, (int)MIN(term.n, 100), term.p);
     size_t skip = not_equal || str_has_prefix(rest, STR("==")) ? 2 : 1;
-    out->path = unescape(a, path);
-    out->value = unescape(a, str_slice(rest, skip, rest.n));
     out->not_equal = not_equal;
-    return 0;
+    out->path = arena_strndup(a, path.p, path.n);
+    return unescape(a, str_slice(rest, skip, rest.n), &out->value, err);
 }
 
 int field_selector_parse(struct arena *a, const struct resource *r, struct str text,

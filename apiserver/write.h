@@ -106,6 +106,7 @@ struct delete_options {
     const char *propagation;            /* NULL, "Orphan", "Background", "Foreground" */
     const char *uid, *resource_version; /* preconditions, or NULL */
     bool both;                          /* orphanDependents too was given */
+    bool cascading;                     /* … and it was false: 202 until the object is gone */
     const char *bad_dry_run;            /* what else than "All" was asked for, or NULL */
     bool dry_run;
 };

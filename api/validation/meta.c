@@ -15,7 +15,7 @@ static void check_owner(struct field_errors *e, const struct path *at,
 {
     struct str group, version;
     api_version_split(str_from(o->api_version), &group, &version);
-    if (version.n == 0)
+    if (version.n == 0 || str_find_char(version, '/') >= 0)
         err_invalid(e, AT(at, "apiVersion"), o->api_version, "version must not be empty");
     if (!*o->kind)
         err_invalid(e, AT(at, "kind"), o->kind, "must not be empty");

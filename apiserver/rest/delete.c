@@ -23,6 +23,7 @@ static bool body_options(struct rest *rq, struct delete_options *o)
     }
     o->propagation = d->propagation_policy;
     o->both = o->propagation && d->has_orphan_dependents;
+    o->cascading = d->has_orphan_dependents && !d->orphan_dependents;
     if (d->has_orphan_dependents && !o->propagation)
         o->propagation = d->orphan_dependents ? "Orphan" : "Background";
     for (size_t i = 0; i < d->n_dry_run; i++) {
@@ -40,6 +41,7 @@ static bool query_options(struct rest *rq, struct delete_options *o)
         o->propagation = p;
     const char *orphan = query_get(rq->a, rq->info.query, "orphanDependents");
     o->both = orphan && o->propagation;
+    o->cascading = orphan && !query_bool(rq->a, rq->info.query, "orphanDependents");
     if (orphan && !o->propagation)
         o->propagation =
             query_bool(rq->a, rq->info.query, "orphanDependents") ? "Orphan" : "Background";
@@ -104,12 +106,13 @@ static struct status *delete_change(struct write *w)
 static void deleted(struct write *w, struct status *s)
 {
     struct rest *rq = w->rq;
+    const struct delete_options *o = w->ctx;
     if (s) {
         rest_status(rq, s);
     } else if (w->remove && !(strategy_of(w->r)->flags & STRATEGY_RETURN_DELETED)) {
         rest_status(rq, status_deleted(rq->a, &rq->about, object_meta(w->old)->uid));
     } else {
-        rest_stored(rq, 200, w->stored, w->rev);
+        rest_stored(rq, o->cascading && !w->remove ? 202 : 200, w->stored, w->rev);
     }
 }
 

@@ -8,12 +8,18 @@
 #include "api/defaults/defaults.h"
 #include "api/meta.h"
 #include "api/validation.h"
+#include "base/arena_text.h"
 #include "base/clock.h"
+#include "base/map.h"
 #include "base/random.h"
 #include "proto/apiextensions_v1.pb-c.h"
 #include "proto/core_v1.pb-c.h"
 
 #define GRACE_MAX_S (100LL * 365 * 24 * 3600) /* so that it ends at a time that can be written */
+#define TWICE                                                                                      \
+    ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in " \
+    "1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate "   \
+    "UID(s) observed: "
 #define GENERATE_SUFFIX 5
 #define GENERATE_BASE_MAX 58
 
@@ -71,6 +77,35 @@ static void fill_new_meta(struct write *w, Meta__V1__ObjectMeta *meta)
         meta->namespace_ = arena_strdup(a, w->ns);
     if (!*meta->name && *meta->generate_name)
         generate_name(a, meta);
+}
+
+/* A reference that is there twice, word by word, is kept once, and who sent it is told. */
+static void drop_repeated_owners(struct write *w, Meta__V1__ObjectMeta *meta)
+{
+    struct arena *a = w->rq->a;
+    struct arena_text twice = {.a = a};
+    struct map seen;
+    size_t n = 0;
+    if (meta->n_owner_references < 2)
+        return;
+    map_init(&seen);
+    for (size_t i = 0; i < meta->n_owner_references; i++) {
+        Meta__V1__OwnerReference *o = meta->owner_references[i];
+        struct str key = str_from(arena_printf(
+            a, "%s\n%s\n%s\n%s\n%d%d%d%d", o->uid, o->api_version, o->kind, o->name,
+            o->has_controller, o->has_controller && o->controller, o->has_block_owner_deletion,
+            o->has_block_owner_deletion && o->block_owner_deletion));
+        if (map_has(&seen, key)) {
+            arena_text_addf(&twice, "%s%s", twice.s ? ", " : "", o->uid);
+            continue;
+        }
+        map_put(&seen, key, o);
+        meta->owner_references[n++] = o;
+    }
+    map_free(&seen);
+    if (n < meta->n_owner_references)
+        rest_warn(w->rq, arena_printf(a, TWICE "%s", arena_text_of(&twice)));
+    meta->n_owner_references = n;
 }
 
 static struct status *validated(struct write *w, const struct field_errors *e)
@@ -134,6 +169,7 @@ struct status *change_create(struct write *w, void *object)
     Meta__V1__ObjectMeta *meta = object_meta(object);
     struct status *s;
     fill_new_meta(w, meta);
+    drop_repeated_owners(w, meta);
     w->name = meta->name;
     if (has_status(w->r) && !(st->flags & STRATEGY_KEEP_STATUS))
         object_share_member(object, object_new(w->rq->a, schema_of(object)), "status");
@@ -311,6 +347,7 @@ struct status *change_update(struct write *w, void *object, const struct subreso
     if ((s = check_update_meta(w, meta, old, !sub && (st->flags & STRATEGY_NEEDS_VERSION))))
         return s;
     keep_meta(meta, old);
+    drop_repeated_owners(w, meta);
     if (!*meta->name)
         meta->name = old->name;
     meta->namespace_ = old->namespace_;

@@ -510,6 +510,35 @@ def test_protobuf_that_is_no_object(c, server):
     ok(c.delete("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/wires.w.example"))
 
 
+def test_references_that_are_there_twice(c, _):
+    path = namespace(c, "twice") + "/configmaps"
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": WRONG}
+    other = {**owner, "controller": True}  # the same uid, and not the same
+    told = ("API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; "
+            "duplicate UID(s) observed: %s" % WRONG)
+    made = c.post(path, {"metadata": {"name": "a", "ownerReferences": [owner, other, owner]}})
+    equal(created(made)["metadata"]["ownerReferences"], [owner, other])
+    check(told in made.headers["warning"], "a warning", made.headers["warning"])
+    made = c.patch(path + "/a", {"metadata": {"ownerReferences": [other, other]}}, "merge-patch")
+    equal(ok(made)["metadata"]["ownerReferences"], [other])
+    check(told in made.headers["warning"], "a warning", made.headers["warning"])
+    made = c.put(path + "/a", {"metadata": {"name": "a", "ownerReferences": [owner, other]}})
+    equal((made.code, made.headers["warning"]), (200, None))
+    failed(c.post(path, {"metadata": {"name": "b", "ownerReferences": [{**owner, "apiVersion": "a/b/c"}]}}), 422, "Invalid",
+           'metadata.ownerReferences.apiVersion: Invalid value: "a/b/c": version must not be empty')
+
+
+def test_what_is_deleted_with_its_dependents_is_accepted(c, _):
+    path = namespace(c, "accepted") + "/configmaps"
+    for options, code in [({"orphanDependents": False}, 202), ({"orphanDependents": True}, 200), ({"propagationPolicy": "Background"}, 200)]:
+        created(c.post(path, {"metadata": {"name": "held", "finalizers": ["a.b/c"]}}))
+        equal(c.delete(path + "/held", options).code, code)
+        ok(c.patch(path + "/held", {"metadata": {"finalizers": None}}, "merge-patch"))
+        equal(c.get(path + "/held").code, 404)
+    created(c.post(path, {"metadata": {"name": "free"}}))
+    equal(c.delete(path + "/free", {"orphanDependents": False}).code, 200)
+
+
 def definition(c, plural):
     """A kind without namespaces whose objects may hold anything."""
     created(c.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", {

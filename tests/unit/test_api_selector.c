@@ -191,7 +191,7 @@ static void test_fields(void **state)
     check_fields(pod, "spec.hostNetwork=false", true);
     check_fields(pod, "status.podIP=", true);
     check_fields(pod, "metadata.namespace=default,", true);
-    check_fields(pod, "metadata.name=web\\-1", true);
+    check_fields(pod, "metadata.name=web-1", true);
 
     Core__V1__Node *node = api_new(&a, Core__V1__Node);
     check_fields(node, "spec.unschedulable=false", true);
@@ -219,6 +219,16 @@ static void test_fields(void **state)
     assert_int_equal(field_selector_parse(&a, NULL, STR("a.b=c\\,d,e!=f"), &s, &err), 0);
     assert_string_equal(field_selector_exact(&s, "a.b"), "c,d");
     assert_null(field_selector_exact(&s, "e"));
+    assert_int_equal(field_selector_parse(&a, NULL, STR("a=\\\\\\="), &s, &err), 0);
+    assert_string_equal(field_selector_exact(&s, "a"), "\\=");
+    assert_int_equal(field_selector_parse(&a, NULL, STR("a=b\\xc"), &s, &err), ERR_INVALID);
+    assert_string_equal(err.message, "invalid field selector: invalid escape sequence: \\x");
+    assert_int_equal(field_selector_parse(&a, NULL, STR("a=b\\\xc3\xa4"), &s, &err), ERR_INVALID);
+    assert_string_equal(err.message, "invalid field selector: invalid escape sequence: \\\xc3\xa4");
+    assert_int_equal(field_selector_parse(&a, NULL, STR("a=b\\"), &s, &err), ERR_INVALID);
+    assert_string_equal(err.message, "invalid field selector: invalid escape sequence: \\");
+    assert_int_equal(field_selector_parse(&a, NULL, STR("a=b=c"), &s, &err), ERR_INVALID);
+    assert_string_equal(err.message, "invalid field selector: unescaped character in value: 61");
     arena_free(&a);
 }
 
