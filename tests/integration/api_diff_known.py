@@ -31,8 +31,9 @@ KNOWN = [
     Known("1.24: what is deleted is answered with the version of its deletion", r"metadata\.resourceVersion$", "^(DELETE|WATCH)"),
     Known("1.20 has code of its own for services: no dry run of addresses, always a resourceVersion, a Status of a deletion, no collection",
           r"", r"^(PUT|DELETE|POST) \S*/services"),
-    Known("1.20 compares a revision's data as bytes and finds it changed", r"", r"^(PATCH|PUT|GET|DELETE) \S*/controllerrevisions/"),
+    Known("1.20 compares a revision's data as bytes and finds it changed", r"", r"^((PATCH|PUT|GET|DELETE) \S*/controllerrevisions/|WATCH \S*/controllerrevisions\?)"),
     Known("batch/v1beta1 orphaned by default", r"", r"^(GET|DELETE|PATCH) \S*/cronjobs(/|\?labelSelector=)"),
+    Known("… as watches tell", r"metadata\.finalizers$", r"^WATCH \S*/cronjobs\?", "orphan"),
     Known("1.21: a new object with a resourceVersion is a bad request", r"", r'^POST .*"resourceVersion":"3"'),
     Known("c8s looks for another match before it says that there is more", r"metadata\.continue$", r"clusterroles\?labelSelector=set=lists.*\(piece\)$", ours="none"),
     Known("1.21: an empty continue of a list from the cache", r"metadata\.(continue|remainingItemCount)$|^body\.items$",
@@ -58,7 +59,7 @@ KNOWN = [
           "persistentvolume|jobs|resourcequotas|services|pods|networkpolicies|priorityclasses|csidrivers|endpoints|poddisruption|ingressclasses|customresource"),
     Known("1.22: restarts are text; 1.30: targets name their metric; 1.28: ages of events count from their time", r"cells\[\d+\]$", "pods|horizontalpod|events|resourcequotas|cronjobs"),
     Known("rows of a table of v1beta1 (clients before 1.16) say v1 in c8s", r"object\.apiVersion$", theirs="v1beta1"),
-    Known("1.20 leaves the continue of custom lists empty instead of out", r"metadata\.continue$", "widgets", theirs="^$"),
+    Known("1.20 leaves the continue of custom lists empty instead of out", r"metadata\.continue$", "widgets|gadgets", theirs="^$"),
 
     # ---- refusals
     Known("1.21: the accept header of custom resources; details of 406 and 415", r"details$", theirs="^{}$|none", ours="^{}$|none"),
@@ -69,13 +70,14 @@ KNOWN = [
     # ---- owners
     Known("selectors and references of one object are atomic since 1.21 (+structType=atomic)",
           OWNED + r".*f:(selector|nodeSelector|roleRef|involvedObject|regarding|scaleTargetRef|port|secretRef|parameters|resource|target)\."),
-    Known("1.20 takes the lists of custom resources for atomic", OWNED + r".*f:(parts|tags|finalizers)"),
+    Known("1.20 takes the lists of custom resources for atomic", OWNED + r".*f:(parts|tags|finalizers|ownerReferences)"),
+    Known("… those of metadata, too", OWNED + r"\.f:metadata$", "/widgets/", "none", r"^{'f:(finalizers|ownerReferences)': [^']*'[vk]:"),
     Known("1.22: a status in an object is not owned by who writes the object (resetFields)", OWNED + r"\.f:status$", ours="none"),
     Known("1.22: entries name the subresource", r"managedFields\[\d+\]\.subresource$"),
     Known("1.22: what a status update says of the rest is not owned (resetFields)",
           OWNED + r"\.f:spec\.f:(activeDeadlineSeconds|minReadySeconds|unschedulable)$", "pods|daemonsets|nodes", "^{}$", "none"),
     Known("… nor its metadata where the strategy keeps the old one", OWNED + r"\.f:metadata(\.f:labels)?$",
-          "deployments|widgets|volumeattachments", "f:by", "none"),
+          "deployments|widgets|volumeattachments", "f:(by|u|s)\\b", "none"),
     Known("1.22: who scales a custom object owns its replicas", OWNED + r"\.f:spec\.f:replicas$", "widgets", "none", "^{}$"),
     Known("a quota's status is there before somebody updates it: its maps are not new", OWNED + r"\.f:status\.f:(hard|used)\.\.$",
           "resourcequotas", "^{}$", "none"),
@@ -91,6 +93,8 @@ KNOWN = [
           "applies|/(deployments/d|networkpolicies/name-)", theirs="none", ours=r"^({'f:(labels|annotations|data)': {}}|{})$"),
     Known("1.22: an apply that changes no more than owners leaves their entry without a time", r"managedFields\[\d+\]\.time$", theirs="<time>", ours="none"),
     Known("1.26: what stands twice in a set is somebody's; 1.20 dropped all owners of such an object", r"managedFields$", r"/json-42\b", theirs="none"),
+    Known("1.22: who approves owns no more of the status than what approval may change (resetFields)",
+          OWNED + r"\.f:status\.f:certificate$|metadata\.resourceVersion$", "certificatesigningrequests/[a-z]", "{}|version"),
     Known("1.22: whoever scales owns the replicas", r"managedFields", "deployments/scaled"),
     Known("1.21: what a schema leaves open is deduced member by member, not a whole", OWNED + r"\.f:spec\.f:free\.f:[a-z]\.", "gadgets", theirs="none"),
     Known("1.22: a conflict names the subresource", r"message$", "applies", ours='with subresource "status"'),
@@ -114,6 +118,13 @@ KNOWN = [
     Known("rules and words that changed since, which validation_diff.py compares: here for what is left when nothing is applied", r"body\.(message|details)",
           r"one applies {\"metadata\": {\"name\": \"name-\d+\"}}"),
 
+    Known("1.20 owns what a patch says of the status (no resetFields)", r"metadata\.resourceVersion$", r"^PATCH \S*/deployments/merge-34 ", "version-1", "version-0"),
+    Known("what admission and strategies add to a new object has its defaults only when 1.20 reads it again: a second, equal apply stores them",
+          r"^body\.metadata\.resourceVersion$", r"^PATCH \S*/(pods|persistentvolumeclaims|jobs|persistentvolumes)/name-\d+\?fieldManager=one \(one applies",
+          "version-1", "version-0"),
+    Known("1.21: a list whose last item is given up goes; 1.20 leaves null, which a custom resource's schema refuses", r"",
+          r'^(PATCH|GET) \S*/gadgets/name-\d+(\?fieldManager=one \(one applies {"metadata": {"name": "name-\d+"}}\))?$'),
+
     # ---- watches
     Known("1.20: 500 for what is a bad request since", r"^(status|events\[0\]\.(code|reason))$", r"^WATCH \S*resourceVersion=(x|-1)$"),
     Known("1.27: what goes with sendInitialEvents", r"^events\[0\]\.(message|details\.causes)$", r"^WATCH \S*resourceVersionMatch="),
@@ -126,7 +137,7 @@ KNOWN = [
     # ---- warnings and words
     Known("1.25: unknown fields are warned of (ServerSideFieldValidation); 1.19 and later: deprecations", r"headers\.warning", theirs="none"),
     Known("Table columns: c8s describes them in words of its own", r"columnDefinitions\[\d+\]\.description$"),
-    Known("1.21: values in messages are JSON, not Go's syntax", r"message$", theirs=r"0x0|map\[|\[\]string|v1\.|runtime\.|authorization\.\w+{|apiextensions\.\w+{|\(nil\)"),
+    Known("1.21: values in messages are JSON, not Go's syntax", r"message$", theirs=r"0x0|\[\]byte\{|map\[|\[\]string|v1\.|runtime\.|authorization\.\w+{|apiextensions\.\w+{|\(nil\)"),
     Known("1.21: 415 and 406 say what is accepted", r"message$", theirs="^(415: Unsupported Media Type|406: Not Acceptable)"),
 
     # ---- discovery
@@ -149,10 +160,16 @@ KNOWN = [
     Known("1.20's routes know no application/*", r"^(status|body)\b", r"\(application/\*\)$", "^406$|none|Status|NotAcceptable|Failure|Not Acceptable|^v1$|^\\{\\}$"),
     Known("a token's key is the server's own: c8s wants it in the list", r"^(status|body)\b", "continue=eyJ"),
     Known("1.21: export is gone", r"^body\.", "export=true$", theirs="none"),
+    Known("replica sets by status.replicas: documented, and in c8s; no server up to 1.34 has it (kubernetes issue 135136)", r"^(status|body\.\w+)",
+          r"/replicasets\?\S*fieldSelector=(status\.replicas|metadata\.uid|spec|metadata\.labels\.a)="),
+    Known("1.22: the field is named as it is", r"^body\.(message|details\.causes(\[\d\]\.message)?)$", "^POST /apis/apiextensions", "set x-preserve-unknown-fields to true",
+          "set x-kubernetes-preserve-unknown-fields to true"),
     Known("1.24: the words of label selectors", r"message$", "labelSelector=", ours=r"expected: in, notin|values\[0\]|<nil>: Invalid value"),
     Known("1.27: initial events", r"(message|causes)$", "resourceVersionMatch=.*watch=1", ours="sendInitialEvents"),
     Known("1.32: what is too long may not be more than", r"message$", theirs="must have at most \\d+ bytes", ours="may not be more than"),
-    Known("1.33: fields that must not be empty are not named again", r"message$", '"ownerReferences"', "(kind|uid) must not be empty"),
+    Known("1.33: fields that must not be empty are not named again", r"message$", "", "ownerReferences.*(kind|uid) must not be empty"),
+    Known("… nor those of certificate requests", r"message$", "certificatesigningrequests", "(usages|signerName) must be provided", "Required value"),
+    Known("… nor those of references", r"message$", r"^POST ", "name must not be empty", "(?<!name )must not be empty"),
     Known("1.21: an object's namespace is compared before its name", r"message$", r'^PUT .*"namespace":"other"'),
     Known("1.20 finds no apiVersion late", r"^(status|body\.(code|reason|details|message))$", r'widgets.* \(\{"kind":"Other"\}\)$'),
     Known("1.27: custom objects' errors have types, indexes and the words of built-in ones", r"(details\.causes(\[\d+\]\.(reason|message|field))?|message)$", "widgets",
@@ -174,8 +191,8 @@ KNOWN = [
 
     # ---- tables
     Known("the annotation that v1 has of a status comes with it", OWNED + r"\.f:metadata$", "horizontalpodautoscalers", "current-metrics", "none"),
-    Known("1.20 makes metadata for tables from another form of the object, without the annotations a version adds", r"metadata\.annotations$",
-          "daemonsets|horizontalpodautoscalers", "none", r"deprecated\.daemonset|current-metrics"),
+    Known("1.20 makes metadata for tables from another form of the object, without the annotations a version adds", r"metadata\.annotations(\.deprecated\.daemonset\.template\.generation)?$",
+          "daemonsets|horizontalpodautoscalers", "none", r"deprecated\.daemonset|current-metrics|^\d+$"),
     Known("no rows: null where the default printer made none", r"^body\.rows$", theirs="^None$", ours=r"^\[\]$"),
 
     # ---- tokens and reviews

@@ -269,6 +269,8 @@ class Pair:
         self.found = []
         self.failed = {}  # shape of a difference: how often
         self.shown = 0
+        self.judge = None  # a function of both answers and of what says whether a difference is known: are all of theirs foretold?
+        self.judged = 0
 
     def both(self, ask):
         return [ask(s) for s in self.sides]
@@ -295,6 +297,9 @@ class Pair:
         found = [d for d in all_found if not any(k.covers(request, *d) for k in self.known)]
         if any(path.endswith("resourceVersion") for path, _, _ in all_found):
             self.recount()
+        if found and self.judge and self.judge(a, b, lambda *d: any(k.covers(request, *d) for k in self.known)):
+            self.judged += 1
+            found = []
         if not found:
             return True
         self.found += [(request, body if not callable(body) else None, *d) for d in found]

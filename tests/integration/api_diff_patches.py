@@ -3,6 +3,7 @@ import copy
 import json
 import random
 
+from api_diff_apply import foretold
 from api_diff_cases import PATCHES, Of, defined, label, merged, namespace
 from api_diff_objects import GADGET, GADGETS, KINDS, kind
 
@@ -330,6 +331,26 @@ def pruned(r, o, keep=0.7):
 
 
 def random_step(r, one, make, name):
+    """One write. Where the older server is known to do otherwise, the object is made anew: what follows is compared again."""
+    p, k = one.p, one.k
+    live = p.sides[1].json("GET", k.path(p.sides[1], one.ns, name))
+    judged = p.judged
+    p.judge = foretold(k.plural, live, None)
+    try:
+        random_write(r, one, make, name, live)
+    finally:
+        p.judge = None
+    if p.judged > judged:
+        for s in p.sides:
+            s.request("DELETE", k.path(s, one.ns, name))
+
+
+def applied_at_random(one, name, config, live, *how):
+    one.p.judge = foretold(one.k.plural, live, config)
+    applied(one, name, config, *how)
+
+
+def random_write(r, one, make, name, live):
     manager = r.choice(["alpha", "beta", "gamma"])
     query = "?fieldManager=" + manager
     what = r.random()
@@ -337,11 +358,11 @@ def random_step(r, one, make, name):
         body = make(r)
         if r.random() < 0.5:
             body = pruned(r, body)
-        applied(one, name, body, manager, r.random() < 0.5)
+        applied_at_random(one, name, body, live, manager, r.random() < 0.5)
     elif what < 0.44 and one.k.plural in ("deployments", "gadgets"):
-        applied(one, name, random_status(r, one.k), "status-" + manager, r.random() < 0.5, "status")
+        applied_at_random(one, name, random_status(r, one.k), live, "status-" + manager, r.random() < 0.5, "status")
     elif what < 0.46:
-        applied(one, name, pruned(r, make(r), 0.3), manager, r.random() < 0.5)  # most is given up
+        applied_at_random(one, name, pruned(r, make(r), 0.3), live, manager, r.random() < 0.5)  # most is given up
     elif what < 0.49 and one.k.plural == "deployments":
         one.patch(name, retaining(r), "strategic", query=query)
     elif what < 0.57:
@@ -352,8 +373,10 @@ def random_step(r, one, make, name):
     elif what < 0.88:
         one.patch(name, pruned(r, make(r)), "strategic", query=query)
     elif what < 0.92:
-        one.patch(name, [{"op": r.choice(["add", "replace", "remove"]), "path": "/metadata/labels/" + r.choice("abc"), "value": leaf(r)}],
-                  "json", query=query)
+        op, label = r.choice(["add", "replace", "remove"]), r.choice("abc")
+        if op == "replace" and label not in live.get("metadata", {}).get("labels", {}):
+            op = "add"  # 1.26 refuses it, which is scripted
+        one.patch(name, [{"op": op, "path": "/metadata/labels/" + label, "value": leaf(r)}], "json", query=query)
     elif what < 0.94:
         one.patch(name, {"metadata": {"managedFields": [{}]}})
     elif what < 0.96:

@@ -4,7 +4,7 @@
     api_diff_test.py C8S_APISERVER KUBE_APISERVER ETCD [CASE…] [--seeds FROM TO] [--verbose] [--unused]
 
 By hand, since no distribution ships the server: get-kube-apiserver.sh beside it builds 1.20. Cases are the functions case_… of
-api_diff_cases.py, api_diff_patches.py and api_diff_wire.py; a word takes those whose name has it. With --seeds, random sequences of writes instead.
+api_diff_cases.py, api_diff_more.py, api_diff_patches.py and api_diff_wire.py; a word takes those whose name has it. With --seeds, random sequences of writes instead.
 Where 1.35, which c8s follows, answers otherwise than 1.20, api_diff_known.py says so and why; everything else that differs is
 printed and makes the test fail. --unused names entries of that list that covered nothing.
 """
@@ -14,6 +14,7 @@ import traceback
 
 import api_diff_cases
 import api_diff_lib
+import api_diff_more
 import api_diff_patches
 import api_diff_wire
 from api_diff_known import KNOWN
@@ -27,7 +28,7 @@ def cases(wanted):
         for seed in range(int(sys.argv[at + 1]), int(sys.argv[at + 2]) + 1):
             yield "random writes, seed %d" % seed, lambda p, seed=seed: api_diff_patches.random_writes(p, seed)
         return
-    for module in (api_diff_cases, api_diff_patches, api_diff_wire):
+    for module in (api_diff_cases, api_diff_more, api_diff_patches, api_diff_wire):
         for name, run in vars(module).items():
             if name.startswith("case_") and (not wanted or any(w in name for w in wanted)):
                 yield name, run

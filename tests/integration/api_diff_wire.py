@@ -224,6 +224,6 @@ def case_watch_versions(p):
             heard.append(s.at_once([("GET", at + q.replace("@0", versions[0][i]).replace("@1", versions[1][i])) for q in queries]))
         for q, theirs, ours in zip(queries, *heard):
             p.compare("WATCH %s%s" % (k.path(p.sides[0], ns), q), *[numbers(bookmarks(s, r)) for s, r in zip(p.sides, (theirs, ours))])
-        for q in ("watch=x", "watch=1&timeoutSeconds=x", "watch=1&timeoutSeconds=-1&resourceVersion=x", "watch=0", "watch=false&timeoutSeconds=0"):
+        for q in ("watch=x&timeoutSeconds=1", "watch=1&timeoutSeconds=x", "watch=1&timeoutSeconds=-1&resourceVersion=x", "watch=0", "watch=false&timeoutSeconds=0"):
             p.same("GET", one.at(query="?" + q))
 
