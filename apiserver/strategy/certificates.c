@@ -50,8 +50,6 @@ static void stamp(struct arena *a, Csr *csr, const Csr *old)
         map_put(&known, name_of(a, old->status->conditions[i]), old->status->conditions[i]);
     for (size_t i = 0; i < csr->status->n_conditions; i++) {
         Condition *c = csr->status->conditions[i];
-        if (!*c->status)
-            c->status = (char *)"True";
         if (time_is_zero(c->last_update_time))
             c->last_update_time = time_now(a);
         if (!time_is_zero(c->last_transition_time))

@@ -3,7 +3,10 @@
 
     apiserver_behaviour_test.py BINARY [NAME…]     run all tests, or those whose name contains NAME
 """
+import base64
+import subprocess
 import sys
+import tempfile
 import threading
 
 from apiserver_admission_test import check, created, equal, namespace, ok, pod
@@ -537,6 +540,21 @@ def test_what_is_deleted_with_its_dependents_is_accepted(c, _):
         equal(c.get(path + "/held").code, 404)
     created(c.post(path, {"metadata": {"name": "free"}}))
     equal(c.delete(path + "/free", {"orphanDependents": False}).code, 200)
+
+
+def test_approvals_say_whether(c, _):
+    base = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+    with tempfile.TemporaryDirectory() as d:
+        subprocess.run(["openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", d + "/k", "-out", d + "/r", "-subj", "/CN=u"],
+                       check=True, capture_output=True)
+        with open(d + "/r", "rb") as f:
+            pem = base64.b64encode(f.read()).decode()
+    created(c.post(base, {"metadata": {"name": "whether"}, "spec": {"request": pem, "signerName": "a.b/c", "usages": ["client auth"]}}))
+    approved = {"status": {"conditions": [{"type": "Approved", "reason": "r"}]}}
+    failed(c.patch(base + "/whether/approval", approved, "merge-patch"), 422, "Invalid", "status.conditions[0].status: Required value")
+    approved["status"]["conditions"][0]["status"] = "True"
+    ok(c.patch(base + "/whether/approval", approved, "merge-patch"))
+    ok(c.delete(base + "/whether"))
 
 
 def definition(c, plural):
