@@ -191,8 +191,7 @@ void rest_dispatch(struct rest *rq)
                : !negotiate_accept(accept, false, &rq->accept)) {
         bool known = rq->accept.known_type || custom; /* of built-in ones the path decides first */
         /* A Status has a protobuf form where custom resources have none. */
-        if (!negotiate_accept(accept, false, &rq->accept) ||
-            rq->accept.transform != TRANSFORM_NONE)
+        if (!negotiate_accept(accept, false, &rq->accept) || rq->accept.transform != TRANSFORM_NONE)
             rq->accept = (struct accept){0};
         rest_status(rq,
                     known ? status_not_acceptable(rq->a, ACCEPTED_MEDIA) : status_no_media(rq->a));

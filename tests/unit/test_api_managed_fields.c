@@ -66,8 +66,7 @@ static const struct scenario scenarios[] = {
       {UPDATE, "three", "{data: {b: '9', c: '3'}}", NULL,
        "{one/Update: {f:data: {}}, two/Update: {f:data: {f:c: {}}}, three/Update: "
        "{f:data: {f:b: {}}}}"},
-      {APPLY, "four", "{metadata: {name: x}, data: {c: '4'}}",
-       "\"two\" using v1: .data.c\n", NULL},
+      {APPLY, "four", "{metadata: {name: x}, data: {c: '4'}}", "\"two\" using v1: .data.c\n", NULL},
       {APPLY, "five", "{metadata: {name: x}, data: {d: '5'}}", NULL,
        "{one/Update: {f:data: {}}, two/Update: {f:data: {f:c: {}}}, three/Update: "
        "{f:data: {f:b: {}}}, five/Apply: {f:data: {f:d: {}}}}"}}},
