@@ -34,13 +34,25 @@ static void retry(struct write *w)
     kv_read_index(w->rq->server->kv, w->rq->x->loop, confirmed, w);
 }
 
-/* The error holds for what was read: is that current? */
+static void waited(struct loop_timer *timer)
+{
+    retry(container_of(timer, struct write, wait));
+}
+
+/* The error holds for what was read: is that current, and will it stay so? */
 static void fail(struct write *w, struct status *s)
 {
-    if (w->confirmed || s->code == 400 || s->code == 415)
-        finish(w, s);
-    else
+    bool believed = w->confirmed || s->code == 400 || s->code == 415;
+    if (!believed) {
         retry(w);
+    } else if (w->awaited && w->waits < WRITE_WAITS_MAX && !w->quota_turn &&
+               !http_closed(w->rq->x)) {
+        w->waits++;
+        loop_timer_init(w->rq->x->loop, &w->wait, waited);
+        loop_timer_start(&w->wait, WRITE_WAIT_MS);
+    } else {
+        finish(w, s);
+    }
 }
 
 static void lost(struct write *w)
@@ -137,7 +149,7 @@ static void attempt(struct write *w)
     w->obj = NULL;
     w->remove = w->updated = w->unchanged = w->created = false;
     w->compares_len = w->ops_len = 0;
-    w->overflow = false;
+    w->overflow = w->awaited = false;
     w->lease = w->old_pair.lease;
     struct status *s = w->change(w);
     if (!s && w->overflow)

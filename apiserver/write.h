@@ -21,6 +21,8 @@
 #define WRITE_EXTRAS_MAX 120 /* with the object's own, what one transaction may hold */
 #define WRITE_ATTEMPTS_MAX 40
 #define WRITE_QUOTA_ATTEMPTS_MAX 200
+#define WRITE_WAITS_MAX 10
+#define WRITE_WAIT_MS 150
 
 struct write {
     /* Set by the caller. */
@@ -56,6 +58,8 @@ struct write {
     struct kv_op *ops;
     size_t ops_len, ops_cap;
     bool overflow; /* more than WRITE_EXTRAS_MAX: the write is refused */
+    bool
+        awaited; /* a refusal for want of what is about to be made: believed after WRITE_WAITS_MAX looks */
 
     /* Result. */
     struct str stored; /* what is answered: obj, else what was there */
@@ -68,6 +72,8 @@ struct write {
     struct str key;
     int attempts;
     bool confirmed; /* the last read was linearizable */
+    unsigned waits;
+    struct loop_timer wait;
 };
 
 /* A write of the object that the request names, in its arena; what differs is set before it is run. */

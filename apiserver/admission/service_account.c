@@ -100,6 +100,7 @@ static void mount_token(struct arena *a, Core__V1__PodSpec *spec)
 
 /* ---- accounts ---- */
 
+/* A new namespace's account `default` is made by a controller soon: pods wait for it a little, as published. */
 static struct status *account_of(struct admission *ad, const char *name,
                                  const Core__V1__ServiceAccount **out)
 {
@@ -108,10 +109,13 @@ static struct status *account_of(struct admission *ad, const char *name,
     int rc = admission_load(ad, CACHED_SERVICE_ACCOUNTS, ad->ns, name, &object, NULL, &err);
     if (rc < 0)
         return status_from_error(ad->a, &err);
-    if (rc == 0)
+    if (rc == 0) {
+        if (ad->w)
+            ad->w->awaited = cstr_eq(name, "default");
         return admission_forbidden(
             ad, "error looking up service account %s/%s: serviceaccount \"%s\" not found", ad->ns,
             name, name);
+    }
     *out = object;
     return NULL;
 }

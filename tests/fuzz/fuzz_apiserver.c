@@ -284,7 +284,7 @@ static void ask(struct str in)
     buf_free(&answer);
 }
 
-/* Pods want their namespace's account, which no controller makes here. */
+/* Pods wait for their namespace's account, which no controller makes here. */
 static const char account[] = "POST /api/v1/namespaces/default/serviceaccounts\n\n"
                               "{\"apiVersion\":\"v1\",\"kind\":\"ServiceAccount\","
                               "\"metadata\":{\"name\":\"default\"}}";

@@ -4,6 +4,7 @@
     apiserver_admission_test.py BINARY [NAME…]     run all tests, or those whose name contains NAME
 """
 import base64
+import concurrent.futures
 import sys
 import time
 
@@ -120,6 +121,18 @@ def test_limit_ranger(c, _):
 
 
 # ---- pods ----
+
+def test_pods_wait_for_a_new_namespaces_account(c, _):
+    created(c.post("/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "young"}}))
+    path = "/api/v1/namespaces/young"
+    refused(c.post(path + "/pods", pod("early")), 403,
+            'pods "early" is forbidden: error looking up service account young/default: serviceaccount "default" not found')
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        made = [pool.submit(c.post, path + "/pods", pod("a%d" % i)) for i in range(20)]
+        created(c.post(path + "/serviceaccounts", {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}))
+        for m in made:
+            created(m.result())
+
 
 def test_service_account(c, _):
     path = namespace(c, "accounts")
