@@ -16,6 +16,7 @@
 #include "net/x509.h"
 #include "tests/fuzz/fuzz.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -190,6 +191,8 @@ static void send_all(struct str s)
 {
     while (s.n) {
         ssize_t n = send(connection, s.p, s.n, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
         if (n <= 0)
             return; /* refused in the middle: the answer says why */
         s = str_slice(s, (size_t)n, s.n);
@@ -240,6 +243,8 @@ static bool receive(struct buf *in, struct answer *a)
     while (!is_whole(in, a)) {
         struct pollfd p = {.fd = connection, .events = POLLIN};
         int ready = poll(&p, 1, a->head ? QUIET_MS : SILENT_MS);
+        if (ready < 0 && errno == EINTR)
+            continue; /* the fuzzer's own alarm */
         require(ready > 0 || a->head);
         ssize_t n = ready > 0 ? recv(connection, piece, sizeof piece, 0) : 0;
         if (n <= 0)
