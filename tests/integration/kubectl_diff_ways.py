@@ -372,7 +372,6 @@ def case_rollouts(k):
         rollout status deploy/web
         rollout status deploy -l app=web
         rollout restart deploy,ds -l app=web
-        rollout restart deploy
         rollout pause deploy web missing
         rollout status missing/web
         rollout status rs/web-hash1
