@@ -177,6 +177,16 @@ static const char *deprecation_of(const struct resource *r)
     return NULL;
 }
 
+static bool negotiate(struct rest *rq)
+{
+    struct str header = http_header_get(rq->x, "accept");
+    if (rq->r->custom)
+        return negotiate_accept_custom(header, &rq->accept);
+    if ((rq->sub ? rq->sub->verbs : rq->r->verbs) == VERB_CREATE)
+        return negotiate_accept_tableless(header, &rq->accept);
+    return negotiate_accept(header, false, &rq->accept);
+}
+
 void rest_dispatch(struct rest *rq)
 {
     if (!resolve(rq))
@@ -186,10 +196,9 @@ void rest_dispatch(struct rest *rq)
         return;
     }
     const struct custom_version *custom = rq->r->custom;
-    struct str accept = http_header_get(rq->x, "accept");
-    if (custom ? !negotiate_accept_custom(accept, &rq->accept)
-               : !negotiate_accept(accept, false, &rq->accept)) {
+    if (!negotiate(rq)) {
         bool known = rq->accept.known_type || custom; /* of built-in ones the path decides first */
+        struct str accept = http_header_get(rq->x, "accept");
         /* A Status has a protobuf form where custom resources have none. */
         if (!negotiate_accept(accept, false, &rq->accept) || rq->accept.transform != TRANSFORM_NONE)
             rq->accept = (struct accept){0};

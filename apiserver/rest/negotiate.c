@@ -101,8 +101,18 @@ static int specificity(struct str type)
     return str_eqz(type, "*/*") ? 0 : str_has_suffix(type, STR("/*")) ? 1 : 2;
 }
 
-/* The clause most wanted of those that can be served; `custom`: none in protobuf but of metadata. */
-static bool choose(struct str header, bool discovery, bool custom, struct accept *out)
+/* What is asked for: not everything has every form. */
+enum asked_of { OF_RESOURCE, OF_DISCOVERY, OF_CUSTOM, OF_TABLELESS };
+
+static bool has_form(enum asked_of of, const struct accept *a)
+{
+    if (of == OF_CUSTOM) /* no protobuf form but that of their metadata */
+        return a->media != MEDIA_PROTOBUF || a->transform == TRANSFORM_METADATA;
+    return of != OF_TABLELESS || a->transform != TRANSFORM_TABLE;
+}
+
+/* The clause most wanted of those that can be served. */
+static bool choose(struct str header, enum asked_of of, struct accept *out)
 {
     *out = (struct accept){0};
     if (str_trim(header).n == 0)
@@ -113,11 +123,8 @@ static bool choose(struct str header, bool discovery, bool custom, struct accept
     bool found = false, known = false;
     while (accept_clause_next(&header, &c)) {
         struct accept candidate;
-        bool serves = clause_serves(&c, discovery, &candidate);
+        bool serves = clause_serves(&c, of == OF_DISCOVERY, &candidate) && has_form(of, &candidate);
         known |= candidate.known_type;
-        /* Custom objects have no protobuf form but that of their metadata. */
-        serves = serves && !(custom && candidate.media == MEDIA_PROTOBUF &&
-                             candidate.transform != TRANSFORM_METADATA);
         if (!serves || c.q <= 0 || c.q < best ||
             (c.q == best && found && specificity(c.type) <= how))
             continue;
@@ -132,12 +139,17 @@ static bool choose(struct str header, bool discovery, bool custom, struct accept
 
 bool negotiate_accept(struct str header, bool discovery, struct accept *out)
 {
-    return choose(header, discovery, false, out);
+    return choose(header, discovery ? OF_DISCOVERY : OF_RESOURCE, out);
 }
 
 bool negotiate_accept_custom(struct str header, struct accept *out)
 {
-    return choose(header, false, true, out);
+    return choose(header, OF_CUSTOM, out);
+}
+
+bool negotiate_accept_tableless(struct str header, struct accept *out)
+{
+    return choose(header, OF_TABLELESS, out);
 }
 
 bool negotiate_content_type(struct str header, enum media *out)

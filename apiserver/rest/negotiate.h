@@ -40,6 +40,8 @@ struct accept {
 bool negotiate_accept(struct str header, bool discovery, struct accept *out);
 /* The same for custom resources, which have no protobuf form but that of their metadata. */
 bool negotiate_accept_custom(struct str header, struct accept *out);
+/* The same for what is only ever posted (reviews, bindings, evictions, tokens), which has no rows. */
+bool negotiate_accept_tableless(struct str header, struct accept *out);
 /* Media of a request body; an empty type is JSON. False: 415. */
 bool negotiate_content_type(struct str header, enum media *out);
 const char *media_type(enum media media);

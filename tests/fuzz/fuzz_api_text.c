@@ -20,6 +20,8 @@ static void headers(struct str in)
         }
     if (negotiate_accept_custom(in, &accept))
         require(accept.media != MEDIA_PROTOBUF || accept.transform == TRANSFORM_METADATA);
+    if (negotiate_accept_tableless(in, &accept))
+        require(accept.transform != TRANSFORM_TABLE);
     negotiate_gzip(in);
     if (negotiate_content_type(in, &media))
         require(media_type(media) != NULL);

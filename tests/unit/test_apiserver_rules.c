@@ -282,6 +282,11 @@ static void accept_headers(void **state)
             (ok && (got.media != rows[i].media || got.transform != rows[i].transform)))
             fail_msg("row %zu: %s", i, rows[i].header);
     }
+    struct str table = STR("application/json;as=Table;v=v1;g=meta.k8s.io");
+    assert_false(negotiate_accept_tableless(table, &got));
+    assert_true(got.known_type);
+    assert_true(negotiate_accept_tableless(str_from(rows[2].header), &got)); /* or JSON */
+    assert_int_equal(got.transform, TRANSFORM_NONE);
     enum media m;
     assert_true(negotiate_content_type(STR("application/json; charset=utf-8"), &m));
     assert_int_equal(m, MEDIA_JSON);
