@@ -1,17 +1,23 @@
 /*
- * pods/log: the node agent's answer, passed on as it comes. The peer's pace is the agent's: while the
- * peer is behind, nothing more is read from the agent.
+ * pods/log: the node agent's answer, passed on as it comes, as messages where the client asks for a WebSocket. The
+ * peer's pace is the agent's: while the peer is behind, nothing more is read from the agent.
  */
 #include "api/validation.h"
 #include "apiserver/proxy/node_client.h"
 #include "apiserver/proxy/pod_node.h"
 #include "base/encode.h"
 #include "base/mem.h"
+#include "net/websocket.h"
 
 #define QUEUE_MAX (512u << 10)
+#define BINARY_PROTOCOL "binary.k8s.io"
+#define BASE64_PROTOCOL "base64.binary.k8s.io"
 
+/* Freed by whichever ends last, the call or the connection: a closed WebSocket's exchange does not wait for the call. */
 struct log_stream {
-    struct rest *rq;
+    struct rest *rq;      /* NULL: the WebSocket has gone */
+    struct websocket *ws; /* NULL: a plain answer */
+    bool base64;          /* messages are text */
     struct http_call *call;
     bool started, paused;
     char reason[512]; /* the agent's words when it refuses */
@@ -20,14 +26,18 @@ struct log_stream {
 
 /* ---- streaming ---- */
 
-static void on_drain(struct http_exchange *x)
+static void drained(struct log_stream *l)
 {
-    struct rest *rq = x->user;
-    struct log_stream *l = rq->op;
     if (l->paused && l->call) {
         l->paused = false;
         http_call_resume(l->call);
     }
+}
+
+static void on_drain(struct http_exchange *x)
+{
+    struct rest *rq = x->user;
+    drained(rq->op);
 }
 
 static void on_close(struct http_exchange *x)
@@ -38,15 +48,93 @@ static void on_close(struct http_exchange *x)
         http_call_cancel(l->call);
 }
 
+/* What the client says is of no interest. */
+static void ws_message(struct websocket *ws, void *ctx, bool text, struct str data)
+{
+    (void)ws;
+    (void)ctx;
+    (void)text;
+    (void)data;
+}
+
+static void ws_drain(struct websocket *ws, void *ctx)
+{
+    (void)ws;
+    drained(ctx);
+}
+
+static void ws_close(struct websocket *ws, void *ctx)
+{
+    struct log_stream *l = ctx;
+    (void)ws;
+    l->ws = NULL;
+    l->rq = NULL;
+    if (l->call)
+        http_call_cancel(l->call); /* on_done frees */
+    else
+        mem_free(l);
+}
+
+static const struct websocket_events ws_events = {ws_message, ws_drain, ws_close};
+
+/* The first offered that is known; NULL: none is, or none is offered. */
+static const char *subprotocol(struct rest *rq, bool *offered)
+{
+    struct str rest = http_header_get(rq->x, "sec-websocket-protocol"), one;
+    *offered = false;
+    while (rest.n && str_split(&rest, ',', &one)) {
+        one = str_trim(one);
+        if (!one.n || str_has_prefix(one, STR("base64url.bearer.authorization.k8s.io.")))
+            continue; /* that one carries a token */
+        *offered = true;
+        if (str_eqz(one, BINARY_PROTOCOL))
+            return BINARY_PROTOCOL;
+        if (str_eqz(one, BASE64_PROTOCOL))
+            return BASE64_PROTOCOL;
+    }
+    return NULL;
+}
+
+static void start_websocket(struct log_stream *l)
+{
+    bool offered;
+    const char *protocol = subprotocol(l->rq, &offered);
+    l->rq->code = 101;
+    l->base64 = protocol && strcmp(protocol, BASE64_PROTOCOL) == 0;
+    l->ws = websocket_accept(l->rq->x, protocol, &ws_events, l);
+    l->started = l->ws != NULL;
+    if (!l->ws)
+        http_call_cancel(l->call); /* the client has gone */
+}
+
 static void on_headers(struct http_call *call, void *ctx, const struct http_response *r)
 {
     struct log_stream *l = ctx;
     (void)call;
     if (r->status != 200)
         return; /* the body is the reason: on_done */
+    if (websocket_wanted(l->rq->x)) {
+        start_websocket(l);
+        return;
+    }
     l->started = true;
     rest_stream_start(l->rq, "text/plain");
     l->rq->x->on_drain = on_drain;
+}
+
+static void put(struct log_stream *l, struct str data)
+{
+    struct buf b;
+    if (!l->ws) {
+        http_stream_write(l->rq->x, data);
+    } else if (l->base64) {
+        buf_init(&b);
+        base64_encode(&b, data);
+        websocket_send(l->ws, true, STR(""), buf_str(&b));
+        buf_free(&b);
+    } else {
+        websocket_send(l->ws, false, STR(""), data);
+    }
 }
 
 static void on_data(struct http_call *call, void *ctx, struct str data)
@@ -58,20 +146,17 @@ static void on_data(struct http_call *call, void *ctx, struct str data)
         l->reason_len += n;
         return;
     }
-    http_stream_write(l->rq->x, data);
-    if (http_stream_queued(l->rq->x) > QUEUE_MAX) {
+    put(l, data);
+    if ((l->ws ? websocket_queued(l->ws) : http_stream_queued(l->rq->x)) > QUEUE_MAX) {
         l->paused = true;
         http_call_pause(call);
     }
 }
 
-static void on_done(struct http_call *call, void *ctx, const struct http_response *r,
-                    const struct error *err)
+/* The end of a plain answer, or why there is none. */
+static void finish(struct log_stream *l, const struct http_response *r, const struct error *err)
 {
-    struct log_stream *l = ctx;
     struct rest *rq = l->rq;
-    (void)call;
-    l->call = NULL;
     rq->x->on_close = NULL;
     rq->x->on_drain = NULL;
     if (l->started && err->code == 0)
@@ -87,6 +172,21 @@ static void on_done(struct http_call *call, void *ctx, const struct http_respons
     else
         rest_status(rq, status_internal(rq->a, "the node answered %d: %.*s", r->status,
                                         (int)l->reason_len, l->reason));
+}
+
+static void on_done(struct http_call *call, void *ctx, const struct http_response *r,
+                    const struct error *err)
+{
+    struct log_stream *l = ctx;
+    (void)call;
+    l->call = NULL;
+    if (l->ws) { /* freed in ws_close */
+        websocket_close(l->ws, err->code == 0 ? WEBSOCKET_NORMAL : WEBSOCKET_INTERNAL, "");
+        return;
+    }
+    if (l->rq)
+        finish(l, r, err);
+    mem_free(l);
 }
 
 static const struct http_call_events events = {
@@ -154,7 +254,6 @@ static bool check_options(struct rest *rq)
 
 static void start(struct rest *rq, const Core__V1__Pod *pod)
 {
-    struct log_stream *l = rq->op;
     struct status *bad = http_closed(rq->x) ? status_internal(rq->a, "the client has gone") : NULL;
     struct error err;
     const char *container = bad ? NULL : pod_node_container(rq, pod, &bad);
@@ -176,6 +275,9 @@ static void start(struct rest *rq, const Core__V1__Pod *pod)
                                    .path = log_path(rq, pod, container),
                                    .stream = true,
                                    .header_timeout_ms = 30000};
+    struct log_stream *l = mem_zalloc(sizeof *l);
+    l->rq = rq;
+    rq->op = l;
     rq->x->on_close = on_close;
     l->call = http_client_send(client, &request, &events, l);
 }
@@ -189,10 +291,15 @@ static void log_ready(struct rest *rq)
 
 void rest_log(struct rest *rq)
 {
+    bool offered;
     if (!check_options(rq))
         return;
-    struct log_stream *l = arena_new(rq->a, struct log_stream);
-    l->rq = rq;
-    rq->op = l;
+    if (websocket_wanted(rq->x) && !subprotocol(rq, &offered) && offered) {
+        rest_status(rq, status_new(rq->a, 403, "Forbidden",
+                                   "requested protocol(s) are not supported; supported are "
+                                   "\"\", %s and %s",
+                                   BASE64_PROTOCOL, BINARY_PROTOCOL));
+        return;
+    }
     rest_await(rq, "", log_ready);
 }

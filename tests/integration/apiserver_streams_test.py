@@ -53,7 +53,7 @@ class Node:
         self.context.load_cert_chain(pki.path("server.crt"), pki.path("server.key"))
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
-        self.heads, self.opened = [], []
+        self.heads, self.opened, self.followers_gone = [], [], []
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -72,6 +72,15 @@ class Node:
             path = head.split(" ")[1]
             if "/missing" in path:
                 f.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 19\r\n\r\ncontainer not found")
+                return
+            if path.startswith("/containerLogs/"):
+                text = b"x" * (4 << 20) if "tailLines=7" in path else b"said\n" if "follow" in path else b"container is alive\n"
+                f.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (len(text), text))
+                if "follow" in path:  # nothing more is said, until the server lets go
+                    self.followers_gone.append(f.recv(1) == b"")
+                    return
+                f.sendall(b"0\r\n\r\n")
+                f.recv(1)
                 return
             f.sendall(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n")
             if path.startswith("/portForward/") or "upgrade: websocket" in head.lower():
@@ -299,6 +308,43 @@ def test_older_protocols_pass_as_bytes(c, _):
     check(seen.startswith(b"HTTP/1.1 101"), seen)
     raw.sendall(b"xyz")
     equal(read_exactly(raw, 3), b"zyx")
+
+
+def test_logs_come_as_messages(c, _):
+    log = NS + "/pods/p/log?container=c"
+
+    def messages(protocols, query=""):
+        w, out = WebSocket(c, log + query, protocols), []
+        equal(w.code, 101, w.head)
+        while True:
+            m = w.recv()
+            if m[0] == 8:
+                return w.head, out, struct.unpack(">H", m[1][:2])[0]
+            out.append(m)
+    head, out, code = messages("other, binary.k8s.io")
+    check("Sec-WebSocket-Protocol: binary.k8s.io\r\n" in head, head)
+    equal((b"".join(m[1] for m in out), {m[0] for m in out}, code), (b"container is alive\n", {2}, 1000))
+    head, out, code = messages("base64.binary.k8s.io")
+    check("Sec-WebSocket-Protocol: base64.binary.k8s.io\r\n" in head, head)
+    equal((b"".join(base64.b64decode(m[1]) for m in out), {m[0] for m in out}, code), (b"container is alive\n", {1}, 1000))
+    head, out, code = messages("", "&tailLines=7")
+    check("Sec-WebSocket-Protocol" not in head, head)
+    equal((sum(len(m[1]) for m in out), {m[0] for m in out}, code), (4 << 20, {2}, 1000))
+    equal(WebSocket(c, log, "other").code, 403)
+    equal(WebSocket(c, log.replace("container=c", "container=zz"), "binary.k8s.io").code, 400)
+    equal(c.get(log).body, b"container is alive\n")
+
+
+def test_a_log_that_nobody_reads_on_is_let_go(c, _):
+    for hang_up in (False, True):
+        before = len(NODE.followers_gone)
+        w = WebSocket(c, NS + "/pods/p/log?container=c&follow=true", "binary.k8s.io")
+        equal(w.recv(), (2, b"said\n"))
+        if hang_up:
+            w.raw.close()
+        else:
+            w.send(struct.pack(">H", 1000), opcode=8)
+        wait_for(lambda: len(NODE.followers_gone) > before, "the node is left alone")
 
 
 def test_refusals(c, server):
