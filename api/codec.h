@@ -56,6 +56,8 @@ struct field_problems {
 /* Is nothing more taken? Ask before making a path, whose names may be as long as the text. NULL: it is. */
 bool field_problems_full(const struct field_problems *p);
 void field_problem_add(struct arena *a, struct field_problems *p, struct field_problem problem);
+/* In the order of a walk through objects whose members are sorted. */
+void field_problems_sort(struct field_problems *p);
 /* Upstream's wording: `unknown field "spec.foo"`, `duplicate field "spec.foo"`. */
 const char *field_problem_message(struct arena *a, const struct field_problem *p);
 

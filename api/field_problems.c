@@ -2,6 +2,8 @@
  * Unknown and duplicate fields, as far as they are told: see codec.h.
  */
 #include "api/codec.h"
+#include <ctype.h>
+#include <stdlib.h>
 
 bool field_problems_full(const struct field_problems *p)
 {
@@ -30,4 +32,35 @@ const char *field_problem_message(struct arena *a, const struct field_problem *p
 {
     return arena_printf(a, "%s%s field \"%s\"", p->in_patch ? "json patch " : "",
                         p->duplicate ? "duplicate" : "unknown", p->path);
+}
+
+/* A name ends before it goes on; whole numbers of items are compared as such. */
+static int path_order(const char *a, const char *b)
+{
+    while (*a && *a == *b && *a != '[')
+        a++, b++;
+    if (*a == '[' && *b == '[' && isdigit((unsigned char)a[1]) && isdigit((unsigned char)b[1])) {
+        char *rest_a, *rest_b;
+        unsigned long x = strtoul(a + 1, &rest_a, 10), y = strtoul(b + 1, &rest_b, 10);
+        return x != y ? (x > y) - (x < y) : path_order(rest_a, rest_b);
+    }
+    if (*a == '[' && *b == '[')
+        return path_order(a + 1, b + 1);
+    bool ends_a = !*a || *a == '.' || *a == '[', ends_b = !*b || *b == '.' || *b == '[';
+    if (ends_a != ends_b)
+        return ends_a ? -1 : 1;
+    return (unsigned char)*a - (unsigned char)*b;
+}
+
+static int by_path(const void *x, const void *y)
+{
+    const struct field_problem *a = x, *b = y;
+    int order = path_order(a->path, b->path);
+    return order ? order : (a->duplicate > b->duplicate) - (a->duplicate < b->duplicate);
+}
+
+void field_problems_sort(struct field_problems *p)
+{
+    if (p->len)
+        qsort(p->items, p->len, sizeof *p->items, by_path);
 }

@@ -85,6 +85,23 @@ static yyjson_mut_val *without_duplicates(struct arena *a, yyjson_mut_doc *doc,
     return rc == 0 ? yyjson_val_mut_copy(doc, root) : body;
 }
 
+static int rank(const struct field_problem *p)
+{
+    return p->in_patch ? 0 : p->duplicate ? 1 : 2;
+}
+
+/* Duplicates are told before what is unknown, each in its order; what a patch says itself comes before both. */
+static void duplicates_first(struct arena *a, struct field_problems *list)
+{
+    struct field_problem *sorted = arena_array(a, struct field_problem, list->len);
+    size_t n = 0;
+    for (int r = 0; r < 3; r++)
+        for (size_t i = 0; i < list->len; i++)
+            if (rank(&list->items[i]) == r)
+                sorted[n++] = list->items[i];
+    memcpy(list->items, sorted, n * sizeof *sorted);
+}
+
 int custom_decode_body(struct arena *a, const struct custom_version *v, yyjson_val *root,
                        struct field_problems *problems, CustomObject *out, struct error *err)
 {
@@ -101,6 +118,9 @@ int custom_decode_body(struct arena *a, const struct custom_version *v, yyjson_v
     if (problems && problems->len > p.first_unknown)
         qsort(problems->items + p.first_unknown, problems->len - p.first_unknown,
               sizeof *problems->items, by_path);
+    structural_coerce_embedded(a, doc, body, v->schema, problems ? unknown : NULL, &p);
+    if (problems && problems->len)
+        duplicates_first(a, problems);
     int rc = structural_default(doc, body, v->schema, err);
     if (rc == 0)
         custom_set_body(a, out, body);

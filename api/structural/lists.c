@@ -275,3 +275,81 @@ void structural_validate_embedded(const struct structural *s, yyjson_mut_val *va
     struct walker w = {e, path};
     walk_embedded(&w, s, value, NULL);
 }
+
+/* ---- metadata of embedded resources ---- */
+
+struct coercer {
+    struct arena *a;
+    yyjson_mut_doc *doc;
+    structural_unknown_fn *unknown;
+    void *ctx;
+};
+
+static void report_unknown(struct coercer *c, const struct field_problems *problems,
+                           const struct step *at)
+{
+    for (size_t i = 0; c->unknown && i < problems->len; i++) {
+        if (problems->items[i].duplicate)
+            continue; /* told already */
+        const char *path =
+            arena_printf(c->a, "%s.%s", step_path(c->a, "", at), problems->items[i].path);
+        if (!c->unknown(c->ctx, path))
+            c->unknown = NULL;
+    }
+}
+
+static void coerce_metadata(struct coercer *c, yyjson_mut_val *metadata, const struct step *at)
+{
+    struct field_problems problems = {0};
+    struct buf text;
+    struct error err;
+    void *meta;
+    yyjson_val *known;
+    buf_init(&text);
+    json_write_canonical(metadata, &text);
+    int rc = json_decode(c->a, schema_get(Meta__V1__ObjectMeta__SCHEMA), buf_str(&text), &problems,
+                         &meta, &err);
+    buf_clear(&text);
+    if (rc == 0) {
+        json_encode(meta, JSON_NO_TYPE_META, &text);
+        rc = json_read(c->a, buf_str(&text), &known, NULL);
+    }
+    buf_free(&text);
+    if (rc < 0)
+        return;
+    report_unknown(c, &problems, at);
+    yyjson_mut_val *next = metadata->next;
+    *metadata = *yyjson_val_mut_copy(c->doc, known);
+    metadata->next = next;
+}
+
+static void coerce_embedded(struct coercer *c, const struct structural *s, yyjson_mut_val *v,
+                            const struct step *at)
+{
+    size_t i, max;
+    yyjson_mut_val *key, *item;
+    if (!s || !s->embedded_below)
+        return;
+    if (yyjson_mut_is_arr(v)) {
+        yyjson_mut_arr_foreach (v, i, max, item)
+            coerce_embedded(c, s->items, item, STEP_INDEX(at, i));
+        return;
+    }
+    if (!yyjson_mut_is_obj(v))
+        return;
+    yyjson_mut_obj_foreach (v, i, max, key, item) {
+        struct str name = mut_text(key);
+        if (!s->embedded_resource || !str_eqz(name, "metadata"))
+            coerce_embedded(c, structural_member(s, name), item, STEP_MEMBER(at, name));
+        else if (yyjson_mut_is_obj(item))
+            coerce_metadata(c, item, STEP_MEMBER(at, name));
+    }
+}
+
+void structural_coerce_embedded(struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val *root,
+                                const struct structural *s, structural_unknown_fn *unknown,
+                                void *ctx)
+{
+    struct coercer c = {a, doc, unknown, ctx};
+    coerce_embedded(&c, s, root, NULL);
+}

@@ -103,6 +103,7 @@ static int compile_properties(struct compiler *c, const Apiextensions__V1__JSONS
         if (rc < 0)
             return rc;
         s->defaults_below |= to->schema->defaults_below;
+        s->embedded_below |= to->schema->embedded_below;
     }
     qsort(s->properties, s->properties_len, sizeof *s->properties, by_name);
     note_defaulted(c, s);
@@ -301,6 +302,7 @@ static int compile_structure(struct compiler *c, const Apiextensions__V1__JSONSc
     if (rc == 0 && p->items && p->items->schema) {
         rc = compile(c, p->items->schema, depth + 1, &s->items);
         s->defaults_below |= rc == 0 && s->items->defaults_below;
+        s->embedded_below |= rc == 0 && s->items->embedded_below;
     }
     if (rc == 0 && p->additional_properties) {
         s->has_additional = true;
@@ -309,6 +311,7 @@ static int compile_structure(struct compiler *c, const Apiextensions__V1__JSONSc
             s->additional_allowed = true;
             rc = compile(c, p->additional_properties->schema, depth + 1, &s->additional);
             s->defaults_below |= rc == 0 && s->additional->defaults_below;
+            s->embedded_below |= rc == 0 && s->additional->embedded_below;
         }
     }
     if (rc == 0 && p->default_) {
@@ -339,7 +342,7 @@ static int compile(struct compiler *c, const Apiextensions__V1__JSONSchemaProps 
     s->nullable = p->nullable;
     s->preserve_unknown =
         p->has_x_kubernetes_preserve_unknown_fields && p->x_kubernetes_preserve_unknown_fields;
-    s->embedded_resource = p->x_kubernetes_embedded_resource;
+    s->embedded_resource = s->embedded_below = p->x_kubernetes_embedded_resource;
     s->int_or_string = p->x_kubernetes_int_or_string;
     int rc = compile_rules(c, p, depth, s);
     return rc < 0 ? rc : compile_structure(c, p, depth, s);

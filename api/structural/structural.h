@@ -78,6 +78,7 @@ struct structural {
     /* Structure. */
     bool has_additional, additional_allowed; /* additionalProperties: given; `true` or a schema */
     bool defaults_below;                     /* this node or one below it has a default */
+    bool embedded_below;                     /* … is an embedded resource */
     bool atomic_map;                         /* x-kubernetes-map-type: atomic */
     enum structural_list list_type;          /* of arrays; atomic when not said */
     const char *const *list_keys;            /* of maps; NULL-terminated, in the order given */
@@ -140,6 +141,11 @@ void structural_validate(const struct structural *s, yyjson_mut_val *value, yyjs
 /* Lists of type set and map have no two equal items. */
 void structural_validate_lists(const struct structural *s, yyjson_mut_val *value, const char *path,
                                struct field_errors *e);
+/* The metadata of embedded resources becomes what ObjectMeta knows of it (copied into doc); what is malformed stays as
+ * it is, for validation to refuse. Members that go are told to `unknown`, which may be NULL. */
+void structural_coerce_embedded(struct arena *a, yyjson_mut_doc *doc, yyjson_mut_val *root,
+                                const struct structural *s, structural_unknown_fn *unknown,
+                                void *ctx);
 /* apiVersion, kind and metadata of embedded resources (not of the root). */
 void structural_validate_embedded(const struct structural *s, yyjson_mut_val *value,
                                   const char *path, struct field_errors *e);

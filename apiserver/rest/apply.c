@@ -90,13 +90,9 @@ static struct status *check_duplicates(struct rest *rq)
     }
     struct buf b;
     buf_init(&b);
-    for (size_t i = 0; i < n; i++)
-        buf_printf(&b, "\n  %s", lines[i]);
-    struct status *s =
-        status_bad_request(rq->a,
-                           "error strict decoding patch: error converting YAML to JSON: yaml: "
-                           "unmarshal errors:%s",
-                           buf_cstr(&b));
+    rest_yaml_errors(&b, lines, n);
+    struct status *s = status_bad_request(
+        rq->a, "error strict decoding patch: error converting YAML to JSON: %s", buf_cstr(&b));
     buf_free(&b);
     return s;
 }

@@ -337,24 +337,43 @@ void rest_page_not_found(struct rest *rq)
 
 /* ---- bodies ---- */
 
-struct status *rest_field_problems(struct rest *rq, const struct field_problems *problems)
+void rest_yaml_errors(struct buf *out, const char *const *lines, size_t n)
 {
-    if (problems->len == 0 || rq->field_validation == FIELD_VALIDATION_IGNORE)
+    buf_append_cstr(out, "yaml: unmarshal errors:");
+    for (size_t i = 0; i < n; i++)
+        buf_printf(out, "\n  %s", lines[i]);
+}
+
+/* Keys that a YAML body has twice come first, by their lines; then the fields. */
+static struct status *body_problems(struct rest *rq, const char *const *lines, size_t n,
+                                    const struct field_problems *problems)
+{
+    if (n + problems->len == 0 || rq->field_validation == FIELD_VALIDATION_IGNORE)
         return NULL;
     if (rq->field_validation == FIELD_VALIDATION_WARN) {
+        for (size_t i = 0; i < n; i++)
+            rest_warn(rq, lines[i]);
         for (size_t i = 0; i < problems->len; i++)
             rest_warn(rq, field_problem_message(rq->a, &problems->items[i]));
         return NULL;
     }
     struct buf b;
     buf_init(&b);
+    if (n)
+        rest_yaml_errors(&b, lines, n);
     for (size_t i = 0; i < problems->len; i++)
-        buf_printf(&b, "%s%s", i ? ", " : "", field_problem_message(rq->a, &problems->items[i]));
+        buf_printf(&b, "%s%s", b.len ? ", " : "",
+                   field_problem_message(rq->a, &problems->items[i]));
     struct status *s = status_bad_request(
         rq->a, "%s in version \"%s\" cannot be handled as a %s: strict decoding error: %s",
         rq->r->kind, rq->r->version, rq->r->kind, buf_cstr(&b));
     buf_free(&b);
     return s;
+}
+
+struct status *rest_field_problems(struct rest *rq, const struct field_problems *problems)
+{
+    return body_problems(rq, NULL, 0, problems);
 }
 
 /* The body's first bytes are no object's, which is told before what the object may be. */
@@ -419,7 +438,14 @@ void *rest_decode(struct rest *rq, const struct schema_message *m)
                                 message_kind(m), rq->info.version, message_kind(m), err.message));
         return NULL;
     }
-    struct status *s = rest_field_problems(rq, &problems);
+    const char **lines = NULL;
+    size_t n = 0;
+    if (media == MEDIA_YAML && rq->field_validation != FIELD_VALIDATION_IGNORE) {
+        n = yaml_duplicate_keys(rq->a, body, &lines);
+        if (!custom)
+            field_problems_sort(&problems); /* as upstream comes by them: from sorted JSON */
+    }
+    struct status *s = body_problems(rq, lines, n, &problems);
     if (s) {
         rest_status(rq, s);
         return NULL;

@@ -82,6 +82,8 @@ void rest_warn(struct rest *rq, const char *text); /* past the maximum: dropped 
 void *rest_decode(struct rest *rq, const struct schema_message *m);
 /* Strict: a status; Warn: warnings are added and NULL returned. */
 struct status *rest_field_problems(struct rest *rq, const struct field_problems *problems);
+/* What is said of keys that stand twice (yaml_duplicate_keys). */
+void rest_yaml_errors(struct buf *out, const char *const *lines, size_t n);
 /* dryRun, fieldValidation and fieldManager from the query; false: answered with 422. write_options.c */
 bool rest_write_options(struct rest *rq);
 /* Add the cause to s if this is no value of dryRun. */

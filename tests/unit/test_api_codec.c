@@ -97,6 +97,25 @@ static void test_json_errors(void **state)
     }
 }
 
+static void test_field_problems_sorted(void **state)
+{
+    struct fixture *f = *state;
+    struct field_problems problems = {0};
+    static const char *const paths[] = {"spec.list[10].x", "spec.listA", "spec.list[9].x",
+                                        "spec.list[9]",    "spec.b-c",   "spec.b.a",
+                                        "metadata.z",      "spec",       "spec.list[key].x"};
+    static const char *const want[] = {
+        "metadata.z",   "spec",           "spec.b.a",        "spec.b-c",
+        "spec.list[9]", "spec.list[9].x", "spec.list[10].x", "spec.list[key].x",
+        "spec.listA"};
+    field_problems_sort(&problems);
+    for (size_t i = 0; i < ARRAY_LEN(paths); i++)
+        field_problem_add(&f->a, &problems, (struct field_problem){.path = paths[i]});
+    field_problems_sort(&problems);
+    for (size_t i = 0; i < ARRAY_LEN(want); i++)
+        assert_string_equal(problems.items[i].path, want[i]);
+}
+
 static void test_field_problems(void **state)
 {
     struct fixture *f = *state;
@@ -891,6 +910,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_json_errors),
         TEST(test_field_problems),
+        TEST(test_field_problems_sorted),
         TEST(test_members_twice),
         TEST(test_forms_of_their_own_twice),
         TEST(test_members_twice_by_way_of_maps),
