@@ -27,18 +27,26 @@ static char *decode(struct arena *a, struct str s, bool plus_is_space)
     return out;
 }
 
-const char *query_get(struct arena *a, struct str query, const char *key)
+size_t query_get_all(struct arena *a, struct str query, const char *key, const char **out,
+                     size_t max)
 {
     struct str rest = query, pair;
-    while (rest.p && rest.n > 0 && str_split(&rest, '&', &pair)) {
+    size_t n = 0;
+    while (n < max && rest.p && rest.n > 0 && str_split(&rest, '&', &pair)) {
         struct str value = pair, name;
         str_split(&value, '=', &name);
         char *k = decode(a, name, true);
         if (!k || strcmp(k, key) != 0)
             continue;
-        return value.p ? decode(a, value, true) : arena_strdup(a, "");
+        out[n++] = value.p ? decode(a, value, true) : arena_strdup(a, "");
     }
-    return NULL;
+    return n;
+}
+
+const char *query_get(struct arena *a, struct str query, const char *key)
+{
+    const char *value;
+    return query_get_all(a, query, key, &value, 1) ? value : NULL;
 }
 
 bool query_bool(struct arena *a, struct str query, const char *key)

@@ -41,6 +41,9 @@ bool request_is_long_running(const struct request_info *r);
 
 /* The decoded value of the first `key` in a query string; NULL when absent, "" for "key" and "key=". */
 const char *query_get(struct arena *a, struct str query, const char *key);
+/* The values of all of them, at most `max`; how many. */
+size_t query_get_all(struct arena *a, struct str query, const char *key, const char **out,
+                     size_t max);
 /* As Go's ParseBool plus presence: absent, "0", "false" (any case) give false. */
 bool query_bool(struct arena *a, struct str query, const char *key);
 /* 0 absent, 1 found, -1 not a number. */

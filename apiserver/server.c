@@ -17,6 +17,7 @@
 #include "apiserver/kept/keeper.h"
 #include "apiserver/rest/list_cache.h"
 #include "apiserver/proxy/node_client.h"
+#include "apiserver/health.h"
 #include "apiserver/openapi_service.h"
 #include "apiserver/watch/hub.h"
 #include "base/clock.h"
@@ -188,58 +189,6 @@ static struct status *authorize(struct rest *rq)
 
 /* ---- paths that are no resources ---- */
 
-static void respond_text(struct rest *rq, int code, const char *text)
-{
-    rest_respond(rq, code, "text/plain; charset=utf-8", str_from(text));
-}
-
-/* A page of checks, or the page of one of them. */
-static bool is_health(const char *path)
-{
-    static const char *const pages[] = {"/healthz", "/livez", "/readyz"};
-    static const char *const checks[] = {
-        "ping", "log", "etcd", "leader", "poststarthook/bootstrap", "shutdown"};
-    for (size_t i = 0; i < ARRAY_LEN(pages); i++) {
-        size_t n = strlen(pages[i]);
-        if (strncmp(path, pages[i], n) != 0)
-            continue;
-        if (!path[n])
-            return true;
-        for (size_t k = 0; path[n] == '/' && k < ARRAY_LEN(checks); k++)
-            if (strcmp(path + n + 1, checks[k]) == 0)
-                return true;
-    }
-    return false;
-}
-
-static void serve_health(struct rest *rq)
-{
-    struct apiserver *s = rq->server;
-    struct kv_status st;
-    kv_status(s->kv, &st);
-    bool ready_path = strncmp(rq->info.path, "/readyz", 7) == 0;
-    bool store = !st.failed, leader = st.leader_id != 0, boot = atomic_load(&s->bootstrapped);
-    bool shutdown = atomic_load(&s->stopping);
-    bool ok = store && (!ready_path || (leader && boot && !shutdown));
-    bool verbose = query_get(rq->a, rq->info.query, "verbose") != NULL;
-    if (ok && !verbose) {
-        respond_text(rq, 200, "ok");
-        return;
-    }
-    const char *name = ready_path                                 ? "readyz"
-                       : strncmp(rq->info.path, "/livez", 6) == 0 ? "livez"
-                                                                  : "healthz";
-    const char *text = arena_printf(rq->a, "[%s]ping %s\n[%s]etcd %s\n", "+", "ok",
-                                    store ? "+" : "-", store ? "ok" : "failed");
-    if (ready_path)
-        text = arena_printf(
-            rq->a, "%s[%s]leader %s\n[%s]poststarthook/bootstrap %s\n[%s]shutdown %s\n", text,
-            leader ? "+" : "-", leader ? "ok" : "failed", boot ? "+" : "-", boot ? "ok" : "failed",
-            shutdown ? "-" : "+", shutdown ? "failed" : "ok");
-    respond_text(rq, ok ? 200 : 500,
-                 arena_printf(rq->a, "%s%s check %s\n", text, name, ok ? "passed" : "failed"));
-}
-
 static void serve_version(struct rest *rq)
 {
     rest_respond(
@@ -298,8 +247,8 @@ static void serve_path(struct rest *rq)
         rest_status(rq,
                     status_new(rq->a, 405, "MethodNotAllowed",
                                "the server does not allow this method on the requested resource"));
-    else if (is_health(path))
-        serve_health(rq);
+    else if (health_is_path(path))
+        health_serve(rq);
     else if (strcmp(path, "/version") == 0 || strcmp(path, "/version/") == 0)
         serve_version(rq);
     else if (strcmp(path, "/metrics") == 0)
@@ -317,6 +266,40 @@ static void serve_path(struct rest *rq)
 }
 
 /* ---- a request ---- */
+
+/* What Go says of a text that is no duration. */
+static const char *duration_words(struct arena *a, const char *text)
+{
+    static const char *const units[] = {"ns", "us", "\xc2\xb5s", "\xce\xbcs", "ms", "s", "m", "h"};
+    const char *said = field_quote(a, text), *at = text + (*text == '-' || *text == '+');
+    while (*at) {
+        size_t digits = strspn(at, "0123456789."), unit = strcspn(at + digits, "0123456789.");
+        bool known = false;
+        if (strcspn(at, "0123456789") >= digits)
+            break; /* no digit */
+        if (!unit)
+            return arena_printf(a, "time: missing unit in duration %s", said);
+        const char *name = arena_strndup(a, at + digits, unit);
+        for (size_t i = 0; i < ARRAY_LEN(units); i++)
+            known |= strcmp(name, units[i]) == 0;
+        if (!known)
+            return arena_printf(a, "time: unknown unit %s in duration %s", field_quote(a, name),
+                                said);
+        at += digits + unit;
+    }
+    return arena_printf(a, "time: invalid duration %s", said);
+}
+
+/* ?timeout= is how long the client waits. Nothing here takes that long, but it has to be one. */
+static struct status *check_timeout(struct rest *rq)
+{
+    const char *text = query_get(rq->a, rq->info.query, "timeout");
+    int64_t ns;
+    if (!text || !*text || clock_parse_duration(str_from(text), &ns))
+        return NULL;
+    return status_bad_request(rq->a, "invalid timeout specified in the request URL - %s",
+                              duration_words(rq->a, text));
+}
 
 static struct rest *rest_new(struct apiserver *s, struct http_exchange *x)
 {
@@ -361,13 +344,18 @@ static void on_request(void *ctx, struct http_exchange *x)
         rest_status(rq, status_bad_request(rq->a, "%s", err.message));
         return;
     }
-    if (!rq->info.is_resource && is_health(rq->info.path)) {
-        serve_path(rq);
-        return;
-    }
     /* Errors are answered as the client wants its answers. */
     if (!negotiate_accept(http_header_get(x, "accept"), !rq->info.is_resource, &rq->accept))
         rq->accept = (struct accept){0};
+    struct status *bad_timeout = request_is_long_running(&rq->info) ? NULL : check_timeout(rq);
+    if (bad_timeout) {
+        rest_status(rq, bad_timeout);
+        return;
+    }
+    if (!rq->info.is_resource && health_is_path(rq->info.path)) {
+        serve_path(rq);
+        return;
+    }
     rq->user = authenticate(rq, &err);
     if (!rq->user) {
         log_debug("authn", "request refused reason=\"%s\" remote=%s", err.message, x->remote);
