@@ -109,6 +109,13 @@ static const char *selectable_path(const struct schema_message *m, const char *l
     return label;
 }
 
+/* What stands for the label where its own field is empty: events of today have no source. NULL: nothing. */
+static const char *second_path(const struct schema_message *m, const char *label)
+{
+    bool source = m->id == Core__V1__Event__SCHEMA && strcmp(label, "source") == 0;
+    return source ? "reportingComponent" : NULL;
+}
+
 /* --- parsing -----------------------------------------------------------------------------------
  */
 
@@ -234,14 +241,22 @@ static struct str scalar_text(const struct schema_field *f, const void *member, 
     }
 }
 
+static struct str object_text(const void *object, const char *path, char text[32])
+{
+    const struct schema_field *f;
+    const void *member = object_member(object, path, &f);
+    return member && !field_is_list(f) ? scalar_text(f, member, text) : STR("");
+}
+
 bool field_selector_matches(const struct field_selector *s, const void *object)
 {
+    const struct schema_message *m = schema_of(object);
     for (size_t i = 0; i < s->len; i++) {
         char path[256], text[32];
-        const struct schema_field *f;
-        const void *member =
-            object_member(object, selectable_path(schema_of(object), s->items[i].path, path), &f);
-        struct str value = member && !field_is_list(f) ? scalar_text(f, member, text) : STR("");
+        const char *second = second_path(m, s->items[i].path);
+        struct str value = object_text(object, selectable_path(m, s->items[i].path, path), text);
+        if (!value.n && second)
+            value = object_text(object, second, text);
         if (str_eqz(value, s->items[i].value) == s->items[i].not_equal)
             return false;
     }
@@ -315,7 +330,9 @@ struct str stored_field(const struct resource *r, struct str stored, const char 
     int id = kind_message(e.api_version, e.kind);
     if (id != SCHEMA_NONE)
         m = schema_get(id); /* an imported object may be of another version */
-    return wire_path(m, e.raw, selectable_path(m, path, translated), text);
+    const char *second = second_path(m, path);
+    struct str value = wire_path(m, e.raw, selectable_path(m, path, translated), text);
+    return value.n || !second ? value : wire_path(m, e.raw, second, text);
 }
 
 /* The scalar at a path of a custom object, as text in the arena. */

@@ -188,9 +188,9 @@ static void required_names(struct openapi_writer *w, const struct schema_message
 void openapi_type_members(struct openapi_writer *w, bool *first)
 {
     emit_name(w->out, "apiVersion", first);
-    put_text(w, "{\"description\":\"Version of the schema this object is written in. The server "
-                "converts what it knows to its own version and refuses what it does not "
-                "know.\",\"type\":\"string\"}");
+    put_text(w, "{\"description\":\"APIVersion defines the group and version whose schema this "
+                "object follows. The server converts what it knows to its own version and refuses "
+                "what it does not know.\",\"type\":\"string\"}");
     emit_name(w->out, "kind", first);
     put_text(w, "{\"description\":\"What this object is: the name of its type in CamelCase. It "
                 "cannot be changed.\",\"type\":\"string\"}");
