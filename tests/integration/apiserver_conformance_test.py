@@ -130,6 +130,25 @@ def test_metadata_of_embedded_resources(c, _):
     ok(c.delete(definitions + "/embs.conformance.example.com"))
 
 
+def test_what_keeps_unknown_fields_has_no_type_in_v2(c, _):
+    """Older kubectl would take it for a map and refuse nulls in it."""
+    definitions, kept = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", {"x-kubernetes-preserve-unknown-fields": True}
+    schema = {"type": "object", "properties": {
+        "map": {"type": "object", **kept, "properties": {"known": {"type": "object"}}},
+        "list": {"type": "array", **kept, "items": {"type": "string"}}, "text": {"type": "string", **kept}}}
+    crd = definition()
+    crd["metadata"]["name"], crd["spec"]["names"] = "keeps.conformance.example.com", {"plural": "keeps", "kind": "Keep"}
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"] = schema
+    created(c.post(definitions, crd))
+
+    def published():
+        return ok(c.get("/openapi/v2"))["definitions"].get("com.example.conformance.v1.Keep", {}).get("properties")
+    wait_for(published, "the kind is published")
+    got = published()
+    equal([got["map"], got["list"], got["text"]], [kept, kept, {"type": "string", **kept}])
+    ok(c.delete(definitions + "/keeps.conformance.example.com"))
+
+
 def test_the_source_of_new_events_is_who_reports_them(c, _):
     path = namespace(c, "sources")
     event = {"metadata": {"name": "e", "namespace": "sources"}, "eventTime": "2026-01-01T00:00:00.000000Z", "reportingController": "watcher",
