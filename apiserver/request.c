@@ -164,6 +164,8 @@ static void parse_resource(struct arena *a, char **part, size_t n, struct reques
         r->rest = arena_strndup(a, b.data, b.len);
         buf_free(&b);
     }
+    if (r->verb == VERB_GET && request_is_connect(r))
+        r->verb = VERB_CREATE;
     if (r->verb != VERB_WATCH)
         refine_collection_verb(a, r);
     if (r->verb)

@@ -33,7 +33,7 @@ struct error;
 int request_info_parse(struct arena *a, struct str method, struct str path, struct str query,
                        struct request_info *out, struct error *err);
 
-/* pods/exec, attach or portforward: a connection, which needs the verb "create" also by GET. */
+/* pods/exec, attach or portforward: a connection, for which the verb is "create" also by GET. */
 bool request_is_connect(const struct request_info *r);
 
 /* Watches, logs, and what is passed on to nodes, pods and services: no limit of time or number is theirs. */

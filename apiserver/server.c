@@ -164,29 +164,6 @@ static void attributes_of(const struct rest *rq, struct authz_attributes *at)
         at->fields = query_get(rq->a, i->query, "fieldSelector");
 }
 
-/* Why is only asked of a refusal: it takes longer to put into words than to decide. */
-static bool allowed(struct rest *rq, const struct authz_attributes *at, const char **reason)
-{
-    return authz_allowed(rq->server->authz, at, rq->a, NULL) ||
-           authz_allowed(rq->server->authz, at, rq->a, reason);
-}
-
-/* NULL: the user may do it. A WebSocket comes by GET and does no less than the POST of SPDY: for a connection to a pod
- * the verb "create" is asked for besides, as 1.35 does. */
-static struct status *authorize(struct rest *rq)
-{
-    struct authz_attributes at;
-    const char *reason = "";
-    attributes_of(rq, &at);
-    if (!allowed(rq, &at, &reason))
-        return authz_forbidden(rq->a, &at, reason);
-    if (!at.is_resource || !request_is_connect(&rq->info) || rq->info.verb != VERB_GET)
-        return NULL;
-    at.verb = "create";
-    struct status_about about = {at.group, at.resource, "", at.name};
-    return allowed(rq, &at, &reason) ? NULL : status_forbidden(rq->a, &about, "%s", reason);
-}
-
 /* ---- paths that are no resources ---- */
 
 static void serve_version(struct rest *rq)
@@ -327,9 +304,13 @@ static struct rest *rest_new(struct apiserver *s, struct http_exchange *x)
 /* It is known who asks, and it is his turn. */
 static void serve(struct rest *rq)
 {
-    struct status *s = authorize(rq);
-    if (s)
-        rest_status(rq, s);
+    struct authz_attributes at;
+    const char *reason;
+    attributes_of(rq, &at);
+    /* Why is only asked of a refusal: it takes longer to put into words than to decide. */
+    if (!authz_allowed(rq->server->authz, &at, rq->a, NULL) &&
+        !authz_allowed(rq->server->authz, &at, rq->a, &reason))
+        rest_status(rq, authz_forbidden(rq->a, &at, reason));
     else if (!rq->info.is_resource)
         serve_path(rq);
     else
