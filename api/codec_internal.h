@@ -193,8 +193,6 @@ void emit_string(struct buf *out, struct str s);
 void emit_i64(struct buf *out, int64_t v);
 /* One value of a field, not a list or a map of them, which is at `p`. */
 void emit_value(struct buf *out, const struct schema_field *f, const void *p);
-/* Compact JSON with `width` spaces a level, as `json.MarshalIndent` has it. */
-void json_indent(struct str json, int width, struct buf *out);
 /* In decimal, within `text`. */
 struct str i64_text(char text[24], int64_t v);
 void emit_double(struct buf *out, double v);

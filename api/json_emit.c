@@ -6,6 +6,7 @@
  */
 #include "api/codec_internal.h"
 #include "api/custom/internal.h"
+#include "api/json_indent.h"
 #include "base/clock.h"
 #include "base/encode.h"
 #include <math.h>
@@ -521,39 +522,6 @@ static void emit_message(struct buf *out, const struct schema_message *m, const 
     put_char(out, '}');
 }
 
-void json_indent(struct str json, int width, struct buf *out)
-{
-    int depth = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < json.n; i++) {
-        char c = json.p[i];
-        bool empty = i + 1 < json.n && (c == '{' || c == '[') && json.p[i + 1] == c + 2;
-        if (in_string) {
-            put_char(out, c);
-            if (c == '\\')
-                put_char(out, json.p[++i]);
-            else if (c == '"')
-                in_string = false;
-            continue;
-        }
-        if (empty) {
-            buf_append(out, json.p + i++, 2);
-            continue;
-        }
-        if (c == '}' || c == ']')
-            buf_printf(out, "\n%*s", width * --depth, "");
-        put_char(out, c);
-        if (c == '"')
-            in_string = true;
-        else if (c == '{' || c == '[')
-            buf_printf(out, "\n%*s", width * ++depth, "");
-        else if (c == ',')
-            buf_printf(out, "\n%*s", width * depth, "");
-        else if (c == ':')
-            put_char(out, ' ');
-    }
-}
-
 /* Metadata always, whatever else the body has. */
 static void emit_custom(struct buf *out, const struct schema_message *m, const void *object,
                         bool *first)
@@ -595,6 +563,7 @@ void json_encode(const void *object, enum json_flag flags, struct buf *out)
     struct buf compact;
     buf_init(&compact);
     encode_compact(object, type_meta, &compact);
-    json_indent(buf_str(&compact), 2, out);
+    struct json_indent state = {.width = 2};
+    json_indent(&state, buf_str(&compact), out);
     buf_free(&compact);
 }

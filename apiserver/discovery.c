@@ -415,13 +415,14 @@ static bool document(struct rest *rq, const char *key, make_fn *make, const void
     return doc != NULL;
 }
 
-static void answer_yaml(struct rest *rq, struct document *doc)
+/* As YAML, or indented: made for this request. */
+static void answer_rewritten(struct rest *rq, struct document *doc, enum media media)
 {
     struct buf b;
     buf_init(&b);
     buf_append_str(&b, blob_str(doc->body));
     blob_unref(doc->body);
-    rq->accept = (struct accept){.media = MEDIA_YAML};
+    rq->accept = (struct accept){.media = media};
     rest_json_or_wire(rq, 200, &b);
     buf_free(&b);
 }
@@ -442,8 +443,8 @@ static void answer(struct rest *rq, const char *key, make_fn *make, const void *
         rest_status(rq, status_no_media(rq->a));
         return;
     }
-    if (accept.media == MEDIA_YAML) {
-        answer_yaml(rq, &doc);
+    if (accept.media == MEDIA_YAML || (rq->pretty && cstr_eq(type, "application/json"))) {
+        answer_rewritten(rq, &doc, accept.media == MEDIA_YAML ? MEDIA_YAML : MEDIA_JSON);
         return;
     }
     const char *etag = arena_printf(rq->a, "\"%s\"", doc.hash);

@@ -317,6 +317,24 @@ static void serve(struct rest *rq)
         rest_dispatch(rq);
 }
 
+/* Does somebody read the answer himself? Whoever says so, else those who come with curl, wget or a browser. */
+static bool wants_indented(struct rest *rq)
+{
+    static const char *const yes[] = {"1", "t", "T", "true", "True", "TRUE"};
+    const char *asked = query_get(rq->a, rq->info.query, "pretty");
+    if (rq->accept.pretty)
+        return true;
+    if (asked && *asked) {
+        for (size_t i = 0; i < ARRAY_LEN(yes); i++)
+            if (strcmp(asked, yes[i]) == 0)
+                return true;
+        return false;
+    }
+    struct str agent = http_header_get(rq->x, "user-agent");
+    return str_has_prefix(agent, STR("curl")) || str_has_prefix(agent, STR("Wget")) ||
+           str_has_prefix(agent, STR("Mozilla/5.0"));
+}
+
 static void on_request(void *ctx, struct http_exchange *x)
 {
     struct rest *rq = rest_new(ctx, x);
@@ -328,6 +346,8 @@ static void on_request(void *ctx, struct http_exchange *x)
     /* Errors are answered as the client wants its answers. */
     if (!negotiate_accept(http_header_get(x, "accept"), !rq->info.is_resource, &rq->accept))
         rq->accept = (struct accept){0};
+    rq->pretty = wants_indented(rq);
+    rq->indent.width = 2;
     struct status *bad_timeout = request_is_long_running(&rq->info) ? NULL : check_timeout(rq);
     if (bad_timeout) {
         rest_status(rq, bad_timeout);

@@ -3,6 +3,7 @@
  * order here and there, with names of their own, and some stand elsewhere.
  */
 #include "api/codec_internal.h"
+#include "api/json_indent.h"
 #include "api/validation/diff.h"
 #include "proto/core_v1.pb-c.h"
 #include "proto/flowcontrol_v1.pb-c.h"
@@ -306,7 +307,8 @@ static const char *indented(struct arena *a, const char *json)
 {
     struct buf text;
     buf_init(&text);
-    json_indent(str_from(json), 1, &text);
+    struct json_indent state = {.width = 1};
+    json_indent(&state, str_from(json), &text);
     const char *copy = arena_strndup(a, text.data, text.len);
     buf_free(&text);
     return copy;

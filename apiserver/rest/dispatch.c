@@ -210,7 +210,6 @@ void rest_dispatch(struct rest *rq)
     if (deprecated)
         rest_warn(rq, deprecated);
     rq->warnings_kept = rq->warnings_len;
-    rq->pretty = query_bool(rq->a, rq->info.query, "pretty");
     if (writes_events(rq))
         event_lease_ensure(rq, lease_ready);
     else

@@ -4,8 +4,7 @@
  * Small answers are made in one go. A larger one is streamed: pages are read at the list's revision, each
  * within its share of the memory that all answers have (kv_budget), and the next one only when the peer
  * has taken the last. Protobuf wants its length in front, so that a large list is walked twice at one
- * revision: first to learn how long the items are, then to send them. A large JSON answer is not indented
- * for ?pretty=true.
+ * revision: first to learn how long the items are, then to send them.
  */
 #include "apiserver/rest/continue_token.h"
 #include "apiserver/rest/list_cache.h"
@@ -188,19 +187,24 @@ static void abandon(struct lister *l)
         http_abort(l->rq->x);
 }
 
-/* A piece of a streamed answer, compressed where that was agreed. */
+/* A piece of a streamed answer, indented where that is wanted and compressed where that was agreed. */
 static void stream_write(struct rest *rq, struct gzip *gzip, struct str piece, bool last)
 {
-    if (!gzip) {
-        http_stream_write(rq->x, piece);
-        return;
-    }
-    struct buf small;
+    struct buf pretty, small;
+    buf_init(&pretty);
     buf_init(&small);
-    gzip_write(gzip, piece, !last, &small);
-    if (last)
-        gzip_end(gzip, &small);
-    http_stream_write(rq->x, buf_str(&small));
+    if (rq->pretty && rq->accept.media == MEDIA_JSON) {
+        json_indent(&rq->indent, piece, &pretty);
+        piece = buf_str(&pretty);
+    }
+    if (gzip) {
+        gzip_write(gzip, piece, !last, &small);
+        if (last)
+            gzip_end(gzip, &small);
+        piece = buf_str(&small);
+    }
+    http_stream_write(rq->x, piece);
+    buf_free(&pretty);
     buf_free(&small);
 }
 
@@ -263,7 +267,7 @@ static void respond(struct lister *l)
 {
     struct rest *rq = l->rq;
     struct buf out = l->out; /* l goes with the exchange */
-    if (rq->accept.media != MEDIA_PROTOBUF)
+    if (rq->accept.media != MEDIA_PROTOBUF && out.len && out.data[out.len - 1] != '\n')
         buf_append_char(&out, '\n');
     if (l->streaming) {
         struct gzip *gzip = l->gzip;

@@ -24,6 +24,8 @@ static struct accept_clause clause_parse(struct str text)
             c.group = value;
         else if (str_ieq(key, STR("stream")))
             c.stream = value;
+        else if (str_ieq(key, STR("pretty")))
+            c.pretty = str_eqz(value, "1");
         else if (str_ieq(key, STR("q"))) {
             char digits[16] = {0};
             memcpy(digits, value.p ? value.p : "", value.n < 15 ? value.n : 15);
@@ -71,6 +73,7 @@ static bool clause_serves(const struct accept_clause *c, bool discovery, struct 
     if (!media_of(c->type, &out->media))
         return false;
     out->known_type = true;
+    out->pretty = c->pretty;
     if (c->as.n == 0)
         return true;
     if (discovery) {

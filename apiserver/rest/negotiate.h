@@ -15,6 +15,7 @@ enum transform { TRANSFORM_NONE, TRANSFORM_METADATA, TRANSFORM_TABLE };
 /* One clause of an Accept header: slices of it. */
 struct accept_clause {
     struct str type, as, version, group, stream;
+    bool pretty;
     double q;
 };
 /* Take the next clause off *rest; false: none is left. */
@@ -30,6 +31,7 @@ struct accept {
     bool v1beta1;       /* tables and metadata of meta.k8s.io/v1beta1 */
     bool aggregated_v2; /* as=APIGroupDiscoveryList;v=v2;g=apidiscovery.k8s.io */
     bool aggregated_v2beta1;
+    bool pretty; /* application/json;pretty=1 */
 };
 
 /*

@@ -4,9 +4,9 @@
 #include "apiserver/rest/rest.h"
 #include "api/custom/custom.h"
 #include "api/json_words.h"
-#include "base/arena_text.h"
 #include "apiserver/rest/answer_cache.h"
 #include "apiserver/table/table.h"
+#include "base/arena_text.h"
 #include "base/gzip.h"
 #include "base/mem.h"
 #include "base/random.h"
@@ -145,6 +145,17 @@ static void json_to_yaml(struct arena *a, struct buf *b)
     *b = y;
 }
 
+/* JSON text for whoever reads it himself. */
+static void prettify(struct buf *b)
+{
+    struct json_indent state = {.width = 2};
+    struct buf text;
+    buf_init(&text);
+    json_indent(&state, buf_str(b), &text);
+    buf_free(b);
+    *b = text;
+}
+
 void rest_status(struct rest *rq, const struct status *s)
 {
     struct buf b;
@@ -161,6 +172,8 @@ void rest_status(struct rest *rq, const struct status *s)
         status_encode_json(s, &b);
         if (media == MEDIA_YAML)
             json_to_yaml(rq->a, &b);
+        else if (rq->pretty)
+            prettify(&b);
     }
     struct http_header h[HEADERS_MAX];
     size_t n = common_headers(rq, media_type(media), h);
@@ -170,20 +183,6 @@ void rest_status(struct rest *rq, const struct status *s)
     rq->code = s->code;
     http_respond(rq->x, s->code, h, n, buf_str(&b));
     buf_free(&b);
-}
-
-/* JSON text re-indented, for ?pretty=true. */
-static void prettify(struct buf *b)
-{
-    yyjson_doc *doc = yyjson_read(b->data, b->len, YYJSON_READ_NUMBER_AS_RAW);
-    size_t n;
-    char *text = doc ? yyjson_write(doc, YYJSON_WRITE_PRETTY_TWO_SPACES, &n) : NULL;
-    if (text) {
-        buf_clear(b);
-        buf_append(b, text, n);
-    }
-    free(text);
-    yyjson_doc_free(doc);
 }
 
 /* Finish a JSON answer and send it in the negotiated media. */
@@ -196,7 +195,7 @@ static void respond_json(struct rest *rq, int code, struct buf *b)
     }
     if (rq->pretty)
         prettify(b);
-    if (b->len && b->data[b->len - 1] != '\n')
+    else if (b->len && b->data[b->len - 1] != '\n')
         buf_append_char(b, '\n');
     rest_respond(rq, code, media_type(MEDIA_JSON), buf_str(b));
 }
@@ -408,6 +407,28 @@ static bool protobuf_fits(struct rest *rq, const struct schema_message *m)
     return false;
 }
 
+#define NAMED_MAX 256u /* bytes of a kind that somebody made up */
+
+/* A body that is no `m`: named as what it says it is. */
+static struct status *cannot_be_handled(struct rest *rq, const struct schema_message *m,
+                                        enum media media, struct str body, const char *why)
+{
+    struct str api_version = STR_NONE, kind = STR_NONE, group;
+    struct error ignored;
+    yyjson_val *tree;
+    if (media == MEDIA_JSON && json_read(rq->a, body, &tree, &ignored) == 0 && yyjson_is_obj(tree))
+        json_type_meta(tree, &api_version, &kind);
+    if (!api_version.n)
+        api_version = str_from(message_api_version(m));
+    str_split(&api_version, '/', &group);
+    struct str version = api_version.n ? api_version : group;
+    kind = kind.n ? str_slice(kind, 0, MIN(kind.n, NAMED_MAX)) : str_from(message_kind(m));
+    version = str_slice(version, 0, MIN(version.n, NAMED_MAX));
+    return status_bad_request(rq->a, "%s in version \"%s\" cannot be handled as a %s: %s",
+                              arena_readable(rq->a, kind), arena_readable(rq->a, version),
+                              message_kind(m), why);
+}
+
 void *rest_decode(struct rest *rq, const struct schema_message *m)
 {
     enum media media;
@@ -430,12 +451,10 @@ void *rest_decode(struct rest *rq, const struct schema_message *m)
             unrecognized(
                 rq, m,
                 arena_printf(rq->a, "couldn't get version/kind; json parse error: %s", words));
-        else if (custom && err.code == ERR_UNSUPPORTED)
+        else if (err.code == ERR_UNSUPPORTED && media != MEDIA_PROTOBUF)
             rest_status(rq, status_bad_request(rq->a, "%s", err.message));
         else
-            rest_status(rq, status_bad_request(
-                                rq->a, "%s in version \"%s\" cannot be handled as a %s: %s",
-                                message_kind(m), rq->info.version, message_kind(m), err.message));
+            rest_status(rq, cannot_be_handled(rq, m, media, body, err.message));
         return NULL;
     }
     const char **lines = NULL;

@@ -7,6 +7,7 @@
 #ifndef C8S_APISERVER_REST_REST_H
 #define C8S_APISERVER_REST_REST_H
 
+#include "api/json_indent.h"
 #include "apiserver/flow/flow_control.h"
 #include "apiserver/rest/negotiate.h"
 #include "apiserver/request.h"
@@ -29,7 +30,8 @@ struct rest {
     const struct subresource *sub; /* NULL: the resource itself */
     struct status_about about;
     struct accept accept;
-    bool pretty;
+    bool pretty;               /* JSON answers are indented */
+    struct json_indent indent; /* of a list that is streamed so */
     bool dry_run;
     enum field_validation field_validation;
     const char *manager; /* of the fields written: fieldManager, else from the User-Agent */

@@ -149,7 +149,7 @@ KNOWN = [
     Known("versions and builds", r"^body\.(gitVersion|gitCommit|gitTreeState|major|minor|buildDate|goVersion|compiler|platform|emulation\w+|minCompat\w+)$", "^GET /version"),
 
     # ---- words and codes
-    Known("names the Go file that registers kinds", r"message$", theirs="no kind \"\\w+\" is registered for version", ours="does not match the expected API version"),
+    Known("names the Go file that registers kinds", r"message$", theirs="no kind \"\\w+\" is registered for version", ours="no kind|does not match the expected API version"),
     Known("1.20 and later call options that cannot be read an internal error; c8s a bad request", r"^(status|body\.(code|reason))$", "^DELETE",
           r"^(500|\(none\))$", "^(400|BadRequest)$"),
     Known("… and the same with the target of a binding", r"^(status|body\.(code|reason|details|message))$", "^POST .*/pods/one/binding$",

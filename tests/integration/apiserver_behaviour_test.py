@@ -4,10 +4,13 @@
     apiserver_behaviour_test.py BINARY [NAME…]     run all tests, or those whose name contains NAME
 """
 import base64
+import gzip
+import json
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 from apiserver_admission_test import check, created, equal, namespace, ok, pod
 from apiserver_lib import Server, run_tests
@@ -566,6 +569,74 @@ def definition(c, plural):
                 "type": "object", "x-kubernetes-preserve-unknown-fields": True}}}]}}))
 
 
+def test_bodies_of_another_kind(c, _):
+    """Named as what they say they are, as upstream's own test of `kubectl create --raw` wants it."""
+    path = namespace(c, "other-kinds")
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    for where, body, words in [
+            ("/api/v1/namespaces", pod, 'Pod in version "v1" cannot be handled as a Namespace: converting (v1.Pod) to (core.Namespace): unknown conversion'),
+            (path + "/configmaps", dict(config_map("a"), kind="Deployment", apiVersion="apps/v1"),
+             'Deployment in version "v1" cannot be handled as a ConfigMap: converting (v1.Deployment) to (core.ConfigMap): unknown conversion'),
+            (path + "/configmaps", dict(config_map("a"), kind="Nonsense"),
+             'Nonsense in version "v1" cannot be handled as a ConfigMap: no kind "Nonsense" is registered for version "v1"'),
+            (path + "/configmaps", dict(config_map("a"), kind="ConfigMap", apiVersion="v7"),
+             'ConfigMap in version "v7" cannot be handled as a ConfigMap: no kind "ConfigMap" is registered for version "v7"'),
+            (path.replace("/api/v1", "/apis/autoscaling/v2") + "/horizontalpodautoscalers",
+             {"apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"}},
+             "the API version in the data (autoscaling/v1) does not match the expected API version (autoscaling/v2)")]:
+        equal(failed(c.post(where, body), 400, "BadRequest")["message"], words)
+    created(c.post(path + "/configmaps", config_map("kept")))
+    equal(failed(c.delete(path + "/configmaps/kept", {"apiVersion": "v1", "kind": "Pod"}), 400, "BadRequest")["message"],
+          'no kind "Pod" is registered for version "v1"')
+    long = dict(config_map("a"), kind="\u00e9" * 100000)
+    check(len(failed(c.post(path + "/configmaps", long), 400, "BadRequest")["message"]) < 2000)
+
+
+def test_answers_for_people_are_indented(c, _):
+    """curl, wget and browsers get JSON on many lines, as do those who ask for it; and only JSON."""
+    path = namespace(c, "indented") + "/configmaps"
+    created(c.post(path, config_map("a", text='{"[,: \\"', other="<&>")))
+    curl, wget, browser = ({"User-Agent": a} for a in ("curl/8.5.0", "Wget/1.21", "Mozilla/5.0 (X11; Linux) Gecko/1"))
+
+    def lines(where, headers=None, accept=None):
+        a = c.get(where, headers=headers, accept=accept)
+        return a.body.count(b"\n"), a
+
+    for where in (path + "/a", path, path + "/none", "/api", "/apis", "/api/v1", "/apis/apps", "/apis/apps/v1", "/api/v1/nothing", "/api/v1/namespaces?limit=1"):
+        compact = lines(where)[1]
+        check(lines(where)[0] <= 1 and not compact.body.endswith(b"\n\n"), where, compact)
+        for headers in (curl, wget, browser):
+            n, a = lines(where, headers)
+            check(n > 4 and not a.body.endswith(b"\n"), where, headers, a)
+            if "/namespaces" not in where or where.endswith("/a"):
+                equal(a.json, compact.json, where)
+                equal(a.body.decode(), json.dumps(a.json, indent=2, ensure_ascii=False).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+        q = where + ("&" if "?" in where else "?")
+        check(lines(q + "pretty=false", curl)[0] <= 1 and lines(q + "pretty=0", curl)[0] <= 1, where)
+        check(lines(q + "pretty=true")[0] > 4 and lines(q + "pretty=1")[0] > 4 and lines(q + "pretty=", curl)[0] > 4, where)
+        check(lines(where, accept="application/json;pretty=1")[0] > 4, where)
+        equal(lines(where, {"User-Agent": "kubectl/v1.35.0"})[0] <= 1, True, where)
+    table = lines(path, curl, "application/json;as=Table;v=v1;g=meta.k8s.io")
+    check(table[0] > 10 and table[1].json["kind"] == "Table", table)
+    equal(c.get(path + "/a", headers=curl, accept="application/yaml").body, c.get(path + "/a", accept="application/yaml").body)
+    equal(c.get(path + "/a", headers=curl, accept="application/vnd.kubernetes.protobuf").body[:4], b"k8s\0")
+    check(c.post(path, config_map("b"), headers=curl).body.count(b"\n") > 5)
+    events = c.get(path + "?watch=1&resourceVersion=0&timeoutSeconds=1", headers=curl).body.splitlines()
+    equal({json.loads(e)["type"] for e in events}, {"ADDED"})  # of a watch each event is a line
+    for i in range(40):  # so long that it is streamed, in pieces cut anywhere
+        created(c.post(path, config_map("long-%d" % i, text='"[{\\,:}]"' * 5000)))
+    for headers in (curl, dict(curl, **{"Accept-Encoding": "gzip"})):
+        deadline = time.monotonic() + 60
+        while True:
+            plain, a = c.get(path), c.get(path, headers=headers)
+            body = gzip.decompress(a.body) if a.headers["content-encoding"] == "gzip" else a.body
+            if c.get(path).body == plain.body:
+                break
+            check(time.monotonic() < deadline, "the store's revision stands still for three lists")
+        equal(json.loads(body), plain.json)
+        check(body.count(b"\n") > 40 * 8, len(body))
+
+
 def test_names_that_are_taken(c, _):
     path = namespace(c, "taken-names") + "/configmaps"
     created(c.post(path, {"metadata": {"name": "a", "finalizers": ["x.y/z"]}}))
@@ -714,7 +785,7 @@ def test_a_strategic_patch_may_name_another_kind(c, _):
     version = ok(c.get(at))["metadata"]["resourceVersion"]
     for patch in ({"kind": "Secret"}, {"apiVersion": "v9"}, {"apiVersion": "apps/v1", "kind": "Deployment"}):
         equal([ok(c.patch(at, patch, "strategic-merge-patch"))[k] for k in ("kind", "apiVersion")], ["ConfigMap", "v1"])
-        failed(c.patch(at, patch, "merge-patch"), 422, "Invalid", "does not match the expected API version")
+        failed(c.patch(at, patch, "merge-patch"), 422, "Invalid", "converting (v1.Secret) to (core.ConfigMap): unknown conversion")
     equal(ok(c.get(at))["metadata"]["resourceVersion"], version)
 
 

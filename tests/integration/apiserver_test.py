@@ -889,7 +889,7 @@ def test_bad_input(c, server):
     for bad in (b"k8s\x00\xff\xff\xff", b"garbage", b"k8s\x00\x0a\x7f"):
         failed(c.request("POST", CM, bad, content_type=PROTOBUF), 400, "BadRequest")
     failed(c.get(CM, accept="text/html"), 406, "NotAcceptable")
-    failed(c.post(CM, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}}), 400, "BadRequest", "does not match")
+    failed(c.post(CM, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}}), 400, "BadRequest", 'Pod in version "v1" cannot be handled as a ConfigMap: converting (v1.Pod)')
     wrong_type = dict(config_map("t"), data={"a": 1})
     failed(c.post(CM, wrong_type), 400, "BadRequest", "data")
     unknown = dict(config_map("u"), dataa={"x": "y"})

@@ -4,6 +4,7 @@
 #include "api/codec.h"
 #include "api/codec_internal.h"
 #include "api/convert/convert.h"
+#include "api/json_indent.h"
 #include "api/meta.h"
 #include "proto/apiextensions_v1.pb-c.h"
 #include "proto/apps_v1.pb-c.h"
@@ -81,7 +82,16 @@ static void test_json_errors(void **state)
         {"{\"metadata\":{\"name\":\"a\\u0000b\"}}", "metadata.name: string contains NUL"},
         {"{\"metadata\":{\"creationTimestamp\":\"yesterday\"}}",
          "metadata.creationTimestamp: must be a time"},
-        {"{\"apiVersion\":\"v1\",\"kind\":\"Pod\"}", "does not match the expected API version"},
+        {"{\"apiVersion\":\"v1\",\"kind\":\"Pod\"}",
+         "converting (v1.Pod) to (apps.Deployment): unknown conversion"},
+        {"{\"apiVersion\":\"autoscaling/v2\",\"kind\":\"HorizontalPodAutoscaler\"}",
+         "converting (v2.HorizontalPodAutoscaler) to (apps.Deployment): unknown conversion"},
+        {"{\"kind\":\"StatefulSet\"}",
+         "converting (v1.StatefulSet) to (apps.Deployment): unknown conversion"},
+        {"{\"apiVersion\":\"apps/v2\"}",
+         "no kind \"Deployment\" is registered for version \"apps/v2\""},
+        {"{\"apiVersion\":\"v1\",\"kind\":\"Deployment\"}",
+         "no kind \"Deployment\" is registered for version \"v1\""},
         {"{\"spec\":{\"strategy\":{\"rollingUpdate\":{\"maxSurge\":{}}}}}", "must be an integer"},
         {"{\"metadata\":{\"name\":\"\xff\"}}", "invalid JSON"},
     };
@@ -904,10 +914,43 @@ static void test_yaml_write(void **state)
                         "    resources: {}\n  nodeName: n1\nstatus: {}\n");
 }
 
+/* Each text whole, then cut in two at every place: the same. */
+static void json_is_indented_in_pieces(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in, *out;
+    } cases[] = {
+        {"{}", "{}"},
+        {"[]\n", "[]"},
+        {"{\"a\":1}", "{\n  \"a\": 1\n}"},
+        {"{\"a\":[],\"b\":{}}", "{\n  \"a\": [],\n  \"b\": {}\n}"},
+        {"[true,null,-1.5e3]", "[\n  true,\n  null,\n  -1.5e3\n]"},
+        {" [ \"a\" , [ ] ]", "[\n  \"a\",\n  []\n]"},
+        {"[[{\"k\":[1]}]]", "[\n  [\n    {\n      \"k\": [\n        1\n      ]\n    }\n  ]\n]"},
+        {"{\"s\":\"{[,: \\\\\",\"t\":\"\\\"}\"}",
+         "{\n  \"s\": \"{[,: \\\\\",\n  \"t\": \"\\\"}\"\n}"},
+        {"\"\"", "\"\""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct str in = str_from(cases[i].in);
+        for (size_t cut = 0; cut <= in.n; cut++) {
+            struct json_indent indent = {.width = 2};
+            struct buf out;
+            buf_init(&out);
+            json_indent(&indent, str_slice(in, 0, cut), &out);
+            json_indent(&indent, str_slice(in, cut, in.n), &out);
+            assert_string_equal(buf_cstr(&out), cases[i].out);
+            buf_free(&out);
+        }
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(json_is_indented_in_pieces),
         TEST(test_json_errors),
         TEST(test_field_problems),
         TEST(test_field_problems_sorted),
