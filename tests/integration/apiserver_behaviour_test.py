@@ -783,9 +783,11 @@ def test_a_strategic_patch_may_name_another_kind(c, _):
     at = namespace(c, "kinds") + "/configmaps/a"
     created(c.post(at[:-2], config_map("a")))
     version = ok(c.get(at))["metadata"]["resourceVersion"]
-    for patch in ({"kind": "Secret"}, {"apiVersion": "v9"}, {"apiVersion": "apps/v1", "kind": "Deployment"}):
+    for patch, words in (({"kind": "Secret"}, "converting (v1.Secret) to (core.ConfigMap): unknown conversion"),
+                         ({"apiVersion": "v9"}, 'no kind "ConfigMap" is registered for version "v9"'),
+                         ({"apiVersion": "apps/v1", "kind": "Deployment"}, "converting (v1.Deployment) to (core.ConfigMap): unknown conversion")):
         equal([ok(c.patch(at, patch, "strategic-merge-patch"))[k] for k in ("kind", "apiVersion")], ["ConfigMap", "v1"])
-        failed(c.patch(at, patch, "merge-patch"), 422, "Invalid", "converting (v1.Secret) to (core.ConfigMap): unknown conversion")
+        failed(c.patch(at, patch, "merge-patch"), 422, "Invalid", words)
     equal(ok(c.get(at))["metadata"]["resourceVersion"], version)
 
 
