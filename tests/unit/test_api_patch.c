@@ -411,10 +411,7 @@ static void test_reports(void **state)
         {PATCH_STRATEGIC, "{\"apiVersion\":\"x/v9\",\"kind\":\"Other\"}", PATCH_FINE, NULL, "",
          NULL},
         {PATCH_MERGE, "{\"kind\":\"Other\"}", PATCH_NO_OBJECT,
-         "the API version in the data (apps/v1, Kind=Other) does not match the expected API "
-         "version "
-         "(apps/v1, Kind=Deployment)",
-         "", "\"kind\":\"Other\""},
+         "no kind \"Other\" is registered for version \"apps/v1\"", "", "\"kind\":\"Other\""},
         {PATCH_STRATEGIC, "{\"spec\":{\"template\":{\"spec\":{\"overhead\":{\"cpu\":\"x\"}}}}}",
          PATCH_NO_OBJECT,
          "quantities must match the regular expression "
