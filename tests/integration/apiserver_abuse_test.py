@@ -323,7 +323,7 @@ def test_deletions_of_large_ones(t):
 
 
 def test_slow_readers(t):
-    """Large lists that nobody reads: others get theirs."""
+    """Large lists that nobody reads: who asks behind them has his once they are sent away, 85 at a time and each within ten seconds."""
     path = make_many(t, "unread", 12, "x" * 500000)
     readers = []
     try:
@@ -335,7 +335,7 @@ def test_slow_readers(t):
         answer = t.client.get(path)
         took = time.monotonic() - began
         assert answer.code == 200 and len(answer.json["items"]) == 12, answer.code
-        assert took < 15 * SLOWER, "%.1f s" % took
+        assert took < 40 * SLOWER, "%.1f s" % took
     finally:
         for c in readers:
             c.sock.close()
