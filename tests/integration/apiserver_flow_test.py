@@ -9,27 +9,14 @@ import ssl
 import sys
 import threading
 import time
-import traceback
 
-from apiserver_lib import Server
+from apiserver_lib import Server, run_tests
+from apiserver_test import equal, wait_for
 
 CM = "/api/v1/namespaces/default/configmaps"
 FLOW = "/apis/flowcontrol.apiserver.k8s.io/v1"
 SEATS = 8
-
-
-def equal(got, want, what=""):
-    assert got == want, "%s: %r, not %r" % (what, got, want)
-
-
-def wait_for(condition, what, seconds=20):
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < end, "waited in vain for " + what
-        time.sleep(0.05)
+FLOWS = None
 
 
 def metric(c, name, **labels):
@@ -90,7 +77,8 @@ class Flows:
         return s
 
 
-def test_where_requests_are_counted(f):
+def test_where_requests_are_counted(_, server):
+    f = FLOWS
     defaults = {o["metadata"]["name"]: o["metadata"]["uid"] for kind in ("/flowschemas", "/prioritylevelconfigurations")
                 for o in f.c.get(FLOW + kind).json["items"] if kind == "/flowschemas" or o["metadata"]["name"] not in ("exempt", "catch-all", "global-default")}
     levels = {o["metadata"]["name"]: o["metadata"]["uid"] for o in f.c.get(FLOW + "/prioritylevelconfigurations").json["items"]}
@@ -108,8 +96,9 @@ def test_where_requests_are_counted(f):
     wait_for(lambda: f.where(f.alice)[0] == defaults["global-default"], "the schema to be gone")
 
 
-def test_a_full_level_refuses(f):
+def test_a_full_level_refuses(_, server):
     """One seat and no queue: the second request is refused at once, other levels are served."""
+    f = FLOWS
     f.make("/prioritylevelconfigurations", level("one", 1, borrowingLimitPercent=0))
     f.make("/flowschemas", schema("one", "one", ["alice"]))
     wait_for(lambda: metric(f.c, "apiserver_flowcontrol_nominal_limit_seats", priority_level="one") == 1, "the level")
@@ -138,8 +127,9 @@ def end_of_queue(f):
     f.remove("/prioritylevelconfigurations/line")
 
 
-def test_who_reads_nothing_goes(f):
+def test_who_reads_nothing_goes(_, server):
     """Five who read nothing, one seat: each is sent away after a while, and carol is not behind all of them."""
+    f = FLOWS
     queue_of_one_seat(f)
     readers = [f.reader() for _ in range(5)]
     wait_for(lambda: metric(f.c, "apiserver_flowcontrol_current_inqueue_requests", priority_level="line") == 4, "the queue")
@@ -159,8 +149,9 @@ def test_who_reads_nothing_goes(f):
     end_of_queue(f)
 
 
-def test_waiting_has_its_end(f):
+def test_waiting_has_its_end(_, server):
     """Somebody reads so slowly, and steadily, that who waits is told to come again."""
+    f = FLOWS
     queue_of_one_seat(f)
     reader, done = f.reader(receive=1 << 17), threading.Event()
 
@@ -188,30 +179,13 @@ def test_waiting_has_its_end(f):
 
 
 def main():
-    names = sys.argv[2:]
-    server, passed, failed = Server(os.path.abspath(sys.argv[1]), ["--max-requests-inflight=%d" % SEATS, "--max-mutating-requests-inflight=0"]), 0, 0
-    try:
-        server.start()
-        f = Flows(server)
-        for name, test in list(globals().items()):
-            if not name.startswith("test_") or names and not any(n in name for n in names):
-                continue
-            try:
-                test(f)
-                passed += 1
-                print("ok   " + name, flush=True)
-            except Exception:
-                failed += 1
-                print("FAIL %s\n%s" % (name, traceback.format_exc()[-2000:]), flush=True)
-        code = server.stop()
-        if code:
-            failed += 1
-            print("FAIL the server ended with %d:\n%s" % (code, server.log_tail()))
-    finally:
-        server.remove()
-    print("%d passed, %d failed" % (passed, failed))
-    sys.exit(1 if failed or not passed else 0)
+    server = Server(os.path.abspath(sys.argv[1]), ["--max-requests-inflight=%d" % SEATS, "--max-mutating-requests-inflight=0"])
+
+    def before():
+        global FLOWS
+        FLOWS = Flows(server)
+    return run_tests(server, globals(), sys.argv[2:], before)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

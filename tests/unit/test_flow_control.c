@@ -160,19 +160,24 @@ static void ignore(struct flow_ticket *t)
     (void)t;
 }
 
+static struct authz_attributes asks_pods(const struct user *u, const char *verb)
+{
+    return (struct authz_attributes){.user = u,
+                                     .verb = verb,
+                                     .is_resource = true,
+                                     .group = "",
+                                     .resource = "pods",
+                                     .subresource = "",
+                                     .ns = "",
+                                     .name = "",
+                                     .path = ""};
+}
+
 static enum flow_answer ask(struct flow_control *fc, struct flow_ticket *t, const char *user,
                             const char *verb)
 {
     struct user u = user_named(user);
-    struct authz_attributes at = {.user = &u,
-                                  .verb = verb,
-                                  .is_resource = true,
-                                  .group = "",
-                                  .resource = "pods",
-                                  .subresource = "",
-                                  .ns = "",
-                                  .name = "",
-                                  .path = ""};
+    struct authz_attributes at = asks_pods(&u, verb);
     *t = (struct flow_ticket){.go = ignore};
     list_init(&t->link);
     return flow_enter(fc, t, &at, loop);
@@ -362,15 +367,7 @@ static void job_start(struct loop_task *task)
 {
     struct job *j = container_of(task, struct job, task);
     struct user u = user_named(j->user);
-    struct authz_attributes at = {.user = &u,
-                                  .verb = "get",
-                                  .is_resource = true,
-                                  .group = "",
-                                  .resource = "pods",
-                                  .subresource = "",
-                                  .ns = "",
-                                  .name = "",
-                                  .path = ""};
+    struct authz_attributes at = asks_pods(&u, "get");
     j->ticket.go = job_go;
     switch (flow_enter(j->fc, &j->ticket, &at, j->loop)) {
     case FLOW_SEATED:
