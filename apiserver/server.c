@@ -106,7 +106,7 @@ static void on_done(struct http_exchange *x)
     struct apiserver *s = rq->server;
     flow_filter_done(rq);
     if (rq->budget)
-        kv_budget_give(s->kv, rq->budget);
+        kv_budget_give(s->kv, rq->budget, rq->budget_flow);
     resource_unref(rq->r);
     unsigned class = (unsigned)rq->code / 100;
     if (class >= 1 && class <= 5 && s->metrics->codes[class])

@@ -244,13 +244,15 @@ void kv_wait_revision(struct kv *kv, int64_t rev, uint32_t timeout_ms, struct lo
                       kv_revision_fn *cb, void *ctx);
 
 /*
- * Memory for answers, limited over all requests (options.response_budget), first come first served:
- * reserve before copying a large range out, return it when the bytes are on the wire. One waiter may
- * ask for at most the whole budget (more is cut to it). Returns true when granted at once (cb is not
- * called), false when cb will be called with code 0, or ERR_CANCELLED at kv_close.
+ * Memory for answers, limited over all requests (options.response_budget): reserve before copying a large
+ * range out, return it when the bytes are on the wire. Who waits gets it in turn, first the one whose `flow`
+ * (a user's number, by hash; 0: nobody's in particular) holds the fewest bytes. One waiter may ask for at most
+ * the whole budget (more is cut to it). Returns true when granted at once (cb is not called), false when cb
+ * will be called with code 0, or ERR_CANCELLED at kv_close.
  */
-bool kv_budget_take(struct kv *kv, size_t bytes, struct loop *loop, kv_revision_fn *cb, void *ctx);
-void kv_budget_give(struct kv *kv, size_t bytes);
+bool kv_budget_take(struct kv *kv, size_t bytes, uint64_t flow, struct loop *loop,
+                    kv_revision_fn *cb, void *ctx);
+void kv_budget_give(struct kv *kv, size_t bytes, uint64_t flow);
 bool kv_budget_wanted(struct kv *kv); /* does anybody wait? */
 
 /* ---- writing -------------------------------------------------------------------------------- */

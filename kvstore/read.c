@@ -415,30 +415,55 @@ void kv_read_index(struct kv *kv, struct loop *loop, kv_revision_fn *cb, void *c
 
 /* ---- the response budget ---- */
 
-/* Grant in order as far as it goes; collects who to tell. */
+static size_t *budget_held(struct kv *kv, uint64_t flow)
+{
+    return &kv->budget_held[flow % BUDGET_FLOWS];
+}
+
+static void budget_hold(struct kv *kv, size_t bytes, uint64_t flow)
+{
+    kv->budget_left -= bytes;
+    *budget_held(kv, flow) += bytes;
+}
+
+/* The first of those that wait for the flow that holds the least. */
+static struct budget_waiter *budget_next(struct kv *kv)
+{
+    struct budget_waiter *best = NULL;
+    list_for_each (it, &kv->budget_queue) {
+        struct budget_waiter *b = list_entry(it, struct budget_waiter, link);
+        if (!best || *budget_held(kv, b->flow) < *budget_held(kv, best->flow))
+            best = b;
+        if (*budget_held(kv, best->flow) == 0)
+            break;
+    }
+    return best;
+}
+
+/* Grant as far as it goes, without passing over who is next; collects who to tell. */
 static void budget_grant(struct kv *kv, waiter_vec *out)
 {
-    while (!list_empty(&kv->budget_queue)) {
-        struct budget_waiter *b = list_first(&kv->budget_queue, struct budget_waiter, link);
-        if (b->bytes > kv->budget_left)
-            break;
-        kv->budget_left -= b->bytes;
+    struct budget_waiter *b;
+    while ((b = budget_next(kv)) && b->bytes <= kv->budget_left) {
+        budget_hold(kv, b->bytes, b->flow);
         list_remove(&b->link);
         vec_push(out, b->waiter);
         mem_free(b);
     }
 }
 
-bool kv_budget_take(struct kv *kv, size_t bytes, struct loop *loop, kv_revision_fn *cb, void *ctx)
+bool kv_budget_take(struct kv *kv, size_t bytes, uint64_t flow, struct loop *loop,
+                    kv_revision_fn *cb, void *ctx)
 {
     bytes = MIN(bytes, kv->o.response_budget);
     pthread_mutex_lock(&kv->budget_lock);
     bool now = list_empty(&kv->budget_queue) && bytes <= kv->budget_left;
     if (now) {
-        kv->budget_left -= bytes;
+        budget_hold(kv, bytes, flow);
     } else {
         struct budget_waiter *b = mem_zalloc(sizeof *b);
         b->bytes = bytes;
+        b->flow = flow;
         b->waiter = waiter_new(kv, loop, cb, ctx);
         list_push_back(&kv->budget_queue, &b->link);
     }
@@ -454,12 +479,13 @@ bool kv_budget_wanted(struct kv *kv)
     return wanted;
 }
 
-void kv_budget_give(struct kv *kv, size_t bytes)
+void kv_budget_give(struct kv *kv, size_t bytes, uint64_t flow)
 {
     waiter_vec out = {0};
     bytes = MIN(bytes, kv->o.response_budget);
     pthread_mutex_lock(&kv->budget_lock);
     kv->budget_left += bytes;
+    *budget_held(kv, flow) -= bytes;
     assert(kv->budget_left <= kv->o.response_budget);
     budget_grant(kv, &out);
     pthread_mutex_unlock(&kv->budget_lock);

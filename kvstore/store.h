@@ -53,9 +53,12 @@ struct waiter_heap {
     struct heap by_target, by_deadline;
 };
 
+#define BUDGET_FLOWS 256 /* flows are told apart by so many remainders */
+
 struct budget_waiter {
     struct list link;
     size_t bytes;
+    uint64_t flow;
     struct waiter *waiter;
 };
 
@@ -125,6 +128,7 @@ struct kv {
 
     pthread_mutex_t budget_lock;
     size_t budget_left;
+    size_t budget_held[BUDGET_FLOWS]; /* bytes */
     struct list budget_queue;
 
     pthread_mutex_t pin_lock;

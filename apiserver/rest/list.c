@@ -12,6 +12,7 @@
 #include "apiserver/rest/list_version.h"
 #include "apiserver/table/table.h"
 #include "base/gzip.h"
+#include "base/map.h"
 
 #define FIRST_PAGE_BYTES (64u << 10) /* of stored objects: without a share of the budget */
 #define PAGE_BYTES (256u << 10)
@@ -287,7 +288,7 @@ static void advance(struct lister *l);
 static void give_budget(struct rest *rq)
 {
     if (rq->budget)
-        kv_budget_give(rq->server->kv, rq->budget);
+        kv_budget_give(rq->server->kv, rq->budget, rq->budget_flow);
     rq->budget = 0;
 }
 
@@ -313,7 +314,9 @@ static bool take_budget(struct lister *l)
     if (rq->budget)
         return true;
     rq->budget = PAGE_BUDGET;
-    l->waiting = !kv_budget_take(rq->server->kv, PAGE_BUDGET, rq->x->loop, budget_here, l);
+    rq->budget_flow = hash_bytes(rq->user->name, strlen(rq->user->name));
+    l->waiting =
+        !kv_budget_take(rq->server->kv, PAGE_BUDGET, rq->budget_flow, rq->x->loop, budget_here, l);
     return !l->waiting;
 }
 

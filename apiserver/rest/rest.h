@@ -47,6 +47,7 @@ struct rest {
     struct list event_link; /* waiting for worker.event_lease */
     void (*resume)(struct rest *rq, int code);
     size_t budget; /* bytes of kv_budget held until the exchange ends */
+    uint64_t budget_flow;
     void *op;      /* the handler's own state */
 };
 

@@ -34,7 +34,7 @@ void etcd_request_free(struct grpc_call *call, void *ctx)
     (void)ctx;
     struct etcd_request *r = grpc_user(call);
     if (r && r->budget)
-        kv_budget_give(r->server->kv, r->budget);
+        kv_budget_give(r->server->kv, r->budget, 0);
 }
 
 struct loop *etcd_loop(struct grpc_call *call)
@@ -174,7 +174,7 @@ static void start_large(struct range_call *r)
     }
     r->result.count = r->request.no_count ? r->measured : count;
     r->base.budget = r->kvs_bytes;
-    if (kv_budget_take(s->kv, r->kvs_bytes, etcd_loop(call), send_large, r))
+    if (kv_budget_take(s->kv, r->kvs_bytes, 0, etcd_loop(call), send_large, r))
         send_large(r, 0, 0);
 }
 
@@ -237,7 +237,7 @@ static void start_gathered(struct range_call *r)
     size_t bytes = 2 * r->kvs_bytes + 2 * (size_t)r->measured * structs; /* read, and packed */
     if (bytes > SMALL_ANSWER_BYTES) {
         r->base.budget = bytes;
-        if (!kv_budget_take(s->kv, bytes, etcd_loop(r->base.call), send_gathered, r))
+        if (!kv_budget_take(s->kv, bytes, 0, etcd_loop(r->base.call), send_gathered, r))
             return;
     }
     send_gathered(r, 0, 0);
@@ -471,7 +471,7 @@ static void on_txn(struct grpc_call *call, void *ctx, const ProtobufCMessage *me
     }
     if (reads_ranges(&t->request)) {
         t->base.budget = TXN_RANGES_BUDGET;
-        if (!kv_budget_take(s->kv, TXN_RANGES_BUDGET, etcd_loop(call), propose_txn, t))
+        if (!kv_budget_take(s->kv, TXN_RANGES_BUDGET, 0, etcd_loop(call), propose_txn, t))
             return;
     }
     propose_txn(t, 0, 0);
