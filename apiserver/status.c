@@ -4,6 +4,8 @@
  */
 #include "apiserver/status.h"
 #include "api/validation.h"
+#include "base/arena_text.h"
+#include "base/encode.h"
 
 static struct status *status_vnew(struct arena *a, int code, const char *reason, const char *format,
                                   va_list args)
@@ -306,6 +308,13 @@ struct status *status_deleted(struct arena *a, const struct status_about *o, con
     return s;
 }
 
+/* What a request said may be quoted anywhere: bytes that are no text do not get into an answer. */
+static struct str readable(struct arena *a, const char *s)
+{
+    struct str text = str_from(s ? s : "");
+    return utf8_valid(text) ? text : str_from(arena_readable(a, text));
+}
+
 /* ---- JSON ---- */
 
 static void json_member(struct buf *b, const char *key, const char *value, bool *first)
@@ -313,7 +322,10 @@ static void json_member(struct buf *b, const char *key, const char *value, bool 
     if (!value || !*value)
         return;
     buf_printf(b, "%s\"%s\":", *first ? "" : ",", key);
-    buf_append_json_string(b, str_from(value));
+    struct arena a;
+    arena_init(&a);
+    buf_append_json_string(b, readable(&a, value));
+    arena_free(&a);
     *first = false;
 }
 
@@ -363,10 +375,13 @@ void status_encode_json(const struct status *s, struct buf *b)
 
 static void wire_string(struct buf *b, unsigned field, const char *v)
 {
-    size_t n = v ? strlen(v) : 0;
+    struct arena a;
+    arena_init(&a);
+    struct str text = readable(&a, v);
     buf_append_varint(b, field << 3 | 2);
-    buf_append_varint(b, n);
-    buf_append(b, v ? v : "", n);
+    buf_append_varint(b, text.n);
+    buf_append_str(b, text);
+    arena_free(&a);
 }
 
 static void wire_message(struct buf *b, unsigned field, struct buf *sub)

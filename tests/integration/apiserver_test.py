@@ -889,6 +889,11 @@ def test_bad_input(c, server):
     for bad in (b"k8s\x00\xff\xff\xff", b"garbage", b"k8s\x00\x0a\x7f"):
         failed(c.request("POST", CM, bad, content_type=PROTOBUF), 400, "BadRequest")
     failed(c.get(CM, accept="text/html"), 406, "NotAcceptable")
+    # What is quoted in an answer is text.
+    failed(c.get(CM + "?labelSelector=a%b3"), 400, "BadRequest", "\ufffd")
+    failed(c.get(CM + "?fieldSelector=a%b3=b"), 400, "BadRequest", "\ufffd")
+    failed(c.get(CM + "/a%b3"), 404, "NotFound", "\ufffd")
+    check(c.get(CM + "/a%b3", accept=PROTOBUF).body.decode("utf-8", "surrogateescape").count("\ufffd") >= 1, "in protobuf, too")
     failed(c.post(CM, {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}}), 400, "BadRequest", 'Pod in version "v1" cannot be handled as a ConfigMap: converting (v1.Pod)')
     wrong_type = dict(config_map("t"), data={"a": 1})
     failed(c.post(CM, wrong_type), 400, "BadRequest", "data")
