@@ -40,6 +40,7 @@ struct h1 {
     bool closing;                  /* no further requests */
     bool expect_continue;
     bool tunnel;       /* no HTTP any more: bytes to and from the current exchange */
+    bool spoke;        /* a request has begun, ever */
     int refuse;        /* status for the error that a callback found; 0: a syntax error */
     uint64_t began_ms; /* first byte of the request */
 };
@@ -77,6 +78,7 @@ static int on_message_begin(llhttp_t *parser)
 {
     struct h1 *h = h1_of(parser);
     h->current = http_exchange_new(h->conn);
+    h->spoke = true;
     h->url = h->name = h->value = (struct token){0};
     h->headers_done = h->has_body = h->chunked = h->expect_continue = false;
     h->upgrade = false;
@@ -469,7 +471,7 @@ static bool h1_tick(struct http_conn *c, uint64_t now)
     struct exchange *x = h->current;
     if (!x) {
         /* opened and never spoke: give it no longer than one that speaks slowly */
-        if (c->idle_since_ms == c->opened_ms && now - c->opened_ms > o->header_timeout_ms) {
+        if (!h->spoke && now - c->opened_ms > o->header_timeout_ms) {
             stream_close(c->stream, ERR_TIMEOUT, "no request came");
             return false;
         }

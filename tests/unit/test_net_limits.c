@@ -465,6 +465,25 @@ static void times_slow_clients_out(void **state)
     wait_no_connections();
 }
 
+/* Who has asked, though it took no time, is idle from then on, and not one who never spoke. */
+static void waits_for_more_from_who_has_asked(void **state)
+{
+    (void)state;
+    int fds[5];
+    uint64_t began = clock_mono_ns();
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+        fds[i] = dial();
+        assert_true(push_text(fds[i], "GET / HTTP/1.1\r\nhost: a\r\n\r\n"));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+        char text[512];
+        assert_true(read_to_end(fds[i], text, sizeof text) != -2);
+        assert_true(clock_mono_ns() - began > 3000000000ull); /* the idle timeout: five seconds */
+        close(fds[i]);
+    }
+    wait_no_connections();
+}
+
 /* A client that sends a byte at a time must not make what is kept of it grow with the square. */
 static void a_target_in_single_bytes_takes_little_memory(void **state)
 {
@@ -586,6 +605,8 @@ int main(void)
         cmocka_unit_test(refuses_more_streams_than_allowed),
         cmocka_unit_test(closes_on_malformed_frames),
         cmocka_unit_test_setup_teardown(times_slow_clients_out, setup_in_a_hurry,
+                                        teardown_of_a_hurry),
+        cmocka_unit_test_setup_teardown(waits_for_more_from_who_has_asked, setup_in_a_hurry,
                                         teardown_of_a_hurry),
         cmocka_unit_test(a_target_in_single_bytes_takes_little_memory),
         cmocka_unit_test(exchanges_may_write_to_each_other_at_the_end),

@@ -239,7 +239,7 @@ static void a_refusal_is_no_tunnel(void **state)
     int fd = dial("GET /pass HTTP/1.1\r\n" HEAD "Upgrade: x\r\n\r\n"), peer = accept_backend();
     read_until(peer, "\r\n\r\n");
     send(peer, "what?\r\n\r\n", 9, MSG_NOSIGNAL);
-    assert_non_null(strstr(read_until(fd, NULL), " 502 "));
+    assert_non_null(strstr(read_until(fd, "the answer is no HTTP"), " 502 "));
     close(peer);
     close(fd);
 }
