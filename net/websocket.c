@@ -143,8 +143,9 @@ static void on_message(wslay_event_context_ptr frames,
     (void)frames;
     if (wslay_is_ctrl_frame(arg->opcode) || w->closing)
         return; /* pings and closes are answered by wslay */
-    w->events->on_message(w, w->ctx, arg->opcode == WSLAY_TEXT_FRAME,
-                          str_make(arg->msg, arg->msg_length));
+    if (w->events->on_message)
+        w->events->on_message(w, w->ctx, arg->opcode == WSLAY_TEXT_FRAME,
+                              str_make(arg->msg, arg->msg_length));
 }
 
 static void on_bytes(struct http_exchange *x, struct str data, bool end)

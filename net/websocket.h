@@ -23,7 +23,7 @@ enum websocket_code {
 struct websocket;
 
 struct websocket_events {
-    /* A whole message; its bytes are valid during the call. */
+    /* A whole message; its bytes are valid during the call. NULL: what the peer says is of no interest. */
     void (*on_message)(struct websocket *w, void *ctx, bool text, struct str data);
     /* The queue fell below the low-water mark. May be NULL. */
     void (*on_drain)(struct websocket *w, void *ctx);

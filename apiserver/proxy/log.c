@@ -48,15 +48,6 @@ static void on_close(struct http_exchange *x)
         http_call_cancel(l->call);
 }
 
-/* What the client says is of no interest. */
-static void ws_message(struct websocket *ws, void *ctx, bool text, struct str data)
-{
-    (void)ws;
-    (void)ctx;
-    (void)text;
-    (void)data;
-}
-
 static void ws_drain(struct websocket *ws, void *ctx)
 {
     (void)ws;
@@ -75,7 +66,7 @@ static void ws_close(struct websocket *ws, void *ctx)
         mem_free(l);
 }
 
-static const struct websocket_events ws_events = {ws_message, ws_drain, ws_close};
+static const struct websocket_events ws_events = {.on_drain = ws_drain, .on_close = ws_close};
 
 /* The first offered that is known; NULL: none is, or none is offered. */
 static const char *subprotocol(struct rest *rq, bool *offered)
@@ -296,8 +287,9 @@ void rest_log(struct rest *rq)
         return;
     if (websocket_wanted(rq->x) && !subprotocol(rq, &offered) && offered) {
         rest_status(rq, status_new(rq->a, 403, "Forbidden",
-                                   "requested protocol(s) are not supported; supported are "
-                                   "\"\", %s and %s",
+                                   "requested protocol(s) are not supported: [%.*s]; supports "
+                                   "[%s %s]",
+                                   STR_ARG(http_header_get(rq->x, "sec-websocket-protocol")),
                                    BASE64_PROTOCOL, BINARY_PROTOCOL));
         return;
     }

@@ -388,15 +388,6 @@ static void on_drain(struct http_exchange *x)
 
 /* ---- the request ---- */
 
-/* What the client says is of no interest. */
-static void ws_message(struct websocket *ws, void *ctx, bool text, struct str data)
-{
-    (void)ws;
-    (void)ctx;
-    (void)text;
-    (void)data;
-}
-
 static void ws_drain(struct websocket *ws, void *ctx)
 {
     struct watch *w = ctx;
@@ -414,7 +405,7 @@ static void ws_close(struct websocket *ws, void *ctx)
     stop(w);
 }
 
-static const struct websocket_events ws_events = {ws_message, ws_drain, ws_close};
+static const struct websocket_events ws_events = {.on_drain = ws_drain, .on_close = ws_close};
 
 /* The first subprotocol offered that is none for carrying a token; NULL: none is. */
 static const char *subprotocol(struct rest *rq)
