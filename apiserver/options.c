@@ -447,10 +447,12 @@ void options_parse(struct options *o, int argc, char **argv)
         {"kubelet-certificate-authority", 0, FLAG_STRING, &c->kubelet_ca_file, "FILE",
          "Who signs node agents' certificates."},
         {"max-requests-inflight", 0, FLAG_INT, &o->inflight, "N",
-         "Reads at once; more get 429. 0: no limit."},
+         "Reads at once; 0 with the next: no limit. See --enable-priority-and-fairness."},
         {"max-mutating-requests-inflight", 0, FLAG_INT, &o->mutating, "N", "Writes at once."},
         {"enable-priority-and-fairness", 0, FLAG_BOOL, &c->priority_and_fairness, NULL,
-         "The sum of both is dealt to users as FlowSchemas and PriorityLevelConfigurations say."},
+         "The sum of both is dealt to users as FlowSchemas and PriorityLevelConfigurations say; "
+         "without it "
+         "each is a limit of its own (0: none), and who comes past it gets 429."},
         {"min-request-timeout", 0, FLAG_SECONDS, &o->min_request_timeout_s, NULL,
          "Watches last this long, up to twice."},
         {"etcd-compaction-interval", 0, FLAG_DURATION, &o->compaction_ns, NULL,
