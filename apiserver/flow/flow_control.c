@@ -33,9 +33,11 @@ struct flow_level {
     struct str name;
     char uid[FLOW_UID_MAX];
     bool exempt;
-    unsigned nominal, sure, most;       /* seats: nominal limit, never lent, at most */
+    /* Atomic is what metrics read without the lock: they have one of their own, which is taken under ours. */
+    atomic_uint nominal;                /* seats: the nominal limit */
+    unsigned sure, most;                /* seats: never lent, at most */
     unsigned queue_max, flow_queue_max; /* requests that may wait; 0: none */
-    unsigned seated, waiting;
+    atomic_uint seated, waiting;
     uint32_t turn;
     struct map flows; /* "schema", NUL, "distinguisher" → struct flow */
     struct heap waiting_flows;
