@@ -226,10 +226,11 @@ static void repair(struct keeper *k)
     kv_status(k->s->kv, &st);
     if (k->repair_next_ns && (now < k->repair_next_ns || st.leader_id != st.member_id))
         return;
-    k->repair_next_ns = now + (int64_t)REPAIR_NS;
     if (service_repair(k->s, &done, &err) < 0)
-        log_warn("keeper", "claims of services were not checked → again later error=\"%s\"",
+        log_warn("keeper", "claims of services were not checked → again soon error=\"%s\"",
                  err.message);
+    else
+        k->repair_next_ns = now + (int64_t)REPAIR_NS;
 }
 
 /* Deleted or changed objects come back. */
