@@ -189,6 +189,9 @@ static void query_options(struct buf *out, const struct client_options *o, bool 
 {
     char number[24];
     request_query(out, "resourceVersion", o->resource_version);
+    /* With a limit and no more said it would be exactly that version, which is compacted some day. */
+    if (o->limit > 0 && o->resource_version && *o->resource_version && !o->continue_token)
+        request_query(out, "resourceVersionMatch", "NotOlderThan");
     request_query(out, "labelSelector", o->label_selector);
     request_query(out, "fieldSelector", o->field_selector);
     request_query(out, "continue", o->continue_token);

@@ -1,8 +1,12 @@
 /*
  * Informer (client/informer.h): a state machine on the client's I/O thread.
  *
- *     start ──▶ LISTING ──all pages──▶ WATCHING ──ended──▶ (pause) ──▶ WATCHING from the last
- * revision ▲                      │ └──── (pause) ◀────────┴── 410 Gone, or refused
+ *     start ──▶ LISTING ──all pages──▶ WATCHING ──ended, lost──▶ WATCHING from the last revision
+ *                  ▲                       │       (after a pause, unless the server ended it in time)
+ *                  └────────(pause)────────┘ 410 Gone, or refused
+ *
+ * Pauses grow until a watch has proved itself, not when a list succeeds: who may list and not watch, or gets 410 each
+ * time, would else list everything twenty times a second.
  *
  * Pages of a list are gathered beside the cache and replace it at once when the last is here; the
  * difference becomes handler calls. Every object is copied out of the answer into an arena of its
@@ -28,6 +32,8 @@
 #define WATCH_TIMEOUT_S 300 /* plus up to as much again, so that watches do not end all at once */
 #define PAUSE_MIN_MS 50
 #define PAUSE_MAX_MS 5000
+/* A watch that lasted so long works, also when it told nothing. */
+#define WATCH_PROVED_MS PAUSE_MAX_MS
 /* So many times the server is asked again for a resource it does not serve, before that is believed: another one may
  * know it already. A second or so. */
 #define ABSENT_TRIES 5
@@ -61,6 +67,7 @@ struct informer {
     struct loop_task start_task;
     struct loop_timer timer;
     struct client_watch *watch;
+    uint64_t watch_from, watch_since_ms; /* the revision it resumed from; when */
     struct page_call *page;
     struct map incoming; /* key → struct object: pages so far */
     char *continue_token;
@@ -340,13 +347,14 @@ static void page_done(void *ctx, const struct http_response *r, const struct err
     else
         page_read(i, r, &status, &failure);
     if (failure.code) {
-        i->newest |= cstr_eq(status.cause, "ResourceVersionTooLarge");
+        /* The version is not there yet, or no more: that of the pages to follow, too. */
+        bool never = failure.code == ERR_COMPACTED;
+        i->newest |= never || cstr_eq(status.cause, "ResourceVersionTooLarge");
         list_failed(i, &failure);
     } else if (i->continue_token) {
         page_request(i);
     } else {
         replace(i);
-        i->pause_ms = 0;
         i->absent = 0;
         watch_start(i);
     }
@@ -388,7 +396,6 @@ static void watch_event(void *ctx, enum watch_event_type type, void *msg, struct
     (void)a;
     struct informer *i = ctx;
     uint64_t revision = revision_of(object_meta(msg)->resource_version);
-    i->pause_ms = 0;
     if (type == WATCH_DELETED)
         object_left(i, object_meta(msg)->namespace_, object_meta(msg)->name);
     else if (type != WATCH_BOOKMARK)
@@ -396,13 +403,26 @@ static void watch_event(void *ctx, enum watch_event_type type, void *msg, struct
     advance(i, revision);
 }
 
+/* It told something new, or lasted: whatever ended it is no reason to wait longer than for the first time. */
+static bool watch_proved(const struct informer *i)
+{
+    return atomic_load(&i->revision) > i->watch_from ||
+           loop_now_ms(i->client->loop) - i->watch_since_ms >= WATCH_PROVED_MS;
+}
+
 static void watch_end(void *ctx, const struct error *err)
 {
     struct informer *i = ctx;
+    bool proved = watch_proved(i);
     i->watch = NULL;
+    if (proved)
+        i->pause_ms = 0;
     switch (err->code) {
     case ERR_OK:
-        watch_start(i);
+        if (proved)
+            watch_start(i);
+        else
+            pause_then(i, false);
         break;
     case ERR_IO:
     case ERR_TIMEOUT:
@@ -423,7 +443,9 @@ static void watch_start(struct informer *i)
 {
     static const struct watch_callbacks callbacks = {.event = watch_event, .end = watch_end};
     char from[24];
-    snprintf(from, sizeof from, "%llu", (unsigned long long)atomic_load(&i->revision));
+    i->watch_from = atomic_load(&i->revision);
+    i->watch_since_ms = loop_now_ms(i->client->loop);
+    snprintf(from, sizeof from, "%llu", (unsigned long long)i->watch_from);
     struct client_options o = {.label_selector = i->label_selector,
                                .field_selector = i->field_selector,
                                .resource_version = from,

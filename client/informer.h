@@ -15,8 +15,8 @@
  * lost watch is resumed from the last revision; 410 Gone leads to a relist, whose difference to the
  * cache is delivered as ordinary add/update/delete calls.
  *
- * Unless the past is all there is: a server that cannot reach that revision (504, ResourceVersionTooLarge) is asked
- * for the newest state instead. That list is linearizable, so a member that lags still waits for the others; of a store
+ * Unless the past is all there is: a server that cannot reach that revision (504, ResourceVersionTooLarge), or says
+ * that it is no more (410), is asked for the newest state instead. That list is linearizable, so a member that lags still waits for the others; of a store
  * that was restored from a backup it is older than what was seen, and takes its place.
  */
 #ifndef C8S_CLIENT_INFORMER_H

@@ -40,7 +40,7 @@ struct fake_api {
     struct list watchers;
     uint64_t revision, compacted, next_uid;
     unsigned refuse;
-    int refuse_status, refuse_after_s;
+    int refuse_status, refuse_after_s, watch_status;
     bool lags;
     struct fake_counts counts;
 };
@@ -187,6 +187,11 @@ static void serve_list(struct fake_api *f, struct http_exchange *x, const char *
         fail(x, 504, "Timeout", "ResourceVersionTooLarge");
         return;
     }
+    bool exact = at_least && limit && !http_query_get(x, "resourceVersionMatch").n;
+    if (exact && at_least != f->revision) {
+        fail(x, 410, "Expired", NULL);
+        return;
+    }
     if (f->lags && !at_least && !from) {
         fail(x, 504, "Timeout", NULL);
         return;
@@ -221,12 +226,20 @@ static void serve_watch(struct fake_api *f, struct http_exchange *x)
 {
     uint64_t from = number(x, "resourceVersion");
     f->counts.watches++;
+    if (f->watch_status && f->watch_status != 200) {
+        fail(x, f->watch_status, "", NULL);
+        return;
+    }
     if (from < f->compacted) {
         fail(x, 410, "Expired", NULL);
         return;
     }
     struct http_header header = {STR("content-type"), STR(PROTOBUF ";stream=watch")};
     http_stream_start(x, 200, &header, 1);
+    if (f->watch_status) {
+        http_stream_end(x, NULL, 0);
+        return;
+    }
     for (size_t i = 0; i < f->history.len; i++)
         if (f->history.items[i].revision > from)
             send_event(x, f->history.items[i].type, f->history.items[i].envelope);
@@ -518,6 +531,18 @@ void fake_refuse(struct fake_api *f, unsigned times, int status, int retry_after
 {
     struct call c = {.f = f, .times = times, .status = status, .after_s = retry_after_s};
     loop_call(f->loop, do_refuse, &c);
+}
+
+static void do_watches(void *arg)
+{
+    struct call *c = arg;
+    c->f->watch_status = c->status;
+}
+
+void fake_watches(struct fake_api *f, int status)
+{
+    struct call c = {.f = f, .status = status};
+    loop_call(f->loop, do_watches, &c);
 }
 
 static void do_copy(void *arg)

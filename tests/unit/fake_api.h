@@ -2,7 +2,8 @@
  * A small API server for tests of clients: pods in memory, over plain HTTP on loopback.
  *
  * It serves list (with limit and continue), watch (from a revision, with bookmarks), get, create, update and delete of
- * pods, with revisions, conflicts, 410 after fake_compact and for watches from the future, 504 for lists of it, and faults on request:
+ * pods, with revisions, conflicts, 410 after fake_compact and for watches from the future, 504 for lists of it, 410 for lists of
+ * exactly a version (a limit and resourceVersion without resourceVersionMatch) that is not the current one, and faults on request:
  * refuse the next requests, break all watches, die, come back. State can be copied to a second server, which then lags.
  */
 #ifndef C8S_TESTS_FAKE_API_H
@@ -31,6 +32,8 @@ uint64_t fake_revision(struct fake_api *f);
 void fake_compact(struct fake_api *f);
 /* Break every watch off in the middle. */
 void fake_break_watches(struct fake_api *f);
+/* Answer every watch with this status from now on; 200: it ends at once; 0: as usual. */
+void fake_watches(struct fake_api *f, int status);
 /* Answer the next `times` requests (watches too) with this status; retry_after_s < 0: no such header. */
 void fake_refuse(struct fake_api *f, unsigned times, int status, int retry_after_s);
 /* Close the port and all connections; listen again on the same port. */

@@ -11,6 +11,7 @@
 #include "client/kubeconfig.h"
 #include "client/workqueue.h"
 #include "tests/unit/fake_api.h"
+#include <limits.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +19,8 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#define WAIT_NS (60 * NS_PER_S)
+#define WAIT_MS 60000
+#define WAIT_NS (WAIT_MS * NS_PER_MS)
 
 static struct client *connect_to(struct fake_api *first, struct fake_api *second)
 {
@@ -170,10 +172,16 @@ static void on_done(void *ctx, const struct error *err)
 static int wait_done(struct done *d, int calls)
 {
     pthread_mutex_lock(&d->lock);
-    while (d->calls < calls)
-        pthread_cond_wait(&d->cond, &d->lock);
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += WAIT_MS / 1000;
+    int rc = 0;
+    while (d->calls < calls && rc == 0)
+        rc = pthread_cond_timedwait(&d->cond, &d->lock, &until);
+    bool called = d->calls == calls;
     int code = d->code;
     pthread_mutex_unlock(&d->lock);
+    assert_true(called);
     return code;
 }
 
@@ -200,8 +208,8 @@ static void test_writes_without_waiting(void **state)
     assert_int_equal(wait_done(&d, 4), 0);
     fake_refuse(f, 1, 429, 8);
     client_create_async(c, RESOURCE_PODS, pod, on_done, &d);
-    while (fake_counts(f).refused < 2)
-        usleep(1000);
+    for (uint64_t end = clock_mono_ns() + WAIT_NS; fake_counts(f).refused < 2; usleep(1000))
+        assert_true(clock_mono_ns() < end);
     arena_free(&a);
     client_free(c);
     assert_int_equal(wait_done(&d, 5), ERR_CANCELLED);
@@ -214,18 +222,13 @@ static void test_writes_without_waiting(void **state)
 struct seen {
     pthread_mutex_t lock;
     struct buf text;
-    uint64_t highest;
-    bool went_back, may_go_back;
+    bool went_back, may_go_back; /* an update showed an older version */
 };
 
 static void note(struct seen *s, char what, const struct object *o)
 {
     pthread_mutex_lock(&s->lock);
     buf_printf(&s->text, "%s%c%s", s->text.len ? " " : "", what, o->name);
-    if (what != '-') {
-        s->went_back |= o->revision < s->highest && what == '~';
-        s->highest = MAX(s->highest, o->revision);
-    }
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -236,7 +239,9 @@ static void on_add(void *ctx, struct object *o)
 
 static void on_update(void *ctx, struct object *old, struct object *o)
 {
-    assert_true(o->revision > old->revision || ((struct seen *)ctx)->may_go_back);
+    struct seen *s = ctx;
+    /* Read when the informer is freed: this thread cannot fail a test. */
+    s->went_back |= o->revision <= old->revision;
     note(ctx, '~', o);
 }
 
@@ -339,7 +344,7 @@ static void test_informer_lists_then_watches(void **state)
     struct seen s = {0};
     fake_put_pod(f, "default", "a", "n1");
     struct informer *i = start_informer(c, &s);
-    assert_int_equal(informer_wait_synced(&i, 1, 10000, NULL), 0);
+    assert_int_equal(informer_wait_synced(&i, 1, WAIT_MS, NULL), 0);
     expect_seen(&s, "+a");
     fake_put_pod(f, "kube-system", "b", NULL);
     fake_put_pod(f, "default", "a", "n2");
@@ -370,7 +375,7 @@ static void test_broken_watch_resumes_without_a_list(void **state)
     struct client *c = connect_to(f, NULL);
     struct seen s = {0};
     struct informer *i = start_informer(c, &s);
-    assert_int_equal(informer_wait_synced(&i, 1, 10000, NULL), 0);
+    assert_int_equal(informer_wait_synced(&i, 1, WAIT_MS, NULL), 0);
     fake_put_pod(f, "default", "a", NULL);
     expect_seen(&s, "+a");
     fake_break_watches(f);
@@ -393,7 +398,7 @@ static void test_gone_leads_to_a_relist_whose_difference_is_told(void **state)
     fake_put_pod(f, "default", "a", NULL);
     fake_put_pod(f, "default", "b", NULL);
     struct informer *i = start_informer(c, &s);
-    assert_int_equal(informer_wait_synced(&i, 1, 10000, NULL), 0);
+    assert_int_equal(informer_wait_synced(&i, 1, WAIT_MS, NULL), 0);
     wait_revision(i, fake_revision(f));
     fake_die(f); /* meanwhile b goes and comes again as another, and history is compacted */
     fake_delete_pod(f, "default", "b");
@@ -401,9 +406,7 @@ static void test_gone_leads_to_a_relist_whose_difference_is_told(void **state)
     fake_delete_pod(f, "default", "a");
     fake_compact(f);
     fake_revive(f);
-    uint64_t deadline = clock_mono_ns() + WAIT_NS;
-    while (informer_revision(i) < fake_revision(f) && clock_mono_ns() < deadline)
-        usleep(1000);
+    wait_revision(i, fake_revision(f));
     expect_seen_in_any_order(&s, "+a +b +b -a -b");
     assert_int_equal(informer_count(i), 1);
     assert_int_equal(fake_counts(f).lists, 2);
@@ -419,7 +422,7 @@ static void test_bookmarks_move_the_revision_on(void **state)
     struct client *c = connect_to(f, NULL);
     struct seen s = {0};
     struct informer *i = start_informer(c, &s);
-    assert_int_equal(informer_wait_synced(&i, 1, 10000, NULL), 0);
+    assert_int_equal(informer_wait_synced(&i, 1, WAIT_MS, NULL), 0);
     fake_put_pod(f, "default", "a", NULL);
     expect_seen(&s, "+a");
     wait_revision(i, fake_bookmark(f));
@@ -440,7 +443,7 @@ static void test_a_lagging_member_does_not_show_the_past(void **state)
     fake_copy(g, f);
     fake_lag(g);
     struct informer *i = start_informer(c, &s);
-    assert_int_equal(informer_wait_synced(&i, 1, 10000, NULL), 0);
+    assert_int_equal(informer_wait_synced(&i, 1, WAIT_MS, NULL), 0);
     fake_delete_pod(f, "default", "a");
     fake_put_pod(f, "default", "b", NULL);
     expect_seen(&s, "+a -a +b"); /* so the watch is open, and a bookmark reaches it */
@@ -474,7 +477,7 @@ static void test_a_store_restored_from_a_backup_is_believed(void **state)
     fake_put_pod(f, "default", "b", NULL);
     fake_copy(backup, f);
     struct informer *i = start_informer(c, &s);
-    assert_int_equal(informer_wait_synced(&i, 1, 10000, NULL), 0);
+    assert_int_equal(informer_wait_synced(&i, 1, WAIT_MS, NULL), 0);
     fake_delete_pod(f, "default", "b");
     fake_put_pod(f, "default", "a", "n2");
     fake_put_pod(f, "default", "c", NULL);
@@ -507,9 +510,10 @@ static void test_a_list_shows_what_there_is(void **state)
     fake_put_pod(f, "default", "a", "n1");
     fake_copy(backup, f);
     struct informer *i = start_informer(c, &s);
-    assert_int_equal(informer_wait_synced(&i, 1, 10000, NULL), 0);
+    assert_int_equal(informer_wait_synced(&i, 1, WAIT_MS, NULL), 0);
     fake_put_pod(f, "default", "a", "n2");
     expect_seen(&s, "+a ~a");
+    wait_revision(i, fake_revision(f)); /* a handler runs before the version is noted */
     fake_die(f);
     fake_copy(f, backup);
     while (fake_revision(f) <= informer_revision(i))
@@ -534,15 +538,17 @@ static void test_what_is_not_served_has_no_objects(void **state)
     struct seen s = {0};
     fake_refuse(f, 5, 404, -1);
     struct informer *i = start_informer(c, &s);
-    assert_int_equal(informer_wait_synced(&i, 1, 20000, NULL), 0); /* others need not wait for it */
+    assert_int_equal(informer_wait_synced(&i, 1, WAIT_MS, NULL), 0); /* others need not wait for it */
     assert_int_equal(informer_count(i), 0);
     end_informer(i, &s);
     fake_put_pod(f, "default", "a", NULL);
     i = start_informer(c, &s);
     expect_seen(&s, "+a");
-    fake_refuse(f, 6, 404, -1); /* the watch, then lists: its definition is gone */
+    fake_refuse(f, UINT_MAX, 404, -1); /* the watch, open or not yet, then lists: its definition is gone */
     fake_break_watches(f);
     expect_seen(&s, "+a -a");
+    fake_refuse(f, 0, 0, 0); /* and comes again */
+    expect_seen(&s, "+a -a +a");
     end_informer(i, &s);
     client_free(c);
     fake_api_free(f);
@@ -564,6 +570,52 @@ static void test_refused_lists_are_tried_again(void **state)
     fake_api_free(f);
 }
 
+/* Watches in a row, or lists, that lead nowhere: six pauses of 25 ms or more, each twice as long. */
+static void expect_pauses_before(struct fake_api *f, unsigned watches, unsigned lists)
+{
+    uint64_t start = clock_mono_ns();
+    struct fake_counts n;
+    while ((n = fake_counts(f)).watches < watches || n.lists < lists) {
+        assert_true(clock_mono_ns() - start < WAIT_NS);
+        usleep(1000);
+    }
+    assert_true(clock_mono_ns() - start >= 1500 * NS_PER_MS);
+}
+
+static void test_watches_that_end_at_once_are_not_begun_all_the_time(void **state)
+{
+    (void)state;
+    struct fake_api *f = fake_api_new();
+    struct client *c = connect_to(f, NULL);
+    struct seen s = {0};
+    fake_watches(f, 200);
+    struct informer *i = start_informer(c, &s);
+    expect_pauses_before(f, 7, 1);
+    assert_int_equal(fake_counts(f).lists, 1);
+    fake_watches(f, 0);
+    fake_put_pod(f, "default", "a", NULL);
+    expect_seen(&s, "+a");
+    end_informer(i, &s);
+    client_free(c);
+    fake_api_free(f);
+}
+
+static void test_who_may_list_but_not_watch_lists_now_and_then(void **state)
+{
+    (void)state;
+    struct fake_api *f = fake_api_new();
+    struct client *c = connect_to(f, NULL);
+    struct seen s = {0};
+    fake_watches(f, 403);
+    struct informer *i = start_informer(c, &s);
+    expect_pauses_before(f, 6, 7);
+    fake_put_pod(f, "default", "a", NULL);
+    expect_seen(&s, "+a");
+    end_informer(i, &s);
+    client_free(c);
+    fake_api_free(f);
+}
+
 static void test_changes_reach_a_queue(void **state)
 {
     (void)state;
@@ -574,7 +626,7 @@ static void test_changes_reach_a_queue(void **state)
     informer_enqueue(i, q);
     informer_start(i);
     fake_put_pod(f, "default", "a", NULL);
-    char *key = workqueue_get_timeout(q, 10000);
+    char *key = workqueue_get_timeout(q, WAIT_MS);
     assert_non_null(key);
     assert_string_equal(key, "default/a");
     workqueue_done(q, key);
@@ -677,6 +729,8 @@ int main(void)
         cmocka_unit_test(test_a_list_shows_what_there_is),
         cmocka_unit_test(test_what_is_not_served_has_no_objects),
         cmocka_unit_test(test_refused_lists_are_tried_again),
+        cmocka_unit_test(test_watches_that_end_at_once_are_not_begun_all_the_time),
+        cmocka_unit_test(test_who_may_list_but_not_watch_lists_now_and_then),
         cmocka_unit_test(test_changes_reach_a_queue),
         cmocka_unit_test(test_kubeconfig),
     };
