@@ -58,9 +58,28 @@ static void lost(void *ctx)
     component_restart(p->argv);
 }
 
+/* The election relies on their order; the factor is its jitter. */
+static int check_times(const struct elected_options *o, struct error *err)
+{
+    const char *p = "--leader-elect-";
+    if (o->retry_ns < 1000000)
+        return error_set(err, ERR_INVALID, "%sretry-period: must be greater than zero", p);
+    if (o->renew_ns <= o->retry_ns + o->retry_ns / 5)
+        return error_set(err, ERR_INVALID,
+                         "%srenew-deadline: must be greater than 1.2 times the retry period", p);
+    if (o->lease_ns <= o->renew_ns)
+        return error_set(err, ERR_INVALID,
+                         "%slease-duration: must be greater than the renew deadline", p);
+    if (o->lease_ns / 1000000 > UINT32_MAX)
+        return error_set(err, ERR_INVALID, "%slease-duration: longer than 49 days", p);
+    return 0;
+}
+
 int elected_run(const struct elected_options *o, const struct elected_work *work,
                 struct client *client, struct metrics *metrics, char **argv, struct error *err)
 {
+    if (o->leader_elect && check_times(o, err) < 0)
+        return -1;
     struct process p = {.work = work, .argv = argv};
     const struct component_options health = {.bind_address = o->bind_address,
                                              .port = (int)o->port,

@@ -3,10 +3,11 @@
  * every retry period.
  *
  * Safety. Let D be the lease duration and R < D the renew deadline. A leader's last successful
- * renewal was sent at its time t; it stops by t + R. A candidate saw that renewal at its own time
- * t' ≥ t and waits until t' + D > t + R. Clocks only measure durations, so they need equal speed,
- * not equal time. The compare-and-swap on resourceVersion makes two candidates' updates exclude
- * each other.
+ * renewal was sent at its time t; it stops by t + R, since no request or pause of its later ones
+ * goes on for longer. A candidate saw that renewal when an answer told it, at its own time t' ≥ t,
+ * and waits until t' + D > t + R. (The time of the question would not do: it may be older than t.)
+ * Clocks only measure durations, so they need equal speed, not equal time. The compare-and-swap on
+ * resourceVersion makes two candidates' updates exclude each other.
  */
 #include "client/leader_election.h"
 
@@ -37,10 +38,11 @@ struct leader_election {
     char *seen_version;  /* … its resourceVersion … */
     uint64_t seen_ns;    /* … and when it changed last, by our clock */
     uint64_t renewed_ns; /* when our last successful renewal was sent */
-    uint32_t seen_duration_ms;
+    uint64_t seen_duration_ms;
 };
 
-static void remember(struct leader_election *e, const Coordination__V1__Lease *lease, uint64_t now)
+/* The server has just told us of this lease. */
+static void remember(struct leader_election *e, const Coordination__V1__Lease *lease)
 {
     const char *holder = lease->spec->holder_identity ? lease->spec->holder_identity : "";
     if (cstr_eq(e->seen_version, lease->metadata->resource_version))
@@ -50,11 +52,11 @@ static void remember(struct leader_election *e, const Coordination__V1__Lease *l
     mem_free(e->seen_holder);
     e->seen_version = mem_strdup(lease->metadata->resource_version);
     e->seen_holder = mem_strdup(holder);
-    e->seen_ns = now;
+    e->seen_ns = clock_mono_ns();
     /* The holder's own promise, when it is longer than ours. */
     e->seen_duration_ms =
-        MAX(e->config.lease_duration_ms,
-            (uint32_t)MAX(api_get(lease->spec, lease_duration_seconds, 0), 0) * 1000);
+        MAX((uint64_t)e->config.lease_duration_ms,
+            (uint64_t)MAX(api_get(lease->spec, lease_duration_seconds, 0), 0) * 1000);
     if (changed && *holder) {
         log_info("leader", "lease has a holder lease=%s/%s holder=%s", e->ns, e->name, holder);
         if (e->config.observed)
@@ -62,11 +64,11 @@ static void remember(struct leader_election *e, const Coordination__V1__Lease *l
     }
 }
 
-static bool held_by_other(const struct leader_election *e, uint64_t now)
+static bool held_by_other(const struct leader_election *e)
 {
     if (!e->seen_holder || !*e->seen_holder || cstr_eq(e->seen_holder, e->identity))
         return false;
-    return now < e->seen_ns + e->seen_duration_ms * NS_PER_MS;
+    return clock_mono_ns() < e->seen_ns + e->seen_duration_ms * NS_PER_MS;
 }
 
 static void fill(struct leader_election *e, struct arena *a, Coordination__V1__Lease *lease)
@@ -75,7 +77,7 @@ static void fill(struct leader_election *e, struct arena *a, Coordination__V1__L
     int32_t transitions = api_get(lease->spec, lease_transitions, 0);
     if (!mine) {
         lease->spec->acquire_time = micro_time_now(a);
-        if (lease->spec->holder_identity)
+        if (*lease->metadata->resource_version) /* also of one that was given up */
             transitions++;
     }
     lease->spec->holder_identity = e->identity;
@@ -85,7 +87,16 @@ static void fill(struct leader_election *e, struct arena *a, Coordination__V1__L
     lease->spec->renew_time = micro_time_now(a);
 }
 
-static int create_lease(struct leader_election *e, struct arena *a, uint64_t now, struct error *err)
+/* Both try half the deadline at most, so that another server can be tried; a leader not past its. */
+static uint32_t try_ms(const struct leader_election *e, uint64_t until_ns)
+{
+    uint64_t now = clock_mono_ns();
+    uint64_t left_ms = until_ns > now ? (until_ns - now) / NS_PER_MS : 0;
+    return (uint32_t)MAX(MIN(e->config.renew_deadline_ms / 2, left_ms), 1);
+}
+
+static int create_lease(struct leader_election *e, struct arena *a, uint64_t until_ns,
+                        struct error *err)
 {
     Coordination__V1__Lease *lease = api_new(a, Coordination__V1__Lease);
     lease->metadata->namespace_ = e->ns;
@@ -93,44 +104,47 @@ static int create_lease(struct leader_election *e, struct arena *a, uint64_t now
     if (!lease->spec)
         lease->spec = api_new(a, Coordination__V1__LeaseSpec);
     fill(e, a, lease);
-    struct client_options o = {.timeout_ms = e->config.renew_deadline_ms / 2};
+    struct client_options o = {.timeout_ms = try_ms(e, until_ns)};
+    uint64_t sent = clock_mono_ns();
     lease = client_create(e->config.client, RESOURCE_LEASES, lease, &o, a, err);
     if (!lease)
         return err->code;
-    remember(e, lease, now);
-    e->renewed_ns = now;
+    remember(e, lease);
+    e->renewed_ns = sent;
     return 0;
 }
 
-/* Acquire or renew once. 0: we hold the lease. */
-static int try_once(struct leader_election *e, struct error *err)
+static int update_lease(struct leader_election *e, struct arena *a, Coordination__V1__Lease *lease,
+                        uint64_t until_ns, struct error *err)
+{
+    fill(e, a, lease);
+    struct client_options o = {.timeout_ms = try_ms(e, until_ns)};
+    uint64_t sent = clock_mono_ns();
+    lease = client_update(e->config.client, RESOURCE_LEASES, lease, &o, a, err);
+    if (!lease)
+        return err->code;
+    remember(e, lease);
+    e->renewed_ns = sent;
+    return 0;
+}
+
+/* Acquire or renew once, trying until then at most. 0: we hold the lease. */
+static int try_once(struct leader_election *e, uint64_t until_ns, struct error *err)
 {
     struct arena a;
     arena_init(&a);
-    uint64_t now = clock_mono_ns();
-    struct client_options o = {.timeout_ms = e->config.renew_deadline_ms / 2};
+    struct client_options o = {.timeout_ms = try_ms(e, until_ns)};
     Coordination__V1__Lease *lease =
         client_get(e->config.client, RESOURCE_LEASES, e->ns, e->name, &o, &a, err);
-    int rc = 0;
+    int rc;
     if (!lease && err->code == ERR_NOT_FOUND) {
-        rc = create_lease(e, &a, now, err);
+        rc = create_lease(e, &a, until_ns, err);
     } else if (!lease) {
         rc = err->code;
     } else {
-        remember(e, lease, now);
-        if (held_by_other(e, now)) {
-            rc = error_set(err, ERR_DENIED, "held by %s", e->seen_holder);
-        } else {
-            now = clock_mono_ns();
-            fill(e, &a, lease);
-            lease = client_update(e->config.client, RESOURCE_LEASES, lease, &o, &a, err);
-            if (lease) {
-                remember(e, lease, now);
-                e->renewed_ns = now;
-            } else {
-                rc = err->code;
-            }
-        }
+        remember(e, lease);
+        rc = held_by_other(e) ? error_set(err, ERR_DENIED, "held by %s", e->seen_holder)
+                              : update_lease(e, &a, lease, until_ns, err);
     }
     arena_free(&a);
     return rc;
@@ -143,13 +157,9 @@ static void set_leader(struct leader_election *e, bool leader)
     pthread_mutex_unlock(&e->lock);
 }
 
-/* Sleep for a retry period; a candidate's with jitter. False: stop. */
-static bool nap(struct leader_election *e, bool jitter)
+/* Sleep until then. False: stop. */
+static bool nap(struct leader_election *e, uint64_t end)
 {
-    uint64_t ms = e->config.retry_period_ms;
-    if (jitter)
-        ms += random_u64() % (ms + ms / 5 + 1);
-    uint64_t end = clock_mono_ns() + ms * NS_PER_MS;
     struct timespec ts = {.tv_sec = (time_t)(end / NS_PER_S), .tv_nsec = (long)(end % NS_PER_S)};
     pthread_mutex_lock(&e->lock);
     int rc = 0;
@@ -160,15 +170,30 @@ static bool nap(struct leader_election *e, bool jitter)
     return go_on;
 }
 
+/* A retry period from now; a candidate's with jitter. */
+static uint64_t next_try(const struct leader_election *e, bool jitter)
+{
+    uint64_t ms = e->config.retry_period_ms;
+    if (jitter)
+        ms += random_u64() % (ms + ms / 5 + 1);
+    return clock_mono_ns() + ms * NS_PER_MS;
+}
+
+/* When it has to stop unless the lease is renewed before. */
+static uint64_t leads_until(const struct leader_election *e)
+{
+    return e->renewed_ns + e->config.renew_deadline_ms * NS_PER_MS;
+}
+
 /* Lead until the lease is lost or we are told to stop. */
 static void lead(struct leader_election *e)
 {
     log_info("leader", "became leader lease=%s/%s identity=%s", e->ns, e->name, e->identity);
     set_leader(e, true);
     e->config.started(e->config.ctx);
-    while (nap(e, false)) {
+    while (nap(e, MIN(next_try(e, false), leads_until(e)))) {
         struct error err = {0};
-        int rc = try_once(e, &err);
+        int rc = try_once(e, leads_until(e), &err);
         if (rc == 0)
             continue;
         if (rc == ERR_DENIED && !cstr_eq(e->seen_holder, e->identity)) {
@@ -176,7 +201,7 @@ static void lead(struct leader_election *e)
             break;
         }
         log_warn("leader", "cannot renew the lease error=\"%s\"", err.message);
-        if (clock_mono_ns() >= e->renewed_ns + e->config.renew_deadline_ms * NS_PER_MS) {
+        if (clock_mono_ns() >= leads_until(e)) {
             log_error("leader", "not renewed within the deadline, stepping down lease=%s/%s", e->ns,
                       e->name);
             break;
@@ -211,14 +236,14 @@ static void *election_thread(void *arg)
     bool go_on = true;
     while (go_on) {
         struct error err = {0};
-        if (try_once(e, &err) == 0) {
+        if (try_once(e, UINT64_MAX, &err) == 0) {
             lead(e);
             if (e->config.release_on_stop)
                 give_up_lease(e);
         } else if (err.code != ERR_DENIED && err.code != ERR_CONFLICT && err.code != ERR_EXISTS) {
             log_warn("leader", "cannot acquire the lease error=\"%s\"", err.message);
         }
-        go_on = nap(e, true);
+        go_on = nap(e, next_try(e, true));
     }
     return NULL;
 }

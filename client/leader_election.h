@@ -18,8 +18,8 @@ struct leader_config {
     const char *name;           /* the lease: "c8s-scheduler" */
     const char *identity;       /* unique: NULL makes hostname_uuid */
     uint32_t lease_duration_ms; /* 0: 15000 */
-    uint32_t renew_deadline_ms; /* 0: 10000 */
-    uint32_t retry_period_ms;   /* 0: 2000 */
+    uint32_t renew_deadline_ms; /* 0: 10000; less than lease_duration_ms */
+    uint32_t retry_period_ms;   /* 0: 2000; less than renew_deadline_ms */
     bool release_on_stop; /* give the lease up on leader_election_free: the next takes over at once
                            */
     /* On the election's thread. started: begin working (must return soon). stopped: the lease is
