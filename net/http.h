@@ -18,6 +18,14 @@
  * dropped: on_close tells, so that a long answer can stop early). After the answer the handler must
  * not touch it; on_done, if set, is the last sight of it. Its arena is freed with it.
  *
+ * A client that sends no more has gone: when a connection's input ends (EOF, or TLS's close_notify),
+ * what is queued is still written, and exchanges without an answer are closed. RFC 9112 does not let
+ * a server conclude this from a half-closed connection, but a client that waits and one that died
+ * look the same until something is written, and a watch or a log may have nothing to write for
+ * hours. Go's net/http, with which the published API server is made, does likewise: EOF cancels the
+ * request's context (golang/go#18527 asks for the contrary and is open); nginx, as a proxy, too
+ * (499) unless told to ignore it. Of tools, `nc -N` half-closes.
+ *
  * Everything here happens on the thread of x->loop; another thread posts a task to it (loop_post).
  */
 #ifndef C8S_NET_HTTP_H
