@@ -1,6 +1,7 @@
 /*
  * REST client: construction, request paths, raw requests and the translation of Status into errors
- * (client/client.h). The typed verbs are in client_objects.c, watches in client_watch.c.
+ * (client/client.h). Exchanges are in client_exchange.c, the typed verbs in client_objects.c, watches
+ * in client_watch.c.
  */
 #include "client/client_internal.h"
 
@@ -20,7 +21,6 @@
 #define TOKEN_RELOAD_MS 60000
 #define TOKEN_BYTES_MAX 65536
 #define PING_INTERVAL_MS 10000 /* a server that froze is left for the next within 25 s */
-#define RETRY_AFTER_MAX_S 10   /* a server cannot park us for longer than this at once */
 
 /* ---------------------------------------------------------------------------- construction --- */
 
@@ -75,14 +75,12 @@ static void token_timer_start(void *arg)
     loop_timer_start(&c->token_timer, TOKEN_RELOAD_MS);
 }
 
-static void async_cancel_waiting(struct client *c);
-
 static void close_on_loop(void *arg)
 {
     struct client *c = arg;
     c->closing = true;
     loop_timer_stop(&c->token_timer);
-    async_cancel_waiting(c);
+    exchanges_cancel_waiting(c);
 }
 
 static int http_open(struct client *c, struct error *err)
@@ -347,45 +345,7 @@ int decode_body(struct arena *a, const struct schema_message *m, const char *con
     return json_decode(a, m, body, NULL, out, err);
 }
 
-/* ------------------------------------------------------------------------------- exchanges --- */
-
-static void sleep_ms(uint64_t ms)
-{
-    struct timespec ts = {.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
-    while (nanosleep(&ts, &ts) != 0 && errno == EINTR)
-        ;
-}
-
-/* How long the server wants us to wait before trying again; 0: it does not say so. */
-static uint64_t retry_after_ms(const struct http_response *r)
-{
-    if (r->status != 429 && r->status != 503)
-        return 0;
-    uint64_t s;
-    if (!str_to_u64(http_response_header(r, "retry-after"), &s))
-        return 0;
-    return MAX(MIN(s, RETRY_AFTER_MAX_S), 1) * 1000;
-}
-
-int client_exchange(struct client *c, const struct http_request *request, uint32_t timeout_ms,
-                    struct arena *a, struct http_response *out, struct error *err)
-{
-    assert(!loop_is_current(c->loop)); /* a callback must not wait for its own thread */
-    struct http_request q = *request;
-    uint64_t total = timeout_ms ? timeout_ms : CALL_TIMEOUT_MS;
-    uint64_t end = clock_mono_ns() + total * NS_PER_MS;
-    for (;;) {
-        uint64_t now = clock_mono_ns();
-        q.timeout_ms = end > now ? MAX((end - now) / NS_PER_MS, 1) : 1;
-        int rc = http_client_do(c->http, &q, a, out, err);
-        if (rc < 0)
-            return rc;
-        uint64_t wait = retry_after_ms(out);
-        if (wait == 0 || clock_mono_ns() + wait * NS_PER_MS >= end)
-            return 0;
-        sleep_ms(wait);
-    }
-}
+/* ----------------------------------------------------------------------------- raw requests --- */
 
 int client_raw(struct client *c, const struct client_request *q, struct arena *a,
                struct client_response *out, struct error *err)
@@ -421,110 +381,6 @@ int client_check(const struct client_response *response, struct client_status *s
 {
     return status_to_error(response->http_status, response->content_type, response->body, status,
                            err);
-}
-
-/* ------------------------------------------------------------------------- without waiting --- */
-
-/* A request on its way to the I/O thread, then under way there, or waiting to be sent again. */
-struct async_call {
-    struct loop_task task;
-    struct list link; /* in client.waiting */
-    struct loop_timer timer;
-    uint64_t end_ns; /* of all tries */
-    struct client *client;
-    const char *method, *accept, *content_type; /* constants */
-    char *path;
-    struct str body;
-    uint32_t timeout_ms;
-    exchange_done_fn *done;
-    void *ctx;
-};
-
-static void async_end(struct async_call *x, const struct http_response *r, const struct error *err)
-{
-    x->done(x->ctx, err->code ? NULL : r, err->code ? err : NULL);
-    mem_free((char *)x->body.p);
-    mem_free(x->path);
-    mem_free(x);
-}
-
-static void async_again(struct loop_timer *timer)
-{
-    struct async_call *x = container_of(timer, struct async_call, timer);
-    list_remove(&x->link);
-    x->task.fn(&x->task);
-}
-
-static void async_finish(struct http_call *call, void *ctx, const struct http_response *r,
-                         const struct error *err)
-{
-    (void)call;
-    struct async_call *x = ctx;
-    uint64_t wait_ms = err->code ? 0 : retry_after_ms(r);
-    if (wait_ms && x->client->closing) { /* it came between the last call and the end */
-        struct error cancelled;
-        error_set(&cancelled, ERR_CANCELLED, "client closed");
-        async_end(x, NULL, &cancelled);
-        return;
-    }
-    if (wait_ms && clock_mono_ns() + wait_ms * NS_PER_MS < x->end_ns) {
-        list_push_back(&x->client->waiting, &x->link);
-        loop_timer_start(&x->timer, wait_ms);
-        return;
-    }
-    async_end(x, r, err);
-}
-
-/* The client ends: what waits will not be sent again. */
-static void async_cancel_waiting(struct client *c)
-{
-    struct error err = {0};
-    error_set(&err, ERR_CANCELLED, "client closed");
-    while (!list_empty(&c->waiting)) {
-        struct async_call *x = list_first(&c->waiting, struct async_call, link);
-        list_remove(&x->link);
-        loop_timer_stop(&x->timer);
-        async_end(x, NULL, &err);
-    }
-}
-
-static void async_send(struct loop_task *task)
-{
-    struct async_call *x = container_of(task, struct async_call, task);
-    struct http_header headers[2] = {{STR("accept"), str_from(x->accept)},
-                                     {STR("content-type"), str_from(x->content_type)}};
-    struct http_request q = {.method = x->method,
-                             .path = x->path,
-                             .headers = headers,
-                             .headers_len = x->content_type ? 2 : 1,
-                             .body = x->body,
-                             .timeout_ms = x->timeout_ms};
-    static const struct http_call_events events = {.on_done = async_finish};
-    http_client_send(x->client->http, &q, &events, x);
-}
-
-void client_exchange_async(struct client *c, const char *method, struct str path,
-                           const char *accept, const char *content_type, struct str body,
-                           uint32_t timeout_ms, exchange_done_fn *done, void *ctx)
-{
-    struct async_call *x = mem_zalloc(sizeof *x);
-    x->task.fn = async_send;
-    x->client = c;
-    x->method = method;
-    x->accept = accept;
-    x->content_type = content_type;
-    x->path = mem_strndup(path.p, path.n);
-    x->body = str_make(mem_dup(body.p, body.n), body.n);
-    x->timeout_ms = timeout_ms ? timeout_ms : CALL_TIMEOUT_MS;
-    x->end_ns = clock_mono_ns() + x->timeout_ms * NS_PER_MS;
-    list_init(&x->link);
-    loop_timer_init(c->loop, &x->timer, async_again);
-    x->done = done;
-    x->ctx = ctx;
-    if (loop_is_current(c->loop))
-        async_send(&x->task);
-    else
-        loop_post(c->loop, &x->task);
 }
 
 struct raw_async {

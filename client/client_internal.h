@@ -21,9 +21,8 @@ struct client {
     struct client_config *config; /* deep copy, for client_clone */
     struct arena config_arena;
     struct loop_timer token_timer; /* token_file is read again */
-    struct list
-        waiting; /* calls without a caller's thread that wait for Retry-After; I/O thread only */
-    bool closing;        /* nothing is sent again; I/O thread only */
+    struct list waiting;           /* calls that wait for Retry-After; I/O thread only */
+    bool closing;                  /* nothing is sent again; I/O thread only */
 };
 
 /* Path with query of a resource request; name NULL for the collection. Sticky failure of `out` only
@@ -46,14 +45,15 @@ int decode_body(struct arena *a, const struct schema_message *m, const char *con
                 struct str body, void **out, struct error *err);
 
 /* One buffered HTTP exchange from a worker thread, with 429/503 Retry-After obeyed until the
- * time-out. */
+ * time-out. The client may be freed meanwhile: ERR_CANCELLED. */
 int client_exchange(struct client *c, const struct http_request *request, uint32_t timeout_ms,
                     struct arena *a, struct http_response *out, struct error *err);
-/* One buffered HTTP exchange without waiting, with Retry-After obeyed, too. path, body and content type are copied.
- */
+/* One buffered HTTP exchange without waiting, with Retry-After obeyed, too. Everything is copied. */
 typedef void exchange_done_fn(void *ctx, const struct http_response *r, const struct error *err);
 void client_exchange_async(struct client *c, const char *method, struct str path,
                            const char *accept, const char *content_type, struct str body,
                            uint32_t timeout_ms, exchange_done_fn *done, void *ctx);
+/* The client ends: what waits to be sent again will not be. I/O thread. */
+void exchanges_cancel_waiting(struct client *c);
 
 #endif

@@ -376,6 +376,25 @@ struct str http_response_header(const struct http_response *r, const char *name)
     return STR_NONE;
 }
 
+static struct http_header *copy_headers(struct arena *a, const struct http_header *from, size_t n)
+{
+    struct http_header *to = arena_array(a, struct http_header, n);
+    for (size_t i = 0; i < n; i++)
+        to[i] = (struct http_header){copy(a, from[i].name), copy(a, from[i].value)};
+    return to;
+}
+
+void http_response_copy(struct arena *a, const struct http_response *from,
+                        struct http_response *to)
+{
+    to->status = from->status;
+    to->headers = copy_headers(a, from->headers, from->headers_len);
+    to->headers_len = from->headers_len;
+    to->trailers = copy_headers(a, from->trailers, from->trailers_len);
+    to->trailers_len = from->trailers_len;
+    to->body = copy(a, from->body);
+}
+
 /* ------------------------------------------------------------------ blocking --- */
 
 struct waiting_call {
@@ -389,31 +408,16 @@ struct waiting_call {
     uv_sem_t done;
 };
 
-static struct http_header *copy_headers(struct arena *a, const struct http_header *from, size_t n)
-{
-    struct http_header *to = arena_array(a, struct http_header, n);
-    for (size_t i = 0; i < n; i++)
-        to[i] = (struct http_header){copy(a, from[i].name), copy(a, from[i].value)};
-    return to;
-}
-
 static void waiting_done(struct http_call *call, void *ctx, const struct http_response *r,
                          const struct error *err)
 {
     (void)call;
     struct waiting_call *w = ctx;
     w->rc = err->code;
-    if (err->code) {
+    if (err->code)
         error_set(w->err, err->code, "%s", err->message);
-    } else {
-        /* The waiting thread does nothing with its arena meanwhile. */
-        w->out->status = r->status;
-        w->out->headers = copy_headers(w->arena, r->headers, r->headers_len);
-        w->out->headers_len = r->headers_len;
-        w->out->trailers = copy_headers(w->arena, r->trailers, r->trailers_len);
-        w->out->trailers_len = r->trailers_len;
-        w->out->body = copy(w->arena, r->body);
-    }
+    else /* The waiting thread does nothing with its arena meanwhile. */
+        http_response_copy(w->arena, r, w->out);
     uv_sem_post(&w->done);
 }
 

@@ -108,6 +108,9 @@ void http_call_resume(struct http_call *call);
 /* "https://10.0.0.2:6443": which server answers; NULL before one is chosen. */
 const char *http_call_server(const struct http_call *call);
 
+/* All of it, the body with a NUL behind it, into the arena. */
+void http_response_copy(struct arena *a, const struct http_response *from,
+                        struct http_response *to);
 struct str http_response_header(const struct http_response *r,
                                 const char *name); /* p NULL: absent */
 

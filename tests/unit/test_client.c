@@ -185,6 +185,12 @@ static int wait_done(struct done *d, int calls)
     return code;
 }
 
+static void wait_refused(struct fake_api *f, unsigned times)
+{
+    for (uint64_t end = clock_mono_ns() + WAIT_NS; fake_counts(f).refused < times; usleep(1000))
+        assert_true(clock_mono_ns() < end);
+}
+
 static void test_writes_without_waiting(void **state)
 {
     (void)state;
@@ -208,11 +214,68 @@ static void test_writes_without_waiting(void **state)
     assert_int_equal(wait_done(&d, 4), 0);
     fake_refuse(f, 1, 429, 8);
     client_create_async(c, RESOURCE_PODS, pod, on_done, &d);
-    for (uint64_t end = clock_mono_ns() + WAIT_NS; fake_counts(f).refused < 2; usleep(1000))
-        assert_true(clock_mono_ns() < end);
+    wait_refused(f, 2);
     arena_free(&a);
     client_free(c);
     assert_int_equal(wait_done(&d, 5), ERR_CANCELLED);
+    fake_api_free(f);
+}
+
+struct blocked {
+    struct client *client;
+    struct error err;
+};
+
+static void *get_pod(void *arg)
+{
+    struct blocked *b = arg;
+    struct arena a;
+    arena_init(&a);
+    client_get(b->client, RESOURCE_PODS, "default", "web", NULL, &a, &b->err);
+    arena_free(&a);
+    return NULL;
+}
+
+/* Whatever a call waits for when its client ends, and also when that is the time a busy server asked for. */
+static void test_a_client_that_ends_wakes_its_callers(void **state)
+{
+    (void)state;
+    struct fake_api *f = fake_api_new();
+    fake_refuse(f, UINT_MAX, 429, 10);
+    struct blocked b = {.client = connect_to(f, NULL)};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, get_pod, &b), 0);
+    wait_refused(f, 1);
+    uint64_t start = clock_mono_ns();
+    client_free(b.client);
+    pthread_join(thread, NULL);
+    assert_int_equal(b.err.code, ERR_CANCELLED);
+    assert_true(clock_mono_ns() - start < 8 * NS_PER_S);
+    fake_api_free(f);
+}
+
+static void on_raw_done(void *ctx, const struct client_response *response, const struct error *err)
+{
+    (void)response;
+    on_done(ctx, err);
+}
+
+static void test_a_call_tried_again_has_no_more_time_than_its_own(void **state)
+{
+    (void)state;
+    struct fake_api *f = fake_api_new();
+    struct client *c = connect_to(f, NULL);
+    struct done d = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+    fake_refuse(f, 1, 429, 3);
+    /* Then an answer that does not end. */
+    const struct client_request q = {.path = "/api/v1/pods?watch=1&resourceVersion=1",
+                                     .timeout_ms = 4000};
+    uint64_t start = clock_mono_ns();
+    client_raw_async(c, &q, on_raw_done, &d);
+    assert_int_equal(wait_done(&d, 1), ERR_TIMEOUT);
+    assert_int_equal(fake_counts(f).watches, 1);
+    assert_true(clock_mono_ns() - start < 6500 * NS_PER_MS);
+    client_free(c);
     fake_api_free(f);
 }
 
@@ -720,6 +783,8 @@ int main(void)
         cmocka_unit_test(test_retry_after_is_obeyed),
         cmocka_unit_test(test_requests_fail_over_to_the_next_server),
         cmocka_unit_test(test_writes_without_waiting),
+        cmocka_unit_test(test_a_client_that_ends_wakes_its_callers),
+        cmocka_unit_test(test_a_call_tried_again_has_no_more_time_than_its_own),
         cmocka_unit_test(test_informer_lists_then_watches),
         cmocka_unit_test(test_broken_watch_resumes_without_a_list),
         cmocka_unit_test(test_gone_leads_to_a_relist_whose_difference_is_told),
