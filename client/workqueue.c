@@ -258,8 +258,11 @@ static char *get_until(struct workqueue *q, uint64_t deadline)
             key = take(q);
             break;
         }
-        if (now >= deadline)
+        if (now >= deadline) {
+            if (heap_peek(&q->delayed))
+                pthread_cond_signal(&q->cond); /* it may be this worker who kept the time */
             break;
+        }
         struct heap_item *next = heap_peek(&q->delayed);
         wait_until(q, next ? MIN(next->key, deadline) : deadline);
     }

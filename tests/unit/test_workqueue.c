@@ -9,8 +9,10 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 static void expect_get(struct workqueue *q, const char *want)
@@ -54,11 +56,11 @@ static void test_the_earlier_delay_wins(void **state)
 {
     (void)state;
     struct workqueue *q = workqueue_new("t", NULL);
+    uint64_t start = clock_mono_ns();
     workqueue_add_after(q, "slow", 60000);
     workqueue_add_after(q, "a", 60000);
     workqueue_add_after(q, "a", 20);
     workqueue_add_after(q, "a", 60000);
-    uint64_t start = clock_mono_ns();
     expect_get(q, "a");
     assert_true(clock_mono_ns() - start >= 19 * NS_PER_MS);
     assert_null(workqueue_get_timeout(q, 1));
@@ -168,6 +170,58 @@ static void test_many_workers_never_share_a_key(void **state)
     workqueue_free(s.q);
 }
 
+struct patience {
+    struct workqueue *q;
+    atomic_int waiting;
+    atomic_bool served;
+};
+
+static void *wait_for_key(struct patience *p, bool patient)
+{
+    atomic_fetch_add(&p->waiting, 1);
+    char *key = patient ? workqueue_get(p->q) : workqueue_get_timeout(p->q, 2000);
+    if (key) {
+        atomic_store(&p->served, true);
+        workqueue_done(p->q, key);
+    }
+    return NULL;
+}
+
+static void *impatient(void *arg)
+{
+    return wait_for_key(arg, false);
+}
+
+static void *patient(void *arg)
+{
+    return wait_for_key(arg, true);
+}
+
+/* 1. Many wait for two seconds, one for as long as it takes. 2. A key is added for later, and one of the many is told to
+ * sleep no longer than until then. 3. Its two seconds are over first: it must leave that to another. */
+static void test_who_leaves_passes_the_clock_on(void **state)
+{
+    (void)state;
+    struct patience p = {.q = workqueue_new("t", NULL)};
+    pthread_t many[8], one;
+    for (int i = 0; i < 8; i++)
+        pthread_create(&many[i], NULL, impatient, &p);
+    pthread_create(&one, NULL, patient, &p);
+    while (atomic_load(&p.waiting) < 9)
+        sched_yield();
+    workqueue_add_after(p.q, "a", 4000);
+    for (int i = 0; i < 8; i++)
+        pthread_join(many[i], NULL);
+    uint64_t deadline = clock_mono_ns() + 30 * NS_PER_S;
+    while (!atomic_load(&p.served) && clock_mono_ns() < deadline)
+        usleep(1000);
+    bool served = atomic_load(&p.served);
+    workqueue_shut_down(p.q);
+    pthread_join(one, NULL);
+    assert_true(served);
+    workqueue_free(p.q);
+}
+
 static void test_metrics_count(void **state)
 {
     (void)state;
@@ -192,6 +246,7 @@ int main(void)
         cmocka_unit_test(test_failures_back_off_until_forgotten),
         cmocka_unit_test(test_beyond_the_burst_ten_per_second),
         cmocka_unit_test(test_many_workers_never_share_a_key),
+        cmocka_unit_test(test_who_leaves_passes_the_clock_on),
         cmocka_unit_test(test_metrics_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
