@@ -236,16 +236,17 @@ static bool is_whole(const struct buf *in, const struct answer *a)
                : in->len >= a->head + a->length;
 }
 
-/* False: the server closed, or the answer is a stream. Nothing for long is a finding. */
+/* False: the server closed, or the answer is a stream. Nothing for long is a finding, the rest of a body of known
+ * length too: only streams may be quiet. */
 static bool receive(struct buf *in, struct answer *a)
 {
     char piece[16384];
     while (!is_whole(in, a)) {
         struct pollfd p = {.fd = connection, .events = POLLIN};
-        int ready = poll(&p, 1, a->head ? QUIET_MS : SILENT_MS);
+        int ready = poll(&p, 1, a->chunked ? QUIET_MS : SILENT_MS);
         if (ready < 0 && errno == EINTR)
             continue; /* the fuzzer's own alarm */
-        require(ready > 0 || a->head);
+        require(ready > 0 || a->chunked);
         ssize_t n = ready > 0 ? recv(connection, piece, sizeof piece, 0) : 0;
         if (n <= 0)
             return false;
@@ -256,7 +257,8 @@ static bool receive(struct buf *in, struct answer *a)
     return true;
 }
 
-static void check_answer(struct str request, const struct buf *in, const struct answer *a)
+static void check_answer(struct str request, const struct buf *in, const struct answer *a,
+                         bool whole)
 {
     struct arena arena;
     yyjson_val *tree;
@@ -266,7 +268,7 @@ static void check_answer(struct str request, const struct buf *in, const struct 
         fprintf(stderr, "%.*s\n\n%.*s\n", (int)request.n, request.p, (int)in->len, in->data);
         abort();
     }
-    if (!a->json || a->chunked || a->length == 0)
+    if (!whole || !a->json || a->chunked || a->length == 0)
         return;
     arena_init(&arena);
     require(json_read(&arena, str_make(in->data + a->head, a->length), &tree, NULL) == 0);
@@ -281,7 +283,7 @@ static void ask(struct str in)
         send_all(buf_str(&request));
         bool whole = receive(&answer, &a);
         if (a.head)
-            check_answer(buf_str(&request), &answer, &a);
+            check_answer(buf_str(&request), &answer, &a, whole);
         if (!whole || a.status == 400 || a.status >= 408)
             connect_anew(); /* some of these close */
     }
