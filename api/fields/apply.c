@@ -352,6 +352,8 @@ static int read_live(struct run *r, struct error *err)
         struct field_manager before = ap->who;
         before.name = MANAGED_BEFORE_FIRST_APPLY;
         owners_update(&r->owners, &before, NULL, ap->live);
+    } else if (ap->live) {
+        owners_reconcile(&r->owners, ap->live);
     }
     return typed_of(r, r->live, &r->live_typed, err);
 }

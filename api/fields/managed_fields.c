@@ -341,6 +341,8 @@ static struct field_set *written(struct owners *o, const void *old, const void *
     object_compare_fields(o->a, old, now, &delta);
     if (!delta.added && !delta.modified && !delta.removed)
         return NULL;
+    if (o->len && old)
+        owners_reconcile(o, old);
     if (o->len)
         take_from_others(o, old, now, api_version, &delta);
     return strip_identity(o->a, field_set_union(o->a, delta.modified, delta.added));

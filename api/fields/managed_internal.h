@@ -43,6 +43,12 @@ void owners_cap(struct owners *o);
 /* Record the difference as an update by `name`. */
 void owners_update(struct owners *o, const struct field_manager *who, const void *old,
                    const void *now);
+/*
+ * Sets that were made when a type merged otherwise are brought up to the schema, before a write is compared with them:
+ * who owns parts of what is one value now owns that. (Who owned a whole that has parts now owns none of them, as
+ * published since structured-merge-diff 4.1.1.)
+ */
+void owners_reconcile(struct owners *o, const void *live);
 /* An object as JSON without its managed fields. */
 yyjson_mut_val *object_tree(struct typed_space *s, const void *object);
 /* An object as another version of its kind sees it; NULL: there is none of that name. */

@@ -179,8 +179,11 @@ def case_owners_and_finalizers(p):
 
 
 def case_generated_names(p):
+    """But of limit ranges, which 1.20 calls by a uid before it looks for a prefix."""
     ns = namespace(p)
     for k in plain(p):
+        if k.plural == "limitranges":
+            continue
         def body(s, k=k):
             o = json.loads(json.dumps(k.object(s, "")).replace("@NAMESPACE@", ns))
             o["metadata"] = {"generateName": "gen-"}

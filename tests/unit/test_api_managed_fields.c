@@ -191,6 +191,25 @@ static const struct scenario scenarios[] = {
       {APPLY, "one", "{data: {a: '1'}}", NULL,
        "{before-first-apply/Update: {f:data: {.: {}, f:a: {}, f:b: {}}}, one/Apply: {f:data: {f:a: "
        "{}}}}"}}},
+    {"who owned parts of what is one value now owns that, who owned a whole owns none of its parts",
+     DEPLOYMENT,
+     {{UPDATE, "x",
+       "{metadata: {managedFields: [{manager: z, operation: Update, apiVersion: apps/v1, "
+       "fieldsType: FieldsV1, fieldsV1: {f:spec: {f:selector: {f:matchLabels: {f:a: {}}}, "
+       "f:template: {f:spec: {f:containers: {}}}}}}]}, spec: {replicas: 1, "
+       "selector: {matchLabels: {a: b}}, template: {spec: {containers: "
+       "[{name: c, image: i}]}}}}",
+       NULL, NULL},
+      {UPDATE, "y",
+       "{spec: {replicas: 2, selector: {matchLabels: {a: b}}, template: {spec: {containers: "
+       "[{name: c, image: i}]}}}}",
+       NULL,
+       "{z/Update: {f:spec: {f:selector: {}, f:template: {f:spec: {f:containers: {}}}}}, "
+       "x/Update: {f:spec: {f:selector: {}, f:template: {f:spec: {f:containers: "
+       "{'k:{\"name\":\"c\"}': {.: {}, f:image: {}, f:name: {}, f:resources: {}}}}}}}, "
+       "y/Update: {f:spec: {f:replicas: {}}}}"},
+      {APPLY, "one", "{spec: {selector: {matchLabels: {a: c}}}}",
+       "\"x\" using apps/v1: .spec.selector\n\"z\" using apps/v1: .spec.selector\n", NULL}}},
     {"[{}] clears the owners too, and nonsense is not taken",
      CM,
      {{UPDATE, "x", "{data: {a: '1'}}", NULL, NULL},
