@@ -51,7 +51,11 @@ static char *read_token(const char *path, struct error *err)
     size_t n = fread(text, 1, TOKEN_BYTES_MAX - 1, f);
     fclose(f);
     struct str t = str_trim(str_make(text, n));
-    char *token = mem_strndup(t.p ? t.p : "", t.n);
+    char *token = NULL;
+    if (t.n) /* without one we would be nobody; it may be there in a minute */
+        token = mem_strndup(t.p, t.n);
+    else
+        error_set(err, ERR_INVALID, "token file %s is empty", path);
     mem_free(text);
     return token;
 }

@@ -170,8 +170,10 @@ static int read_config(struct reader *r, yyjson_val *root, const struct kubeconf
         return error_wrap(r->err, "cluster %s", cluster_name ? cluster_name : "");
     if (read_user(r, user, out) < 0)
         return error_wrap(r->err, "user %s", user_name ? user_name : "");
-    if (o->token)
+    if (o->token) {
         out->token = copy(r, o->token);
+        out->token_file = NULL; /* it would be read over what was given */
+    }
     const char *ns = o->ns ? o->ns : text_of(context, "namespace");
     out->ns = ns && *ns ? copy(r, ns) : "default";
     out->user = copy(r, user_name);

@@ -6,11 +6,13 @@
 
 #include "api/meta.h"
 #include "base/clock.h"
+#include "base/encode.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "proto/core_v1.pb-c.h"
+#include <assert.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,6 +25,7 @@
 #define REFILL_NS (300 * NS_PER_S)
 #define MESSAGE_MAX 1024
 #define DRAIN_NS (2 * NS_PER_S)
+#define EVENT_TIMEOUT_MS 10000
 
 struct pending_event {
     struct list link;
@@ -71,6 +74,16 @@ static const char *or_empty(struct arena *a, const char *s)
     return arena_strdup(a, s ? s : "");
 }
 
+/* The end of a text that was cut, if a character was cut, too. */
+static void drop_part_of_character(char *text)
+{
+    size_t n = strlen(text), begin = n;
+    while (begin > 0 && n - begin < 3 && ((unsigned char)text[begin - 1] & 0xc0) == 0x80)
+        begin--;
+    if (begin > 0 && !utf8_valid(str_make(text + begin - 1, n - begin + 1)))
+        text[begin - 1] = '\0';
+}
+
 static struct pending_event *event_new(const struct event_target *t, const char *type,
                                        const char *reason, const char *format, va_list args)
 {
@@ -82,7 +95,8 @@ static struct pending_event *event_new(const struct event_target *t, const char 
                                      or_empty(a, t->uid),         or_empty(a, t->resource_version),
                                      or_empty(a, t->field_path)};
     char message[MESSAGE_MAX];
-    vsnprintf(message, sizeof message, format, args);
+    if (vsnprintf(message, sizeof message, format, args) >= MESSAGE_MAX)
+        drop_part_of_character(message);
     e->type = arena_strdup(a, type);
     e->reason = arena_strdup(a, reason);
     e->message = arena_strdup(a, message);
@@ -230,6 +244,16 @@ static Core__V1__Event *event_message(struct recorder *r, const struct pending_e
     return v;
 }
 
+/* What a call may take: the end of the recorder does not wait for long. */
+static uint32_t call_timeout_ms(struct recorder *r)
+{
+    pthread_mutex_lock(&r->lock);
+    uint64_t end = r->stop ? r->stop_ns + DRAIN_NS : UINT64_MAX;
+    pthread_mutex_unlock(&r->lock);
+    uint64_t now = clock_mono_ns(), left_ms = end > now ? (end - now) / NS_PER_MS : 0;
+    return (uint32_t)MAX(MIN(left_ms, EVENT_TIMEOUT_MS), 1);
+}
+
 /* Count up an Event that exists. False: it is gone (expired), make a new one. */
 static bool patch_count(struct recorder *r, struct series *s, const struct pending_event *e,
                         const char *message, struct arena *a)
@@ -242,8 +266,9 @@ static bool patch_count(struct recorder *r, struct series *s, const struct pendi
     buf_append_json_string(&patch, str_from(message));
     buf_append_char(&patch, '}');
     struct error err = {0};
+    struct client_options o = {.timeout_ms = call_timeout_ms(r)};
     void *answer = client_patch(r->client, RESOURCE_EVENTS, s->ns, s->event_name, PATCH_MERGE,
-                                buf_str(&patch), NULL, a, &err);
+                                buf_str(&patch), &o, a, &err);
     buf_free(&patch);
     if (answer)
         s->count++;
@@ -258,6 +283,27 @@ static void forget_series(struct recorder *r, const char *key)
     mem_free(s->ns);
     mem_free(s->event_name);
     mem_free(s);
+}
+
+/* A new Event; key: what the same one again is known by. */
+static void create_event(struct recorder *r, const struct pending_event *e, const char *message,
+                         const char *key, struct arena *a)
+{
+    struct error err = {0};
+    struct client_options o = {.timeout_ms = call_timeout_ms(r)};
+    Core__V1__Event *v = event_message(r, e, message, a);
+    if (!client_create(r->client, RESOURCE_EVENTS, v, &o, a, &err)) {
+        log_warn("events", "cannot write event reason=%s about=%s/%s error=\"%s\"", e->reason,
+                 e->about.ns, e->about.name, err.message);
+        return;
+    }
+    if (r->series.len >= SERIES_MAX)
+        series_clear(&r->series);
+    struct series *s = mem_zalloc(sizeof *s);
+    s->ns = mem_strdup(v->metadata->namespace_);
+    s->event_name = mem_strdup(v->metadata->name);
+    s->count = 1;
+    map_put(&r->series, str_from(key), s);
 }
 
 static void write_event(struct recorder *r, const struct pending_event *e)
@@ -275,22 +321,8 @@ static void write_event(struct recorder *r, const struct pending_event *e)
             forget_series(r, key);
             s = NULL;
         }
-        if (!s) {
-            struct error err = {0};
-            Core__V1__Event *v = event_message(r, e, message, &a);
-            if (client_create(r->client, RESOURCE_EVENTS, v, NULL, &a, &err)) {
-                if (r->series.len >= SERIES_MAX)
-                    series_clear(&r->series);
-                s = mem_zalloc(sizeof *s);
-                s->ns = mem_strdup(v->metadata->namespace_);
-                s->event_name = mem_strdup(v->metadata->name);
-                s->count = 1;
-                map_put(&r->series, str_from(key), s);
-            } else {
-                log_warn("events", "cannot write event reason=%s about=%s/%s error=\"%s\"",
-                         e->reason, e->about.ns, e->about.name, err.message);
-            }
-        }
+        if (!s)
+            create_event(r, e, message, key, &a);
     }
     arena_free(&a);
 }
@@ -337,7 +369,9 @@ struct recorder *recorder_new(struct client *c, const char *component, const cha
     pthread_attr_t attr;
     pthread_attr_init(&attr);
     pthread_attr_setstacksize(&attr, 256 * 1024);
-    pthread_create(&r->thread, &attr, recorder_thread, r);
+    int rc = pthread_create(&r->thread, &attr, recorder_thread, r);
+    assert(rc == 0);
+    (void)rc;
     pthread_attr_destroy(&attr);
     return r;
 }

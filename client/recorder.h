@@ -19,7 +19,7 @@
 struct recorder;
 /* component: "default-scheduler", "kubelet", "deployment-controller"; host: node name or NULL. */
 struct recorder *recorder_new(struct client *c, const char *component, const char *host);
-/* Writes what is queued for at most 2 s. */
+/* Writes what is queued for at most 2 s; an event that is being written may take its 10 s. */
 void recorder_free(struct recorder *r);
 
 /* What the event is about. All strings are copied; field_path e.g. "spec.containers{web}" or NULL.

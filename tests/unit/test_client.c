@@ -720,6 +720,8 @@ static const char kubeconfig_text[] =
     "  user: {client-certificate-data: Q0VSVA==, client-key-data: S0VZ}\n"
     "- name: robot\n"
     "  user: {token: abc}\n"
+    "- name: file\n"
+    "  user: {tokenFile: token}\n"
     "- name: plugin\n"
     "  user: {exec: {command: get-token}}\n"
     "- name: half\n"
@@ -728,7 +730,9 @@ static const char kubeconfig_text[] =
     "- name: prod\n"
     "  context: {cluster: prod, user: admin, namespace: shop}\n"
     "- name: bot\n"
-    "  context: {cluster: other, user: robot}\n";
+    "  context: {cluster: other, user: robot}\n"
+    "- name: file\n"
+    "  context: {cluster: other, user: file}\n";
 
 static void test_kubeconfig(void **state)
 {
@@ -749,6 +753,13 @@ static void test_kubeconfig(void **state)
     assert_string_equal(c.token, "abc");
     assert_string_equal(c.ns, "default");
     assert_true(c.insecure);
+    o = (struct kubeconfig_overrides){.context = "file"};
+    assert_int_equal(kubeconfig_parse(str_from(kubeconfig_text), ".", &o, &a, &c, &err), 0);
+    assert_string_equal(c.token_file, "./token");
+    o.token = "given"; /* on the command line: the file would be read again over it */
+    assert_int_equal(kubeconfig_parse(str_from(kubeconfig_text), ".", &o, &a, &c, &err), 0);
+    assert_string_equal(c.token, "given");
+    assert_null(c.token_file);
     static const struct {
         struct kubeconfig_overrides o;
         int code;
@@ -766,6 +777,26 @@ static void test_kubeconfig(void **state)
     }
     assert_int_equal(kubeconfig_parse(STR("[1, 2]"), ".", NULL, &a, &c, &err), ERR_INVALID);
     arena_free(&a);
+}
+
+/* A token file that is being written is no token: without one a client would be anonymous. */
+static void test_an_empty_token_file_is_an_error(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/test_client.XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    const char *servers[] = {"http://127.0.0.1:1"};
+    struct client_config config = {.servers = servers, .servers_len = 1, .token_file = path};
+    struct client *c = NULL;
+    struct error err = {0};
+    assert_true(client_new(&config, "test", &c, &err) < 0);
+    assert_int_equal(err.code, ERR_INVALID);
+    assert_int_equal(write(fd, "t0k3n\n", 6), 6);
+    assert_int_equal(client_new(&config, "test", &c, &err), 0);
+    client_free(c);
+    close(fd);
+    unlink(path);
 }
 
 static void quiet(void *ctx, enum log_level level, const char *line)
@@ -798,6 +829,7 @@ int main(void)
         cmocka_unit_test(test_who_may_list_but_not_watch_lists_now_and_then),
         cmocka_unit_test(test_changes_reach_a_queue),
         cmocka_unit_test(test_kubeconfig),
+        cmocka_unit_test(test_an_empty_token_file_is_an_error),
     };
     if (!getenv("TEST_VERBOSE"))
         log_set_sink(quiet, NULL);
