@@ -77,7 +77,7 @@ KNOWN = [
     Known("… so that a label changed beside a status is another entry's", OWNED + r"\.f:metadata\.f:labels\.\.$", r"/replicationcontrollers/[^/]+", "^{}$", "none"),
     Known("1.22: what a patch of a request says of its status is not owned, nor given up", OWNED + r"\.f:status\.f:(conditions|certificate)$", "certificatesigningrequests"),
     Known("1.27: a pod keeps its class whatever is said of its status", r"status\.qosClass$", r"/pods/name-\d+", "none", "BestEffort"),
-    Known("1.31: conditions that end a job stay", r"", r"^(PATCH|PUT|GET) \S*/jobs/name-\d+(/status\S*)?$", "", "cannot disable|none|Invalid|^422$|^v1$|Status|f:completionTime|^<time>$|SuccessCriteriaMet|^1$"),
+    Known("1.31: conditions that end a job stay", r"", r"^(PATCH|PUT|GET) \S*/jobs/name-\d+(/status\S*)?$", "", "cannot disable|none|Invalid|^422$|^v1$|Status|^Failure$|f:completionTime|^<time>$|SuccessCriteriaMet|^1$"),
     Known("1.30: addresses only of load balancers are an error", r"", r"^PATCH \S*/services/name-\d+/status$", "", "may only be used when|none|^422$|^Status$|^Invalid$|^Failure$"),
     Known("1.22: how long a certificate is wanted is a column", r"(cells|columnDefinitions)$", "certificatesigningrequests", "differ.example/x|Name"),
     Known("1.34: decisions that exclude each other are a fault of the list", r"(causes\[0\]\.field|message)$", "certificatesigningrequests/c/", r"status\.conditions\[1\]\.type"),
