@@ -375,12 +375,16 @@ struct status *rest_field_problems(struct rest *rq, const struct field_problems 
     return body_problems(rq, NULL, 0, problems);
 }
 
-/* The body's first bytes are no object's, which is told before what the object may be. */
+/* The body's first bytes are no object's, which is told before what the object may be; options are not called one. */
 static void unrecognized(struct rest *rq, const struct schema_message *m, const char *words)
 {
-    rest_status(rq, status_bad_request(
-                        rq->a, "the object provided is unrecognized (must be of type %s): %s (%s)",
-                        message_kind(m), words, json_excerpt(rq->a, rq->x->body)));
+    bool options = m->id == Meta__V1__DeleteOptions__SCHEMA;
+    rest_status(rq, options
+                        ? status_bad_request(rq->a, "%s", words)
+                        : status_bad_request(
+                              rq->a,
+                              "the object provided is unrecognized (must be of type %s): %s (%s)",
+                              message_kind(m), words, json_excerpt(rq->a, rq->x->body)));
 }
 
 /* Is a protobuf body one that can be read? Objects of custom resources have no such form. */
@@ -443,8 +447,11 @@ void *rest_decode(struct rest *rq, const struct schema_message *m)
     struct error err = {0};
     struct str body = rq->x->body;
     void *object;
-    if (media == MEDIA_JSON && !custom && str_eqz(str_trim(body), "null"))
+    struct str said = str_trim(body);
+    if (!custom && ((media == MEDIA_JSON || media == MEDIA_YAML) && str_eqz(said, "null")))
         body = STR("{}"); /* as everywhere in an object: the same as leaving everything out */
+    if (!custom && media == MEDIA_YAML && body.n && !said.n)
+        body = STR("{}"); /* a document with nothing in it is null */
     if (body.n == 0 || body_decode(rq->a, media, m, body, &problems, &object, &err) < 0) {
         const char *words = media == MEDIA_JSON || body.n == 0 ? json_words(rq->a, body) : NULL;
         if (words)

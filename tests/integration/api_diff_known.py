@@ -165,8 +165,6 @@ KNOWN = [
     Known("names the Go file that registers kinds", r"message$", theirs="no kind \"\\w+\" is registered for version", ours="no kind|does not match the expected API version"),
     Known("1.20 and later call options that cannot be read an internal error; c8s a bad request", r"^(status|body\.(code|reason))$", "^DELETE",
           r"^(500|\(none\))$", "^(400|BadRequest)$"),
-    Known("… and says what they were to be, as of any other body", r"^body\.message$", r"^DELETE .*\(options in protobuf\)$",
-          "^(unexpected EOF|empty body|provided data does not appear to be a protobuf message.*)$", r"^the object provided is unrecognized \(must be of type DeleteOptions\): "),
     Known("1.20 cannot take options in protobuf for a custom collection", r"^(status|body\b.*)$", r"^DELETE \S*/widgets \(options in protobuf\)$",
           "406|none|^v1$|Status|NotAcceptable|Failure|protobuf marshalling"),
     Known("… and the same with the target of a binding", r"^(status|body\.(code|reason|details|message))$", "^POST .*/pods/one/binding$",

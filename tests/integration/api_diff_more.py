@@ -273,3 +273,16 @@ def case_ephemeral_containers(p):
     for change in ({"ephemeralContainers": [{"name": "x", "image": "i"}]}, {"containers": []}):
         pods.patch("e", {"spec": change})
         pods.put("e", lambda o, change=change: o["spec"].update(change))
+
+
+def case_bodies_with_nothing_in_them(p):
+    """A YAML document may be empty; null stands for an object that says nothing."""
+    ns = namespace(p)
+    for k in (kind("configmaps"), kind("deployments")):
+        one = Of(p, k, ns)
+        for media in ("application/json", "application/yaml"):
+            for body in (b" ", b"\n", b"null", b"{}"):
+                p.same("POST", one.at(), body, note="%s: %r" % (media, body), Content_Type=media)
+                one.create("b")
+                p.same("PUT", one.at("b"), body, note="%s: %r" % (media, body), Content_Type=media)
+                p.same("DELETE", one.at("b"), body, note="%s: %r" % (media, body), Content_Type=media)

@@ -180,6 +180,7 @@ def test_options_of_deletions(c, _):
     failed(c.delete(path + "/a", {"dryRun": ["x"]}), 422, "Invalid", 'DeleteOptions.meta.k8s.io "" is invalid: dryRun: ')
     failed(c.delete(path + "/a?dryRun="), 422, "Invalid", "dryRun: ")
     failed(c.delete(path + "/a?orphanDependents=true&propagationPolicy=Orphan"), 422, "Invalid", "cannot be both set")
+    equal(failed(c.delete(path + "/a", "{"), 400, "BadRequest")["message"], "couldn't get version/kind; json parse error: unexpected end of JSON input")
     equal(c.delete("/api/v1/configmaps").code, 405)
     failed(c.get(path + "?limit="), 400, "BadRequest", 'strconv.ParseInt: parsing "": invalid syntax')
     failed(c.get(path + "?timeoutSeconds=x"), 400, "BadRequest", 'strconv.ParseInt: parsing "x": invalid syntax')
@@ -318,6 +319,11 @@ def test_null_is_an_empty_object(c, _):
     created(c.post(path, config_map("a")))
     ok(c.delete(path + "/a", " null\n"))
     equal(c.get(path + "/a").code, 404)
+    for body in ("null", "\n", " "):  # YAML may have nothing in it
+        failed(c.request("POST", path, body, content_type="application/yaml"), 422, "Invalid", "name or generateName is required")
+        created(c.post(path, config_map("a")))
+        ok(c.request("DELETE", path + "/a", body, content_type="application/yaml"))
+    failed(c.post(path, " "), 400, "BadRequest")
 
 
 def test_a_patch_says_what_it_is(c, _):
