@@ -13,6 +13,7 @@
 #include "apiserver/discovery.h"
 #include "apiserver/flow/flow_control.h"
 #include "apiserver/flow/flow_filter.h"
+#include "apiserver/flow/flow_width.h"
 #include "apiserver/auth/impersonate.h"
 #include "apiserver/kept/keeper.h"
 #include "apiserver/rest/list_cache.h"
@@ -238,7 +239,8 @@ static void serve_path(struct rest *rq)
                      STR("{\"paths\":[\"/api\",\"/api/v1\",\"/apis\",\"/healthz\",\"/livez\",\"/"
                          "metrics\",\"/openapi/v2\",\"/openapi/v3\","
                          "\"/readyz\",\"/version\"]}\n"));
-    else if (!openapi_service_serve(rq->server->openapi, rq) && !discovery_serve(rq))
+    else if (!flow_filter_dump(rq) && !openapi_service_serve(rq->server->openapi, rq) &&
+             !discovery_serve(rq))
         rest_page_not_found(rq);
 }
 
@@ -486,6 +488,7 @@ static void worker_open(void *arg)
     w->answers = answer_cache_new();
     w->hubs = watch_hubs_new(w);
     w->lists = list_cache_new(w->loop);
+    w->stocks = flow_stocks_new();
     w->cache = object_cache_new(w->server->kv, w->loop);
     w->quota_turns = quota_turns_new();
     w->node_clients = mem_zalloc(sizeof *w->node_clients);
@@ -506,6 +509,7 @@ static void worker_close(void *arg)
     }
     watch_hubs_free(w->hubs);
     list_cache_free(w->lists);
+    flow_stocks_free(w->stocks);
     object_cache_free(w->cache);
     buf_free(&w->text);
     answer_cache_free(w->answers);

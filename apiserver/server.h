@@ -67,6 +67,7 @@ struct watch_hubs;
 struct list_cache;
 struct rest;
 struct flow_control;
+struct flow_stocks;
 struct openapi_service;
 
 /* The lease that this minute's events hang on. */
@@ -91,6 +92,7 @@ struct worker {
     struct list_cache *lists;        /* list_cache.h */
     struct object_cache *cache;      /* what admission asks for (object_cache.h) */
     struct quota_turns *quota_turns; /* writes that wait for a quota (admission/quota.h) */
+    struct flow_stocks *stocks;      /* flow/flow_width.h */
     struct event_lease event_lease;
     struct read_barrier barrier;
     struct loop_timer flow_look; /* of the first worker: flow/flow_filter.h */

@@ -14,6 +14,16 @@
  * queues × queueLengthLimit of the level; others are refused. Upstream deals flows to shared queues by their hash; here
  * each has its own, which is what those approximate.
  *
+ * A request holds as many seats as its width, which flow_width.h estimates, but at most 15 % of its level's nominal limit,
+ * where the level queues at most that limit's handSize-th part (both as upstream), and never more than the level can come to
+ * hold by sure and lent seats: so none is let through beyond a limit, and none waits for what cannot come. A wide one that
+ * is next and lacks seats stays next in its level, and what nobody is sure of is saved up for it, except for levels
+ * needier than its own: it is passed by those that were there before, not by all that come after.
+ *
+ * Writes hold one seat. Upstream adds up to ten for 5 ms, by the number of watches, for the events that follow; here an
+ * event is encoded once and costs its own watchers alone (watch/hub.h), on their loops: some 5 µs each, so that even a
+ * thousand that hear it are one seat's work for those 5 ms.
+ *
  * Threads: any. A ticket belongs to the loop that it names; `go` runs there.
  */
 #ifndef C8S_APISERVER_FLOW_FLOW_CONTROL_H
@@ -23,27 +33,37 @@
 #include "base/list.h"
 #include "net/loop.h"
 
-struct counter;
 struct metrics;
+struct request_info;
 struct flow_control;
+struct flow_counts;
 struct flow_level;
 struct flow;
 
 #define FLOW_UID_MAX 40
+#define FLOW_WIDTH_MAX 10 /* seats of one request */
 
 enum flow_answer { FLOW_SEATED, FLOW_QUEUED, FLOW_REFUSED };
 
 /* A request's place; it must live until it is left, or refused. */
 struct flow_ticket {
     char schema_uid[FLOW_UID_MAX], level_uid[FLOW_UID_MAX]; /* "": no FlowSchema is known yet */
-    void (*go)(struct flow_ticket *t);                      /* of a queued one: it has a seat now */
+    /* Set by the owner; what is pointed to stays until the ticket is left or refused, and does not change: other threads
+     * tell of it (flow_dump.h). NULL: nothing is told. */
+    void (*go)(struct flow_ticket *t); /* of a queued one: it has its seats now */
+    unsigned width;                    /* seats that it should hold; 0 is 1 */
+    uint64_t arrived_ns;               /* by clock_mono_ns */
+    const struct request_info *about;
+    const struct user *user;
     /* Of flow_control. */
     struct loop *loop;
     struct loop_task task;
-    struct list link; /* flow.waiting */
+    struct list link; /* flow.waiting, level.inside */
     struct flow_level *level;
     struct flow *flow; /* NULL: in an exempt level */
-    struct counter *dispatched, *timed_out, *cancelled;
+    struct flow_counts *counts;
+    unsigned seats; /* held */
+    uint64_t started_ns;
     enum { FLOW_OUTSIDE, FLOW_WAITING, FLOW_INSIDE } where;
 };
 
@@ -60,10 +80,10 @@ void flow_control_update(struct flow_control *fc, Flowcontrol__V1__FlowSchema *c
 /* t->go is set. FLOW_QUEUED: t->go is called on `loop` later, unless it is cancelled first. */
 enum flow_answer flow_enter(struct flow_control *fc, struct flow_ticket *t,
                             const struct authz_attributes *at, struct loop *loop);
-/* Give the seat back; nothing happens without one. */
+/* Give the seats back; nothing happens without. */
 void flow_leave(struct flow_control *fc, struct flow_ticket *t);
 enum flow_cancel_reason { FLOW_TIMED_OUT, FLOW_CANCELLED };
-/* Stop waiting. False: it has a seat, and t->go runs soon or did. */
+/* Stop waiting. False: it has its seats, and t->go runs soon or did. */
 bool flow_cancel(struct flow_control *fc, struct flow_ticket *t, enum flow_cancel_reason why);
 /* Does anybody wait? */
 bool flow_control_pressed(struct flow_control *fc);

@@ -3,6 +3,8 @@
  */
 #include "apiserver/flow/flow_filter.h"
 #include "apiserver/flow/flow_control.h"
+#include "apiserver/flow/flow_dump.h"
+#include "apiserver/flow/flow_width.h"
 #include "apiserver/object_cache.h"
 #include "apiserver/rest/rest.h"
 #include "base/vec.h"
@@ -68,7 +70,7 @@ static void refuse(struct rest *rq)
 /* A watch has begun; how long it lasts is no matter. */
 static void go(struct rest *rq)
 {
-    if (rq->info.verb == VERB_WATCH)
+    if (rq->info.verb == VERB_WATCH && !flow_watch_lists(rq))
         flow_leave(rq->server->flow, &rq->flow);
     rq->flow_next(rq);
 }
@@ -103,6 +105,10 @@ static void closed(struct http_exchange *x)
 static void enter(struct rest *rq, const struct authz_attributes *at)
 {
     rq->flow.go = seated;
+    rq->flow.width = flow_width(rq);
+    rq->flow.arrived_ns = rq->started_ns;
+    rq->flow.about = &rq->info;
+    rq->flow.user = rq->user;
     switch (flow_enter(rq->server->flow, &rq->flow, at, rq->x->loop)) {
     case FLOW_SEATED:
         go(rq);
@@ -149,6 +155,36 @@ void flow_filter_enter(struct rest *rq, const struct authz_attributes *at,
     } else {
         next(rq);
     }
+}
+
+void flow_filter_begun(struct rest *rq)
+{
+    if (rq->server->flow)
+        flow_leave(rq->server->flow, &rq->flow);
+}
+
+bool flow_filter_dump(struct rest *rq)
+{
+    struct flow_control *fc = rq->server->flow;
+    struct str name = str_from(rq->info.path), under = STR("/debug/api_priority_and_fairness/");
+    if (!fc || !str_has_prefix(name, under))
+        return false;
+    struct buf out;
+    name = str_slice(name, under.n, name.n);
+    buf_init(&out);
+    if (str_eq(name, STR("dump_priority_levels"))) {
+        flow_dump_levels(fc, &out);
+    } else if (str_eq(name, STR("dump_queues"))) {
+        flow_dump_queues(fc, &out);
+    } else if (str_eq(name, STR("dump_requests"))) {
+        const char *details = query_get(rq->a, rq->info.query, "includeRequestDetails");
+        flow_dump_requests(fc, details && *details, &out);
+    }
+    bool known = out.len > 0; /* a table has a header at least */
+    if (known)
+        rest_respond(rq, 200, "text/plain; charset=utf-8", buf_str(&out));
+    buf_free(&out);
+    return known;
 }
 
 void flow_filter_done(struct rest *rq)

@@ -7,6 +7,7 @@
  */
 #include "api/custom/custom.h"
 #include "api/meta.h"
+#include "apiserver/flow/flow_filter.h"
 #include "apiserver/rest/list_version.h"
 #include "apiserver/table/table.h"
 #include "apiserver/watch/hub.h"
@@ -375,6 +376,7 @@ static void list_on(struct watch *w)
         return;
     if (w->initial_marked)
         send_bookmark(w, w->rev, true);
+    flow_filter_begun(rq);
     go_live(w, w->rev, false);
 }
 
@@ -454,6 +456,7 @@ static void watch_ready(struct rest *rq)
         return;
     }
     if (!w->initial) {
+        flow_filter_begun(rq);
         go_live(w, w->start ? w->start : kv_current_revision(rq->server->kv), w->start > 0);
         return;
     }

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 
-from apiserver_lib import Server, run_tests
+from apiserver_lib import Member, Server, run_tests
 from apiserver_test import equal, wait_for
 
 CM = "/api/v1/namespaces/default/configmaps"
@@ -176,6 +176,121 @@ def test_waiting_has_its_end(_, server):
     assert 14 < took < 25, took
     equal(metric(f.c, "apiserver_flowcontrol_rejected_requests_total", flow_schema="line", reason="time-out"), 1)
     end_of_queue(f)
+
+
+DUMP = "/debug/api_priority_and_fairness/dump_"
+
+
+def dump(c, name):
+    """The rows of a table, each a dictionary by column."""
+    answer = c.get(DUMP + name)
+    equal((answer.code, answer.headers.get("content-type")), (200, "text/plain; charset=utf-8"), name)
+    rows = [[cell.strip() for cell in line.split(",")] for line in answer.body.decode().splitlines()]
+    return [dict(zip(rows[0], row)) for row in rows[1:]]
+
+
+def of_wide(c, name, **where):
+    return [r for r in dump(c, name) if r["PriorityLevelName"] == "wide" and all(r[k] == v for k, v in where.items())]
+
+
+def wide_level(f):
+    """Seven seats that nothing is borrowed for; a request holds two of them at most."""
+    f.make("/prioritylevelconfigurations", level("wide", 1000, borrowingLimitPercent=0, limitResponse={
+        "type": "Queue", "queuing": {"queues": 8, "handSize": 1, "queueLengthLimit": 9}}))
+    f.make("/flowschemas", schema("wide", "wide", ["alice", "carol"]))
+    wait_for(lambda: metric(f.c, "apiserver_flowcontrol_nominal_limit_seats", priority_level="wide") == 7, "the level")
+    wait_for(lambda: f.alice.get(CM + "/none").code == 404 and of_wide(f.c, "priority_levels", IsIdle="true"), "the schema")
+
+
+def end_of_wide_level(f):
+    f.remove("/flowschemas/wide")
+    f.remove("/prioritylevelconfigurations/wide")
+
+
+def seats_of_wide(f):
+    return metric(f.c, "apiserver_flowcontrol_current_executing_seats", priority_level="wide")
+
+
+def test_large_lists_are_wide(_, server):
+    """27 MB are worth two seats: three readers hold six of seven. A fourth waits, and whoever comes after it, though one is free."""
+    f = FLOWS
+    wide_level(f)
+    readers = [f.reader() for _ in range(3)]
+    wait_for(lambda: seats_of_wide(f) == 6, "three readers")
+    equal(metric(f.c, "apiserver_flowcontrol_current_executing_requests", flow_schema="wide"), 3)
+    equal([(r["QueueIndex"], r["RequestIndexInQueue"], r["FlowDistingsher"], r["InitialSeats"], r["UserName"], r["Verb"], r["Resource"])
+           for r in of_wide(f.c, "requests?includeRequestDetails=1")], [("0", "-1", "alice", "2", "alice", "list", "configmaps")] * 3)
+    readers.append(f.reader())
+    wait_for(lambda: of_wide(f.c, "queues", PendingRequests="1", ExecutingRequests="3", SeatsInUse="6", InitialSeatsSum="2"), "the fourth")
+    answers = []
+    others = [threading.Thread(target=lambda p=p: answers.append(f.carol.get(p).code)) for p in (
+        CM + "/none", "/api/v1/namespaces/kube-public/configmaps", CM + "?fieldSelector=metadata.name%3Dfat1&limit=1")]
+    for t in others:
+        t.start()
+    wait_for(lambda: [r["InitialSeats"] for r in of_wide(f.c, "requests", FlowDistingsher="carol", StartTime="0001-01-01T00:00:00Z")] ==
+             ["1"] * 3, "a get, a list of nothing and one of one object")
+    equal(seats_of_wide(f), 6, "seats, of which one is free")
+    for r in readers[:2]:
+        r.close()
+    for t in others:
+        t.join()
+    equal(sorted(answers), [200, 200, 404], "the others")
+    for r in readers:
+        r.close()
+    wait_for(lambda: of_wide(f.c, "priority_levels", IsIdle="true", WaitingRequests="0"), "nobody")
+    assert metric(f.c, "apiserver_flowcontrol_request_wait_duration_seconds_count", flow_schema="wide", execute="true") >= 7
+    end_of_wide_level(f)
+
+
+def test_watches_hold_seats_while_they_list(_, server):
+    f = FLOWS
+    wide_level(f)
+    listing = "?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=60"
+    reader = f.reader(CM + listing)
+    wait_for(lambda: seats_of_wide(f) == 2, "the list")
+    reader.close()
+    wait_for(lambda: seats_of_wide(f) == 0, "its end")
+    with f.alice.watch(CM + listing) as w:
+        event = w.next()
+        while event["type"] != "BOOKMARK":
+            event = w.next()
+        wait_for(lambda: seats_of_wide(f) == 0, "a watch that has begun")
+        equal(f.c.post(CM, {"metadata": {"name": "seen"}}).code, 201)
+        equal(w.next()["object"]["metadata"]["name"], "seen")
+    equal(f.c.delete(CM + "/seen").code, 200)
+    with f.alice.watch(CM + "?watch=1&timeoutSeconds=60"):
+        wait_for(lambda: seats_of_wide(f) == 0, "a watch of what changes")
+    end_of_wide_level(f)
+
+
+def test_who_may_see_the_tables(_, server):
+    f = FLOWS
+    rbac = "/apis/rbac.authorization.k8s.io/v1/clusterrole"
+    own = [r for r in dump(f.c, "requests?includeRequestDetails=1") if r["UserName"] == "admin" and r["Verb"] == "get"]
+    equal([(r["PriorityLevelName"], r["FlowSchemaName"], r["QueueIndex"], r["APIPath"], r["APIVersion"]) for r in own],
+          [("exempt", "exempt", "-1", DUMP + "requests", "")])
+    names = [r["PriorityLevelName"] for r in dump(f.c, "priority_levels")]
+    assert names == sorted(names) and {"catch-all", "exempt", "system", "workload-low"} <= set(names), names
+    assert "UserName" not in f.c.get(DUMP + "requests?includeRequestDetails=").body.decode()
+    equal(f.c.get(DUMP + "all").code, 404, "another table")
+    equal(f.alice.get(DUMP + "queues").code, 403, "not for everybody")
+    equal(f.c.post(rbac + "s", {"metadata": {"name": "tables"}, "rules": [
+        {"verbs": ["get"], "nonResourceURLs": ["/debug/api_priority_and_fairness/*"]}]}).code, 201)
+    equal(f.c.post(rbac + "bindings", {"metadata": {"name": "tables"}, "roleRef": {
+        "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "tables"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "alice"}]}).code, 201)
+    wait_for(lambda: f.alice.get(DUMP + "queues").code == 200, "alice's right")
+    equal(f.carol.get(DUMP + "queues").code, 403, "still not for everybody")
+
+
+def test_without_flow_control_there_are_no_tables(_, server):
+    plain = Member(os.path.abspath(sys.argv[1]), ["--enable-priority-and-fairness=false"])
+    try:
+        plain.start()
+        equal(plain.client().get(DUMP + "queues").code, 404)
+        equal(plain.client().get(CM).code, 200)
+    finally:
+        plain.remove()
 
 
 def main():
