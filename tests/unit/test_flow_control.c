@@ -475,6 +475,66 @@ static void levels_wait_for_wide_ones(void **state)
     flow_control_free(fc);
 }
 
+/* What is saved up is not for whom has more of his own already; who has less goes first. */
+static void needier_levels_do_not_wait(void **state)
+{
+    (void)state;
+    struct flow_control *fc = flow_control_new(100, NULL);
+    const char *const schemas[] = {schema_json("get", 1, "a"), schema_json("list", 2, "b"),
+                                   schema_json("watch", 3, "c"), NULL};
+    const char *const levels[] = {level_json("a", 4, LENDS QUEUE("8", "1", "50")),
+                                  level_json("b", 4, LENDS QUEUE("8", "1", "50")),
+                                  level_json("c", 2, LENDS REJECT),
+                                  level_json("catch-all", 0, REJECT), NULL};
+    static struct flow_ticket some[20], many[77], wide, less, more;
+    update(fc, schemas, levels);
+    ASK_MANY(fc, some, "alice", "get");
+    ASK_MANY(fc, many, "alice", "list");
+    assert_int_equal(ask_wide(fc, &wide, "wendy", "get", 6), FLOW_QUEUED);
+    assert_int_equal(ask(fc, &less, "carol", "watch"), FLOW_SEATED);
+    assert_int_equal(ask(fc, &more, "bob", "list"), FLOW_QUEUED);
+    leave_all(fc, &more, 1);
+    leave_all(fc, &less, 1);
+    leave_all(fc, &wide, 1);
+    leave_all(fc, some, 20);
+    leave_all(fc, many, 77);
+    flow_control_free(fc);
+}
+
+/* The handSize-th part of a level; and what it is sure of where, all being rounded up, nothing is left to borrow. */
+static void widths_have_limits(void **state)
+{
+    (void)state;
+    const char *const schemas[] = {schema_json("get", 1, "l"), NULL};
+    static const struct {
+        const char *more;
+        unsigned others, width; /* levels as large */
+    } rows[] = {{QUEUE("64", "1", "9"), 0, 10},
+                {QUEUE("64", "20", "9"), 0, 5},
+                {QUEUE("64", "1", "9"), 4, 3}, /* of twenty */
+                {REJECT, 4, 3},
+                {"\"lendablePercent\":85," REJECT, 0, 10},
+                {"\"lendablePercent\":85," QUEUE("64", "1", "9"), 13, 1}}; /* of 8, 14 times */
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct flow_control *fc = flow_control_new(100, NULL);
+        const char *levels[16] = {level_json("l", 1, rows[i].more),
+                                  level_json("catch-all", 0, REJECT)};
+        Flowcontrol__V1__PriorityLevelConfiguration *l[16];
+        Flowcontrol__V1__FlowSchema *f = decode(Flowcontrol__V1__FlowSchema__SCHEMA, schemas[0]);
+        size_t n = 2 + rows[i].others;
+        static struct flow_ticket wide;
+        for (size_t j = 2; j < n; j++)
+            levels[j] = level_json(arena_printf(&arena, "x%zu", j), 1, REJECT);
+        for (size_t j = 0; j < n; j++)
+            l[j] = decode(Flowcontrol__V1__PriorityLevelConfiguration__SCHEMA, levels[j]);
+        flow_control_update(fc, &f, 1, l, n);
+        if (ask_wide(fc, &wide, "alice", "get", 10) != FLOW_SEATED || wide.seats != rows[i].width)
+            fail_msg("row %zu: %u", i, wide.seats);
+        leave_all(fc, &wide, 1);
+        flow_control_free(fc);
+    }
+}
+
 /* Whatever a level is like: a wide request gets in where one of one seat does, and never past the limit. */
 static void widths_are_within_reach(void **state)
 {
@@ -813,6 +873,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(wide_ones_are_not_passed, setup, teardown),
         cmocka_unit_test_setup_teardown(wide_ones_give_up, setup, teardown),
         cmocka_unit_test_setup_teardown(levels_wait_for_wide_ones, setup, teardown),
+        cmocka_unit_test_setup_teardown(needier_levels_do_not_wait, setup, teardown),
+        cmocka_unit_test_setup_teardown(widths_have_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(widths_are_within_reach, setup, teardown),
         cmocka_unit_test_setup_teardown(wide_ones_outlive_their_level, setup, teardown),
         cmocka_unit_test_setup_teardown(tables_are_as_published, setup, teardown),
