@@ -126,7 +126,7 @@ static int create_service_cidr(struct apiserver *s, struct arena *a, struct erro
     /* From one family to two the flags are followed; anything else is for people to change. */
     if (rc > 0 && now->spec->n_cidrs == 1 && o->spec->n_cidrs == 2 &&
         strcmp(now->spec->cidrs[0], o->spec->cidrs[0]) == 0)
-        return kept_converge_spec(s, a, o, err);
+        return kept_unless_conflict(kept_converge_spec(s, a, o, err));
     return MIN(rc, 0);
 }
 

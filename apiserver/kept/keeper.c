@@ -22,7 +22,8 @@ struct keeper {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     bool stop;
-    int64_t lease; /* this member's; 0: none */
+    int64_t lease;  /* this member's; 0: none */
+    bool announced; /* the lease holds this member's key */
     int64_t compact_next_ns, compact_rev;
     int64_t repair_next_ns; /* 0: not yet done */
     int64_t restored_rev;   /* nothing was written since the kept objects were looked at */
@@ -108,25 +109,35 @@ static void on_revision(void *ctx, int code, int64_t rev)
 
 /* ---- membership ---- */
 
-/* The key that says this member lives, on a lease. */
+/* A lease that lives: the one there is, or a new one that holds no key yet. */
+static int hold_lease(struct keeper *k)
+{
+    struct answer a;
+    if (k->lease) {
+        answer_init(&a);
+        kv_lease_keep_alive(k->s->kv, k->lease, NULL, on_lease, &a);
+        if (answer_wait(&a, NULL) == 0)
+            return 0;
+    }
+    k->lease = 0;
+    k->announced = false;
+    answer_init(&a);
+    kv_lease_grant(k->s->kv, 0, (int64_t)k->s->config.member_ttl_s, NULL, on_lease, &a);
+    int64_t id;
+    int rc = answer_wait(&a, &id);
+    if (rc == 0)
+        k->lease = id;
+    return rc;
+}
+
+/* The key that says this member lives, on a lease. Whether a write that failed took place is not known: it is
+ * repeated until one succeeds, else a lease that is renewed would hold nothing. */
 static int announce(struct keeper *k)
 {
     struct apiserver *s = k->s;
-    struct answer a;
-    answer_init(&a);
-    if (k->lease) {
-        kv_lease_keep_alive(s->kv, k->lease, NULL, on_lease, &a);
-        if (answer_wait(&a, NULL) == 0)
-            return 0;
-        k->lease = 0;
-        answer_init(&a);
-    }
-    kv_lease_grant(s->kv, 0, (int64_t)s->config.member_ttl_s, NULL, on_lease, &a);
-    int rc = answer_wait(&a, &k->lease);
-    if (rc < 0) {
-        k->lease = 0;
+    int rc = hold_lease(k);
+    if (rc < 0 || k->announced)
         return rc;
-    }
     char key[128];
     snprintf(key, sizeof key, MEMBER_PREFIX "%s", s->config.advertise_address);
     struct kv_op put = {.type = KV_OP_PUT,
@@ -136,6 +147,7 @@ static int announce(struct keeper *k)
     struct kv_txn_request txn = {.then = &put, .then_len = 1};
     struct kv_txn_result *r = kv_txn_wait(s->kv, &txn);
     rc = r->code;
+    k->announced = rc == 0;
     kv_txn_result_free(r);
     return rc;
 }
@@ -249,8 +261,8 @@ static void restore(struct keeper *k)
 
 static bool bootstrap(struct keeper *k)
 {
-    struct error err = {0};
     while (!stopping(k)) {
+        struct error err = {0}; /* of this attempt */
         struct answer a;
         answer_init(&a);
         kv_read_index(k->s->kv, NULL, on_revision, &a);
