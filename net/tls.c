@@ -122,20 +122,23 @@ static int use_certificate(SSL_CTX *ssl_ctx, struct str cert, struct str key, co
                            struct error *err)
 {
     BIO *bio = BIO_new_mem_buf(cert.p, (int)cert.n);
-    X509 *leaf = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+    X509 *leaf = bio ? PEM_read_bio_X509(bio, NULL, x509_no_password, NULL) : NULL;
     int rc = 0;
     if (!leaf || SSL_CTX_use_certificate(ssl_ctx, leaf) != 1)
         rc = openssl_error(err, ERR_INVALID, "certificate %s", name);
     X509 *next;
-    while (rc == 0 && (next = PEM_read_bio_X509(bio, NULL, NULL, NULL)))
+    ERR_clear_error();
+    while (rc == 0 && (next = PEM_read_bio_X509(bio, NULL, x509_no_password, NULL)))
         SSL_CTX_add0_chain_cert(ssl_ctx, next);
+    if (rc == 0 && !x509_pem_ended())
+        rc = openssl_error(err, ERR_INVALID, "chain of certificate %s", name);
     ERR_clear_error();
     X509_free(leaf);
     BIO_free(bio);
     if (rc < 0)
         return rc;
     bio = BIO_new_mem_buf(key.p, (int)key.n);
-    EVP_PKEY *pkey = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
+    EVP_PKEY *pkey = bio ? PEM_read_bio_PrivateKey(bio, NULL, x509_no_password, NULL) : NULL;
     if (!pkey || SSL_CTX_use_PrivateKey(ssl_ctx, pkey) != 1 ||
         SSL_CTX_check_private_key(ssl_ctx) != 1)
         rc = openssl_error(err, ERR_INVALID, "private key of %s", name);
@@ -152,7 +155,8 @@ static int use_cas(struct tls_context *ctx, SSL_CTX *ssl_ctx, struct str pem, co
     X509_STORE *store = SSL_CTX_get_cert_store(ssl_ctx);
     int count = 0;
     X509 *ca;
-    while (bio && (ca = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+    ERR_clear_error();
+    while (bio && (ca = PEM_read_bio_X509(bio, NULL, x509_no_password, NULL))) {
         X509_STORE_add_cert(store, ca);
         if (ctx->server)
             SSL_CTX_add_client_CA(ssl_ctx, ca);
@@ -160,8 +164,8 @@ static int use_cas(struct tls_context *ctx, SSL_CTX *ssl_ctx, struct str pem, co
         count++;
     }
     BIO_free(bio);
-    if (count == 0)
-        return openssl_error(err, ERR_INVALID, "CA file %s: no certificate in it", name);
+    if (count == 0 || !x509_pem_ended())
+        return openssl_error(err, ERR_INVALID, "CA file %s: certificate %d", name, count + 1);
     ERR_clear_error();
     return 0;
 }
@@ -176,15 +180,16 @@ static int use_crl(SSL_CTX *ssl_ctx, const char *path, struct error *err)
     X509_STORE *store = SSL_CTX_get_cert_store(ssl_ctx);
     int count = 0;
     X509_CRL *crl;
-    while (bio && (crl = PEM_read_bio_X509_CRL(bio, NULL, NULL, NULL))) {
+    ERR_clear_error();
+    while (bio && (crl = PEM_read_bio_X509_CRL(bio, NULL, x509_no_password, NULL))) {
         X509_STORE_add_crl(store, crl);
         X509_CRL_free(crl);
         count++;
     }
     BIO_free(bio);
     mem_free(pem);
-    if (count == 0)
-        return openssl_error(err, ERR_INVALID, "CRL file %s: no list in it", path);
+    if (count == 0 || !x509_pem_ended())
+        return openssl_error(err, ERR_INVALID, "CRL file %s: list %d", path, count + 1);
     ERR_clear_error();
     X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK);
     return 0;

@@ -3,6 +3,7 @@
  */
 #include "net/x509_internal.h"
 #include "base/buf.h"
+#include "base/encode.h"
 #include "base/mem.h"
 #include "base/random.h"
 
@@ -58,7 +59,7 @@ static char *cert_to_pem(X509 *cert)
 static EVP_PKEY *key_from_pem(const char *pem)
 {
     BIO *bio = BIO_new_mem_buf(pem, -1);
-    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
+    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, x509_no_password, NULL) : NULL;
     BIO_free(bio);
     return key;
 }
@@ -66,15 +67,18 @@ static EVP_PKEY *key_from_pem(const char *pem)
 static X509 *cert_from_pem(const char *pem)
 {
     BIO *bio = BIO_new_mem_buf(pem, -1);
-    X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+    X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, x509_no_password, NULL) : NULL;
     BIO_free(bio);
     return cert;
 }
 
+/* Not by MBSTRING_UTF8, with which OpenSSL keeps to X.520's 64 characters: nodes have names of up to 253, and all
+ * other components of Kubernetes read and write them. */
 static bool add_entry(X509_NAME *name, const char *field, const char *value)
 {
-    return X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8, (const unsigned char *)value, -1,
-                                      -1, 0) == 1;
+    return *value && utf8_valid(str_from(value)) &&
+           X509_NAME_add_entry_by_txt(name, field, V_ASN1_UTF8STRING, (const unsigned char *)value,
+                                      -1, -1, 0) == 1;
 }
 
 /* Organizations before the common name, the order kubeadm writes them in. */
@@ -255,7 +259,8 @@ int x509_request_new(const struct x509_spec *spec, char **csr_pem, char **key_pe
     X509_REQ *req = X509_REQ_new();
     GENERAL_NAMES *names = make_alt_names(spec);
     STACK_OF(X509_EXTENSION) *extensions = NULL;
-    int rc = fill_subject(X509_REQ_get_subject_name(req), spec, err);
+    int rc = key && req ? fill_subject(X509_REQ_get_subject_name(req), spec, err)
+                        : openssl_error(err, ERR_INTERNAL, "make a key");
     if (rc < 0)
         goto out;
     X509_REQ_set_version(req, X509_REQ_VERSION_1);
@@ -285,7 +290,7 @@ int x509_request_sign(const struct x509_pair *ca, struct str csr_pem, unsigned u
 {
     *cert_pem = NULL;
     BIO *bio = BIO_new_mem_buf(csr_pem.p, (int)MIN(csr_pem.n, 1u << 20));
-    X509_REQ *req = bio ? PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL) : NULL;
+    X509_REQ *req = bio ? PEM_read_bio_X509_REQ(bio, NULL, x509_no_password, NULL) : NULL;
     BIO_free(bio);
     if (!req)
         return openssl_error(err, ERR_INVALID, "not a PEM certificate request");

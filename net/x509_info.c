@@ -13,13 +13,13 @@
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #define PEM_FILE_MAX (1u << 20)
-#define NAMES_MAX \
-    256 /* alternative names or organizations of one certificate; more are not looked at */
+#define NAMES_MAX 256 /* names of one kind in one certificate; one that has more is refused */
 
 int openssl_error(struct error *err, int code, const char *format, ...)
 {
@@ -37,6 +37,18 @@ int openssl_error(struct error *err, int code, const char *format, ...)
     va_end(args);
     error_wrap(err, "%s", what);
     return code;
+}
+
+int x509_no_password(char *buf, int size, int writing, void *ctx)
+{
+    (void)buf, (void)size, (void)writing, (void)ctx;
+    return -1;
+}
+
+bool x509_pem_ended(void)
+{
+    unsigned long e = ERR_peek_last_error();
+    return ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE;
 }
 
 /* A copy as UTF-8, or NULL if it holds a NUL or cannot be converted. */
@@ -176,7 +188,7 @@ bool x509_info_from_cert(X509 *cert, struct x509_info *out)
 static X509 *read_cert(struct str pem, struct error *err)
 {
     BIO *bio = BIO_new_mem_buf(pem.p, (int)MIN(pem.n, PEM_FILE_MAX));
-    X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+    X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, x509_no_password, NULL) : NULL;
     BIO_free(bio);
     if (!cert)
         openssl_error(err, ERR_INVALID, "not a PEM certificate");
@@ -202,7 +214,7 @@ int x509_parse_request(struct str csr_pem, struct x509_info *out, struct error *
 {
     *out = (struct x509_info){0};
     BIO *bio = BIO_new_mem_buf(csr_pem.p, (int)MIN(csr_pem.n, PEM_FILE_MAX));
-    X509_REQ *req = bio ? PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL) : NULL;
+    X509_REQ *req = bio ? PEM_read_bio_X509_REQ(bio, NULL, x509_no_password, NULL) : NULL;
     BIO_free(bio);
     if (!req)
         return openssl_error(err, ERR_INVALID, "not a PEM certificate request");
@@ -251,16 +263,32 @@ static int add_cas(X509_STORE *store, struct str pem, struct error *err)
     BIO *bio = BIO_new_mem_buf(pem.p, (int)MIN(pem.n, PEM_FILE_MAX));
     int count = 0;
     X509 *ca;
-    while (bio && (ca = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+    ERR_clear_error();
+    while (bio && (ca = PEM_read_bio_X509(bio, NULL, x509_no_password, NULL))) {
         X509_STORE_add_cert(store, ca);
         X509_free(ca);
         count++;
     }
     BIO_free(bio);
-    if (count == 0)
-        return openssl_error(err, ERR_INVALID, "no CA certificate in PEM");
+    if (count == 0 || !x509_pem_ended())
+        return openssl_error(err, ERR_INVALID, "CA certificate %d in PEM", count + 1);
     ERR_clear_error();
     return 0;
+}
+
+/* For one purpose (0: any): a context keeps the first that it is given. */
+static int verify_for(X509_STORE *store, X509 *cert, int purpose, struct error *err)
+{
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    int rc = 0;
+    if (!ctx || X509_STORE_CTX_init(ctx, store, cert, NULL) != 1 ||
+        (purpose && X509_STORE_CTX_set_purpose(ctx, purpose) != 1))
+        rc = openssl_error(err, ERR_INTERNAL, "verify certificate");
+    else if (X509_verify_cert(ctx) != 1)
+        rc = error_set(err, ERR_DENIED, "certificate: %s",
+                       X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)));
+    X509_STORE_CTX_free(ctx);
+    return rc;
 }
 
 int x509_verify(struct str cert_pem, struct str ca_pem, unsigned usage, struct error *err)
@@ -268,27 +296,15 @@ int x509_verify(struct str cert_pem, struct str ca_pem, unsigned usage, struct e
     X509 *cert = read_cert(cert_pem, err);
     if (!cert)
         return ERR_INVALID;
-    int rc = ERR_INTERNAL;
     X509_STORE *store = X509_STORE_new();
-    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
-    if (!store || !ctx) {
-        error_set(err, rc, "verify certificate: out of memory");
-        goto out;
-    }
-    if ((rc = add_cas(store, ca_pem, err)) < 0)
-        goto out;
-    X509_STORE_CTX_init(ctx, store, cert, NULL);
-    if (usage & X509_USAGE_SERVER)
-        X509_STORE_CTX_set_purpose(ctx, X509_PURPOSE_SSL_SERVER);
-    if (usage & X509_USAGE_CLIENT)
-        X509_STORE_CTX_set_purpose(ctx, X509_PURPOSE_SSL_CLIENT);
-    if (X509_verify_cert(ctx) == 1)
-        rc = 0;
-    else
-        rc = error_set(err, ERR_DENIED, "certificate: %s",
-                       X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)));
-out:
-    X509_STORE_CTX_free(ctx);
+    int rc = store ? add_cas(store, ca_pem, err)
+                   : openssl_error(err, ERR_INTERNAL, "verify certificate");
+    if (rc == 0 && !usage)
+        rc = verify_for(store, cert, 0, err);
+    if (rc == 0 && (usage & X509_USAGE_SERVER))
+        rc = verify_for(store, cert, X509_PURPOSE_SSL_SERVER, err);
+    if (rc == 0 && (usage & X509_USAGE_CLIENT))
+        rc = verify_for(store, cert, X509_PURPOSE_SSL_CLIENT, err);
     X509_STORE_free(store);
     X509_free(cert);
     ERR_clear_error();
@@ -299,7 +315,7 @@ bool x509_key_matches(struct str cert_pem, struct str key_pem)
 {
     X509 *cert = read_cert(cert_pem, NULL);
     BIO *bio = BIO_new_mem_buf(key_pem.p, (int)MIN(key_pem.n, PEM_FILE_MAX));
-    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
+    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, x509_no_password, NULL) : NULL;
     bool ok = cert && key && X509_check_private_key(cert, key) == 1;
     EVP_PKEY_free(key);
     BIO_free(bio);
@@ -308,12 +324,14 @@ bool x509_key_matches(struct str cert_pem, struct str key_pem)
     return ok;
 }
 
+/* Under a name of its own first: threads may write the same file, and one that was left over by a process that died is
+ * in nobody's way. */
 static int write_file(const char *path, const char *text, mode_t mode, struct error *err)
 {
-    char *tmp = mem_printf("%s.tmp.%d", path, (int)getpid());
+    char *tmp = mem_printf("%s.tmp.XXXXXX", path);
     int rc = 0;
     size_t n = strlen(text), done = 0;
-    int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    int fd = mkostemp(tmp, O_CLOEXEC);
     if (fd < 0) {
         rc = error_errno(err, ERR_IO, errno, "create %s", tmp);
         mem_free(tmp);
