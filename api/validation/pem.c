@@ -32,7 +32,7 @@ static struct str take_line(struct str *text)
     ptrdiff_t end = str_find_char(*text, '\n');
     struct str line = end < 0 ? *text : str_slice(*text, 0, (size_t)end);
     *text = end < 0 ? STR("") : str_slice(*text, (size_t)end + 1, text->n);
-    while (line.n && strchr(" \t\r", line.p[line.n - 1]))
+    while (line.n && memchr(" \t\r", line.p[line.n - 1], 3))
         line.n--;
     return line;
 }
@@ -43,7 +43,7 @@ static bool decode_data(struct arena *a, struct str text, struct str *out)
     buf_init(&clean);
     buf_init(&der);
     for (size_t i = 0; i < text.n; i++)
-        if (!strchr(" \t\r\n", text.p[i]) || !text.p[i])
+        if (!memchr(" \t\r\n", text.p[i], 4))
             buf_append_char(&clean, text.p[i]);
     bool fine = clean.len % 4 == 0 && base64_decode(&der, buf_str(&clean));
     if (fine)
@@ -64,13 +64,14 @@ static bool block_at(struct arena *a, struct str text, size_t end, struct pem_bl
     if (!str_has_suffix(line, STR(DASHES)))
         return false;
     *out = (struct pem_block){.type = str_slice(line, 0, line.n - strlen(DASHES))};
+    /* An empty block ends where its first line does. Behind its END nothing is looked at: what comes there may be long,
+     * and is looked at again for every END in it. */
+    const char *data_end = text.p + end, *trailer = data_end + strlen(END);
     struct str next = rest;
-    while (rest.n && str_find_char(take_line(&next), ':') >= 0) {
+    while (rest.n && rest.p <= data_end + 1 && str_find_char(take_line(&next), ':') >= 0) {
         out->has_headers = true;
         rest = next;
     }
-    /* an empty block ends where its first line does */
-    const char *data_end = text.p + end, *trailer = data_end + strlen(END);
     if (!rest.n || rest.p > data_end + 1 || (out->has_headers && rest.p > data_end))
         return false;
     struct str after = str_make(trailer, (size_t)(text.p + text.n - trailer));
@@ -107,7 +108,7 @@ static const char *openssl_reason(struct arena *a)
     return arena_printf(a, "asn1: structure error: %s", reason ? reason : "malformed");
 }
 
-/* What Go's decoder says before it looks into a sequence; NULL: go on. */
+/* What Go's decoder says before it looks into a sequence; NULL: go on. OpenSSL's error queue is empty afterwards. */
 static const char *outline_problem(struct str der)
 {
     const unsigned char *p = (const unsigned char *)der.p;
@@ -116,6 +117,7 @@ static const char *outline_problem(struct str der)
     if (der.n == 0)
         return "asn1: syntax error: sequence truncated";
     int rc = ASN1_get_object(&p, &length, &tag, &class, (long)der.n);
+    ERR_clear_error();
     if (rc & 0x80)
         return "asn1: syntax error: data truncated";
     if ((size_t)((const char *)p - der.p) + (size_t)length < der.n)
@@ -179,7 +181,6 @@ const char *pem_request_problem(struct arena *a, struct str pem)
     if (wrong)
         return wrong;
     const unsigned char *p = (const unsigned char *)block.der.p;
-    ERR_clear_error();
     X509_REQ *request = d2i_X509_REQ(NULL, &p, (long)block.der.n);
     wrong = request ? signature_problem(a, request) : openssl_reason(a);
     X509_REQ_free(request);

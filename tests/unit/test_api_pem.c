@@ -9,6 +9,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
+#include <time.h>
 
 static struct arena arena;
 
@@ -61,6 +62,35 @@ static void test_blocks(void **state)
         if (strcmp(got, cases[i].want) != 0)
             fail_msg("%s: \"%s\", not \"%s\"", cases[i].text, got, cases[i].want);
     }
+}
+
+static void test_nul(void **state)
+{
+    static const char line[] = "-----BEGIN A-----\0\nAAEC\n-----END A-----\n";
+    static const char data[] = "-----BEGIN A-----\nAAEC\0\n-----END A-----\n";
+    struct pem_block block;
+    struct str rest = str_make(line, sizeof line - 1);
+    (void)state;
+    assert_false(pem_next(&arena, &rest, &block)); /* no blank: Go's either */
+    rest = str_make(data, sizeof data - 1);
+    assert_false(pem_next(&arena, &rest, &block));
+}
+
+/* Lines that look like headers up to the end, and an END in every second one: each line is looked at once or twice, not
+ * once for every END before it. */
+static void test_headers_without_end(void **state)
+{
+    struct buf b;
+    struct pem_block block;
+    (void)state;
+    buf_init(&b);
+    for (int i = 0; i < 20000; i++)
+        buf_append_cstr(&b, "-----BEGIN A:-----\n-----END :\n");
+    struct str rest = buf_str(&b);
+    clock_t start = clock();
+    assert_false(pem_next(&arena, &rest, &block));
+    assert_true(clock() - start < 2 * CLOCKS_PER_SEC);
+    buf_free(&b);
 }
 
 /* ---- requests ---- */
@@ -258,9 +288,14 @@ static int teardown(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_blocks),           cmocka_unit_test(test_signatures),
-        cmocka_unit_test(test_rsa_pss),          cmocka_unit_test(test_key_of_another_kind),
-        cmocka_unit_test(test_damaged_requests), cmocka_unit_test(test_certificates),
+        cmocka_unit_test(test_nul),
+        cmocka_unit_test(test_headers_without_end),
+        cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_signatures),
+        cmocka_unit_test(test_rsa_pss),
+        cmocka_unit_test(test_key_of_another_kind),
+        cmocka_unit_test(test_damaged_requests),
+        cmocka_unit_test(test_certificates),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
