@@ -69,6 +69,8 @@ struct x509_info {
 };
 int x509_parse(struct str cert_pem, struct x509_info *out, struct error *err);
 int x509_parse_request(struct str csr_pem, struct x509_info *out, struct error *err);
+/* The same of DER. For whom it matters that others read the same out of a PEM text: they may find another block in it. */
+int x509_parse_request_der(struct str der, struct x509_info *out, struct error *err);
 void x509_info_free(struct x509_info *info);
 /* Does the certificate chain to the CA now, for that usage (0: any)? ERR_DENIED with the reason if
  * not. */

@@ -210,14 +210,9 @@ int x509_parse(struct str cert_pem, struct x509_info *out, struct error *err)
                      "certificate: a name holds a NUL, is not text or there are too many");
 }
 
-int x509_parse_request(struct str csr_pem, struct x509_info *out, struct error *err)
+/* Frees the request. */
+static int read_request(X509_REQ *req, struct x509_info *out, struct error *err)
 {
-    *out = (struct x509_info){0};
-    BIO *bio = BIO_new_mem_buf(csr_pem.p, (int)MIN(csr_pem.n, PEM_FILE_MAX));
-    X509_REQ *req = bio ? PEM_read_bio_X509_REQ(bio, NULL, x509_no_password, NULL) : NULL;
-    BIO_free(bio);
-    if (!req)
-        return openssl_error(err, ERR_INVALID, "not a PEM certificate request");
     bool ok = read_subject(X509_REQ_get_subject_name(req), out);
     if (!out->common_name)
         out->common_name = mem_strdup("");
@@ -236,6 +231,25 @@ int x509_parse_request(struct str csr_pem, struct x509_info *out, struct error *
     x509_info_free(out);
     return error_set(err, ERR_INVALID,
                      "request: a name holds a NUL, is not text or there are too many");
+}
+
+int x509_parse_request(struct str csr_pem, struct x509_info *out, struct error *err)
+{
+    *out = (struct x509_info){0};
+    BIO *bio = BIO_new_mem_buf(csr_pem.p, (int)MIN(csr_pem.n, PEM_FILE_MAX));
+    X509_REQ *req = bio ? PEM_read_bio_X509_REQ(bio, NULL, x509_no_password, NULL) : NULL;
+    BIO_free(bio);
+    return req ? read_request(req, out, err)
+               : openssl_error(err, ERR_INVALID, "not a PEM certificate request");
+}
+
+int x509_parse_request_der(struct str der, struct x509_info *out, struct error *err)
+{
+    *out = (struct x509_info){0};
+    const unsigned char *p = (const unsigned char *)der.p;
+    X509_REQ *req = d2i_X509_REQ(NULL, &p, (long)der.n);
+    return req ? read_request(req, out, err)
+               : openssl_error(err, ERR_INVALID, "not a certificate request");
 }
 
 static void free_names(char **names, size_t len)

@@ -2,14 +2,12 @@
  * NodeRestriction: a node agent changes its own node, the status of its own pods, its own lease and
  * CSINode, and nothing else.
  */
-#include "apiserver/admission/admission.h"
+#include "apiserver/admission/certificates.h"
 #include "apiserver/auth/node_identity.h"
 #include "apiserver/pod_refs.h"
 #include "base/arena_text.h"
 #include "base/map.h"
-#include "net/x509.h"
 #include "proto/authentication_v1.pb-c.h"
-#include "proto/certificates_v1.pb-c.h"
 #include "proto/coordination_v1.pb-c.h"
 #include "proto/core_v1.pb-c.h"
 #include "proto/resource_v1.pb-c.h"
@@ -400,15 +398,13 @@ static struct status *admit_request(struct admission *ad, const char *node)
     if (ad->op != ADMIT_CREATE)
         return NULL;
     const Certificates__V1__CertificateSigningRequest *csr = ad->object;
-    const ProtobufCBinaryData *pem = &csr->spec->request;
     struct x509_info info;
     struct error err;
     if (strcmp(csr->spec->signer_name, "kubernetes.io/kubelet-serving") != 0 &&
         strcmp(csr->spec->signer_name, "kubernetes.io/kube-apiserver-client-kubelet") != 0)
         return NULL;
-    if (x509_parse_request(str_make((const char *)pem->data, pem->len), &info, &err) < 0)
-        return admission_forbidden(
-            ad, "unable to parse csr: PEM block type must be CERTIFICATE REQUEST");
+    if (admission_request_info(ad, csr, &info, &err) < 0)
+        return admission_forbidden(ad, "unable to parse csr: %s", err.message);
     bool own = info.common_name && strcmp(info.common_name, ad->user->name) == 0;
     x509_info_free(&info);
     return own ? NULL
