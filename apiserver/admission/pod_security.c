@@ -6,6 +6,7 @@
 #include "apiserver/admission/pod_security.h"
 #include "apiserver/admission/admission.h"
 #include "api/meta.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "proto/apps_v1.pb-c.h"
 #include "proto/batch_v1.pb-c.h"
@@ -24,12 +25,18 @@ static bool listed(const char *const *list, const char *name)
     return false;
 }
 
-static bool is_exempt(const struct admission *ad, const char *runtime_class)
+/* Asked first: who is exempt needs no namespace. */
+static bool is_exempt(const struct admission *ad)
 {
     const struct apiserver_config *c = &ad->rq->server->config;
     return listed(c->pod_security_exempt_namespaces, ad->ns) ||
-           listed(c->pod_security_exempt_users, ad->user->name) ||
-           listed(c->pod_security_exempt_runtime_classes, runtime_class);
+           listed(c->pod_security_exempt_users, ad->user->name);
+}
+
+static bool is_exempt_class(const struct admission *ad, const Core__V1__PodSpec *spec)
+{
+    return listed(ad->rq->server->config.pod_security_exempt_runtime_classes,
+                  spec->runtime_class_name);
 }
 
 static struct status *policy_of(struct admission *ad, struct pod_security_labels *out)
@@ -69,29 +76,33 @@ static bool image_changed(Core__V1__Container *const *now, size_t n,
     return false;
 }
 
-static const char *ephemeral_image(const Core__V1__PodSpec *spec, const char *name)
+/* By name; they may come in another order. */
+static bool ephemeral_changed(const Core__V1__PodSpec *now, const Core__V1__PodSpec *was)
 {
-    for (size_t i = 0; i < spec->n_ephemeral_containers; i++)
-        if (cstr_eq(spec->ephemeral_containers[i]->ephemeral_container_common->name, name))
-            return spec->ephemeral_containers[i]->ephemeral_container_common->image;
-    return NULL;
-}
-
-/* Of what can change in a running pod only new programs matter. */
-static bool is_significant(const Core__V1__PodSpec *now, const Core__V1__PodSpec *was)
-{
-    if (image_changed(now->containers, now->n_containers, was->containers, was->n_containers) ||
-        image_changed(now->init_containers, now->n_init_containers, was->init_containers,
-                      was->n_init_containers))
-        return true;
-    for (size_t i = 0; i < now->n_ephemeral_containers; i++) {
+    struct map images;
+    bool changed = false;
+    map_init(&images);
+    for (size_t i = was->n_ephemeral_containers; i-- > 0;) {
+        const Core__V1__EphemeralContainerCommon *c =
+            was->ephemeral_containers[i]->ephemeral_container_common;
+        map_put(&images, str_from(c->name), c->image);
+    }
+    for (size_t i = 0; i < now->n_ephemeral_containers && !changed; i++) {
         const Core__V1__EphemeralContainerCommon *c =
             now->ephemeral_containers[i]->ephemeral_container_common;
-        const char *image = ephemeral_image(was, c->name);
-        if (!image || !cstr_eq(image, c->image))
-            return true;
+        const char *image = map_get(&images, str_from(c->name));
+        changed = !image || !cstr_eq(image, c->image);
     }
-    return false;
+    map_free(&images);
+    return changed;
+}
+
+bool pod_security_update_matters(const Core__V1__PodSpec *now, const Core__V1__PodSpec *was)
+{
+    return image_changed(now->containers, now->n_containers, was->containers, was->n_containers) ||
+           image_changed(now->init_containers, now->n_init_containers, was->init_containers,
+                         was->n_init_containers) ||
+           ephemeral_changed(now, was);
 }
 
 static struct status *check_pod(struct admission *ad)
@@ -100,11 +111,13 @@ static struct status *check_pod(struct admission *ad)
     const Core__V1__Pod *pod = ad->object;
     if (*ad->sub && strcmp(ad->sub, "ephemeralcontainers") != 0 && strcmp(ad->sub, "resize") != 0)
         return NULL;
+    if (is_exempt(ad))
+        return NULL;
     struct status *s = policy_of(ad, &labels);
-    if (s || is_exempt(ad, pod->spec->runtime_class_name))
+    if (s || is_exempt_class(ad, pod->spec))
         return s;
     if (ad->op == ADMIT_UPDATE &&
-        !is_significant(pod->spec, ((const Core__V1__Pod *)ad->old)->spec))
+        !pod_security_update_matters(pod->spec, ((const Core__V1__Pod *)ad->old)->spec))
         return NULL;
     struct pod_security_violation v[POD_SECURITY_CHECKS_MAX];
     size_t n = pod_security_evaluate(ad->a, &labels.enforce, pod->metadata, pod->spec, v);
@@ -142,16 +155,19 @@ static const Core__V1__PodTemplateSpec *template_of(const void *object)
     }
 }
 
+/* A warning is all that comes of it: what cannot be looked up refuses nothing. */
 static struct status *check_template(struct admission *ad)
 {
     struct pod_security_labels labels;
     const Core__V1__PodTemplateSpec *t = *ad->sub ? NULL : template_of(ad->object);
-    if (!t || !t->spec)
+    if (!t || !t->spec || is_exempt(ad) || is_exempt_class(ad, t->spec))
         return NULL;
     struct status *s = policy_of(ad, &labels);
-    if (s || is_exempt(ad, t->spec->runtime_class_name))
-        return s;
-    warn(ad, &labels.warn, t->metadata, t->spec);
+    if (s)
+        log_warn("admission", "PodSecurity: not checked namespace=%s error=\"%s\"", ad->ns,
+                 s->message);
+    else
+        warn(ad, &labels.warn, t->metadata, t->spec);
     return NULL;
 }
 
@@ -216,8 +232,7 @@ static int check_existing(void *ctx, const struct kv_pair *pair)
     if (stored_decode(&c->scratch, pair->value, pair->mod_rev, NULL, &object, &err) < 0)
         return err.code;
     const Core__V1__Pod *pod = object;
-    bool exempt = listed(c->ad->rq->server->config.pod_security_exempt_runtime_classes,
-                         pod->spec->runtime_class_name);
+    bool exempt = is_exempt_class(c->ad, pod->spec);
     c->exempt += exempt && c->firsts;
     if (!exempt && is_first(c, pod) == c->firsts) {
         size_t n = pod_security_evaluate(&c->scratch, c->policy, pod->metadata, pod->spec, v);
@@ -278,10 +293,13 @@ static struct status *check_pods_of(struct admission *ad, const struct pod_secur
         map_free(&c.controllers);
     }
     arena_free(&c.scratch);
-    if (rc < 0)
-        rest_warn(ad->rq, "failed to list pods while checking new PodSecurity enforce level");
-    else
+    if (rc == 0) {
         warn_of_broken(&c, ad->name, total - c.exempt);
+        return NULL;
+    }
+    log_warn("admission", "PodSecurity: pods were not checked namespace=%s error=\"%s\"", ad->name,
+             err.message);
+    rest_warn(ad->rq, "failed to list pods while checking new PodSecurity enforce level");
     return NULL;
 }
 

@@ -56,6 +56,8 @@ struct pod_security_violation {
 size_t pod_security_evaluate(struct arena *a, const struct pod_security_policy *policy,
                              const Meta__V1__ObjectMeta *meta, const Core__V1__PodSpec *spec,
                              struct pod_security_violation out[POD_SECURITY_CHECKS_MAX]);
+/* Of what can change in a running pod only new programs matter: other images, containers that were not there. */
+bool pod_security_update_matters(const Core__V1__PodSpec *now, const Core__V1__PodSpec *was);
 /* "reason (detail), reason (detail)", and the reasons alone. */
 const char *pod_security_details(struct arena *a, const struct pod_security_violation *v, size_t n);
 const char *pod_security_reasons(struct arena *a, const struct pod_security_violation *v, size_t n);

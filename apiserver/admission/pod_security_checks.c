@@ -3,8 +3,10 @@
  * the pod and all its containers, and says in the published words who has it.
  */
 #include "api/object.h"
+#include "api/validation.h"
 #include "apiserver/admission/pod_security.h"
 #include "base/arena_text.h"
+#include "base/map.h"
 #include "base/mem.h"
 #include "base/str.h"
 #include <stdio.h>
@@ -82,6 +84,12 @@ static const char *quoted(const struct view *v, const struct names *l)
     return l->len ? arena_printf(v->a, "\"%s\"", join(v, l, "\", \"")) : "";
 }
 
+/* key="value" */
+static const char *annotation_text(const struct view *v, const char *key, const char *value)
+{
+    return arena_printf(v->a, "%s=%s", key, field_quote(v->a, value));
+}
+
 static const char *plural(size_t n, const char *one, const char *many)
 {
     return n == 1 ? one : many;
@@ -143,7 +151,7 @@ static bool app_armor(const struct view *v, struct pod_security_violation *out)
         const char *key = v->meta->annotations[i]->key, *value = v->meta->annotations[i]->value;
         if (strncmp(key, prefix, sizeof prefix - 1) == 0 && *value &&
             strcmp(value, "runtime/default") != 0 && strncmp(value, "localhost/", 10) != 0)
-            add(v, &annotations, arena_printf(v->a, "%s=\"%s\"", key, value));
+            add(v, &annotations, annotation_text(v, key, value));
     }
     if (!pod && !bad.len && !annotations.len)
         return false;
@@ -354,20 +362,30 @@ static bool seccomp_type_good(const char *type)
     return strcmp(type, "Localhost") == 0 || strcmp(type, "RuntimeDefault") == 0;
 }
 
-/* Before v1.19 profiles were annotations. */
+static bool seccomp_annotation_good(const char *value)
+{
+    return strcmp(value, "runtime/default") == 0 || strcmp(value, "docker/default") == 0 ||
+           strncmp(value, "localhost/", 10) == 0;
+}
+
+/* Before v1.19 profiles were annotations, of the pod and of each container. */
 static bool seccomp_annotations(const struct view *v, struct pod_security_violation *out)
 {
+    static const char prefix[] = "container.seccomp.security.alpha.kubernetes.io/";
     struct names bad = {0};
-    for (size_t i = 0; v->meta && i <= v->len; i++) {
-        const char *key =
-            i == v->len ? "seccomp.security.alpha.kubernetes.io/pod"
-                        : arena_printf(v->a, "container.seccomp.security.alpha.kubernetes.io/%s",
-                                       v->containers[i].name);
-        const char *value = annotations_get(v->meta, key);
-        if (value && strcmp(value, "runtime/default") != 0 &&
-            strcmp(value, "docker/default") != 0 && strncmp(value, "localhost/", 10) != 0)
-            add(v, &bad, arena_printf(v->a, "%s=\"%s\"", key, value));
+    struct map containers;
+    map_init(&containers);
+    for (size_t i = 0; i < v->len; i++)
+        map_put(&containers, str_from(v->containers[i].name), &v->containers[i]);
+    for (size_t i = 0; v->meta && i < v->meta->n_annotations; i++) {
+        const char *key = v->meta->annotations[i]->key, *value = v->meta->annotations[i]->value;
+        bool of_container = strncmp(key, prefix, sizeof prefix - 1) == 0 &&
+                            map_has(&containers, str_from(key + sizeof prefix - 1));
+        if ((of_container || strcmp(key, "seccomp.security.alpha.kubernetes.io/pod") == 0) &&
+            !seccomp_annotation_good(value))
+            add(v, &bad, annotation_text(v, key, value));
     }
+    map_free(&containers);
     make_set(&bad);
     return bad.len &&
            refuse(out, "seccompProfile",

@@ -120,6 +120,17 @@ static void baseline_refuses(void **state)
          "forbidden AppArmor profile (annotation must not set AppArmor profile type to "
          "\"container.apparmor.security.beta.kubernetes.io/a=\"unconfined\"\")",
          -1},
+        {"\"annotations\":{\"container.apparmor.security.beta.kubernetes.io/a\":\"a\\\"\\n\"}", "",
+         "",
+         "forbidden AppArmor profile (annotation must not set AppArmor profile type to "
+         "\"container.apparmor.security.beta.kubernetes.io/a=\"a\\\"\\n\"\")",
+         -1},
+        {"\"annotations\":{\"container.seccomp.security.alpha.kubernetes.io/a\":\"x\","
+         "\"container.seccomp.security.alpha.kubernetes.io/b\":\"x\"}",
+         "", "",
+         "seccompProfile (forbidden annotation "
+         "container.seccomp.security.alpha.kubernetes.io/a=\"x\")",
+         18},
         {"", "\"securityContext\":{\"appArmorProfile\":{\"type\":\"Unconfined\"}}", "",
          "forbidden AppArmor profile (pod must not set AppArmor profile type to \"Unconfined\")",
          -1},
@@ -247,6 +258,50 @@ static void many_containers_cost_as_many_times_one(void **state)
     assert_true(clock() - start < 5 * CLOCKS_PER_SEC);
     assert_true(arena.used - before < 256u << 20);
     assert_non_null(strstr(said, "\"c49999\" must not include \"X0\", \"X1\", \"X10\", "));
+}
+
+static Core__V1__PodSpec *many_ephemeral(int n, bool backwards, const char *image)
+{
+    struct arena_text json = {.a = &arena};
+    arena_text_add(&json, "{\"spec\":{\"containers\":[],\"ephemeralContainers\":[");
+    for (int i = 0; i < n; i++)
+        arena_text_addf(&json, "%s{\"name\":\"e%d\",\"image\":\"%s\"}", i ? "," : "",
+                        backwards ? n - 1 - i : i, image);
+    arena_text_add(&json, "]}}");
+    return ((Core__V1__Pod *)decode(Core__V1__Pod__SCHEMA, arena_text_of(&json)))->spec;
+}
+
+static void updates_that_matter(void **state)
+{
+    enum { MANY = 40000 };
+    const Core__V1__PodSpec *was = many_ephemeral(MANY, false, "i");
+    (void)state;
+    clock_t start = clock();
+    assert_false(pod_security_update_matters(many_ephemeral(MANY, true, "i"), was));
+    assert_true(clock() - start < 5 * CLOCKS_PER_SEC);
+    assert_true(pod_security_update_matters(was, many_ephemeral(MANY - 1, false, "i")));
+    assert_true(pod_security_update_matters(many_ephemeral(1, false, "j"), was));
+    assert_true(pod_security_update_matters(pod_of("", "", "\"image\":\"i\"")->spec,
+                                            pod_of("", "", "\"image\":\"j\"")->spec));
+}
+
+/* Annotations and containers in proportion to both, not to their product. */
+static void many_annotations_cost_as_many_times_one(void **state)
+{
+    enum { MANY = 20000 };
+    struct arena_text json = {.a = &arena};
+    (void)state;
+    arena_text_add(&json, "{\"metadata\":{\"annotations\":{");
+    for (int i = 0; i < MANY; i++)
+        arena_text_addf(&json, "%s\"a%d\":\"\"", i ? "," : "", i);
+    arena_text_add(&json, "}},\"spec\":{\"containers\":[");
+    for (int i = 0; i < MANY; i++)
+        arena_text_addf(&json, "%s{\"name\":\"c%d\"}", i ? "," : "", i);
+    arena_text_add(&json, "]}}");
+    Core__V1__Pod *pod = decode(Core__V1__Pod__SCHEMA, arena_text_of(&json));
+    clock_t start = clock();
+    assert_string_equal(judge(POD_SECURITY_BASELINE, 18, pod), "");
+    assert_true(clock() - start < 2 * CLOCKS_PER_SEC);
 }
 
 static void labels_name_policies(void **state)
@@ -480,6 +535,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(restricted_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(containers_of_all_kinds_count, setup, teardown),
         cmocka_unit_test_setup_teardown(many_containers_cost_as_many_times_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(updates_that_matter, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_annotations_cost_as_many_times_one, setup, teardown),
         cmocka_unit_test_setup_teardown(labels_name_policies, setup, teardown),
         cmocka_unit_test_setup_teardown(limits_are_given, setup, teardown),
         cmocka_unit_test_setup_teardown(limits_are_checked, setup, teardown),
