@@ -6,17 +6,14 @@
 #include "api/kinds.h"
 #include "api/meta.h"
 #include "apiserver/kept/kept_write.h"
-#include "base/file.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "proto/apiextensions_v1.pb-c.h"
 #include "proto/apiregistration_v1.pb-c.h"
-#include "proto/core_v1.pb-c.h"
 
 #define AUTOMANAGED "kube-aggregator.kubernetes.io/automanaged"
 #define CUSTOM_GROUP_PRIORITY 1000
 #define CUSTOM_VERSION_PRIORITY 100
-#define CA_FILE_MAX (1u << 20)
 
 /* ---- APIServices ---- */
 
@@ -148,79 +145,12 @@ static int keep_api_services(struct apiserver *s, struct arena *a, struct error 
     return rc;
 }
 
-/* ---- extension-apiserver-authentication ---- */
-
-static int add_ca(struct arena *a, Core__V1__ConfigMap *o, const char *key, const char *file,
-                  struct error *err)
-{
-    struct str text;
-    if (!file)
-        return 0;
-    if (file_read(file, CA_FILE_MAX, a, &text, err) < 0)
-        return error_wrap(err, "%s", key);
-    struct str ours = str_trim(text);
-    const char *known = string_map_get(o->data, o->n_data, key);
-    if (!known || str_find(str_from(known), ours) < 0)
-        string_map_set(a, &o->data, &o->n_data, key,
-                       arena_printf(a, "%s%.*s\n", known ? known : "", STR_ARG(ours)));
-    return 0;
-}
-
-/* ["a","b"] */
-static void set_list(struct arena *a, Core__V1__ConfigMap *o, const char *key,
-                     const char *const *items)
-{
-    struct buf b;
-    buf_init(&b);
-    buf_append_char(&b, '[');
-    for (size_t i = 0; items && items[i]; i++) {
-        if (i)
-            buf_append_char(&b, ',');
-        buf_append_json_string(&b, str_from(items[i]));
-    }
-    buf_append_char(&b, ']');
-    string_map_set(a, &o->data, &o->n_data, key, arena_strdup(a, buf_cstr(&b)));
-    buf_free(&b);
-}
-
-/* How an extension's API server finds out whose client certificates count here. Members may have different CAs (while
- * one is replaced): all of them are named. */
-static int keep_authentication(struct apiserver *s, struct arena *a, struct error *err)
-{
-    Core__V1__ConfigMap *o = api_new(a, Core__V1__ConfigMap);
-    void *old;
-    int64_t mod_rev;
-    int rc;
-    o->metadata->namespace_ = (char *)"kube-system";
-    o->metadata->name = (char *)"extension-apiserver-authentication";
-    if ((rc = kept_load(s, a, kept_key(a, o), &old, &mod_rev, err)) < 0)
-        return rc;
-    if (rc > 0) {
-        Core__V1__ConfigMap *now = old;
-        o->data = now->data;
-        o->n_data = now->n_data;
-    }
-    const struct front_proxy_config *front = &s->config.front_proxy;
-    rc = add_ca(a, o, "client-ca-file", s->config.client_ca_file, err);
-    if (rc == 0 && front->ca_file) {
-        rc = add_ca(a, o, "requestheader-client-ca-file", front->ca_file, err);
-        set_list(a, o, "requestheader-allowed-names", front->allowed_names);
-        set_list(a, o, "requestheader-username-headers", front->username_headers);
-        set_list(a, o, "requestheader-uid-headers", front->uid_headers);
-        set_list(a, o, "requestheader-group-headers", front->group_headers);
-        set_list(a, o, "requestheader-extra-headers-prefix", front->extra_prefixes);
-    }
-    if (rc < 0)
-        return rc;
-    return kept_unless_conflict(kept_converge(s, a, o, err));
-}
-
 int kept_objects(struct apiserver *s, struct arena *a, struct error *err)
 {
     int rc = kept_flow_control(s, a, err);
     if (rc == 0)
         rc = keep_api_services(s, a, err);
     if (rc == 0)
-        rc = keep_authentication(s, a, err);
+        rc = kept_authentication(s, a, err);
     return rc;
 }

@@ -323,6 +323,34 @@ def test_front_proxy(c, server):
                  "requestheader-extra-headers-prefix": '["X-Remote-Extra-"]'})
 
 
+RUN_OUT = """-----BEGIN CERTIFICATE-----
+MIIBAjCBqgIBATAKBggqhkjOPQQDAjAOMQwwCgYDVQQDDANvbGQwHhcNMDAwMTAx
+MDAwMDAwWhcNMDEwMTAxMDAwMDAwWjAOMQwwCgYDVQQDDANvbGQwWTATBgcqhkjO
+PQIBBggqhkjOPQMBBwNCAARuCvNjSr7r9f49pWbd4K+817vg1SpE7yhPMUAZlsbe
+Kr+WQct19wRUCGETl4adiUUwb972cISmm/h8vSjqAgxQMAoGCCqGSM49BAMCA0cA
+MEQCIDN3kgsmhUfVokNLNROZ8y9NyfHcUMG1kr0xHtM1QELjAiB+R0ySf/B4hOJZ
+223/uyFaue5Ic5xFg+gkkYXrkuk4lw==
+-----END CERTIFICATE-----
+"""
+
+
+def test_front_proxy_of_others(c, server):
+    """What members with other flags wrote stays; what has run out, or cannot be read, goes."""
+    path = "/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication"
+    before = ok(c.get(path))["data"]
+    server.pki.ca("theirs")
+    with open(server.pki.path("theirs.crt")) as f:
+        theirs = f.read()
+    ok(c.patch(path, {"data": {"client-ca-file": theirs + RUN_OUT, "requestheader-client-ca-file": "-----BEGIN CERTIFICATE-----\n"
+                               "AAAA\n-----END CERTIFICATE-----\n", "requestheader-allowed-names": '["other"]',
+                               "requestheader-group-headers": "no list", "mine": "x"}}, kind="merge-patch"))
+    want = dict(before, **{"client-ca-file": theirs + before["client-ca-file"],
+                           "requestheader-allowed-names": '["other","front-proxy"]'})
+    until("both members' are there", lambda: ok(c.get(path))["data"] == want)
+    ok(c.delete(path))
+    until("its own are there again", lambda: c.get(path).code == 200 and c.get(path).json["data"] == before)
+
+
 # ---- RBAC ----
 
 def test_who_may_update_may_not_create(c, server):
