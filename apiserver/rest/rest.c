@@ -6,6 +6,7 @@
 #include "api/json_words.h"
 #include "apiserver/rest/answer_cache.h"
 #include "apiserver/table/table.h"
+#include "base/arena_str.h"
 #include "base/arena_text.h"
 #include "base/gzip.h"
 #include "base/mem.h"
@@ -14,6 +15,8 @@
 #include <yyjson.h>
 
 #define HEADERS_MAX (8 + REST_WARNINGS_MAX)
+#define WARNINGS_CHARS 4096 /* past so many characters in all … */
+#define WARNING_CHARS 256   /* … so many of each */
 
 /* ---- answering ---- */
 
@@ -46,6 +49,47 @@ static struct str audit_id(struct rest *rq)
     return str_make(out, 36);
 }
 
+/* Characters, not bytes. */
+static size_t text_length(const char *s)
+{
+    size_t n = 0;
+    for (; *s; s++)
+        n += ((unsigned char)*s & 0xc0) != 0x80;
+    return n;
+}
+
+/* `299 - "text"`, of at most so many characters. What cannot stand in a header becomes a blank. */
+static struct str warning_header(struct arena *a, const char *text, size_t limit)
+{
+    struct buf b;
+    buf_init(&b);
+    buf_append_cstr(&b, "299 - \"");
+    for (const char *p = text; *p; p++) {
+        if (((unsigned char)*p & 0xc0) != 0x80 && limit-- == 0)
+            break;
+        if (*p == '"' || *p == '\\')
+            buf_append_char(&b, '\\');
+        buf_append_char(&b, (unsigned char)*p < 0x20 ? ' ' : *p);
+    }
+    buf_append_char(&b, '"');
+    struct str out = arena_copy(a, buf_str(&b));
+    buf_free(&b);
+    return out;
+}
+
+/* As published: whole, or each cut short when all of them are long. Clients take no headers of any length. */
+static size_t warning_headers(struct rest *rq, struct http_header *h)
+{
+    size_t all = 0;
+    for (size_t i = 0; i < rq->warnings_len; i++)
+        all += text_length(rq->warnings[i]);
+    for (size_t i = 0; i < rq->warnings_len; i++)
+        h[i] = (struct http_header){
+            STR("warning"),
+            warning_header(rq->a, rq->warnings[i], all > WARNINGS_CHARS ? WARNING_CHARS : all)};
+    return rq->warnings_len;
+}
+
 static size_t common_headers(struct rest *rq, const char *content_type, struct http_header *h)
 {
     size_t n = 0;
@@ -59,9 +103,7 @@ static size_t common_headers(struct rest *rq, const char *content_type, struct h
         h[n++] = (struct http_header){STR("x-kubernetes-pf-prioritylevel-uid"),
                                       str_from(rq->flow.level_uid)};
     }
-    for (size_t i = 0; i < rq->warnings_len; i++)
-        h[n++] = (struct http_header){STR("warning"), str_from(rq->warnings[i])};
-    return n;
+    return n + warning_headers(rq, h + n);
 }
 
 static size_t gzip_headers(struct http_header *h, size_t n)
@@ -288,23 +330,11 @@ void rest_warn(struct rest *rq, const char *text)
 {
     if (rq->warnings_len == REST_WARNINGS_MAX)
         return;
-    struct buf b;
-    buf_init(&b);
-    buf_append_cstr(&b, "299 - ");
-    buf_append_char(&b, '"');
-    for (const char *p = text; *p; p++) {
-        if (*p == '"' || *p == '\\')
-            buf_append_char(&b, '\\');
-        buf_append_char(&b, (unsigned char)*p < 0x20 ? ' ' : *p);
-    }
-    buf_append_char(&b, '"');
     /* A write that is tried again says everything again. */
-    bool said = false;
-    for (size_t i = 0; i < rq->warnings_len && !said; i++)
-        said = str_eqz(buf_str(&b), rq->warnings[i]);
-    if (!said)
-        rq->warnings[rq->warnings_len++] = arena_strndup(rq->a, b.data, b.len);
-    buf_free(&b);
+    for (size_t i = 0; i < rq->warnings_len; i++)
+        if (strcmp(text, rq->warnings[i]) == 0)
+            return;
+    rq->warnings[rq->warnings_len++] = arena_strdup(rq->a, text);
 }
 
 /* ---- paths that lead nowhere ---- */

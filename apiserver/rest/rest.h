@@ -48,7 +48,7 @@ struct rest {
     void (*resume)(struct rest *rq, int code);
     size_t budget; /* bytes of kv_budget held until the exchange ends */
     uint64_t budget_flow;
-    void *op;      /* the handler's own state */
+    void *op; /* the handler's own state */
 };
 
 /* Route an authorised resource request. Takes over answering. */
@@ -76,7 +76,8 @@ void rest_stream_start(struct rest *rq, const char *content_type);
 void rest_stream_start_coded(struct rest *rq, const char *content_type, bool gzip);
 /* 406: PartialObjectMetadata of a list, or PartialObjectMetadataList of one object. */
 struct status *status_wrong_form(struct rest *rq, bool list);
-void rest_warn(struct rest *rq, const char *text); /* past the maximum: dropped */
+/* Past the maximum: dropped; of those that are long in all the beginnings go out. The text is copied. */
+void rest_warn(struct rest *rq, const char *text);
 
 /*
  * Decode the body as message `m` with the request's field validation. NULL: answered already with the
@@ -160,7 +161,8 @@ static inline const struct schema_message *rest_kept_message(const struct resour
  * Bring this member to the version a read wants ("": linearizable, "0": as it is, N: at least N), then
  * call `ready` with *err (code 0: go on). An unparsable version is answered here.
  */
-#define FUTURE_REVISION_WAIT_MS 3000 /* so long a version may be another member's and not here yet */
+#define FUTURE_REVISION_WAIT_MS \
+    3000 /* so long a version may be another member's and not here yet */
 typedef void rest_ready_fn(struct rest *rq);
 void rest_await(struct rest *rq, const char *resource_version, rest_ready_fn *ready);
 void rest_barrier_init(struct worker *w);

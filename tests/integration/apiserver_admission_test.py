@@ -250,6 +250,11 @@ def test_pod_security(c, server):
     equal(len(warnings(answer)), 1, answer.headers)
     check(warnings(answer)[0].startswith('would violate PodSecurity "restricted:v1.35": host namespaces (hostNetwork=true), '),
           warnings(answer))
+    deployment["metadata"]["name"] = "long"
+    deployment["spec"]["template"]["spec"]["containers"] = [container("c%d" % i + 50 * "x") for i in range(100)]
+    said = warnings(c.post("/apis/apps/v1/namespaces/strict/deployments", deployment))
+    equal([len(w) for w in said], [256], "cut short, as published")
+    check(said[0].startswith('would violate PodSecurity "restricted:v1.35": host namespaces (hostNetwork=true), '), said)
     bad = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x", "labels": {"pod-security.kubernetes.io/enforce": "none"}}}
     refused(c.post("/api/v1/namespaces", bad), 422,
             'Namespace "x" is invalid: metadata.labels[pod-security.kubernetes.io/enforce]: Invalid value: "none": '
