@@ -53,8 +53,9 @@ if(NOT WIN32 AND CMAKE_BUILD_TYPE STREQUAL "Release")
 endif()
 
 # With ThreadSanitizer: the tests of what has threads. More (`ctest --test-dir build/tsan -L unit`) is minutes of building.
-set(C8S_THREADED_TESTS test_client test_flow_control test_kv test_kv_cluster test_kv_watch test_net_base test_net_grpc
-                       test_net_http test_raft_node test_raft_transport)
+set(C8S_THREADED_TESTS test_client test_flow_control test_kv test_kv_cluster test_kv_watch test_leader_election
+                       test_net_base test_net_grpc test_net_http test_raft_node test_raft_transport test_recorder
+                       test_workqueue)
 
 function(c8s_library name)
   cmake_parse_arguments(A "" "" "SOURCES;DEPS" ${ARGN})

@@ -171,6 +171,10 @@ class Cluster:
         check(r.returncode == code, "c8s", " ".join(args), "exit", r.returncode, r.stdout, r.stderr)
         return r.stdout + r.stderr
 
+    def c8s_kv(self, *args):
+        subprocess.run([os.path.join(self.bin, "c8s"), "kv", "--endpoints", "127.0.0.1:%d" % self.server.client_port, *args],
+                       check=True, stdout=subprocess.DEVNULL, timeout=60)
+
     def alive(self):
         for name, p in self.processes.items():
             check(p.poll() is None, name, "ended with", p.poll(), self.log(name))
@@ -552,6 +556,40 @@ def test_host_ports_and_cordon(c):
     check({p["spec"]["nodeName"] for p in c.ready("app%3Dcordon")} == {"n2"})
     c.c8s("uncordon", "n1")
     eventually("untainted", lambda: not c.client.get("/api/v1/nodes/n1").json["spec"].get("taints"))
+
+
+def test_who_was_away_past_a_compaction_lists_again(c):
+    """A scheduler that stands still while the versions that it has seen are compacted: neither its watches nor lists of
+    exactly that version are answered any more. It keeps its lease, so it does not simply begin again. (All stand still:
+    what somebody watches the server still knows.)"""
+    def begin(*flags):
+        p = c.processes["c8s-scheduler"]
+        p.send_signal(signal.SIGTERM)
+        check(p.wait(timeout=60) == 0, "exit code", p.returncode)
+        c.start("c8s-scheduler", *flags)
+
+    def begun_again():
+        return c.log("c8s-scheduler", 10000).count("beginning again as a stand-by")
+
+    before = begun_again()
+    begin("--leader-elect-lease-duration=300s", "--leader-elect-renew-deadline=200s")
+    make(c, APPS + "/deployments", deployment("away", 1))
+    eventually("scheduled", lambda: complete(c, "away", 1, "app:1"))
+    for p in c.processes.values():
+        p.send_signal(signal.SIGSTOP)
+    try:
+        c.server.kill()
+        c.server.start()
+        make(c, NS + "/configmaps", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "away"}})
+        newest = c.client.get(NS + "/configmaps/away").json["metadata"]["resourceVersion"]
+        c.c8s_kv("compact", newest)
+    finally:
+        for p in c.processes.values():
+            p.send_signal(signal.SIGCONT)
+    c.c8s("scale", "deployment/away", "--replicas=3")
+    eventually("scheduled again", lambda: complete(c, "away", 3, "app:1"))
+    check(begun_again() == before, c.log("c8s-scheduler"))
+    begin()
 
 
 def main():
