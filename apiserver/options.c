@@ -274,7 +274,7 @@ void options_parse(struct options *o, int argc, char **argv)
         {"quota-backend-bytes", 0, FLAG_INT, &o->quota_bytes, "BYTES",
          "Space in use past which puts are refused; 0: 2 GiB; negative: as much as the disk has."},
         {"max-request-bytes", 0, FLAG_UINT, &o->request_bytes_max, "BYTES", "The largest write."},
-        {"max-txn-ops", 0, FLAG_UINT, &o->txn_ops_max, "N", "Operations in one transaction."},
+        {"max-txn-ops", 0, FLAG_UINT, &o->txn_ops_max, "N", "Operations in one transaction of a client."},
         {"auto-compaction-mode", 0, FLAG_STRING, &o->compaction_mode, "MODE",
          "What --auto-compaction-retention counts: time, or revisions.", "periodic|revision"},
         {"auto-compaction-retention", 0, FLAG_STRING, &o->compaction_retention, "HOW MUCH",

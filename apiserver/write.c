@@ -11,6 +11,7 @@ static void attempt(struct write *w);
 static void finish(struct write *w, struct status *s)
 {
     quota_done(w);
+    arena_free(&w->charged);
     w->done(w, s);
 }
 
@@ -149,6 +150,7 @@ static void attempt(struct write *w)
     w->obj = NULL;
     w->remove = w->updated = w->unchanged = w->created = false;
     w->compares_len = w->ops_len = 0;
+    arena_reset(&w->charged);
     w->overflow = w->awaited = false;
     w->lease = w->old_pair.lease;
     struct status *s = w->change(w);

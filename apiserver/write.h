@@ -18,7 +18,9 @@
 
 #include "apiserver/rest/rest.h"
 
-#define WRITE_EXTRAS_MAX 120 /* with the object's own, what one transaction may hold */
+#define WRITE_EXTRAS_MAX 1000 /* compares, and operations, besides the object's own */
+static_assert(WRITE_EXTRAS_MAX < KV_OWN_OPS_MAX, "one transaction holds them and the object's own");
+
 #define WRITE_ATTEMPTS_MAX 40
 #define WRITE_QUOTA_ATTEMPTS_MAX 200
 #define WRITE_WAITS_MAX 10
@@ -47,8 +49,9 @@ struct write {
     struct kv_pair old_pair;
 
     /* Set by `change`. */
-    void *obj; /* of the stored version's message */
-    bool remove, unchanged;
+    void *obj;   /* of the stored version's message */
+    bool remove; /* obj is then what is answered, if there is one; else what was there is */
+    bool unchanged;
     bool updated; /* with remove: by an update, which is answered with the version it was made of */
     int64_t lease;
     /* More that must hold, and more that is done, in the same transaction (allocations). Slices must
@@ -69,6 +72,7 @@ struct write {
     /* Internal. */
     struct list quota_link; /* waiting for its turn (admission/quota.h) */
     bool quota_turn;        /* holds it */
+    struct arena charged;   /* the quotas of this attempt's transaction */
     struct str key;
     int attempts;
     bool confirmed; /* the last read was linearizable */

@@ -49,7 +49,7 @@ enum kv_err {
     KV_ERR_LEASE_EXISTS = -104,    /* FailedPrecondition */
     KV_ERR_LEASE_TTL = -105,       /* OutOfRange: TTL above KV_LEASE_TTL_MAX_S */
     KV_ERR_NO_SPACE = -106,        /* ResourceExhausted: quota exceeded; deletes still work */
-    KV_ERR_TOO_MANY_OPS = -107,    /* InvalidArgument: more than options.txn_ops_max */
+    KV_ERR_TOO_MANY_OPS = -107,    /* InvalidArgument: more than the asker may have in one txn */
     KV_ERR_TOO_LARGE = -108,       /* InvalidArgument: request above options.request_bytes_max */
     KV_ERR_DUPLICATE_KEY = -109,   /* InvalidArgument: a txn puts one key twice */
     KV_ERR_RESPONSE_TOO_LARGE =
@@ -59,6 +59,7 @@ enum kv_err {
 
 #define KV_LEASE_TTL_MAX_S 9000000000ll /* etcd's limit */
 #define KV_TXN_DEPTH_MAX 16             /* nesting of transactions */
+#define KV_OWN_OPS_MAX 1024             /* operations in one txn of this process's own */
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
@@ -79,7 +80,7 @@ struct kv_options {
     uint64_t
         map_bytes; /* address space for LMDB, fixed while open [quota × 2 + 1 GiB; 1 TiB without quota] */
     size_t request_bytes_max;    /* one proposal [1.5 MiB] */
-    size_t txn_ops_max;          /* operations in one txn [128] */
+    size_t txn_ops_max;          /* operations in one txn of a client's [128] */
     size_t response_bytes_max;   /* one kv_txn result or kv_range answer [64 MiB] */
     size_t response_budget;      /* bytes handed out by kv_budget_* over all requests [64 MiB] */
     size_t watch_ring_bytes;     /* recent events kept in memory [8 MiB] */

@@ -288,13 +288,19 @@ static void read_txn_ready(void *ctx, int code, int64_t rev)
     pending_done(&p->task); /* we are on its loop already */
 }
 
+/* The option bounds what clients ask for; what this process does for itself must not depend on it. */
+static size_t ops_max(const struct kv *kv, const struct kv_txn_request *t)
+{
+    return t->as ? kv->o.txn_ops_max : KV_OWN_OPS_MAX;
+}
+
 struct kv_txn_result *kv_txn_read(struct kv *kv, const struct kv_txn_request *t, uint64_t for_ns)
 {
     struct kv_txn_result *result = txn_result_new();
     struct arena scratch;
     struct error err = {0};
     arena_init(&scratch);
-    int rc = txn_request_check(t, kv->o.txn_ops_max, &err);
+    int rc = txn_request_check(t, ops_max(kv, t), &err);
     assert(rc < 0 || txn_is_read_only(t));
     if (rc == 0)
         rc = read_txn_run(kv, t, t->as, for_ns, &scratch, result, &err);
@@ -310,7 +316,7 @@ void kv_txn(struct kv *kv, const struct kv_txn_request *t, struct loop *loop, kv
     struct pending *p = pending_new(kv, PROPOSAL_TXN, loop, ctx);
     struct error err = {0};
     p->txn_cb = cb;
-    int rc = txn_request_check(t, kv->o.txn_ops_max, &err);
+    int rc = txn_request_check(t, ops_max(kv, t), &err);
     if (rc < 0) {
         pending_fail(p, rc, err.message);
         return;

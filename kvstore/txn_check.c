@@ -8,6 +8,7 @@
  */
 #include "kvstore/mvcc.h"
 #include "kvstore/proposal.h"
+#include "base/map.h"
 #include "base/vec.h"
 
 #define OPS_TOTAL_FACTOR \
@@ -80,23 +81,42 @@ static int check_txn(struct check *c, const struct kv_txn_request *t, size_t ops
 
 /* ---- duplicate keys ---- */
 
+#define COMPARED_MAX 32 /* so many keys are compared one by one; more are looked up */
+
 struct writes {
     VEC(struct str) puts;
     VEC(struct key_range) dels;
+    struct map places; /* key → where it is first in puts, from 1; of those before `placed` */
+    size_t placed;
 };
 
 static void writes_free(struct writes *w)
 {
     vec_free(&w->puts);
     vec_free(&w->dels);
+    map_free(&w->places);
+}
+
+/* Is key among the first `puts` puts? */
+static bool is_put(struct writes *w, size_t puts, struct str key)
+{
+    bool found = false;
+    if (puts <= COMPARED_MAX) {
+        for (size_t i = 0; i < puts && !found; i++)
+            found = str_eq(w->puts.items[i], key);
+        return found;
+    }
+    for (; w->placed < puts; w->placed++)
+        if (!map_has(&w->places, w->puts.items[w->placed]))
+            map_put(&w->places, w->puts.items[w->placed], (void *)(uintptr_t)(w->placed + 1));
+    size_t at = (uintptr_t)map_get(&w->places, key);
+    return at > 0 && at <= puts;
 }
 
 /* May `key` be put besides the first `puts` puts of `w` and all its deletions? */
-static int put_check(const struct writes *w, size_t puts, struct str key, struct error *err)
+static int put_check(struct writes *w, size_t puts, struct str key, struct error *err)
 {
-    bool again = false;
-    for (size_t i = 0; i < puts && !again; i++)
-        again = str_eq(w->puts.items[i], key);
+    bool again = is_put(w, puts, key);
     for (size_t i = 0; i < w->dels.len && !again; i++)
         again = key_range_has(&w->dels.items[i], key);
     return again ? error_set(err, KV_ERR_DUPLICATE_KEY, "duplicate key given in txn request: %.*s",

@@ -4,9 +4,12 @@
 #include "apiserver/admission/quota.h"
 #include "apiserver/admission/admission.h"
 #include "apiserver/admission/quota_usage.h"
+#include "base/arena_str.h"
 #include "base/arena_text.h"
 #include "base/map.h"
 #include "base/mem.h"
+
+#define CHARGED_BYTES_MAX (1u << 20) /* quotas in one transaction: of 1.5 MiB, the object's too */
 
 /* ---- turns ---- */
 
@@ -73,14 +76,13 @@ void quota_done(struct write *w)
 
 struct charge {
     struct write *w;
-    struct arena *a;
+    struct arena *a;            /* for the attempt */
     struct usage before, after; /* of the object, scopes apart */
     bool enforced;              /* growing past the limit is refused, not only counted */
 };
 
-static void charge_init(struct charge *c, struct write *w)
+static void charge_init(struct charge *c, struct arena *a, struct write *w)
 {
-    struct arena *a = w->rq->a;
     const struct subresource *sub = w->rq->sub;
     *c = (struct charge){.w = w, .a = a, .before.a = a, .after.a = a};
     if (w->old)
@@ -121,7 +123,7 @@ static bool asks_for_names(const struct charge *c, const Core__V1__ResourceQuota
 static struct status *refuse(const struct charge *c, const char *why)
 {
     struct status_about about = {c->w->r->group, c->w->r->plural, c->w->r->kind, c->w->name};
-    return status_forbidden(c->a, &about, "%s", why);
+    return status_forbidden(c->w->rq->a, &about, "%s", why);
 }
 
 /* Does the growth fit? NULL, or the 403. */
@@ -189,46 +191,75 @@ static void count_in(struct arena *a, Core__V1__ResourceQuotaStatus *st, const s
     quantity_map_fill(a, &st->used, &st->n_used, fresh, fresh_len);
 }
 
-/* The quota with its new usage joins the transaction. */
+/* Is there room in the transaction for a quota of so many bytes? */
+static bool has_room(const struct write *w, size_t bytes)
+{
+    return w->ops_len < WRITE_EXTRAS_MAX && w->compares_len < WRITE_EXTRAS_MAX &&
+           w->charged.used + bytes <= CHARGED_BYTES_MAX;
+}
+
+/*
+ * The quota with its new usage joins the transaction. Where there are more than one transaction holds, what would be
+ * refused past a limit is refused; the rest goes on, since whoever releases must be able to, and quota_recount finds it.
+ */
 static struct status *join(const struct charge *c, struct str key, int64_t mod_rev,
                            const Core__V1__ResourceQuota *old, const struct usage *delta)
 {
     struct write *w = c->w;
     Core__V1__ResourceQuota *q = object_clone(c->a, old);
+    struct status *s = NULL;
     count_in(c->a, q->status, delta);
     struct buf b;
     buf_init(&b);
     stored_encode(q, &b);
-    struct str value = str_make(arena_dup(c->a, b.data, b.len), b.len);
+    if (has_room(w, key.n + b.len))
+        write_extra_replace(w, arena_copy(&w->charged, key), mod_rev,
+                            arena_copy(&w->charged, buf_str(&b)));
+    else if (c->enforced)
+        s = refuse(c, arena_printf(c->a, "namespace %s has too many resource quotas for one write",
+                                   w->ns));
     buf_free(&b);
-    write_extra_replace(w, key, mod_rev, value);
-    if (w->overflow)
-        return status_internal(c->a, "namespace %s has too many resource quotas", w->ns);
-    return NULL;
+    return s;
 }
 
-/* As it is stored now. */
-static struct status *charge_one(const struct charge *c, const char *name)
+static struct status *charge_read(const struct charge *c, const struct kv_pair *pair,
+                                  const char *name)
 {
     struct write *w = c->w;
-    struct str key = str_from(arena_printf(c->a, "/registry/resourcequotas/%s/%s", w->ns, name));
-    struct kv_pair pair;
     struct error err;
     void *object;
-    int rc = rest_read(w->rq, key, &pair, &err);
-    if (rc == 0)
-        return NULL;
-    if (rc < 0 || stored_decode(c->a, pair.value, pair.mod_rev, NULL, &object, &err) < 0)
-        return status_from_error(c->a, &err);
+    if (stored_decode(c->a, pair->value, pair->mod_rev, NULL, &object, &err) < 0)
+        return status_from_error(w->rq->a, &err);
     const Core__V1__ResourceQuota *q = object;
     if (asks_for_names(c, q->spec))
         return refuse(c, arena_printf(c->a, "failed quota: %s: %s", name,
                                       quota_missing(c->a, q->spec, w->obj)));
     struct usage delta = delta_of(c, q->spec);
     struct status *s = c->enforced ? check_fit(c, q, &delta) : NULL;
-    if (s || !delta.len || w->dry_run)
+    if (s || !delta.len)
         return s;
-    return join(c, key, pair.mod_rev, q, &delta);
+    return join(c, pair->key, pair->mod_rev, q, &delta);
+}
+
+/* As it is stored now. There may be many, and many attempts: what one of them takes is given back at once. */
+static struct status *charge_one(const struct charge *all, const char *name)
+{
+    struct write *w = all->w;
+    struct status *s = NULL;
+    struct arena a;
+    struct kv_range_result result;
+    struct error err;
+    arena_init(&a);
+    struct charge c = *all;
+    c.a = &a;
+    struct kv_range_request get = {
+        .key = str_from(arena_printf(&a, "/registry/resourcequotas/%s/%s", w->ns, name))};
+    if (kv_range(w->rq->server->kv, &get, &a, &result, &err) < 0)
+        s = status_from_error(w->rq->a, &err);
+    else if (result.pairs_len > 0)
+        s = charge_read(&c, &result.pairs[0], name);
+    arena_free(&a);
+    return s;
 }
 
 /* ---- all of a namespace ---- */
@@ -238,12 +269,42 @@ static int by_name(const void *x, const void *y)
     return strcmp(object_meta(*(void *const *)x)->name, object_meta(*(void *const *)y)->name);
 }
 
+/* Those among the n quotas that the write touches, first and by name; how many. */
+static size_t choose_touched(const struct charge *c, void **quotas, size_t n)
+{
+    const struct write *w = c->w;
+    size_t touched = 0;
+    for (size_t i = 0; i < n; i++) {
+        const Core__V1__ResourceQuota *q = quotas[i];
+        bool is_itself = w->r->stored_as == Core__V1__ResourceQuota__SCHEMA &&
+                         strcmp(q->metadata->name, w->name) == 0;
+        if (!is_itself && (delta_of(c, q->spec).len || asks_for_names(c, q->spec)))
+            quotas[touched++] = quotas[i];
+    }
+    qsort(quotas, touched, sizeof *quotas, by_name);
+    return touched;
+}
+
+static enum quota_answer charge_all(struct write *w, struct arena *a, void **quotas, size_t n,
+                                    struct status **s)
+{
+    struct charge c;
+    charge_init(&c, a, w);
+    n = choose_touched(&c, quotas, n);
+    if (n == 0)
+        return QUOTA_FINE;
+    if (!w->dry_run && !w->quota_turn && !take_turn(w))
+        return QUOTA_WAIT;
+    for (size_t i = 0; i < n && !*s; i++)
+        *s = charge_one(&c, object_meta(quotas[i])->name);
+    return *s ? QUOTA_REFUSED : QUOTA_FINE;
+}
+
 enum quota_answer quota_charge(struct write *w, struct status **s)
 {
     struct admission ad;
-    struct charge c;
     void **quotas;
-    size_t n, touched = 0;
+    size_t n;
     struct error err;
     *s = NULL;
     if (!w->r->namespaced || !admission_is_on(w->rq->server->config.admission_off, "ResourceQuota"))
@@ -255,22 +316,11 @@ enum quota_answer quota_charge(struct write *w, struct status **s)
     }
     if (n == 0)
         return QUOTA_FINE;
-    charge_init(&c, w);
-    for (size_t i = 0; i < n; i++) {
-        const Core__V1__ResourceQuota *q = quotas[i];
-        bool is_itself = w->r->stored_as == Core__V1__ResourceQuota__SCHEMA &&
-                         strcmp(q->metadata->name, w->name) == 0;
-        if (!is_itself && (delta_of(&c, q->spec).len || asks_for_names(&c, q->spec)))
-            quotas[touched++] = quotas[i];
-    }
-    if (touched == 0)
-        return QUOTA_FINE;
-    if (!w->dry_run && !w->quota_turn && !take_turn(w))
-        return QUOTA_WAIT;
-    qsort(quotas, touched, sizeof *quotas, by_name);
-    for (size_t i = 0; i < touched && !*s; i++)
-        *s = charge_one(&c, object_meta(quotas[i])->name);
-    return *s ? QUOTA_REFUSED : QUOTA_FINE;
+    struct arena a;
+    arena_init(&a);
+    enum quota_answer answer = charge_all(w, &a, quotas, n, s);
+    arena_free(&a);
+    return answer;
 }
 
 /* ---- the quota itself ---- */

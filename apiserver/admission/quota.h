@@ -10,6 +10,8 @@
  *
  * Writes of one worker that touch the quotas of one namespace take turns (they would only lose to
  * each other); those of other workers and members are met by the compare, and the loser tries again.
+ * Some 1,000 quotas of 1 KiB fit into a transaction: a write that would take more of them is refused if it can be (403),
+ * and else counted by them later.
  * What goes around the write path (events that expire, quotas that another member did not know yet
  * when it wrote) is found by quota_recount, which the leader runs now and then.
  */

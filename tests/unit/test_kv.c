@@ -2,6 +2,7 @@
  * The store through its public header, single member: the first things a reader wants to see work.
  */
 #include "kvstore/kv.h"
+#include "kvstore/kv_auth.h"
 #include "kvstore/store.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -358,6 +359,40 @@ static void nested_writes(void **state)
     }
 }
 
+static int put_many(struct fixture *f, size_t n, size_t again, const struct kv_auth_info *as)
+{
+    struct kv_op *ops = arena_array(&f->arena, struct kv_op, n);
+    for (size_t i = 0; i < n; i++)
+        ops[i] = (struct kv_op){
+            .type = KV_OP_PUT,
+            .put = {.key = str_from(arena_printf(&f->arena, "m/%zu", i)), .value = STR("v")}};
+    if (again)
+        ops[n - 1].put.key = ops[again - 1].put.key;
+    struct kv_txn_request t = {.then = ops, .then_len = n, .as = as};
+    struct kv_txn_result *r = kv_txn_wait(f->kv, &t);
+    int code = r->code;
+    kv_txn_result_free(r);
+    return code;
+}
+
+/* What bounds clients' transactions does not bound this process's own. */
+static void large_transactions(void **state)
+{
+    struct fixture *f = *state;
+    const struct kv_auth_info client = {0};
+    int64_t rev = kv_current_revision(f->kv);
+    assert_int_equal(put_many(f, 129, 0, &client), KV_ERR_TOO_MANY_OPS);
+    assert_int_equal(put_many(f, KV_OWN_OPS_MAX + 1, 0, NULL), KV_ERR_TOO_MANY_OPS);
+    static const size_t twice[] = {1, 32, 33, 500, KV_OWN_OPS_MAX - 1};
+    for (size_t i = 0; i < ARRAY_LEN(twice); i++)
+        assert_int_equal(put_many(f, KV_OWN_OPS_MAX, twice[i], NULL), KV_ERR_DUPLICATE_KEY);
+    assert_int_equal(get(f, "m/", "m0", 0).count, 0);
+    assert_int_equal(put_many(f, 128, 0, &client), 0);
+    assert_int_equal(put_many(f, KV_OWN_OPS_MAX, 0, NULL), 0);
+    assert_int_equal(get(f, "m/", "m0", 0).count, KV_OWN_OPS_MAX);
+    assert_int_equal(kv_current_revision(f->kv), rev + 2);
+}
+
 static void leases(void **state)
 {
     struct fixture *f = *state;
@@ -617,6 +652,7 @@ int main(void)
         T(compaction),
         T(compaction_held_back),
         T(nested_writes),
+        T(large_transactions),
         T(leases),
         T(watch_live_and_history),
         T(watch_after_restart_and_compaction),
