@@ -107,9 +107,10 @@ static void deleted(struct write *w, struct status *s)
 {
     struct rest *rq = w->rq;
     const struct delete_options *o = w->ctx;
+    bool shown = (strategy_of(w->r)->flags & STRATEGY_RETURN_DELETED) || (w->dry_run && w->obj);
     if (s) {
         rest_status(rq, s);
-    } else if (w->remove && !(strategy_of(w->r)->flags & STRATEGY_RETURN_DELETED)) {
+    } else if (w->remove && !shown) {
         rest_status(rq, status_deleted(rq->a, &rq->about, object_meta(w->old)->uid));
     } else {
         rest_stored(rq, o->cascading && !w->remove ? 202 : 200, w->stored, w->rev);

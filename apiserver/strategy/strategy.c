@@ -534,6 +534,8 @@ struct status *change_delete(struct write *w, const struct delete_options *o)
             w->obj = obj; /* what is answered: as if it had been marked before */
         else if (st->grace && !before->deletion_timestamp)
             w->obj = obj;
+        else if (w->dry_run && before->n_finalizers > 0)
+            w->obj = obj; /* as published: a dry run goes no further than to take them off */
         w->remove = true;
         return NULL;
     }

@@ -161,6 +161,27 @@ def test_nothing_is_kept(c, server):
     equal(c.post(path + "/services" + DRY, service("x", type="NodePort", ports=[{"port": 80, "nodePort": port}])).code, 422)
 
 
+def test_the_last_finalizer(c, _):
+    """A deletion that takes the garbage collector's last finalizer away is answered with the object when it is tried,
+    and with a Status when it is done, as published."""
+    path = namespace(c, "dry-last") + "/configmaps"
+    for held, asked in (("orphan", "Background"), ("foregroundDeletion", "Orphan"), ("foregroundDeletion", "Background")):
+        created(c.post(path, {"metadata": {"name": "m", "finalizers": [held]}}))
+        options = {"propagationPolicy": asked}
+        answer = ok(c.delete(path + "/m", dict(options, dryRun=["All"])))
+        left = ["orphan"] if asked == "Orphan" else None
+        equal((answer["kind"], answer["metadata"]["name"], answer["metadata"].get("finalizers")), ("ConfigMap", "m", left), held, asked)
+        equal("deletionTimestamp" in answer["metadata"], asked == "Orphan")
+        there = ok(c.get(path + "/m"))
+        equal((there["metadata"]["finalizers"], "deletionTimestamp" in there["metadata"]), ([held], False), "nothing is kept")
+        equal(answer["metadata"]["resourceVersion"], there["metadata"]["resourceVersion"])
+        done = ok(c.delete(path + "/m", {"propagationPolicy": "Background"}))
+        equal((done["kind"], done["status"]), ("Status", "Success"))
+        equal(c.get(path + "/m").code, 404)
+    created(c.post(path, {"metadata": {"name": "m"}}))
+    equal(ok(c.delete(path + "/m", {"dryRun": ["All"]}))["kind"], "Status", "where there was none")
+
+
 def test_names_run_out(c, server):
     """In builds for tests (with sanitizers) the server can be told what to make up."""
     os.environ["C8S_GENERATED_SUFFIX"] = "aaaaa"
