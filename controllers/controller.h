@@ -41,7 +41,8 @@ extern const struct controller controller_deployment, controller_replicaset,
     controller_garbagecollector, controller_namespace, controller_nodelifecycle,
     controller_tainteviction, controller_nodeipam, controller_endpointslice, controller_endpoints,
     controller_serviceaccount, controller_rootcapublisher, controller_podgc,
-    controller_clusterrole_aggregation, controller_pvcprotection, controller_pvprotection;
+    controller_clusterrole_aggregation, controller_pvcprotection, controller_pvprotection,
+    controller_vacprotection;
 
 /* What flags say; strings are borrowed. */
 struct manager_options {

@@ -60,6 +60,7 @@ static const struct controller *const controllers[] = {
     &controller_clusterrole_aggregation,
     &controller_pvcprotection,
     &controller_pvprotection,
+    &controller_vacprotection,
 };
 
 /* ----------------------------------------------------------------------------- for controllers ---

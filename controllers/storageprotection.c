@@ -1,22 +1,28 @@
 /*
- * Storage protection: claims and volumes carry a finalizer from their creation (admission's
- * StorageObjectInUseProtection). These controllers take it off a deleted claim when no pod uses it any
- * more, and off a deleted volume when no claim is bound to it.
+ * Storage protection: claims, volumes and classes of volume attributes carry a finalizer from their creation
+ * (admission's StorageObjectInUseProtection). These controllers take it off a deleted claim when no pod uses
+ * it any more, off a deleted volume when no claim is bound to it, and off a deleted class when no claim and no
+ * volume names it.
  */
 #include "controllers/controller.h"
 
 #include "api/meta.h"
 #include "base/mem.h"
 #include "proto/core_v1.pb-c.h"
+#include "proto/storage_v1.pb-c.h"
 #include <stdio.h>
 
 #define CLAIM_FINALIZER "kubernetes.io/pvc-protection"
 #define VOLUME_FINALIZER "kubernetes.io/pv-protection"
+#define ATTRIBUTES_FINALIZER "kubernetes.io/vac-protection"
+#define CLASSES resource_of_message(Storage__V1__VolumeAttributesClass__SCHEMA)
 
 struct protection {
     struct client *client;
     struct workqueue *queue;
-    struct informer *objects, *pods;
+    struct informer *objects;
+    struct informer *pods;             /* of claims */
+    struct informer *claims, *volumes; /* of classes */
 };
 
 /* Take the finalizer off and write. */
@@ -137,6 +143,121 @@ static void *open_volumes(struct manager *m, struct workqueue *queue)
     return open_protection(m, queue, RESOURCE_PERSISTENTVOLUMES);
 }
 
+/* ---- classes of volume attributes ---- */
+
+#define NAMES_MAX 3
+
+/* What a claim names: the class it wants, the one it has, and the one that it is about to get. */
+static size_t names_of_claim(const void *object, const char *out[NAMES_MAX])
+{
+    const Core__V1__PersistentVolumeClaim *claim = object;
+    const Core__V1__ModifyVolumeStatus *modify = claim->status->modify_volume_status;
+    out[0] = claim->spec->volume_attributes_class_name;
+    out[1] = claim->status->current_volume_attributes_class_name;
+    out[2] = modify ? modify->target_volume_attributes_class_name : NULL;
+    return 3;
+}
+
+static size_t names_of_volume(const void *object, const char *out[NAMES_MAX])
+{
+    out[0] = ((const Core__V1__PersistentVolume *)object)->spec->volume_attributes_class_name;
+    return 1;
+}
+
+typedef size_t names_fn(const void *object, const char *out[NAMES_MAX]);
+
+static void enqueue_names(struct protection *c, const void *object, names_fn *names_of)
+{
+    const char *names[NAMES_MAX];
+    size_t n = names_of(object, names);
+    for (size_t i = 0; i < n; i++)
+        if (names[i] && *names[i])
+            workqueue_add(c->queue, names[i]);
+}
+
+static void claim_gone(void *ctx, struct object *o)
+{
+    enqueue_names(ctx, o->msg, names_of_claim);
+}
+
+static void claim_changed(void *ctx, struct object *old, struct object *now)
+{
+    (void)now;
+    claim_gone(ctx, old);
+}
+
+static void volume_gone(void *ctx, struct object *o)
+{
+    enqueue_names(ctx, o->msg, names_of_volume);
+}
+
+static void volume_changed(void *ctx, struct object *old, struct object *now)
+{
+    (void)now;
+    volume_gone(ctx, old);
+}
+
+static bool is_named(struct informer *objects, names_fn *names_of, const char *class)
+{
+    struct object_refs all = {0};
+    bool found = false;
+    informer_list(objects, NULL, &all);
+    for (size_t i = 0; i < all.len && !found; i++) {
+        const char *names[NAMES_MAX];
+        size_t n = names_of(all.items[i]->msg, names);
+        for (size_t k = 0; k < n; k++)
+            found |= cstr_eq(names[k], class);
+    }
+    object_refs_free(&all);
+    return found;
+}
+
+/* One that was made before admission gave out finalizers gets it now. */
+static int hold(struct protection *c, const void *have, struct error *err)
+{
+    struct arena a;
+    struct error failure = {0};
+    arena_init(&a);
+    void *object = object_clone(&a, have);
+    api_append(&a, object_meta(object), finalizers, (char *)ATTRIBUTES_FINALIZER);
+    client_update(c->client, CLASSES, object, NULL, &a, &failure);
+    arena_free(&a);
+    return write_result(&failure, err);
+}
+
+static int reconcile_class(void *ctx, const char *key, struct error *err)
+{
+    struct protection *c = ctx;
+    struct object *o = informer_get_key(c->objects, key);
+    int rc = 0;
+    if (!o)
+        return 0;
+    const Meta__V1__ObjectMeta *meta = object_meta(o->msg);
+    if (is_held(meta, ATTRIBUTES_FINALIZER)) {
+        if (!is_named(c->volumes, names_of_volume, meta->name) &&
+            !is_named(c->claims, names_of_claim, meta->name))
+            rc = release(c, CLASSES, o->msg, ATTRIBUTES_FINALIZER, err);
+    } else if (!meta->deletion_timestamp && !has_finalizer(meta, ATTRIBUTES_FINALIZER)) {
+        rc = hold(c, o->msg, err);
+    }
+    object_unref(o);
+    return rc;
+}
+
+static void *open_classes(struct manager *m, struct workqueue *queue)
+{
+    struct protection *c = open_protection(m, queue, CLASSES);
+    c->claims = manager_informer(m, RESOURCE_PERSISTENTVOLUMECLAIMS);
+    c->volumes = manager_informer(m, RESOURCE_PERSISTENTVOLUMES);
+    informer_add_handler(
+        c->claims,
+        &(struct informer_handler){.on_update = claim_changed, .on_delete = claim_gone, .ctx = c});
+    informer_add_handler(c->volumes, &(struct informer_handler){.on_update = volume_changed,
+                                                                .on_delete = volume_gone,
+                                                                .ctx = c});
+    return c;
+}
+
 const struct controller controller_pvcprotection = {
     .name = "persistentvolumeclaim-protection-controller",
     .workers = 1,
@@ -148,3 +269,9 @@ const struct controller controller_pvprotection = {.name = "persistentvolume-pro
                                                    .open = open_volumes,
                                                    .reconcile = reconcile_volume,
                                                    .close = close_protection};
+const struct controller controller_vacprotection = {
+    .name = "volumeattributesclass-protection-controller",
+    .workers = 1,
+    .open = open_classes,
+    .reconcile = reconcile_class,
+    .close = close_protection};

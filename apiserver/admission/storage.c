@@ -1,7 +1,7 @@
 /*
  * DefaultStorageClass: claims that name no class get the default one. StorageObjectInUseProtection:
- * claims and volumes go only when nobody uses them. PersistentVolumeClaimResize: a claim grows only
- * where its class can.
+ * claims, volumes and classes of volume attributes go only when nobody uses them.
+ * PersistentVolumeClaimResize: a claim grows only where its class can.
  */
 #include "apiserver/admission/admission.h"
 #include "api/quantity.h"
@@ -32,6 +32,8 @@ static struct status *protect(struct admission *ad)
                                 ? "kubernetes.io/pvc-protection"
                             : admission_is(ad, Core__V1__PersistentVolume__SCHEMA, "")
                                 ? "kubernetes.io/pv-protection"
+                            : admission_is(ad, Storage__V1__VolumeAttributesClass__SCHEMA, "")
+                                ? "kubernetes.io/vac-protection"
                                 : NULL;
     if (ad->op != ADMIT_CREATE || !finalizer)
         return NULL;

@@ -328,6 +328,16 @@ def test_storage(c, _):
     volume = created(cluster(c, "", "persistentvolumes", "PersistentVolume", "v", spec={
         "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/x"}}))
     equal(volume["metadata"]["finalizers"], ["kubernetes.io/pv-protection"])
+    attributes = {"driverName": "x.io", "parameters": {"iops": "1"}}
+    for held in ([], ["a.b/c"], ["kubernetes.io/vac-protection"]):
+        made_class = created(cluster(c, "storage.k8s.io", "volumeattributesclasses", "VolumeAttributesClass", "gold", metadata={"finalizers": held},
+                                     **attributes))
+        equal(sorted(made_class["metadata"]["finalizers"]), sorted(set(held + ["kubernetes.io/vac-protection"])))
+        gold = "/apis/storage.k8s.io/v1/volumeattributesclasses/gold"
+        ok(c.delete(gold))
+        check(ok(c.get(gold))["metadata"]["deletionTimestamp"], "it is held")
+        ok(c.patch(gold, {"metadata": {"finalizers": None}}, "merge-patch"))
+        equal(c.get(gold).code, 404)
     grown = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
     answer = c.patch(path + "/persistentvolumeclaims/" + name, grown)
     check(answer.code in (403, 422), answer)

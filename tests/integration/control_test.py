@@ -470,6 +470,40 @@ def test_claims_and_volumes_in_use_stay(c):
     eventually("the claim is gone", lambda: c.client.get(claims + "/used").code == 404)
 
 
+def test_classes_of_attributes_in_use_stay(c):
+    classes, volumes, claims = "/apis/storage.k8s.io/v1/volumeattributesclasses", "/api/v1/persistentvolumes", NS + "/persistentvolumeclaims"
+    size = {"storage": "1Gi"}
+    for name in ("free", "claimed", "had", "carried"):
+        make(c, classes, {"apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttributesClass", "metadata": {"name": name},
+                          "driverName": "x.io", "parameters": {"iops": "1"}})
+    for name, wants in (("wants", "claimed"), ("has", "free")):
+        make(c, claims, {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": {
+            "accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeAttributesClassName": wants, "resources": {"requests": size}}})
+    answer = c.client.patch(claims + "/has/status", {"status": {"currentVolumeAttributesClassName": "had"}})
+    check(answer.code == 200, answer)
+    make(c, volumes, {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "attributes"}, "spec": {
+        "capacity": size, "accessModes": ["ReadWriteOnce"], "volumeAttributesClassName": "carried",
+        "csi": {"driver": "x.io", "volumeHandle": "h"}}})
+    # One that lost its finalizer, as one from before there was any, gets it again.
+    check(c.client.patch(classes + "/free", {"metadata": {"finalizers": None}}, "merge-patch").code == 200)
+    eventually("held again", lambda: c.client.get(classes + "/free").json["metadata"].get("finalizers") == ["kubernetes.io/vac-protection"])
+    for name in ("claimed", "had", "carried"):
+        check(c.client.delete(classes + "/" + name).code == 200)
+    make(c, classes, {"apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttributesClass", "metadata": {"name": "nobodys"}, "driverName": "x.io",
+                      "parameters": {"iops": "1"}})
+    check(c.client.delete(classes + "/nobodys").code == 200)
+    eventually("the one that nobody names is gone", lambda: c.client.get(classes + "/nobodys").code == 404)  # and so the others were looked at
+    for name in ("claimed", "had", "carried"):
+        check(c.client.get(classes + "/" + name).json["metadata"]["deletionTimestamp"], name + " waits")
+    check(c.client.patch(claims + "/has/status", {"status": {"currentVolumeAttributesClassName": "free"}}).code == 200)
+    eventually("the one that a claim had is gone", lambda: c.client.get(classes + "/had").code == 404)
+    check(c.client.delete(claims + "/wants").code == 200)
+    eventually("the claimed one is gone", lambda: c.client.get(classes + "/claimed").code == 404)
+    check(c.client.delete(volumes + "/attributes").code == 200)
+    eventually("the carried one is gone", lambda: c.client.get(classes + "/carried").code == 404)
+    check(c.client.get(classes + "/free").code == 200)
+
+
 def test_a_silent_node_is_tainted_and_its_pods_leave(c):
     d = deployment("move", 2)
     d["spec"]["template"]["spec"]["tolerations"] = [
