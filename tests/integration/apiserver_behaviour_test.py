@@ -551,19 +551,102 @@ def test_what_is_deleted_with_its_dependents_is_accepted(c, _):
     equal(c.delete(path + "/free", {"orphanDependents": False}).code, 200)
 
 
-def test_approvals_say_whether(c, _):
-    base = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+def request_pem(name):
     with tempfile.TemporaryDirectory() as d:
-        subprocess.run(["openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", d + "/k", "-out", d + "/r", "-subj", "/CN=u"],
+        subprocess.run(["openssl", "req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", d + "/k", "-out", d + "/r", "-subj", "/CN=" + name],
                        check=True, capture_output=True)
         with open(d + "/r", "rb") as f:
-            pem = base64.b64encode(f.read()).decode()
-    created(c.post(base, {"metadata": {"name": "whether"}, "spec": {"request": pem, "signerName": "a.b/c", "usages": ["client auth"]}}))
+            return base64.b64encode(f.read()).decode()
+
+
+def test_approvals_say_whether(c, _):
+    base = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+    created(c.post(base, {"metadata": {"name": "whether"}, "spec": {"request": request_pem("u"), "signerName": "a.b/c", "usages": ["client auth"]}}))
     approved = {"status": {"conditions": [{"type": "Approved", "reason": "r"}]}}
     failed(c.patch(base + "/whether/approval", approved, "merge-patch"), 422, "Invalid", "status.conditions[0].status: Required value")
     approved["status"]["conditions"][0]["status"] = "True"
     ok(c.patch(base + "/whether/approval", approved, "merge-patch"))
     ok(c.delete(base + "/whether"))
+
+
+def test_conditions_of_certificate_requests(c, _):
+    """Times that nobody gives: that of the change stays while type and status do, that of the update is now. Who signs
+    leaves decisions as they are, whatever he says of them, and adds others."""
+    base = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+    created(c.post(base, {"metadata": {"name": "times"}, "spec": {"request": request_pem("u"), "signerName": "a.b/c", "usages": ["client auth"]}}))
+    long_ago = "2020-01-01T00:00:00Z"
+
+    def write(sub, *conditions):
+        answer = c.patch(base + "/times/" + sub, {"status": {"conditions": list(conditions)}}, "merge-patch")
+        return ok(answer)["status"]["conditions"]
+
+    approved = {"type": "Approved", "status": "True", "reason": "a"}
+    other = {"type": "Other", "status": "False"}
+    first = write("approval", dict(approved, lastTransitionTime=long_ago, lastUpdateTime=long_ago), dict(other, lastTransitionTime=long_ago))
+    equal([x["lastTransitionTime"] for x in first], [long_ago, long_ago], "times that are given stay")
+    equal(first[0]["lastUpdateTime"], long_ago)
+    check(first[1]["lastUpdateTime"] > "2026", first)
+    second = write("approval", dict(other, status="Unknown"), dict(approved, reason="b"), {"type": "New", "status": "True"})
+    check(second[0]["lastTransitionTime"] > "2026", "another status is a change", second)
+    equal((second[1]["lastTransitionTime"], second[1]["reason"]), (long_ago, "b"))
+    check(second[1]["lastUpdateTime"] > "2026" and second[2]["lastTransitionTime"] > "2026", second)
+    signed = write("status", {"type": "Approved", "status": "True", "reason": "signer"}, dict(other, status="Unknown", message="m"),
+                   {"type": "Failed", "status": "True"})
+    equal(signed[0], second[1], "who signs does not approve")
+    equal((signed[1]["message"], signed[1]["lastTransitionTime"], signed[2]["type"]), ("m", second[0]["lastTransitionTime"], "Failed"))
+    for sub, conditions, words in (
+            ("status", signed[1:], 'status.conditions: Forbidden: updates may not remove a condition of type "Approved"'),
+            ("approval", signed[1:], 'status.conditions: Forbidden: updates may not remove a condition of type "Approved"'),
+            ("approval", signed[:2], 'status.conditions: Forbidden: updates may not remove a condition of type "Failed"'),
+            ("status", signed + [{"type": "Denied", "status": "True"}], 'status.conditions: Forbidden: updates may not add a condition of type "Denied"'),
+            ("approval", signed + [{"type": "Denied", "status": "True"}],
+             'status.conditions: Invalid value: "Denied": Approved and Denied conditions are mutually exclusive'),
+            ("approval", signed + [signed[1]], 'status.conditions[3].type: Duplicate value: "Other"'),
+            ("approval", [dict(signed[0], status="False")] + signed[1:],
+             'status.conditions[0].status: Unsupported value: "False": supported values: "True"'),
+            ("approval", signed + [{"type": "", "status": "True"}], "status.conditions[3].type: Required value")):
+        failed(c.patch(base + "/times/" + sub, {"status": {"conditions": conditions}}, "merge-patch"), 422, "Invalid", words)
+    whole = ok(c.get(base + "/times"))
+    equal(whole["status"]["conditions"], signed, "nothing of what was refused")
+    plain = ok(c.put(base + "/times", dict(whole, status={}, metadata=dict(whole["metadata"], labels={"a": "b"}))))
+    equal((plain["status"], plain["metadata"]["labels"]), (whole["status"], {"a": "b"}), "an update has no say in the status")
+    ok(c.delete(base + "/times"))
+
+
+def test_devices_of_claims(c, _):
+    """What drivers say of a device goes when its allocation goes, by driver, pool and name; what never was allocated is
+    refused, and order stays."""
+    path = namespace(c, "claims").replace("/api/v1", "/apis/resource.k8s.io/v1") + "/resourceclaims"
+    created(c.post(path, {"metadata": {"name": "c"}, "spec": {"devices": {"requests": [
+        {"name": "r", "exactly": {"deviceClassName": "gpu", "allocationMode": "ExactCount", "count": 4}}]}}}))
+    devices = [{"driver": driver, "pool": pool, "device": name}
+               for driver, pool, name in (("x.io", "p", "a"), ("x.io", "q", "a"), ("y.io", "p", "a"), ("x.io", "p", "b"))]
+
+    def status(allocated, said):
+        return c.patch(path + "/c/status", {"status": {
+            "allocation": {"devices": {"results": [dict(d, request="r") for d in allocated]}}, "devices": said}}, "merge-patch")
+
+    def names(answer):
+        return [(d["driver"], d["pool"], d["device"]) for d in ok(answer)["status"].get("devices", [])]
+
+    equal(names(status(devices, devices)), [tuple(d.values()) for d in devices])
+    kept = [devices[3], devices[1]]
+    equal(names(c.patch(path + "/c/status", {"status": {"allocation": None}}, "merge-patch")), [], "nothing is allocated any more")
+    equal(names(status(devices[:1], devices[:1])), [tuple(devices[0].values())])
+    for other in devices[1:]:  # only what was allocated goes
+        failed(c.patch(path + "/c/status", {"status": {"allocation": None, "devices": [devices[0], other]}}, "merge-patch"), 422, "Invalid",
+               "status.devices[0]: Invalid value")
+    equal(names(c.patch(path + "/c/status", {"status": {"allocation": None}}, "merge-patch")), [])
+    equal(names(status(devices, devices)), [tuple(d.values()) for d in devices])
+    answer = status(kept, devices)
+    equal(answer.code, 422, "an allocation is another only when it is made anew", answer)
+    equal(names(c.patch(path + "/c/status", {"status": {"allocation": None, "devices": kept}}, "merge-patch")), [])
+    failed(status(kept, devices), 422, "Invalid", "status.devices[0]: Invalid value")
+    equal(names(status(kept, kept)), [tuple(d.values()) for d in kept])
+    failed(status(kept, kept + [devices[0]]), 422, "Invalid", "status.devices[2]: Invalid value")
+    failed(status(kept, kept + [kept[0]]), 422, "Invalid", "status.devices[2]: Duplicate value")
+    equal(names(status(kept, kept[1:])), [tuple(d.values()) for d in kept[1:]], "a driver takes back what it said")
+    ok(c.delete(path + "/c"))
 
 
 def definition(c, plural):

@@ -210,6 +210,37 @@ def test_claims_are_mended(c, server):
         c.delete(SVC + "/" + name)
 
 
+def test_claims_of_what_cannot_be_read_stay(c, server):
+    """A Service whose stored form is damaged keeps its address and port until it is gone."""
+    s = created(c.post(SVC, service("opaque", type="NodePort")))["spec"]
+    ip, port = s["clusterIP"], s["ports"][0]["nodePort"]
+
+    def etcdctl(*args):
+        subprocess.run(["etcdctl", "--endpoints=http://127.0.0.1:%d" % server.client_port, *args], check=True, capture_output=True,
+                       env={"ETCDCTL_API": "3", "PATH": "/usr/bin:/bin"})
+
+    def restart():
+        """With a port of nobody's, the last to be looked at: once it is free, all have been."""
+        etcdctl("put", "/registry/c8s/nodeports/31199", "default/nobody")
+        server.kill()
+        server.start()
+        last = service("last", type="NodePort", ports=[dict(PORT, nodePort=31199)])
+        wait_for(lambda: server.client().post(SVC, last).code == 201, "the leaked port to be free", 60)
+        server.client().delete(SVC + "/last")
+        return server.client()
+
+    etcdctl("put", "/registry/services/specs/default/opaque", "this is no Service")
+    c = restart()
+    equal(ip_objects(c)[ip]["spec"]["parentRef"]["name"], "opaque")
+    failed(c.post(SVC, service("x", clusterIP=ip)), 422, "Invalid", "provided IP is already allocated")
+    failed(c.post(SVC, service("x", type="NodePort", ports=[dict(PORT, nodePort=port)])), 422, "Invalid", "provided port is already allocated")
+    etcdctl("del", "/registry/services/specs/default/opaque")
+    c = restart()
+    check(ip not in ip_objects(c), "a service that is gone has none")
+    created(c.post(SVC, service("heir", type="NodePort", clusterIP=ip, ports=[dict(PORT, nodePort=port)])))
+    c.delete(SVC + "/heir")
+
+
 KEPT = [
     "/apis/scheduling.k8s.io/v1/priorityclasses/system-node-critical", "/apis/scheduling.k8s.io/v1/priorityclasses/system-cluster-critical",
     "/apis/apiregistration.k8s.io/v1/apiservices/v1.", "/apis/apiregistration.k8s.io/v1/apiservices/v1.apps",
