@@ -13,7 +13,9 @@ KNOWN = [
     # ---- objects (api_diff_known.py has most)
     Known("1.33: Endpoints are deprecated", r"^stderr", ours="^Warning: v1 Endpoints is deprecated"),
     Known("an apply that changes nothing but who owns what has no time (1.20 gave it one)", r"managedFields\[\d+\]\.time$", ours="none"),
+    Known("… nor in a diff", r"^stdout\.line", r"^kubectl diff --server-side ", r'^\+  time: "<time> "$', "^$"),
     Known("… which a diff shows where a second has passed", r"^stdout\.line", r"^kubectl diff -f web.yaml", r'\n-  time: "<time> "\n\+  time: "<time> "\n', "^$"),
+    Known("… of which kubectl 1.22 asks whether it has dry runs", r"^stderr", r"^kubectl create (pdb|cronjob) .*--dry-run=server$", r"(PodDisruptionBudget|CronJob) doesn't support dry-run$"),
     Known("the older server's version of the kind", r"apiVersion$", "", r"autoscaling/v2beta2", "autoscaling/v2"),
     Known("autoscaling/v2: conditions and currentReplicas are left out when empty", r"status\.(conditions|currentReplicas)$", "Autoscaler|hpa|autoscale|objects"),
     Known("1.33: pods have a generation", r"metadata\.generation$", "", "none", r"^\d+$"),
