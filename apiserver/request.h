@@ -26,6 +26,13 @@ struct request_info {
     bool gaps;        /* the path has empty segments before its end: no resource is there */
 };
 
+/* About nothing yet. */
+#define REQUEST_INFO_NONE                                                                          \
+    {                                                                                              \
+        .verb_str = "", .path = "", .group = "", .version = "", .resource = "", .subresource = "", \
+        .ns = "", .name = "", .rest = ""                                                           \
+    }
+
 /*
  * Fill *out. Returns 0, or ERR_INVALID when the path or query has a bad percent escape or a NUL byte.
  */

@@ -288,15 +288,7 @@ static struct rest *rest_new(struct apiserver *s, struct http_exchange *x)
     rq->x = x;
     rq->a = &x->arena;
     rq->started_ns = clock_mono_ns();
-    rq->info = (struct request_info){.verb_str = "",
-                                     .path = "",
-                                     .group = "",
-                                     .version = "",
-                                     .resource = "",
-                                     .subresource = "",
-                                     .ns = "",
-                                     .name = "",
-                                     .rest = ""};
+    rq->info = (struct request_info)REQUEST_INFO_NONE;
     list_init(&rq->event_link);
     x->user = rq;
     x->on_done = on_done;

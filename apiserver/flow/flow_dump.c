@@ -213,14 +213,7 @@ static void cell_version(struct table *t, const struct request_info *i)
 
 static void detail_cells(struct table *t, const struct flow_ticket *ticket)
 {
-    static const struct request_info nothing = {.verb_str = "",
-                                                .path = "",
-                                                .group = "",
-                                                .version = "",
-                                                .resource = "",
-                                                .subresource = "",
-                                                .ns = "",
-                                                .name = ""};
+    static const struct request_info nothing = REQUEST_INFO_NONE;
     const struct request_info *i = ticket->about ? ticket->about : &nothing;
     cell_cstr(t, ticket->user ? ticket->user->name : "");
     cell_cstr(t, i->verb_str);
