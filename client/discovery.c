@@ -43,12 +43,12 @@ static uint32_t verbs_of(yyjson_val *list)
 
 static const char *const *strings_of(struct arena *a, yyjson_val *list)
 {
-    size_t n = yyjson_arr_size(list);
-    const char **out = arena_array(a, const char *, n + 1);
+    const char **out = arena_array(a, const char *, yyjson_arr_size(list) + 1);
     yyjson_val *item;
-    size_t i, max;
+    size_t i, max, n = 0;
     yyjson_arr_foreach (list, i, max, item)
-        out[i] = arena_strdup(a, yyjson_get_str(item));
+        if (yyjson_is_str(item))
+            out[n++] = arena_strdup(a, yyjson_get_str(item));
     return out;
 }
 
