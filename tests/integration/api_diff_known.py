@@ -34,6 +34,7 @@ KNOWN = [
     Known("1.20 compares a revision's data as bytes and finds it changed", r"", r"^((PATCH|PUT|GET|DELETE) \S*/controllerrevisions/|WATCH \S*/controllerrevisions\?)"),
     Known("batch/v1beta1 orphaned by default", r"", r"^(GET|DELETE|PATCH) \S*/cronjobs(/|\?labelSelector=)"),
     Known("… as watches tell", r"metadata\.finalizers$", r"^WATCH \S*/cronjobs\?", "orphan"),
+    Known("a custom object's list from which the last finalizer was taken shows as []", r"metadata\.finalizers$", r"^DELETE \S*/widgets/", r"^\[\]$", "none"),
     Known("1.21: a new object with a resourceVersion is a bad request", r"", r'^POST .*"resourceVersion":"3"'),
     Known("c8s looks for another match before it says that there is more", r"metadata\.continue$", r"clusterroles\?labelSelector=set=lists.*\(piece\)$", ours="none"),
     Known("1.21: an empty continue of a list from the cache", r"metadata\.(continue|remainingItemCount)$|^body\.items$",
