@@ -11,8 +11,8 @@
 #include "apiserver/services/allocator.h"
 #include "proto/core_v1.pb-c.h"
 
-#define SERVICE_NODE_PORTS_MAX \
-    48 /* node ports a service may have, twice as many keys in a transaction; more are refused */
+/* Node ports a service may have; more are refused. An update may free as many as it takes, in one transaction. */
+#define SERVICE_NODE_PORTS_MAX 400
 /* Ports that share them: one for each protocol. */
 #define SERVICE_NODE_PORT_USERS_MAX (3 * SERVICE_NODE_PORTS_MAX)
 

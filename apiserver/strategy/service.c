@@ -10,6 +10,8 @@
 #include "base/random.h"
 
 #define PORTS_MAX SERVICE_NODE_PORTS_MAX
+static_assert(2 * PORTS_MAX + 2 * SERVICE_RANGES_MAX <= WRITE_EXTRAS_MAX,
+              "all of a service's ports and addresses can change at once");
 
 /* What follows from clusterIP has no owner. */
 static void complete_create(struct write *w, void *obj)
@@ -264,20 +266,20 @@ static struct status *choose_ports(struct write *w, Core__V1__Service *s, bool c
 {
     Core__V1__ServiceSpec *spec = s->spec;
     struct ports own;
+    list_ports(s, &own);
     for (size_t i = 0; service_needs_node_ports(s) && i < spec->n_ports; i++) {
         if (spec->ports[i]->node_port)
             continue;
-        list_ports(s, &own);
         int32_t port = create ? shared_port(spec, i) : 0;
         if (!port)
             port = free_port(w, &own);
         if (!port)
             return status_internal(w->rq->a, "failed to allocate a nodePort: range is full");
         spec->ports[i]->node_port = port;
+        add_port(&own, port);
     }
     if (!service_needs_health_port(s) || spec->health_check_node_port)
         return NULL;
-    list_ports(s, &own);
     spec->health_check_node_port = free_port(w, &own);
     return spec->health_check_node_port
                ? NULL

@@ -192,6 +192,27 @@ def test_rules_of_cidrs_and_addresses(c, _):
     equal(c.delete(IPS + "/10.90.0.99").code, 200)
 
 
+def many_ports(n, protocol="TCP"):
+    return [{"name": "p%d" % i, "port": 1000 + i, "protocol": protocol} for i in range(n)]
+
+
+def test_many_node_ports(c, _):
+    """All claimed in the service's own transaction, and all let go in one."""
+    for _ in range(2):
+        s = created(c.post(SVC, service("many", type="NodePort", ports=many_ports(150))))
+        given = {p["nodePort"] for p in s["spec"]["ports"]}
+        equal(len(given), 150)
+        check(given <= set(range(31000, 31200)))
+        again = c.put(SVC + "/many", {**s, "spec": {**s["spec"], "ports": [{k: v for k, v in p.items() if k != "nodePort"} for p in s["spec"]["ports"]]}})
+        equal((again.code, again.json["spec"]["ports"]), (200, s["spec"]["ports"]), again)
+        r = c.patch(SVC + "/many", {"spec": {"type": "ClusterIP"}}, "merge-patch")
+        equal((r.code, any("nodePort" in p for p in r.json["spec"]["ports"])), (200, False), r)
+        equal(c.delete(SVC + "/many").code, 200)
+    started = time.monotonic()
+    failed(c.post(SVC, service("many", type="NodePort", ports=many_ports(1201))), 422, "Invalid", "must have at most 400 node ports")
+    check(time.monotonic() - started < 10)
+
+
 def test_claims_are_mended(c, server):
     port = 31149  # not one of the server's choosing: that could be the leaked one
     ip = created(c.post(SVC, service("mend", type="NodePort", ports=[dict(PORT, nodePort=port)])))["spec"]["clusterIP"]
