@@ -192,7 +192,8 @@ static void gives_space_back_under_load(void **state)
     assert_true(st.db_size_in_use < KEYS / 4 * 16384ull * 5 / 4 + (4u << 20));
     defragment_under_load(f->kv, &half);
     assert_true(half.after_bytes < half.before_bytes);
-    assert_true(half.after_bytes < st.db_size_in_use + (100u << 20)); /* and the log */
+    /* And the log: some 64 MiB of it, which a busy machine writes too little to let go of, and what pages add. */
+    assert_true(half.after_bytes < st.db_size_in_use + (160u << 20));
     if (kv_check(f->kv, &err) < 0)
         fail_msg("check: %s", err.message);
     uint32_t hash = hash_of(f->kv);
