@@ -83,16 +83,18 @@ run_all() { # endpoint
     local wrev watched
     wrev=$(($(e put w/1 a -w json | sed 's/.*"revision":\([0-9]*\).*/\1/')))
     e put w/1 b >/dev/null; e del w/1 >/dev/null
+    : >"$dir/watch" # now, and not when the next process has begun: what an earlier watch wrote would be waited for
     etcdctl --endpoints "$ep" watch --prefix w/ --rev="$wrev" >"$dir/watch" & watched=$!
     until_ok grep -q DELETE "$dir/watch"
     e put w/2 live >/dev/null
     until_ok grep -q live "$dir/watch"
     kill $watched; wait $watched 2>/dev/null
     check "watch: history, then live" "PUT w/1 a PUT w/1 b DELETE w/1 PUT w/2 live" "$(xargs <"$dir/watch")"
-    etcdctl --endpoints "$ep" watch --prefix w/ --prev-kv --rev=$((wrev + 1)) >"$dir/watch" & watched=$!
-    until_ok grep -q live "$dir/watch"
+    : >"$dir/watch-prev"
+    etcdctl --endpoints "$ep" watch --prefix w/ --prev-kv --rev=$((wrev + 1)) >"$dir/watch-prev" & watched=$!
+    until_ok grep -q live "$dir/watch-prev"
     kill $watched; wait $watched 2>/dev/null
-    check "watch --prev-kv" "PUT w/1 a w/1 b DELETE w/1 b w/1 PUT w/2 live" "$(xargs <"$dir/watch")"
+    check "watch --prev-kv" "PUT w/1 a w/1 b DELETE w/1 b w/1 PUT w/2 live" "$(xargs <"$dir/watch-prev")"
 
     local lease
     lease=$(e lease grant 100 | awk '{print $2}')
@@ -159,6 +161,7 @@ try_kv() {
     check "nobody listens" 1 "$("$bin/c8s" kv get --endpoints 127.0.0.1:1 --command-timeout 300ms k 2>/dev/null; echo $?)"
     says_why_it_was_late
     local watched
+    : >"$dir/watch"
     "$bin/c8s" kv watch --endpoints "$ep" --prefix seen/ >"$dir/watch" & watched=$!
     until_ok bash -c "etcdctl --endpoints $ep put seen/1 x; grep -q seen/1 $dir/watch"
     kill $watched; wait $watched 2>/dev/null
@@ -201,6 +204,7 @@ stops_with_a_watch_open() {
         --advertise-client-urls "http://$ep" >"$dir/logw" 2>&1 &
     pid=$!
     until_ok etcdctl --endpoints "$ep" --command-timeout=5s get x || return
+    : >"$dir/watch"
     "$bin/c8s" kv watch --endpoints "$ep" x >"$dir/watch" & watched=$!
     until_ok bash -c "etcdctl --endpoints $ep put x seen; grep -q seen $dir/watch"
     start=$(date +%s%N)
