@@ -16,6 +16,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import ssl
 import subprocess
 import sys
@@ -45,6 +46,14 @@ class Oracle:
 
     def __init__(self, kube_apiserver, etcd, flags=None):
         self.dir = tempfile.mkdtemp(prefix="validation-diff-")
+        self.processes = []
+        try:
+            self.start(kube_apiserver, etcd, flags)
+        except BaseException:
+            self.stop()  # its directory stays, with the log
+            raise
+
+    def start(self, kube_apiserver, etcd, flags):
         self.port = apiserver_lib.free_port()
         e, peer = apiserver_lib.free_port(), apiserver_lib.free_port()
         key = os.path.join(self.dir, "sa.key")
@@ -54,18 +63,18 @@ class Oracle:
         url = "http://127.0.0.1:%d" % e
         log = open(os.path.join(self.dir, "log"), "w")
         peer_url = "http://127.0.0.1:%d" % peer
-        self.etcd = subprocess.Popen(
+        self.processes.append(subprocess.Popen(
             [etcd, "--data-dir", os.path.join(self.dir, "etcd"), "--listen-client-urls", url, "--advertise-client-urls", url,
              "--listen-peer-urls", peer_url, "--initial-advertise-peer-urls", peer_url,
-             "--initial-cluster", "default=" + peer_url], stdout=log, stderr=log)
-        self.kube = subprocess.Popen(
+             "--initial-cluster", "default=" + peer_url], stdout=log, stderr=log))
+        self.processes.append(subprocess.Popen(
             [kube_apiserver, "--etcd-servers", url, "--secure-port", str(self.port), "--bind-address", "127.0.0.1",
              "--advertise-address", "127.0.0.1", "--cert-dir", self.dir, "--token-auth-file", os.path.join(self.dir, "tokens"),
              "--service-cluster-ip-range", "10.0.0.0/16", "--service-account-issuer", "https://x",
              "--service-account-key-file", key, "--service-account-signing-key-file", key, "--authorization-mode", "RBAC",
              "--allow-privileged=true", *(flags or ["--disable-admission-plugins=ServiceAccount,Priority,LimitRanger,ResourceQuota,"
                                             "DefaultTolerationSeconds,CertificateApproval"])],
-            stdout=log, stderr=log)
+            stdout=log, stderr=log))
         self.context = ssl._create_unverified_context()
         self.connection = None
         deadline = time.time() + 90
@@ -81,10 +90,14 @@ class Oracle:
     def request(self, method, path, body=None):
         return keep_alive(self, method, path, body, {"Authorization": "Bearer sekret"})
 
-    def close(self):
-        for p in (self.kube, self.etcd):
+    def stop(self):
+        for p in reversed(self.processes):
             p.terminate()
             p.wait()
+
+    def close(self):
+        self.stop()
+        shutil.rmtree(self.dir, ignore_errors=True)
 
 
 class Ours:
