@@ -95,6 +95,23 @@ static uint32_t try_ms(const struct leader_election *e, uint64_t until_ns)
     return (uint32_t)MAX(MIN(e->config.renew_deadline_ms / 2, left_ms), 1);
 }
 
+/* The lease names us from now on. One without a resourceVersion is created. */
+static int write_lease(struct leader_election *e, struct arena *a, Coordination__V1__Lease *lease,
+                       uint64_t until_ns, struct error *err)
+{
+    bool create = !*lease->metadata->resource_version;
+    fill(e, a, lease);
+    struct client_options o = {.timeout_ms = try_ms(e, until_ns)};
+    uint64_t sent = clock_mono_ns();
+    lease = create ? client_create(e->config.client, RESOURCE_LEASES, lease, &o, a, err)
+                   : client_update(e->config.client, RESOURCE_LEASES, lease, &o, a, err);
+    if (!lease)
+        return err->code;
+    remember(e, lease);
+    e->renewed_ns = sent;
+    return 0;
+}
+
 static int create_lease(struct leader_election *e, struct arena *a, uint64_t until_ns,
                         struct error *err)
 {
@@ -103,29 +120,7 @@ static int create_lease(struct leader_election *e, struct arena *a, uint64_t unt
     lease->metadata->name = e->name;
     if (!lease->spec)
         lease->spec = api_new(a, Coordination__V1__LeaseSpec);
-    fill(e, a, lease);
-    struct client_options o = {.timeout_ms = try_ms(e, until_ns)};
-    uint64_t sent = clock_mono_ns();
-    lease = client_create(e->config.client, RESOURCE_LEASES, lease, &o, a, err);
-    if (!lease)
-        return err->code;
-    remember(e, lease);
-    e->renewed_ns = sent;
-    return 0;
-}
-
-static int update_lease(struct leader_election *e, struct arena *a, Coordination__V1__Lease *lease,
-                        uint64_t until_ns, struct error *err)
-{
-    fill(e, a, lease);
-    struct client_options o = {.timeout_ms = try_ms(e, until_ns)};
-    uint64_t sent = clock_mono_ns();
-    lease = client_update(e->config.client, RESOURCE_LEASES, lease, &o, a, err);
-    if (!lease)
-        return err->code;
-    remember(e, lease);
-    e->renewed_ns = sent;
-    return 0;
+    return write_lease(e, a, lease, until_ns, err);
 }
 
 /* Acquire or renew once, trying until then at most. 0: we hold the lease. */
@@ -144,7 +139,7 @@ static int try_once(struct leader_election *e, uint64_t until_ns, struct error *
     } else {
         remember(e, lease);
         rc = held_by_other(e) ? error_set(err, ERR_DENIED, "held by %s", e->seen_holder)
-                              : update_lease(e, &a, lease, until_ns, err);
+                              : write_lease(e, &a, lease, until_ns, err);
     }
     arena_free(&a);
     return rc;
