@@ -463,6 +463,15 @@ static struct status *cannot_be_handled(struct rest *rq, const struct schema_mes
                               message_kind(m), why);
 }
 
+/* null: as everywhere in an object, the same as leaving everything out. A YAML document with nothing in it is that, too. */
+static bool says_nothing(enum media media, struct str body)
+{
+    if (media == MEDIA_PROTOBUF)
+        return false;
+    struct str said = str_trim(body);
+    return str_eqz(said, "null") || (media == MEDIA_YAML && body.n && !said.n);
+}
+
 void *rest_decode(struct rest *rq, const struct schema_message *m)
 {
     enum media media;
@@ -477,11 +486,8 @@ void *rest_decode(struct rest *rq, const struct schema_message *m)
     struct error err = {0};
     struct str body = rq->x->body;
     void *object;
-    struct str said = str_trim(body);
-    if (!custom && ((media == MEDIA_JSON || media == MEDIA_YAML) && str_eqz(said, "null")))
-        body = STR("{}"); /* as everywhere in an object: the same as leaving everything out */
-    if (!custom && media == MEDIA_YAML && body.n && !said.n)
-        body = STR("{}"); /* a document with nothing in it is null */
+    if (!custom && says_nothing(media, body))
+        body = STR("{}");
     if (body.n == 0 || body_decode(rq->a, media, m, body, &problems, &object, &err) < 0) {
         const char *words = media == MEDIA_JSON || body.n == 0 ? json_words(rq->a, body) : NULL;
         if (words)
